@@ -1,0 +1,12 @@
+"""The language side: opens checkpoints, says what a block is, makes the control arms, copies weights."""
+from .arms import ARMS, read_arm_block
+from .families import FAMILIES, Family, block_tensors, read_spec
+from .options import LanguageOptions
+from .source import LanguageCheckpoint, open_checkpoint
+from .spec import BlockSpec, LanguageModelSpec, RotarySpec, parse_blocks
+from .stores import CheckpointError
+
+__all__ = [
+    'ARMS', 'BlockSpec', 'CheckpointError', 'FAMILIES', 'Family', 'LanguageCheckpoint', 'LanguageModelSpec',
+    'LanguageOptions', 'RotarySpec', 'block_tensors', 'open_checkpoint', 'parse_blocks', 'read_arm_block', 'read_spec'
+]

@@ -1,0 +1,63 @@
+"""The control arms: what a component starts from, so that "language helps" has something to be compared with."""
+import hashlib
+from typing import Dict, Optional
+
+import torch
+from torch import Tensor
+
+from .families import block_tensors, random_tensor
+from .source import LanguageCheckpoint
+from .spec import LanguageModelSpec
+
+#: ``language`` copies the weights; ``host`` leaves the host model's own initialisation; ``random`` is the language
+#: model family's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
+#: a normal with each tensor's mean and standard deviation.
+ARMS = ('language', 'host', 'random', 'shuffled', 'moment_matched')
+
+
+def needs_weights(arm: str) -> bool:
+    """Whether an arm is computed from the checkpoint's weights (``host`` and ``random`` are not)."""
+    return arm in ('language', 'shuffled', 'moment_matched')
+
+
+def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint], index: int,
+                   seed: int) -> Dict[str, Tensor]:
+    """Make the source tensors of one block for an arm.
+
+    A tensor depends on (arm, checkpoint, seed, its name) only, so two layers that copy the same block start equal.
+
+    Args:
+        arm: One of :data:`ARMS` except ``host``.
+        spec: The language model.
+        checkpoint: Where the weights are; may be None for ``random``.
+        index: Which block.
+        seed: Seed of the arm.
+
+    Returns:
+        dict[str, Tensor]: The block's tensors by canonical checkpoint name, on the CPU.
+    """
+    if arm == 'random':
+        return {name: random_tensor(spec, name, shape, _generator(seed, name))
+                for name, shape in block_tensors(spec, index).items()}
+    tensors = checkpoint.read_block(index)
+    if arm == 'language':
+        return tensors
+    rewrite = {'shuffled': _shuffle, 'moment_matched': _match_moments}[arm]
+    return {name: rewrite(tensor, _generator(seed, name)) for name, tensor in tensors.items()}
+
+
+def _shuffle(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    order = torch.randperm(tensor.numel(), generator=generator)
+    return tensor.flatten()[order].view(tensor.shape)
+
+
+def _match_moments(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    values = tensor.float()
+    std, mean = torch.std_mean(values, correction=0)
+    return torch.randn(values.shape, generator=generator) * std + mean
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    """A generator of its own for each tensor: its draw does not depend on which other blocks are read."""
+    digest = hashlib.sha256(f'{seed}:{name}'.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], 'little') >> 1)

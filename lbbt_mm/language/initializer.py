@@ -1,0 +1,191 @@
+"""LanguageInit: copies language-model blocks into a vision model, strictly, and says what it did."""
+import io
+import zlib
+from collections import defaultdict
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model.weight_init import update_init_info
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from lbbt_mm.registry import WEIGHT_INITIALIZERS
+from .arms import needs_weights, read_arm_block
+from .families import FAMILIES
+from .options import LanguageOptions, disagreements
+from .overwrite_guard import OverwriteGuard
+from .source import LanguageCheckpoint, open_checkpoint
+from .stores import CheckpointError
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class LanguageInit:
+    """Fill transformer blocks from a language model's blocks.
+
+    Place it in the ``init_cfg`` of the module that holds the blocks, or of a parent whose later steps leave them
+    alone: the first training forward fails if something overwrote what was copied.
+
+    Args:
+        language: The ``language`` dict; see :class:`lbbt_mm.language.options.LanguageOptions`.
+        targets: Dotted path of a ModuleList of LanguageBlocks -> the key of ``language`` that selects its source
+            blocks. Defaults to ``{'blocks': 'blocks'}``.
+
+    Example:
+        >>> init_cfg = dict(type='lbbt_mm.LanguageInit', language=dict(checkpoint='openai-community/gpt2'),
+        ...                 targets={'encoder.layers': 'encoder_blocks'})
+    """
+
+    def __init__(self, language: Mapping[str, Any], targets: Optional[Mapping[str, str]] = None) -> None:
+        self.targets = dict(targets or {'blocks': 'blocks'})
+        self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())))
+
+    def __call__(self, module: nn.Module) -> None:
+        """Initialise ``module``'s blocks in place.
+
+        Raises:
+            CheckpointError: If the checkpoint is unusable or disagrees with ``language.config``.
+            ValueError: If a tensor does not fit the block it is meant for.
+        """
+        options = self.options
+        if options.arm == 'host':
+            print_log("LanguageInit: arm='host', the blocks keep the host model's own initialisation.", logger='current')
+            return
+        checkpoint = self._open() if needs_weights(options.arm) else None
+        report = _Report(options, checkpoint)
+        copied: Dict[str, Tensor] = {}
+        for index, layers, arm in self._plan(module):
+            tensors = read_arm_block(arm, options.spec, checkpoint if needs_weights(arm) else None, index, options.seed)
+            for path in layers:
+                filled = copy_block(module.get_submodule(path), options.spec, index, tensors)
+                copied.update({f'{path}.{name}': parameter for name, parameter in filled.items()})
+            report.add(index, layers, arm, tensors)
+        print_log('\n' + report.render(), logger='current')
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
+        OverwriteGuard.attach(module, copied)
+
+    def _open(self) -> LanguageCheckpoint:
+        options = self.options
+        checkpoint = open_checkpoint(options.checkpoint, options.revision)
+        differences = disagreements(options.spec, checkpoint.spec)
+        if differences:
+            raise CheckpointError(f'{options.checkpoint}: language.config and the checkpoint disagree: '
+                                  f'{"; ".join(differences)}. Correct one of them, or set language.config=None to read '
+                                  'it from the checkpoint.')
+        return checkpoint
+
+    def _plan(self, module: nn.Module) -> List[Tuple[int, List[str], str]]:
+        """Which source block goes to which layers: (block index, layer paths, arm), each block read once."""
+        layers_of_block: Dict[Tuple[int, str], List[str]] = defaultdict(list)
+        for path, key in self.targets.items():
+            indices = self.options.block_indices(key)
+            num_layers = self.options.num_layers(key, len(module.get_submodule(path)))
+            for layer in range(num_layers):
+                if layer < len(indices):
+                    block = (indices[layer], self.options.arm)
+                else:
+                    block = (self.options.spec.num_blocks + layer, 'random')
+                layers_of_block[block].append(f'{path}.{layer}')
+        return [(index, layers, arm) for (index, arm), layers in layers_of_block.items()]
+
+
+@torch.no_grad()
+def copy_block(block: nn.Module, spec, index: int, tensors: Mapping[str, Tensor]) -> Dict[str, nn.Parameter]:
+    """Copy one source block into one LanguageBlock, in place.
+
+    A block with cross-attention takes the self-attention's tensors for it too (LBBT, "Extend to Vision Dense
+    Prediction Tasks"), and ``ln_1`` for the norm before it.
+
+    Args:
+        block: The LanguageBlock.
+        spec: The :class:`LanguageModelSpec` of the source.
+        index: Index of the source block.
+        tensors: Its tensors by canonical checkpoint name.
+
+    Returns:
+        dict[str, Parameter]: The parameters that were filled, by name within the block.
+
+    Raises:
+        ValueError: If a parameter is missing, left over, or of another shape than its source.
+    """
+    family = FAMILIES[spec.model_type]
+    prefix = family.block_prefix.format(i=index)
+    parameters = dict(block.named_parameters())
+    with_cross = any(name.startswith('cross_attn.') for name in parameters)
+    filled = {}
+    for rule in family.rules(spec.block):
+        stacked = [tensors[prefix + source.name] for source in rule.sources]
+        stacked = [tensor.T if rule.transpose else tensor for tensor in stacked]
+        for target in [rule.target] + ([_cross_name(rule.target)] if with_cross else []):
+            if target is not None:
+                _fill(parameters, target, stacked, prefix + rule.sources[0].name)
+                filled[target] = parameters[target]
+    left_over = sorted(set(parameters) - set(filled))
+    if left_over:
+        raise ValueError(f'block parameter {left_over[0]!r} has no tensor in a {spec.model_type} block; expected every '
+                         'parameter to be filled. The block was built from another spec than the weights have.')
+    return filled
+
+
+def _cross_name(target: str) -> Optional[str]:
+    if target.startswith('attn.'):
+        return 'cross_' + target
+    return target.replace('norm1', 'cross_norm') if target.startswith('norm1.') else None
+
+
+def _fill(parameters: Mapping[str, nn.Parameter], target: str, stacked: List[Tensor], source: str) -> None:
+    if target not in parameters:
+        raise ValueError(f'tensor {source!r} is left over: the block has no parameter {target!r}. The block was built '
+                         'from another spec than the weights have.')
+    parameter = parameters[target]
+    rows = sum(len(tensor) for tensor in stacked)
+    if parameter.shape != (rows, *stacked[0].shape[1:]):
+        raise ValueError(f'tensor {source!r} gives {target!r} the shape {(rows, *stacked[0].shape[1:])}; the block '
+                         f'expects {tuple(parameter.shape)}. The block was built from another spec than the weights have.')
+    start = 0
+    for tensor in stacked:
+        parameter[start:start + len(tensor)].copy_(tensor)
+        start += len(tensor)
+
+
+class _Report:
+    """The load report: one row a source block."""
+
+    def __init__(self, options: LanguageOptions, checkpoint: Optional[LanguageCheckpoint]) -> None:
+        self._options = options
+        self._checkpoint = checkpoint
+        self._rows: List[Tuple[str, ...]] = []
+        self._parameters = 0
+
+    def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor]) -> None:
+        """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
+        checksum = 0
+        for name in sorted(tensors):
+            checksum = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy(), checksum)
+        count = sum(tensor.numel() for tensor in tensors.values())
+        self._parameters += count
+        is_extra = arm != self._options.arm or arm == 'random'
+        files = 'drawn' if is_extra else ', '.join(self._checkpoint.files_of_block(index))
+        name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
+        dtypes = ', '.join(sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()}))
+        self._rows.append((name, ', '.join(layers), arm, files, f'{count:,}', dtypes, f'{checksum:08x}'))
+
+    def render(self) -> str:
+        """The table as text."""
+        options, spec = self._options, self._options.spec
+        source = f'{options.checkpoint}' + (f' at {options.revision}' if options.revision else '')
+        read = f'{self._checkpoint.bytes_read:,} bytes read' if self._checkpoint else 'no weights read'
+        table = Table(
+            title=f'LanguageInit: arm {options.arm}, seed {options.seed}, {source} ({spec.model_type}, '
+            f'{spec.num_blocks} blocks, width {spec.block.embed_dims}); {self._parameters:,} parameters, {read}',
+            box=box.ASCII, title_justify='left')
+        for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'crc32'):
+            table.add_column(column, justify='right' if column == 'parameters' else 'left', overflow='fold')
+        for row in self._rows:
+            table.add_row(*row)
+        text = io.StringIO()
+        Console(file=text, width=140).print(table)
+        return text.getvalue()

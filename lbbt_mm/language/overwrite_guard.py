@@ -1,0 +1,72 @@
+"""Catches initialisation steps that overwrite copied weights before training begins."""
+from typing import Dict, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class OverwriteGuard:
+    """A one-time check at a module's first training forward that named parameters still hold what was copied.
+
+    A module cannot see its parent's later initialisation steps, so they can be caught only once training starts. Loading
+    a state dict in between is a wanted change and cancels the check; an evaluation forward leaves it pending.
+
+    Args:
+        parameters: The parameters to watch, by name within the module.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self._prints = {name: _fingerprint(tensor) for name, tensor in parameters.items()}
+        self._dtypes = {name: tensor.dtype for name, tensor in parameters.items()}
+        self._handles: list = []
+
+    @classmethod
+    def attach(cls, module: nn.Module, parameters: Mapping[str, Tensor]) -> 'OverwriteGuard':
+        """Watch ``parameters`` until ``module``'s first training forward; replaces an earlier guard."""
+        previous = getattr(module, '_overwrite_guard', None)
+        if previous is not None:
+            previous.cancel()
+        guard = cls(parameters)
+        guard._handles = [
+            module.register_forward_pre_hook(guard._check),
+            module.register_load_state_dict_pre_hook(guard._on_load)
+        ]
+        module._overwrite_guard = guard
+        return guard
+
+    def cancel(self) -> None:
+        """Stop watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def __deepcopy__(self, memo: dict) -> 'OverwriteGuard':
+        """A copy of the module (an EMA model, for one) is not watched: its guard has nothing to compare."""
+        return OverwriteGuard({})
+
+    def _on_load(self, module: nn.Module, *args) -> None:
+        # mmengine marks a module while its init_weights runs: a Pretrained step in there is one that overwrites
+        if not hasattr(module, '_params_init_info'):
+            self.cancel()
+
+    def _check(self, module: nn.Module, args) -> None:
+        if not module.training:
+            return
+        self.cancel()
+        parameters: Dict[str, Tensor] = dict(module.named_parameters())
+        changed = [
+            name for name, print_ in self._prints.items()
+            if name in parameters and parameters[name].dtype == self._dtypes[name]
+            and _fingerprint(parameters[name]) != print_
+        ]
+        if changed:
+            raise RuntimeError(
+                f'{changed[0]!r} no longer holds the language weights that LanguageInit copied ({len(changed)} of '
+                f'{len(self._prints)} tensors changed): a later initialisation step overwrote them. Remove that step '
+                '(an init_cfg or init_weights of a parent module, or a Pretrained entry), or load the weights after it.')
+
+
+def _fingerprint(tensor: Tensor) -> int:
+    """Exact, order-independent sum of a tensor's bits: the same on every device."""
+    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.detach().contiguous().view(integer).sum(dtype=torch.int64))

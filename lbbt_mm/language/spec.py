@@ -1,0 +1,142 @@
+"""What a language-model block is, in numbers: the one description that every component is built from."""
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+
+BlockSelection = Union[None, int, str, Sequence[Union[int, str]]]
+
+
+@dataclass(frozen=True)
+class RotarySpec:
+    """Rotary position embedding (RoFormer, arXiv 2104.09864) as a language model was trained with it.
+
+    Args:
+        theta: Base of the geometric sequence of wavelengths.
+        rope_type: ``default``, or the name of a context-extension rule of transformers
+            (``llama3``, ``linear``, ...).
+        parameters: The rule's own parameters, as in the Hugging Face config.
+    """
+    theta: float
+    rope_type: str = 'default'
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """Shape and function of one transformer block of a language model.
+
+    Args:
+        embed_dims: Width C of the residual stream.
+        num_heads: Query heads.
+        num_kv_heads: Key and value heads; fewer than ``num_heads`` means grouped-query attention.
+        head_dims: Channels per head (``num_heads * head_dims`` may differ from ``embed_dims``).
+        ffn_dims: Hidden units of the feed-forward network.
+        norm: ``layer`` (LayerNorm) or ``rms`` (RMSNorm).
+        norm_eps: Epsilon of the norms.
+        activation: Hugging Face name of the activation, for example ``gelu_new`` or ``silu``.
+        gated: Whether the feed-forward network is ``fc2(act(gate(x)) * up(x))``.
+        qkv_bias: Whether the query, key and value projections have a bias.
+        proj_bias: Whether the attention output projection has a bias.
+        ffn_bias: Whether the feed-forward projections have a bias.
+        qk_norm: Whether queries and keys are RMS-normalised per head (Qwen3).
+        rotary: The rotary positions the model was trained with, if any.
+        attn_scale: Factor on the attention logits; ``None`` is ``head_dims ** -0.5``.
+    """
+    embed_dims: int
+    num_heads: int
+    num_kv_heads: int
+    head_dims: int
+    ffn_dims: int
+    norm: str
+    norm_eps: float
+    activation: str
+    gated: bool
+    qkv_bias: bool
+    proj_bias: bool
+    ffn_bias: bool
+    qk_norm: bool = False
+    rotary: Optional[RotarySpec] = None
+    attn_scale: Optional[float] = None
+
+    @property
+    def qkv_dims(self) -> List[int]:
+        """Output widths of the query, key and value projections."""
+        return [self.num_heads * self.head_dims] + 2 * [self.num_kv_heads * self.head_dims]
+
+
+@dataclass(frozen=True)
+class LanguageModelSpec:
+    """A language model as far as its blocks are concerned.
+
+    Args:
+        model_type: Hugging Face ``model_type``, the key into :data:`lbbt_mm.language.families.FAMILIES`.
+        block: Description of one block.
+        num_blocks: How many blocks the model has.
+        initializer_range: Standard deviation of the family's own random initialisation.
+        config: The Hugging Face config fields this was read from.
+    """
+    model_type: str
+    block: BlockSpec
+    num_blocks: int
+    initializer_range: float
+    config: Dict[str, Any] = field(hash=False, compare=False)
+
+
+def parse_blocks(selection: BlockSelection, num_blocks: int, name: str = 'blocks') -> List[int]:
+    """Turn a block selection that reads like Python into block indices.
+
+    Args:
+        selection: ``None`` (all), an index (``-1``, ``'-1'``), a slice as a string (``'0:12'``, ``'::2'``),
+            or a list of those.
+        num_blocks: Number of blocks that the language model has.
+        name: The config key, for messages.
+
+    Returns:
+        list[int]: Indices in ``range(num_blocks)``, in the order asked for.
+
+    Raises:
+        ValueError: If the selection cannot be read, is empty, or reaches beyond the model's blocks.
+    """
+    if selection is None:
+        return list(range(num_blocks))
+    if isinstance(selection, (list, tuple)):
+        indices = [i for part in selection for i in parse_blocks(part, num_blocks, name)]
+    elif isinstance(selection, str) and ':' in selection:
+        indices = _parse_slice(selection, num_blocks, name)
+    else:
+        indices = [_parse_index(selection, num_blocks, name)]
+    if not indices:
+        raise ValueError(f'{name}={selection!r} selects no block; the language model has {num_blocks} '
+                         f'(0 to {num_blocks - 1}). Widen the selection, for example to \'0:{num_blocks}\'.')
+    return indices
+
+
+def _parse_index(selection: Union[int, str], num_blocks: int, name: str) -> int:
+    try:
+        if isinstance(selection, (bool, float)):
+            raise ValueError
+        index = int(selection)
+    except (TypeError, ValueError):
+        raise ValueError(f'{name}={selection!r} is not a block selection. Expected an index (-1), a slice '
+                         "('0:12', '::2') or a list of those ([0, 5, 23]).") from None
+    if not -num_blocks <= index < num_blocks:
+        raise ValueError(_out_of_range(name, selection, num_blocks))
+    return index % num_blocks
+
+
+def _parse_slice(selection: str, num_blocks: int, name: str) -> List[int]:
+    try:
+        bounds = slice(*(int(part) if part.strip() else None for part in selection.split(':')))
+        indices = list(range(num_blocks)[bounds])
+    except (TypeError, ValueError):
+        raise ValueError(f'{name}={selection!r} is not a slice. Expected start:stop or start:stop:step '
+                         "with whole numbers, for example '0:12' or '::2'.") from None
+    for bound in (bounds.start, bounds.stop):
+        # Python clips a slice silently; a clipped selection here would be a smaller model than asked for.
+        if bound is not None and not -num_blocks <= bound <= num_blocks:
+            raise ValueError(_out_of_range(name, selection, num_blocks))
+    return indices
+
+
+def _out_of_range(name: str, selection: Any, num_blocks: int) -> str:
+    return (f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
+            f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')

@@ -1,0 +1,231 @@
+"""Where the tensors of a checkpoint lie and how one of them is read without reading the others.
+
+A store lists tensor names and reads some of them; three file formats, one interface.
+"""
+import json
+from pathlib import Path
+from typing import Callable, Dict, Iterable, List, Mapping, Protocol, Tuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .families import FAMILIES
+from .spec import LanguageModelSpec
+
+FetchFile = Callable[[str], Path]
+
+
+class CheckpointError(ValueError):
+    """A language checkpoint cannot be used; the message says what was found, expected and what to do."""
+
+
+class TensorStore(Protocol):
+    """Named tensors of one checkpoint, read on demand.
+
+    Attributes:
+        bytes_read: Bytes of tensor data and headers read so far.
+    """
+    bytes_read: int
+
+    def names(self) -> Iterable[str]:
+        """Names of all tensors, without reading them."""
+
+    def file_of(self, name: str) -> str:
+        """Name of the file that holds a tensor."""
+
+    def read(self, names: List[str]) -> Dict[str, Tensor]:
+        """Read tensors by name, in the file's own dtype."""
+
+
+class SafetensorsStore:
+    """One safetensors file or several shards; opens (and fetches) only the shards asked for.
+
+    Args:
+        files: Tensor name -> file name.
+        fetch: Gives the local path of a file, downloading it where it is on a hub.
+    """
+
+    def __init__(self, files: Mapping[str, str], fetch: FetchFile) -> None:
+        self._files = files
+        self._fetch = fetch
+        self._opened: set = set()
+        self.bytes_read = 0
+
+    @classmethod
+    def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
+        """Open a checkpoint that is one file; its header is the index."""
+        path = fetch(file)
+        with _open_safetensors(path) as handle:
+            store = cls({name: file for name in handle.keys()}, fetch)
+        store._count_header(path)
+        return store
+
+    def names(self) -> Iterable[str]:
+        """Names of all tensors, from the index or the header."""
+        return self._files.keys()
+
+    def file_of(self, name: str) -> str:
+        """Name of the shard that holds a tensor."""
+        return self._files[name]
+
+    def read(self, names: List[str]) -> Dict[str, Tensor]:
+        """Read tensors shard by shard; they stay memory-mapped until they are copied."""
+        tensors = {}
+        for file in dict.fromkeys(self._files[name] for name in names):
+            path = self._fetch(file)
+            self._count_header(path)
+            with _open_safetensors(path) as handle:
+                for name in (name for name in names if self._files[name] == file):
+                    try:
+                        tensors[name] = handle.get_tensor(name)
+                    except SafetensorError as error:
+                        raise CheckpointError(
+                            f'{path}: the index says that this shard holds {name!r}, and it does not ({error}). The '
+                            'index and the shards belong to different checkpoints; download both again.') from None
+                    self.bytes_read += tensors[name].nbytes
+        return tensors
+
+    def _count_header(self, path: Path) -> None:
+        if path not in self._opened:
+            self._opened.add(path)
+            with open(path, 'rb') as file:
+                self.bytes_read += 8 + int.from_bytes(file.read(8), 'little')
+
+
+def _open_safetensors(path: Path):
+    try:
+        return safe_open(path, framework='pt')
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f'{path}: not a complete safetensors file ({error}); found {path.stat().st_size:,} bytes, which is not what '
+            'its header announces. The download was probably cut off: delete the file and fetch it again.') from None
+
+
+class PickleStore:
+    """A ``pytorch_model.bin``, one file or shards, opened with ``weights_only=True`` and memory-mapped.
+
+    Args:
+        files: Tensor name -> file name, or ``None`` for a single file.
+        single: The file name where there is only one.
+        fetch: Gives the local path of a file.
+    """
+
+    def __init__(self, files: Mapping[str, str], fetch: FetchFile, single: str = '') -> None:
+        self._fetch = fetch
+        self._loaded: Dict[str, Dict[str, Tensor]] = {}
+        self._files = files or {name: single for name in self._load(single)}
+        self.bytes_read = 0
+
+    def _load(self, file: str) -> Dict[str, Tensor]:
+        if file not in self._loaded:
+            path = self._fetch(file)
+            try:
+                self._loaded[file] = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+            except Exception as error:  # pickle, zip and torch each raise their own types here
+                reason = str(error).strip().split('\n')[0]
+                raise CheckpointError(
+                    f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
+                    'are read; convert the checkpoint to safetensors where you trust it.') from None
+        return self._loaded[file]
+
+    def names(self) -> Iterable[str]:
+        """Names of all tensors."""
+        return self._files.keys()
+
+    def file_of(self, name: str) -> str:
+        """Name of the file that holds a tensor."""
+        return self._files[name]
+
+    def read(self, names: List[str]) -> Dict[str, Tensor]:
+        """Read tensors; their data is paged in when they are copied."""
+        tensors = {name: self._load(self._files[name])[name] for name in names}
+        self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
+        return tensors
+
+
+class GGUFStore:
+    """A GGUF file, read tensor by tensor with the ``gguf`` package and shown under Hugging Face names.
+
+    Args:
+        path: The file.
+        spec: The language model in it, whose names and layout the tensors are given.
+    """
+
+    def __init__(self, path: Path, spec: LanguageModelSpec) -> None:
+        import gguf
+        self._path = path
+        self._spec = spec
+        self._family = FAMILIES[spec.model_type]
+        reader = open_gguf(path)
+        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        architecture = reader.get_field('general.architecture').contents()
+        by_name = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+        name_map = gguf.get_tensor_name_map(by_name[architecture], spec.num_blocks)
+        self._names = dict(self._hf_names(name_map))
+        self.bytes_read = 0
+
+    def _hf_names(self, name_map) -> Iterable[Tuple[str, str]]:
+        """Pairs of Hugging Face name and GGUF name; a block's tensor that has none keeps its GGUF name."""
+        mapped = {}
+        for index in range(self._spec.num_blocks):
+            prefix = self._family.block_prefix.format(i=index)
+            for rule in self._family.rules(self._spec.block):
+                for source in rule.sources:
+                    for root in self._family.root_prefixes:
+                        found = name_map.get_name(root + prefix + source.name, try_suffixes=('.weight', '.bias'))
+                        if found in self._tensors:
+                            mapped[found] = prefix + source.name
+            for name in self._tensors:
+                if name.startswith(f'blk.{index}.'):
+                    yield mapped.get(name, prefix + name), name
+
+    def names(self) -> Iterable[str]:
+        """Hugging Face names of the blocks' tensors."""
+        return self._names.keys()
+
+    def file_of(self, name: str) -> str:
+        """The file's name."""
+        return self._path.name
+
+    def read(self, names: List[str]) -> Dict[str, Tensor]:
+        """Read and dequantise tensors, in the layout that Hugging Face checkpoints have."""
+        return {name: self._read(name) for name in names}
+
+    def _read(self, name: str) -> Tensor:
+        import gguf
+        stored = self._tensors[self._names[name]]
+        try:
+            values = gguf.quants.dequantize(stored.data, stored.tensor_type)
+        except NotImplementedError:
+            raise CheckpointError(
+                f'{self._path}: {name!r} is quantised as {stored.tensor_type.name}, which the gguf package cannot '
+                'dequantise. Use a file quantised as F16, BF16, Q8_0 or one of the K types.') from None
+        self.bytes_read += int(stored.n_bytes)
+        return self._family.from_gguf(name, torch.tensor(values), self._spec.block)
+
+
+def open_gguf(path: Path):
+    """Open a GGUF file.
+
+    Raises:
+        ImportError: If the ``gguf`` package is missing.
+        CheckpointError: If the file is not a complete GGUF file.
+    """
+    try:
+        import gguf
+    except ImportError:
+        raise ImportError(f"{path}: reading GGUF files needs the package 'gguf': pip install gguf") from None
+    try:
+        return gguf.GGUFReader(path)
+    except (ValueError, IndexError, KeyError, OSError) as error:
+        raise CheckpointError(f'{path}: not a complete GGUF file ({error}). Fetch it again.') from None
+
+
+def read_index(path: Path) -> Dict[str, str]:
+    """Read the tensor name -> shard map of a sharded checkpoint's index."""
+    try:
+        return json.loads(path.read_text())['weight_map']
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a shard index ({error!r}); expected JSON with a 'weight_map'. "
+                              'Fetch the file again.') from None

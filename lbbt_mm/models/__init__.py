@@ -1,0 +1,3 @@
+"""Models of lbbt_mm. Importing this registers them in scope ``lbbt_mm``."""
+from .detectors import *  # noqa: F401,F403
+from .layers import LanguageBlock  # noqa: F401

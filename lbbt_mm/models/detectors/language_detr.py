@@ -1,0 +1,165 @@
+"""LanguageDETR: mmdet's DETR whose transformer is made of language-model blocks (LBBT, Table 6)."""
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import torch
+from mmdet.models.detectors import DETR
+from mmdet.models.layers import SinePositionalEncoding
+from torch import Tensor, nn
+
+from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.layers import LanguageDETRDecoder, LanguageDETREncoder
+from lbbt_mm.registry import MODELS
+
+_BLOCK_KEYS = ('encoder_blocks', 'decoder_blocks')
+# layer_cfg and post_norm_cfg describe mmdet's own layers, which are not built here.
+_ENCODER_KEYS = ('num_layers', )
+_DECODER_KEYS = ('num_layers', 'return_intermediate')
+
+
+@MODELS.register_module()
+class LanguageDETR(DETR):
+    """DETR with language-model blocks as its encoder and decoder layers.
+
+    Losses, matcher, head and test-time behaviour are mmdet's. Every width that follows from the language model may be
+    None (``neck.out_channels``, ``positional_encoding.num_feats``, ``bbox_head.embed_dims``) and so may both depths.
+    Building, testing and resuming need neither weights nor a network where ``language.config`` is given.
+
+    Choices where the paper is silent: attention is bidirectional; with ``norm='pre'`` a block keeps the function that
+    was pretrained, positions are added to queries and keys after the norm, cross-attention gets a norm that copies
+    the block's first, and fresh final norms follow encoder and decoder; with ``norm='post'`` (the original DETR order)
+    the norms are copied by name to the place after each residual sum.
+
+    Args:
+        language: ``checkpoint, revision, config, encoder_blocks, decoder_blocks, arm, seed, extra_layers``; see
+            :class:`lbbt_mm.language.options.LanguageOptions`.
+        norm: ``pre`` or ``post``. Defaults to ``pre``.
+        attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
+        proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.1, DETR's.
+        drop_path_rate: Stochastic-depth rate of the last layer of each stack. Defaults to 0.
+        with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        encoder: ``dict(num_layers=None)``; a depth beyond the chosen blocks needs ``extra_layers='random'``.
+        decoder: ``dict(num_layers=None, return_intermediate=True)``.
+        **kwargs: ``backbone, neck, bbox_head, positional_encoding, num_queries, train_cfg, test_cfg,
+            data_preprocessor, init_cfg`` as in mmdet's DETR.
+    """
+
+    def __init__(self,
+                 language: Mapping[str, Any],
+                 norm: str = 'pre',
+                 attn_drop: float = 0.,
+                 proj_drop: float = 0.1,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False,
+                 encoder: Optional[Mapping[str, Any]] = None,
+                 decoder: Optional[Mapping[str, Any]] = None,
+                 **kwargs) -> None:
+        options = LanguageOptions.from_dict(language, _BLOCK_KEYS)
+        if options.fit is not None:
+            raise ValueError(f'language.fit={options.fit!r}: LanguageDETR runs at the language model\'s own width and '
+                             'offers no fit. Remove the key.')
+        # Plain attributes may be set before nn.Module.__init__; DETR builds its layers from within that call.
+        self.language = options
+        self._block_options = dict(
+            norm=norm, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=drop_path_rate, with_cp=with_cp)
+        encoder = _coder_options('encoder', encoder, _ENCODER_KEYS)
+        decoder = _coder_options('decoder', decoder, _DECODER_KEYS)
+        encoder['num_layers'] = options.num_layers('encoder_blocks', encoder.get('num_layers'))
+        decoder['num_layers'] = options.num_layers('decoder_blocks', decoder.get('num_layers'))
+        super().__init__(encoder=encoder, decoder=decoder, **_infer_widths(kwargs, options))
+        self.init_cfg = _with_language_init(self.init_cfg, language)
+
+    def _init_layers(self) -> None:
+        spec = self.language.spec.block
+        self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
+        self.encoder = LanguageDETREncoder(spec, **self.encoder, **self._block_options)
+        self.decoder = LanguageDETRDecoder(spec, **self.decoder, **self._block_options)
+        self.embed_dims = spec.embed_dims
+        self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
+
+    def init_weights(self) -> None:
+        """Initialise DETR's own way, then copy the language blocks (unless the arm is ``host``)."""
+        for coder in (self.encoder, self.decoder):
+            coder.init_weights()
+        # DETR's own init_weights would Xavier-fill encoder and decoder again, after the copy.
+        super(DETR, self).init_weights()
+
+    def forward_encoder(self, feat: Tensor, feat_mask: Optional[Tensor], feat_pos: Tensor) -> Dict[str, Tensor]:
+        """Run the encoder.
+
+        Args:
+            feat: Image features ``(B, N, C)``.
+            feat_mask: Padding mask ``(B, N)``, True at padding, or None.
+            feat_pos: Positions ``(B, N, C)``.
+
+        Returns:
+            dict: ``memory`` of shape ``(B, N, C)``.
+        """
+        return dict(memory=self.encoder(feat, feat_pos, _attend_mask(feat_mask)))
+
+    def forward_decoder(self, query: Tensor, query_pos: Tensor, memory: Tensor, memory_mask: Optional[Tensor],
+                        memory_pos: Tensor) -> Dict[str, Tensor]:
+        """Run the decoder.
+
+        Args:
+            query: Object queries ``(B, Q, C)``.
+            query_pos: Their learned positions ``(B, Q, C)``.
+            memory: The encoder's output ``(B, N, C)``.
+            memory_mask: Padding mask ``(B, N)``, True at padding, or None.
+            memory_pos: Positions ``(B, N, C)``.
+
+        Returns:
+            dict: ``hidden_states`` of shape ``(num_layers, B, Q, C)``.
+        """
+        states = self.decoder(query, query_pos, memory, memory_pos, _attend_mask(memory_mask))
+        return dict(hidden_states=states)
+
+
+def _attend_mask(padding: Optional[Tensor]) -> Optional[Tensor]:
+    """Turn DETR's padding mask ``(B, N)`` into attention's ``(B, 1, 1, N)``, True where attending is allowed."""
+    return None if padding is None else ~padding.to(torch.bool)[:, None, None, :]
+
+
+def _coder_options(name: str, options: Optional[Mapping[str, Any]], allowed: Tuple[str, ...]) -> Dict[str, Any]:
+    options = dict(options or {})
+    unknown = [key for key in options if key not in allowed]
+    if unknown:
+        raise ValueError(
+            f'{name}.{unknown[0]} is not an option of LanguageDETR (found {name}={options!r}): its layers follow from the '
+            f'language model. Expected only {", ".join(allowed)}; a config that inherits mmdet\'s writes '
+            f'{name}=dict(_delete_=True).')
+    return options
+
+
+def _infer_widths(kwargs: Dict[str, Any], options: LanguageOptions) -> Dict[str, Any]:
+    """Fill in widths that are None; a written width must agree with the language model's."""
+    width = options.spec.block.embed_dims
+    if width % 4:
+        raise ValueError(f'the language model is {width} wide; DETR\'s sine positions need a multiple of 4. Choose '
+                         'another language model.')
+    kwargs = dict(kwargs)
+    if kwargs.get('positional_encoding') is None:
+        kwargs['positional_encoding'] = dict(num_feats=None, normalize=True)
+    for part, key, expected in (('neck', 'out_channels', width), ('bbox_head', 'embed_dims', width),
+                                ('positional_encoding', 'num_feats', width // 2)):
+        config = kwargs.get(part)
+        if config is None:  # only the neck may be absent
+            continue
+        written = config.get(key)
+        if written is not None and written != expected:
+            name = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
+            raise ValueError(f'{part}.{key}={written} contradicts the language model {name}, which is {width} wide and '
+                             f'needs {part}.{key}={expected}. Set it to None to have it inferred, or choose another '
+                             'language model.')
+        # mm's builders take ConfigDict; `copy` keeps the type and leaves the caller's config alone
+        kwargs[part] = config.copy()
+        kwargs[part][key] = expected
+    return kwargs
+
+
+def _with_language_init(init_cfg: Any, language: Mapping[str, Any]) -> list:
+    """Add the copy step to the detector's own ``init_cfg``."""
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+    return steps + [dict(
+        type='lbbt_mm.LanguageInit',
+        language=language,
+        targets={'encoder.layers': 'encoder_blocks', 'decoder.layers': 'decoder_blocks'})]

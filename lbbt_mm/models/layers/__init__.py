@@ -1,0 +1,12 @@
+"""LanguageBlock and the layers built on it; nothing here needs mmdet, mmseg or mmpretrain."""
+from .attention_flops import attention_flops, register_attention_flops
+from .detr_layers import LanguageDETRDecoder, LanguageDETREncoder
+from .language_block import LanguageAttention, LanguageBlock, LanguageMLP, build_norm
+from .rotary import RotaryEmbedding, rotate
+
+register_attention_flops()
+
+__all__ = [
+    'LanguageAttention', 'LanguageBlock', 'LanguageDETRDecoder', 'LanguageDETREncoder', 'LanguageMLP',
+    'RotaryEmbedding', 'attention_flops', 'build_norm', 'rotate'
+]

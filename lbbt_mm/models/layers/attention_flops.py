@@ -1,0 +1,25 @@
+"""FLOPs of scaled_dot_product_attention, which mmengine's analyser has no count for."""
+from math import prod
+from typing import Any, List
+
+from mmengine.analysis import complexity_analysis
+from mmengine.analysis.jit_handles import get_shape
+
+
+def attention_flops(inputs: List[Any], outputs: List[Any]) -> int:
+    """Multiply-adds of ``softmax(q k^T) v``; mmengine counts one fused multiply-add as one FLOP.
+
+    Args:
+        inputs: Traced values of q ``(..., N, D)``, k ``(..., M, D)`` and v ``(..., M, E)``.
+        outputs: The traced result, unused.
+
+    Returns:
+        int: The count; the masked half of causal attention is counted too, as it is for mmengine's other operators.
+    """
+    q, k, v = (get_shape(value) for value in inputs[:3])
+    return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+
+
+def register_attention_flops() -> None:
+    """Teach mmengine's ``get_model_complexity_info`` and ``FlopAnalyzer`` the operator."""
+    complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.setdefault('aten::scaled_dot_product_attention', attention_flops)

@@ -1,0 +1,103 @@
+"""Encoder and decoder of DETR (arXiv 2005.12872, section 3.2 and appendix A.3), built of LanguageBlocks."""
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from lbbt_mm.language.spec import BlockSpec
+from .language_block import LanguageBlock, build_norm
+
+
+class _LanguageLayers(BaseModule):
+    """A stack of LanguageBlocks whose stochastic depth grows linearly, as in mmpretrain's vision transformers."""
+
+    def __init__(self, spec: BlockSpec, num_layers: int, cross_attention: bool, drop_path_rate: float,
+                 **block_options) -> None:
+        super().__init__()
+        self.embed_dims = spec.embed_dims
+        self.num_layers = num_layers
+        rates = torch.linspace(0, drop_path_rate, num_layers).tolist()
+        self.layers = ModuleList(
+            LanguageBlock(spec, cross_attention=cross_attention, drop_path_rate=rate, **block_options)
+            for rate in rates)
+
+    def init_weights(self) -> None:
+        """Initialise as DETR does: every matrix Xavier-uniform, attention biases zero."""
+        super().init_weights()
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith(('qkv.bias', 'proj.bias')):
+                nn.init.zeros_(parameter)
+
+
+class LanguageDETREncoder(_LanguageLayers):
+    """DETR's encoder of LanguageBlocks.
+
+    Args:
+        spec: The blocks' spec.
+        num_layers: Depth.
+        drop_path_rate: Stochastic-depth rate of the last layer.
+        **block_options: ``norm``, ``attn_drop``, ``proj_drop``, ``with_cp`` of :class:`LanguageBlock`.
+    """
+
+    def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., **block_options) -> None:
+        super().__init__(spec, num_layers, False, drop_path_rate, **block_options)
+        # The original adds a norm after the encoder only where its layers are pre-norm.
+        self.final_norm = build_norm(spec) if block_options.get('norm', 'pre') == 'pre' else nn.Identity()
+
+    def forward(self, query: Tensor, query_pos: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        """Encode.
+
+        Args:
+            query: Image features ``(B, N, C)``.
+            query_pos: Their positions ``(B, N, C)``.
+            mask: Boolean ``(B, 1, 1, N)``, True at image pixels, False at padding.
+
+        Returns:
+            Tensor: Memory ``(B, N, C)``.
+        """
+        for layer in self.layers:
+            query = layer(query, query_pos, mask)
+        return self.final_norm(query)
+
+
+class LanguageDETRDecoder(_LanguageLayers):
+    """DETR's decoder of LanguageBlocks with cross-attention.
+
+    Args:
+        spec: The blocks' spec.
+        num_layers: Depth.
+        drop_path_rate: Stochastic-depth rate of the last layer.
+        return_intermediate: Whether to return every layer's output, for DETR's auxiliary losses.
+        **block_options: ``norm``, ``attn_drop``, ``proj_drop``, ``with_cp`` of :class:`LanguageBlock`.
+    """
+
+    def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., return_intermediate: bool = True,
+                 **block_options) -> None:
+        super().__init__(spec, num_layers, True, drop_path_rate, **block_options)
+        self.return_intermediate = return_intermediate
+        self.post_norm = build_norm(spec)
+
+    def forward(self, query: Tensor, query_pos: Tensor, memory: Tensor, memory_pos: Tensor,
+                memory_mask: Optional[Tensor] = None) -> Tensor:
+        """Decode.
+
+        Args:
+            query: Object queries ``(B, Q, C)``.
+            query_pos: Their learned positions ``(B, Q, C)``.
+            memory: The encoder's output ``(B, N, C)``.
+            memory_pos: Its positions ``(B, N, C)``.
+            memory_mask: Boolean ``(B, 1, 1, N)``, True at image pixels, False at padding.
+
+        Returns:
+            Tensor: ``(num_layers, B, Q, C)``, or ``(1, B, Q, C)`` without ``return_intermediate``.
+        """
+        keys_from = memory + memory_pos
+        outputs = []
+        for layer in self.layers:
+            query = layer(query, query_pos, memory=memory, memory_pos=keys_from, memory_mask=memory_mask)
+            if self.return_intermediate:
+                outputs.append(query)
+        return self.post_norm(torch.stack(outputs or [query]))

@@ -1,0 +1,239 @@
+"""LanguageBlock: the one transformer block of the package, numerically equal to the Hugging Face block it is read from.
+
+Sources: GPT-2 (Radford et al., 2019, section 2.3), Llama (arXiv 2302.13971, section 2.2), Qwen3 (arXiv 2505.09388,
+section 2, for the q/k norm); cross-attention and its initialisation: LBBT, "Extend to Vision Dense Prediction Tasks".
+"""
+from functools import partial
+from typing import Optional, Tuple
+
+import torch.nn.functional as F
+from mmcv.cnn.bricks.drop import DropPath
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lbbt_mm.language.spec import BlockSpec
+from .fast_dropout import Dropout, attention_with_dropout
+from .rotary import RotaryTable, rotate
+
+# Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
+_ACTIVATIONS = {
+    'gelu': F.gelu,
+    'gelu_new': partial(F.gelu, approximate='tanh'),
+    'gelu_fast': partial(F.gelu, approximate='tanh'),
+    'gelu_pytorch_tanh': partial(F.gelu, approximate='tanh'),
+    'silu': F.silu,
+    'swish': F.silu,
+    'relu': F.relu,
+}
+
+
+class LanguageAttention(nn.Module):
+    """Multi-head attention with a fused qkv weight, grouped key/value heads and optional q/k norm.
+
+    The same weights serve self-attention and, given ``memory``, cross-attention.
+
+    Args:
+        spec: The block's spec.
+        causal: Whether a token attends only to itself and those before it.
+        attn_drop: Dropout rate of the attention weights.
+        proj_drop: Dropout rate of the output.
+    """
+
+    def __init__(self, spec: BlockSpec, causal: bool = False, attn_drop: float = 0., proj_drop: float = 0.) -> None:
+        super().__init__()
+        self.head_dims = spec.head_dims
+        self.causal = causal
+        self.scale = spec.attn_scale
+        self.attn_drop = attn_drop
+        self.grouped = spec.num_heads != spec.num_kv_heads
+        self._splits = spec.qkv_dims
+        self.qkv = nn.Linear(spec.embed_dims, sum(self._splits), bias=spec.qkv_bias)
+        self.q_norm = nn.RMSNorm(spec.head_dims, eps=spec.norm_eps) if spec.qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(spec.head_dims, eps=spec.norm_eps) if spec.qk_norm else nn.Identity()
+        self.proj = nn.Linear(self._splits[0], spec.embed_dims, bias=spec.proj_bias)
+        self.proj_drop = Dropout(proj_drop)
+
+    def forward(self,
+                x: Tensor,
+                pos: Optional[Tensor] = None,
+                memory: Optional[Tensor] = None,
+                memory_pos: Optional[Tensor] = None,
+                mask: Optional[Tensor] = None,
+                rotary: Optional[RotaryTable] = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: Tokens ``(B, N, C)`` that ask.
+            pos: Positions ``(B or 1, N, C)`` added where queries (and, in self-attention, keys) are made.
+            memory: Tokens ``(B, M, C)`` that are attended to; None for self-attention.
+            memory_pos: ``memory`` plus its positions, from which keys are made. Defaults to ``memory``.
+            mask: Boolean ``(B, 1, 1 or N, M)``, True where attending is allowed.
+            rotary: Cosines and sines of the tokens' positions.
+
+        Returns:
+            Tensor: ``(B, N, C)``.
+        """
+        q, k, v = self._project(x, pos, memory, memory_pos)
+        q, k, v = (part.unflatten(-1, (-1, self.head_dims)) for part in (q, k, v))
+        q, k, v = self.q_norm(q).transpose(1, 2), self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
+        if rotary is not None:
+            q, k = rotate(q, rotary), rotate(k, rotary)
+        drop = self.attn_drop if self.training else 0.
+        causal = self.causal and memory is None
+        if drop and x.device.type == 'cpu':
+            out = attention_with_dropout(q, k, v, mask, drop, causal, self.scale)
+        else:
+            if mask is not None and causal:
+                mask, causal = mask & _causal_mask(q, k), False
+            out = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=drop, is_causal=causal, scale=self.scale, enable_gqa=self.grouped)
+        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+
+    def _project(self, x: Tensor, pos: Optional[Tensor], memory: Optional[Tensor],
+                 memory_pos: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
+        if memory is None and pos is None:
+            return self.qkv(x).split(self._splits, dim=-1)
+        asking = x if pos is None else x + pos
+        # `split` has one backward that joins the three gradients; slices would each allocate the whole weight.
+        if memory is None:
+            parts = (sum(self._splits[:2]), self._splits[2])
+            (w_qk, w_v), (b_qk, b_v) = self._split_qkv(parts)
+            q, k = F.linear(asking, w_qk, b_qk).split(self._splits[:2], dim=-1)
+            return q, k, F.linear(x, w_v, b_v)
+        (w_q, w_k, w_v), (b_q, b_k, b_v) = self._split_qkv(self._splits)
+        keys_from = memory if memory_pos is None else memory_pos
+        return F.linear(asking, w_q, b_q), F.linear(keys_from, w_k, b_k), F.linear(memory, w_v, b_v)
+
+    def _split_qkv(self, parts):
+        bias = self.qkv.bias
+        return self.qkv.weight.split(parts), bias.split(parts) if bias is not None else [None] * len(parts)
+
+
+class LanguageMLP(nn.Module):
+    """Feed-forward network of a language model: plain ``fc2(act(fc1(x)))`` or gated ``fc2(act(gate(x)) * up(x))``.
+
+    Args:
+        spec: The block's spec. A gated network keeps gate (first half) and up projection in one ``fc1``.
+        proj_drop: Dropout rate after the activation and of the output, as in the host models.
+    """
+
+    def __init__(self, spec: BlockSpec, proj_drop: float = 0.) -> None:
+        super().__init__()
+        if spec.activation not in _ACTIVATIONS:
+            raise ValueError(f'activation {spec.activation!r} is not supported; expected one of '
+                             f'{", ".join(_ACTIVATIONS)}. Choose a language model that uses one of those.')
+        self.gated = spec.gated
+        self.act = _ACTIVATIONS[spec.activation]
+        self.fc1 = nn.Linear(spec.embed_dims, spec.ffn_dims * (2 if spec.gated else 1), bias=spec.ffn_bias)
+        self.fc2 = nn.Linear(spec.ffn_dims, spec.embed_dims, bias=spec.ffn_bias)
+        self.drop = Dropout(proj_drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, N, C)`` to ``(B, N, C)``."""
+        hidden = self.fc1(x)
+        if self.gated:
+            gate, up = hidden.chunk(2, dim=-1)
+            hidden = self.act(gate) * up
+        else:
+            hidden = self.act(hidden)
+        return self.drop(self.fc2(self.drop(hidden)))
+
+
+class LanguageBlock(nn.Module):
+    """One transformer block of a language model, for use in vision models.
+
+    With ``norm='pre'`` it computes the function that was pretrained (on tokens in any number, with no position of its
+    own unless ``rotary`` is given). ``norm='post'`` is the original DETR order: the same norms, by name, after each
+    residual sum.
+
+    Args:
+        spec: What the block is; see :class:`lbbt_mm.language.spec.BlockSpec`.
+        cross_attention: Whether the block also attends to a memory, between self-attention and feed-forward.
+        attention: ``bidirectional`` (patches have no order) or ``causal``.
+        norm: ``pre`` or ``post``.
+        attn_drop: Dropout rate of the attention weights.
+        proj_drop: Dropout rate of attention output, hidden units and feed-forward output.
+        drop_path_rate: Stochastic-depth rate of each residual branch.
+        with_cp: Whether to recompute activations in the backward pass, to save memory.
+    """
+
+    def __init__(self,
+                 spec: BlockSpec,
+                 cross_attention: bool = False,
+                 attention: str = 'bidirectional',
+                 norm: str = 'pre',
+                 attn_drop: float = 0.,
+                 proj_drop: float = 0.,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False) -> None:
+        super().__init__()
+        _check_choice('attention', attention, ('bidirectional', 'causal'))
+        _check_choice('norm', norm, ('pre', 'post'))
+        for name, rate in (('attn_drop', attn_drop), ('proj_drop', proj_drop), ('drop_path_rate', drop_path_rate)):
+            if not 0 <= rate < 1:
+                raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
+        self.spec = spec
+        self.norm = norm
+        self.with_cp = with_cp
+        self.norm1 = build_norm(spec)
+        self.attn = LanguageAttention(spec, attention == 'causal', attn_drop, proj_drop)
+        self.cross_norm = build_norm(spec) if cross_attention else None
+        self.cross_attn = LanguageAttention(spec, False, attn_drop, proj_drop) if cross_attention else None
+        self.norm2 = build_norm(spec)
+        self.mlp = LanguageMLP(spec, proj_drop)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+    def forward(self,
+                x: Tensor,
+                pos: Optional[Tensor] = None,
+                mask: Optional[Tensor] = None,
+                memory: Optional[Tensor] = None,
+                memory_pos: Optional[Tensor] = None,
+                memory_mask: Optional[Tensor] = None,
+                rotary: Optional[RotaryTable] = None) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Tokens ``(B, N, C)``.
+            pos: Positions ``(B or 1, N, C)`` added to self-attention's queries and keys and cross-attention's queries.
+            mask: Boolean ``(B, 1, 1 or N, N)``, True where self-attention may look; None for everywhere.
+            memory: Tokens ``(B, M, C)`` for cross-attention.
+            memory_pos: ``memory`` plus its positions, for the keys; add them once, not in every layer.
+            memory_mask: Boolean ``(B, 1, 1 or N, M)``, True where cross-attention may look.
+            rotary: Cosines and sines, from :class:`lbbt_mm.models.layers.rotary.RotaryEmbedding`.
+
+        Returns:
+            Tensor: ``(B, N, C)``.
+        """
+        arguments = (x, pos, mask, memory, memory_pos, memory_mask, rotary)
+        if self.with_cp and self.training and x.requires_grad:
+            return checkpoint(self._forward, *arguments, use_reentrant=False)
+        return self._forward(*arguments)
+
+    def _forward(self, x, pos, mask, memory, memory_pos, memory_mask, rotary) -> Tensor:
+        x = self._residual(x, self.norm1, lambda y: self.attn(y, pos, mask=mask, rotary=rotary))
+        if self.cross_attn is not None:
+            x = self._residual(x, self.cross_norm,
+                               lambda y: self.cross_attn(y, pos, memory, memory_pos, mask=memory_mask))
+        return self._residual(x, self.norm2, self.mlp)
+
+    def _residual(self, x: Tensor, norm: nn.Module, branch) -> Tensor:
+        if self.norm == 'pre':
+            return x + self.drop_path(branch(norm(x)))
+        return norm(x + self.drop_path(branch(x)))
+
+
+def build_norm(spec: BlockSpec) -> nn.Module:
+    """A fresh norm of the kind and width that the language model uses."""
+    if spec.norm == 'rms':
+        return nn.RMSNorm(spec.embed_dims, eps=spec.norm_eps)
+    return nn.LayerNorm(spec.embed_dims, eps=spec.norm_eps)
+
+
+def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
+    return q.new_ones((q.shape[-2], k.shape[-2]), dtype=bool).tril()
+
+
+def _check_choice(name: str, value, choices) -> None:
+    if value not in choices:
+        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')

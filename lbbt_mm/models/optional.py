@@ -1,0 +1,32 @@
+"""Components of codebases that are not installed: named in the registry, and clear about what is missing."""
+from lbbt_mm.registry import MODELS
+
+_EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}
+
+
+def register_placeholder(name: str, package: str, error: ImportError) -> type:
+    """Register a stand-in that says what to install when a config names it.
+
+    Args:
+        name: Name of the component.
+        package: Import name of the codebase it needs.
+        error: What importing the codebase raised.
+
+    Returns:
+        type: The stand-in.
+    """
+    missing = isinstance(error, ModuleNotFoundError) and (error.name or '').split('.')[0] == package
+    state = 'is not installed' if missing else f'does not import ({error})'
+    extra = _EXTRAS[package]
+
+    class Placeholder:
+        """Raises ImportError when built."""
+
+        def __init__(self, *args, **kwargs) -> None:
+            raise ImportError(f"lbbt_mm.{name} needs {package}, which {state}. Install it with pip install "
+                              f"'lbbt_mm[{extra}]' (or 'lbbt_mm[onedl]' for the maintained releases); "
+                              'tools/doctor.py shows what is there.')
+
+    Placeholder.__name__ = Placeholder.__qualname__ = name
+    MODELS.register_module(name=name, module=Placeholder)
+    return Placeholder

@@ -1,0 +1,20 @@
+"""Registries of scope ``lbbt_mm``: children of mmengine's, so that any mm config can name our parts.
+
+``locations`` lists the modules to import when a name is first looked up; no ``custom_imports``
+is needed in a config.
+"""
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine.registry import Registry
+
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='lbbt_mm', locations=['lbbt_mm.models'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='lbbt_mm', locations=['lbbt_mm.engine.hooks'])
+OPTIM_WRAPPERS = Registry(
+    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='lbbt_mm', locations=['lbbt_mm.engine.optim_wrappers'])
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer',
+    parent=MMENGINE_WEIGHT_INITIALIZERS,
+    scope='lbbt_mm',
+    locations=['lbbt_mm.language.initializer'])

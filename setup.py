@@ -1,0 +1,36 @@
+"""Package metadata. The mm codebases are extras: an environment has the upstream family or the maintained one."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'lbbt_mm' / 'version.py').read_text())[1]
+
+UPSTREAM = {
+    'det': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmdet>=3.3,<4'],
+    'seg': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmsegmentation>=1.2,<2'],
+    'cls': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmpretrain>=1.2,<2'],
+}
+MAINTAINED = [
+    'onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3', 'onedl-mmdetection>=3.5', 'onedl-mmsegmentation>=1.4',
+    'onedl-mmpretrain>=1.3'
+]
+
+setup(
+    name='lbbt_mm',
+    version=VERSION,
+    description='Language-pretrained transformer blocks for mmpretrain, mmdet and mmsegmentation',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['lbbt_mm', 'lbbt_mm.*']),
+    python_requires='>=3.9',
+    install_requires=[
+        'torch>=2.5', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy', 'rich'
+    ],
+    extras_require={
+        **UPSTREAM,
+        'all': sorted({requirement for extra in UPSTREAM.values() for requirement in extra}),
+        'onedl': MAINTAINED,
+    })
