@@ -65,6 +65,7 @@ class LanguageDETR(DETR):
         decoder = _coder_options('decoder', decoder, _DECODER_KEYS)
         encoder['num_layers'] = options.num_layers('encoder_blocks', encoder.get('num_layers'))
         decoder['num_layers'] = options.num_layers('decoder_blocks', decoder.get('num_layers'))
+        _check_queries(kwargs)
         super().__init__(encoder=encoder, decoder=decoder, **_infer_widths(kwargs, options))
         self.init_cfg = _with_language_init(self.init_cfg, language)
 
@@ -82,6 +83,33 @@ class LanguageDETR(DETR):
             coder.init_weights()
         # DETR's own init_weights would Xavier-fill encoder and decoder again, after the copy.
         super(DETR, self).init_weights()
+
+    def forward_transformer(self, img_feats: Tuple[Tensor], batch_data_samples=None) -> Dict[str, Tensor]:
+        """Run the transformer; its output is float32 under autocast too, for the head's matching and losses.
+
+        Args:
+            img_feats: The neck's feature maps, of which the last is used, ``(B, C, H, W)``.
+            batch_data_samples: Data samples, for the padding mask.
+
+        Returns:
+            dict: ``hidden_states`` of shape ``(num_layers, B, Q, C)``.
+        """
+        inputs = super().forward_transformer(img_feats, batch_data_samples)
+        return dict(inputs, hidden_states=inputs['hidden_states'].float())
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> Dict[str, Tensor]:
+        """Compute DETR's losses, the head in float32.
+
+        Args:
+            batch_inputs: Images ``(B, 3, H, W)``.
+            batch_data_samples: Their annotations.
+
+        Returns:
+            dict[str, Tensor]: Losses by name.
+        """
+        inputs = self.forward_transformer(self.extract_feat(batch_inputs), batch_data_samples)
+        with torch.autocast(batch_inputs.device.type, enabled=False):
+            return self.bbox_head.loss(**inputs, batch_data_samples=batch_data_samples)
 
     def forward_encoder(self, feat: Tensor, feat_mask: Optional[Tensor], feat_pos: Tensor) -> Dict[str, Tensor]:
         """Run the encoder.
@@ -128,6 +156,15 @@ def _coder_options(name: str, options: Optional[Mapping[str, Any]], allowed: Tup
             f'language model. Expected only {", ".join(allowed)}; a config that inherits mmdet\'s writes '
             f'{name}=dict(_delete_=True).')
     return options
+
+
+def _check_queries(kwargs: Mapping[str, Any]) -> None:
+    """mmdet's head takes the ``max_per_img`` best of ``num_queries``, and fails in the first evaluation if it cannot."""
+    queries = kwargs.get('num_queries', 100)
+    asked = (kwargs.get('test_cfg') or {}).get('max_per_img', queries)
+    if asked > queries:
+        raise ValueError(f'test_cfg.max_per_img={asked} exceeds num_queries={queries}; expected at most as many detections '
+                         'as queries. Lower the first or raise the second.')
 
 
 def _infer_widths(kwargs: Dict[str, Any], options: LanguageOptions) -> Dict[str, Any]:

@@ -1,0 +1,4 @@
+# GPT-2 medium: 355M parameters
+language = dict(
+    checkpoint='openai-community/gpt2-medium',
+    config=dict(model_type='gpt2', n_embd=1024, n_head=16, n_layer=24))

@@ -1,0 +1,19 @@
+# Llama-3.2-1B; the checkpoint is gated on the hub
+language = dict(
+    checkpoint='meta-llama/Llama-3.2-1B',
+    config=dict(
+        model_type='llama',
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=64,
+        rms_norm_eps=1e-5,
+        rope_theta=500000.0,
+        rope_scaling=dict(
+            rope_type='llama3',
+            factor=32.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=8192)))

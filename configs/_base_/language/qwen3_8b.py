@@ -1,0 +1,13 @@
+# Qwen3-8B: queries and keys are RMS-normalised per head
+language = dict(
+    checkpoint='Qwen/Qwen3-8B',
+    config=dict(
+        model_type='qwen3',
+        hidden_size=4096,
+        intermediate_size=12288,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        rms_norm_eps=1e-6,
+        rope_theta=1000000.0))

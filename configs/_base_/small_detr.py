@@ -1,0 +1,45 @@
+# DETR for CPUs: images of 256 pixels, stride-16 features of a small ResNet with group norm, which learns from scratch
+_base_ = './language_detr_r50_coco.py'
+model = dict(
+    num_queries=50,
+    proj_drop=0.,
+    backbone=dict(
+        _delete_=True,
+        type='ResNet',
+        depth=18,
+        base_channels=32,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2, ),
+        frozen_stages=-1,
+        norm_cfg=dict(type='GN', num_groups=32),
+        norm_eval=False,
+        zero_init_residual=False),
+    neck=dict(in_channels=[128]),
+    test_cfg=dict(max_per_img=50))
+
+scale = (256, 256)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
+
+# No layer is pretrained for vision, so none has a learning rate of its own
+optim_wrapper = dict(
+    type='lbbt_mm.AutocastOptimWrapper',
+    optimizer=dict(lr=2e-4),
+    paramwise_cfg=dict(_delete_=True, norm_decay_mult=0., bias_decay_mult=0.))
+auto_scale_lr = dict(base_batch_size=8)

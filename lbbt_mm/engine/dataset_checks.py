@@ -1,0 +1,124 @@
+"""Checks of COCO-style datasets before a run starts: mmdet drops what does not match without a word."""
+import json
+import mmap
+import re
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, Optional, Set, Tuple
+
+from mmengine.config import Config
+
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
+    """Check that annotation files and image folders exist and that their categories are the config's classes.
+
+    Args:
+        cfg: A run's config; datasets other than mmdet's CocoDataset, and remote ones, are passed over.
+        loaders: Which data loaders the run uses.
+
+    Raises:
+        FileNotFoundError: If an annotation file or an image folder is absent.
+        ValueError: If categories do not match the classes, or annotations name unknown categories.
+    """
+    seen = set()
+    for name in loaders:
+        for where, dataset in _datasets(cfg.get(name) or {}, name):
+            key = repr((dataset.get('data_root'), dataset.get('ann_file'), dataset.get('metainfo'),
+                        dataset.get('data_prefix')))
+            if key not in seen and _is_coco(dataset) and not _is_remote(dataset):
+                seen.add(key)
+                _check_dataset(where, dataset)
+    _check_num_classes(cfg, loaders)
+
+
+def _datasets(config: Any, where: str) -> Iterator[Tuple[str, Mapping]]:
+    """Datasets below a data loader, through wrappers (``dataset=``) and concatenations (``datasets=``)."""
+    dataset = config.get('dataset') if isinstance(config, Mapping) else None
+    if dataset is not None:
+        yield from _datasets(dataset, f'{where}.dataset')
+    elif isinstance(config, Mapping) and config.get('datasets'):
+        for index, item in enumerate(config['datasets']):
+            yield from _datasets(item, f'{where}.datasets[{index}]')
+    elif isinstance(config, Mapping) and 'ann_file' in config:
+        yield where, config
+
+
+def _is_coco(dataset: Mapping) -> bool:
+    return str(dataset.get('type', '')).split('.')[-1] == 'CocoDataset'
+
+
+def _is_remote(dataset: Mapping) -> bool:
+    return bool(dataset.get('backend_args')) or '://' in f"{dataset.get('data_root')}{dataset.get('ann_file')}"
+
+
+def _check_dataset(where: str, dataset: Mapping) -> None:
+    annotations = _join(dataset, dataset['ann_file'])
+    if not annotations.is_file():
+        raise FileNotFoundError(f'{where}.ann_file: {annotations} does not exist. Expected a COCO annotation file; correct '
+                                'data_root and ann_file (the small configs take data_root from LBBT_DATA_ROOT).')
+    images = (dataset.get('data_prefix') or {}).get('img')
+    if images is not None and not _join(dataset, images).is_dir():
+        raise FileNotFoundError(f'{where}.data_prefix.img: {_join(dataset, images)} is not a folder. Expected the images '
+                                f'that {annotations.name} lists; correct data_root or data_prefix.')
+    categories, used = _scan(annotations)
+    if categories is None:
+        raise ValueError(f"{where}.ann_file: {annotations} has no 'categories' list. Expected a COCO annotation file with "
+                         "'images', 'annotations' and 'categories'.")
+    unknown = sorted(used - set(categories))
+    if unknown:
+        raise ValueError(f'{where}.ann_file: annotations in {annotations} have category_id {_few(unknown)}, which its '
+                         f"'categories' do not list (they list {_few(sorted(categories))}). mmdet would drop those boxes; "
+                         'correct the file.')
+    names = set(categories.values())
+    missing = [name for name in _classes(dataset) if name not in names]
+    if missing:
+        raise ValueError(f'{where}: classes {_few(missing)} are not among the categories of {annotations} '
+                         f'({_few(sorted(names))}). Set metainfo=dict(classes=...) of the dataset to the names in the '
+                         'file, and model.bbox_head.num_classes to their number.')
+
+
+def _classes(dataset: Mapping) -> List[str]:
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if classes is None:
+        from mmdet.datasets import CocoDataset
+        classes = CocoDataset.METAINFO['classes']
+    return [classes] if isinstance(classes, str) else list(classes)
+
+
+def _check_num_classes(cfg: Config, loaders) -> None:
+    head = (cfg.get('model') or {}).get('bbox_head')
+    if not isinstance(head, Mapping) or head.get('num_classes') is None:
+        return
+    for name in loaders:
+        for where, dataset in _datasets(cfg.get(name) or {}, name):
+            count = len(_classes(dataset)) if _is_coco(dataset) else head['num_classes']
+            if count != head['num_classes']:
+                raise ValueError(f'model.bbox_head.num_classes={head["num_classes"]}, but {where} has {count} classes. Set '
+                                 f'model.bbox_head.num_classes={count}, or correct metainfo.classes of the dataset.')
+
+
+def _scan(path: Path) -> Tuple[Optional[dict], Set[int]]:
+    """Categories of an annotation file (id -> name) and the ids in use, without parsing hundreds of megabytes."""
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        used = {int(match) for match in re.findall(rb'"category_id"\s*:\s*(\d+)', text)}
+        start = text.rfind(b'"categories"')
+        bracket = text.find(b'[', start)
+        if start < 0 or bracket < 0:
+            return None, used
+        end = text.find(b']', bracket)
+        while end >= 0:  # a category may hold lists of its own (keypoints)
+            try:
+                return {item['id']: item['name'] for item in json.loads(text[bracket:end + 1])}, used
+            except ValueError:
+                end = text.find(b']', end + 1)
+    return None, used
+
+
+def _join(dataset: Mapping, path: str) -> Path:
+    return Path(dataset.get('data_root') or '') / path
+
+
+def _few(items: List[Any], most: int = 5) -> str:
+    shown = ', '.join(map(repr, items[:most]))
+    return shown + (f' and {len(items) - most} more' if len(items) > most else '')

@@ -1,0 +1,115 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, config, processes, mixed precision, checkpoints."""
+import argparse
+import os
+import os.path as osp
+from typing import Optional
+
+import torch.distributed as dist
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that mm's training and testing tools have in common."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/NAME_OF_CONFIG')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, for example model.language.arm=shuffled. Lists: key="[a,b]" or key=a,b')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that need unpickling, which runs code from the file')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the command line's overrides.
+
+    Args:
+        args: Parsed arguments with ``config`` and those of :func:`add_run_arguments`.
+
+    Returns:
+        Config: The run's config, with ``launcher`` and ``work_dir`` set.
+    """
+    if 'LOCAL_RANK' not in os.environ:
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    if not osp.isfile(args.config):
+        raise FileNotFoundError(f'{args.config}: no such config file. Give the path of a config, absolute or relative to '
+                                'the current folder.')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    return cfg
+
+
+def start_processes(cfg: Config) -> None:
+    """Join the process group where there is no accelerator; elsewhere mmengine does it.
+
+    mmengine selects a CUDA device per rank and wraps the model for it, so ranks on CPUs need a gloo group that exists
+    before its runner, and a wrapper without device ids.
+    """
+    if cfg.launcher == 'none' or get_device() != 'cpu':
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(f"--launcher {cfg.launcher}: ranks without an accelerator are started with torchrun here. Use "
+                         'tools/dist_train.sh or --launcher pytorch.')
+    if not dist.is_initialized():
+        dist.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turn on mixed precision: mmengine's wrapper on GPUs, bfloat16 autocast of ours elsewhere."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'lbbt_mm.AutocastOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(f"--amp works with optim_wrapper.type='OptimWrapper'; found {kind!r}. Remove --amp, or set the "
+                         'precision in the config.')
+    if get_device() == 'cpu':
+        cfg.optim_wrapper.type = 'lbbt_mm.AutocastOptimWrapper'
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Turn on linear scaling of the learning rate with the total batch size."""
+    scaling = cfg.get('auto_scale_lr') or {}
+    if 'base_batch_size' not in scaling:
+        raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config: the batch size that '
+                         'its learning rate was chosen for. Add it, or drop the flag.')
+    cfg.auto_scale_lr.enable = True
+
+
+def resume_path(cfg: Config) -> Optional[str]:
+    """The checkpoint that the run will start from, or None."""
+    if cfg.get('load_from'):
+        return cfg.load_from
+    return find_latest_checkpoint(cfg.work_dir) if cfg.get('resume') else None
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that the config names."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def stop_processes() -> None:
+    """Leave the process group, so that ranks end together."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+

@@ -1,0 +1,60 @@
+"""Loading training checkpoints without unpickling code: mmengine's own classes are allowed, nothing else."""
+import os
+import pickle
+from pathlib import Path
+from typing import List, Optional
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+
+# Set for the whole process: mmengine retries a refused file with weights_only=False, and torch then refuses that too.
+_FORCE_ENV = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+
+
+def allow_mmengine_classes() -> None:
+    """Let ``torch.load(weights_only=True)`` read what mmengine's CheckpointHook writes.
+
+    A checkpoint's message hub holds HistoryBuffers, which hold numpy arrays and scalars.
+    """
+    rebuild_array, rebuild_scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    dtypes = {type(np.dtype(name)) for name in ('float32', 'float64', 'int32', 'int64', 'uint8', 'uint32', 'bool')}
+    torch.serialization.add_safe_globals([HistoryBuffer, rebuild_array, rebuild_scalar, np.ndarray, np.dtype, *dtypes])
+    # numpy 1 wrote the same two functions under another name
+    torch.serialization.add_safe_globals([(rebuild_array, 'numpy.core.multiarray._reconstruct'),
+                                          (rebuild_scalar, 'numpy.core.multiarray.scalar')])
+
+
+def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> None:
+    """Check local checkpoints before a run, and bind the whole process to safe loading.
+
+    Args:
+        checkpoints: Files that the run will load; None, URLs and files that do not exist are left to mmengine.
+        trust: Whether the user vouches for the files (``--trust-checkpoint``); nothing is checked then.
+
+    Raises:
+        ValueError: If a file needs unpickling, or is not a checkpoint at all.
+    """
+    allow_mmengine_classes()
+    if trust:
+        # what mmengine's fall-back needs; torch reads it at every load
+        os.environ.pop(_FORCE_ENV, None)
+        return
+    os.environ[_FORCE_ENV] = '1'
+    for checkpoint in checkpoints:
+        if checkpoint and Path(checkpoint).is_file():
+            _check(checkpoint)
+
+
+def _check(checkpoint: str) -> None:
+    try:
+        torch.load(checkpoint, map_location='meta', weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = next((line.strip() for line in str(error).split('\n') if 'GLOBAL' in line or 'global' in line),
+                      str(error).strip().split('\n')[0])
+        raise ValueError(f'{checkpoint}: holds more than tensors and mmengine\'s own records ({reason}). Loading it would '
+                         'run code from the file; pass --trust-checkpoint if you trust where it comes from.') from None
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = str(error).strip().split('\n')[0]
+        raise ValueError(f'{checkpoint}: is not a complete PyTorch checkpoint ({reason}). It was probably cut off while it '
+                         'was written; use an earlier one.') from None

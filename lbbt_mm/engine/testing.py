@@ -1,0 +1,86 @@
+"""What ``tools/test.py`` adds to a config: test-time augmentation, painted pictures, dumped predictions."""
+from copy import deepcopy
+from typing import Any, Dict, Optional
+
+from mmengine.config import Config, ConfigDict
+
+_DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+
+
+def enable_tta(cfg: Config) -> None:
+    """Wrap model and pipeline for test-time augmentation.
+
+    A config's own ``tta_model`` and ``tta_pipeline`` are used where it has them; otherwise detection and classification
+    average an image with its mirror image, as mmdet's and mmpretrain's test tools do.
+
+    Raises:
+        ValueError: If the config has neither and its codebase has no default.
+    """
+    scope = cfg.get('default_scope')
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        if scope not in ('mmdet', 'mmpretrain'):
+            raise ValueError(f'--tta: the config has no tta_model and tta_pipeline, and default_scope={scope!r} has no '
+                             'default for them. Add both to the config.')
+        defaults = _detection_tta(cfg) if scope == 'mmdet' else _classification_tta(cfg)
+        for key, value in defaults.items():
+            cfg.setdefault(key, value)
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+
+
+def _detection_tta(cfg: Config) -> Dict[str, Any]:
+    pack = dict(type='PackDetInputs', meta_keys=_DET_META_KEYS)
+    flips = [dict(type='RandomFlip', prob=1.), dict(type='RandomFlip', prob=0.)]
+    model = dict(type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
+    return dict(tta_model=model, tta_pipeline=_flip_pipeline(cfg, flips, pack))
+
+
+def _classification_tta(cfg: Config) -> Dict[str, Any]:
+    flips = [dict(type='RandomFlip', prob=1.), dict(type='RandomFlip', prob=0.)]
+    return dict(tta_model=dict(type='AverageClsScoreTTA'),
+                tta_pipeline=_flip_pipeline(cfg, flips, dict(type='PackInputs')))
+
+
+def _flip_pipeline(cfg: Config, flips: list, pack: dict) -> list:
+    """The test pipeline with its packing step replaced by one per variant; annotations come before the flip."""
+    pipeline = deepcopy(_innermost(cfg.test_dataloader.dataset).pipeline)
+    pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
+    return pipeline
+
+
+def _innermost(dataset: ConfigDict) -> ConfigDict:
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset
+
+
+def enable_painting(cfg: Config, show_dir: str) -> None:
+    """Have the codebase's visualisation hook write a picture of each test image's prediction.
+
+    Args:
+        cfg: The run's config.
+        show_dir: Folder for the pictures; for detection it lies below the run's time-stamped folder, as in mmdet.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError('--show-dir needs default_hooks.visualization in the config; found none. Inherit the default '
+                         'runtime of your codebase.')
+    if cfg.get('default_scope') == 'mmpretrain':
+        hook.update(enable=True, out_dir=show_dir)
+        return
+    hook['draw'] = True
+    if cfg.get('default_scope') == 'mmdet':
+        hook['test_out_dir'] = show_dir
+    cfg.visualizer['save_dir'] = show_dir
+
+
+def dump_metric(scope: Optional[str], out: str) -> Dict[str, Any]:
+    """The metric that writes predictions to a file instead of scoring them.
+
+    Args:
+        scope: The config's ``default_scope``.
+        out: Path ending in ``.pkl`` or ``.pickle``.
+    """
+    if not out.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--out {out}: expected a name ending in .pkl or .pickle; predictions are written as a pickle.')
+    return dict(type='mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults', out_file_path=out)
