@@ -23,7 +23,6 @@ setup(
     description='Language-pretrained transformer blocks for mmpretrain, mmdet and mmsegmentation',
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
     packages=find_packages(include=['lbbt_mm', 'lbbt_mm.*']),
     python_requires='>=3.9',
     install_requires=[

@@ -7,7 +7,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets  # noqa: E402
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,  # noqa: E402
-                                   load_config, resume_path, start_processes, stop_processes)
+                                   load_config, record_language_config, resume_path, start_processes,
+                                   stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints  # noqa: E402
 
 
@@ -38,6 +39,7 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    record_language_config(cfg)
     check_coco_datasets(cfg)
     refuse_unsafe_checkpoints([resume_path(cfg)], args.trust_checkpoint)
     start_processes(cfg)

@@ -40,6 +40,6 @@ test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_p
 # No layer is pretrained for vision, so none has a learning rate of its own
 optim_wrapper = dict(
     type='lbbt_mm.AutocastOptimWrapper',
-    optimizer=dict(lr=2e-4),
+    optimizer=dict(lr=2e-4, fused=True),
     paramwise_cfg=dict(_delete_=True, norm_decay_mult=0., bias_decay_mult=0.))
 auto_scale_lr = dict(base_batch_size=8)

@@ -55,6 +55,18 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def record_language_config(cfg: Config) -> None:
+    """Add LanguageConfigHook for a model that has a ``language`` dict, where the config does not name the hook.
+
+    So a config that only writes ``type='lbbt_mm.LanguageDETR'`` can be resumed without the language model too.
+    """
+    model = cfg.get('model')
+    hooks = list(cfg.get('custom_hooks') or [])
+    named = any('LanguageConfigHook' in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks)
+    if isinstance(model, dict) and 'language' in model and not named:
+        cfg.custom_hooks = [*hooks, dict(type='lbbt_mm.LanguageConfigHook')]
+
+
 def start_processes(cfg: Config) -> None:
     """Join the process group where there is no accelerator; elsewhere mmengine does it.
 

@@ -10,6 +10,8 @@ from mmengine.logging.history_buffer import HistoryBuffer
 
 # Set for the whole process: mmengine retries a refused file with weights_only=False, and torch then refuses that too.
 _FORCE_ENV = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+# Its opposite, often left in a shell to make mm's checkpoints load; torch loads nothing where both are set.
+_FORCE_NOT_ENV = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 
 def allow_mmengine_classes() -> None:
@@ -41,6 +43,7 @@ def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> 
         os.environ.pop(_FORCE_ENV, None)
         return
     os.environ[_FORCE_ENV] = '1'
+    os.environ.pop(_FORCE_NOT_ENV, None)
     for checkpoint in checkpoints:
         if checkpoint and Path(checkpoint).is_file():
             _check(checkpoint)

@@ -3,7 +3,7 @@
 Adding a family is one entry in :data:`FAMILIES`.
 """
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ class Family:
         block_prefix: Name of block ``i`` in the canonical tensor names, with ``{i}``.
         root_prefixes: What checkpoints put before ``block_prefix``, most common first.
         rules: The copying rules of a block.
+        gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
+            without the architecture's name.
         ignored: Names within a block that are buffers, not parameters.
         residual_outputs: Matrices that write to the residual stream and that the family's own random
             init scales by ``(2 * num_blocks) ** -0.5``.
@@ -51,6 +53,7 @@ class Family:
     block_prefix: str
     root_prefixes: Tuple[str, ...]
     rules: Callable[[BlockSpec], List[TensorRule]]
+    gguf_config: Callable[[Mapping[str, Any]], Dict[str, Any]]
     ignored: Tuple[str, ...] = ()
     residual_outputs: Tuple[str, ...] = ()
     from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor
@@ -92,9 +95,21 @@ def _gpt2_rules(spec: BlockSpec) -> List[TensorRule]:
     return rules
 
 
+def _gpt2_gguf_config(metadata: Mapping[str, Any]) -> Dict[str, Any]:
+    return _rename(
+        metadata, {
+            'block_count': 'n_layer',
+            'context_length': 'n_positions',
+            'embedding_length': 'n_embd',
+            'feed_forward_length': 'n_inner',
+            'attention.head_count': 'n_head',
+            'attention.layer_norm_epsilon': 'layer_norm_epsilon',
+        })
+
+
 def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """GGUF stores GPT-2's matrices as nn.Linear does; the checkpoint's Conv1D is their transpose."""
-    return tensor.T if tensor.ndim == 2 else tensor
+    return tensor.T.contiguous() if tensor.ndim == 2 else tensor
 
 
 # ------------------------------------------------------------- Llama and the models built like it
@@ -102,8 +117,10 @@ def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
     # transformers 5 keeps both in `rope_parameters`; 4 has `rope_theta` and `rope_scaling`.
     parameters = dict(getattr(config, 'rope_parameters', None) or getattr(config, 'rope_scaling', None) or {})
     theta = parameters.pop('rope_theta', None) or getattr(config, 'rope_theta', 10000.0)
-    rope_type = parameters.pop('rope_type', None) or parameters.pop('type', None) or 'default'
-    return RotarySpec(theta=float(theta), rope_type=rope_type, parameters=parameters)
+    legacy_type = parameters.pop('type', None)
+    rope_type = parameters.pop('rope_type', None) or legacy_type or 'default'
+    return RotarySpec(
+        theta=float(theta), rope_type=rope_type, parameters=parameters, max_positions=config.max_position_embeddings)
 
 
 def _llama_spec(config: PretrainedConfig) -> BlockSpec:
@@ -157,6 +174,24 @@ def _llama_rules(spec: BlockSpec) -> List[TensorRule]:
     return rules
 
 
+def _llama_gguf_config(metadata: Mapping[str, Any]) -> Dict[str, Any]:
+    config = _rename(
+        metadata, {
+            'block_count': 'num_hidden_layers',
+            'context_length': 'max_position_embeddings',
+            'embedding_length': 'hidden_size',
+            'feed_forward_length': 'intermediate_size',
+            'attention.head_count': 'num_attention_heads',
+            'attention.head_count_kv': 'num_key_value_heads',
+            'attention.key_length': 'head_dim',
+            'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
+            'rope.freq_base': 'rope_theta',
+        })
+    # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
+    heads = config['num_attention_heads']
+    return {'num_key_value_heads': heads, 'head_dim': config['hidden_size'] // heads, **config}
+
+
 def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """llama.cpp interleaves the two rotary halves of each q and k head; Hugging Face stacks them."""
     heads = {'q_proj': spec.num_heads, 'k_proj': spec.num_kv_heads}.get(name.split('.')[-2])
@@ -167,9 +202,10 @@ def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
 
 _LLAMA = Family(
     block_spec=_llama_spec,
-    block_prefix='model.layers.{i}.',
-    root_prefixes=('', 'language_model.'),
+    block_prefix='layers.{i}.',
+    root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.'),
     rules=_llama_rules,
+    gguf_config=_llama_gguf_config,
     ignored=('self_attn.rotary_emb.inv_freq', ),
     from_gguf=_llama_from_gguf)
 
@@ -179,6 +215,7 @@ FAMILIES: Dict[str, Family] = {
         block_prefix='h.{i}.',
         root_prefixes=('', 'transformer.'),
         rules=_gpt2_rules,
+        gguf_config=_gpt2_gguf_config,
         ignored=('attn.bias', 'attn.masked_bias'),
         residual_outputs=('attn.c_proj.weight', 'mlp.c_proj.weight'),
         from_gguf=_gpt2_from_gguf),
@@ -267,6 +304,10 @@ def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
     if name.endswith(FAMILIES[spec.model_type].residual_outputs or ('\0', )):
         std /= (2 * spec.num_blocks)**0.5
     return torch.randn(shape, generator=generator) * std
+
+
+def _rename(fields: Mapping[str, Any], names: Mapping[str, str]) -> Dict[str, Any]:
+    return {name: fields[key] for key, name in names.items() if key in fields}
 
 
 def _plain(value: Any) -> Any:

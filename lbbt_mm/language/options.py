@@ -1,11 +1,12 @@
 """The ``language`` dict of a config: which language model, which blocks, which arm."""
+import math
 from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .arms import ARMS
-from .families import read_spec
+from .families import FAMILIES, read_spec
 from .source import open_checkpoint
-from .spec import BlockSelection, LanguageModelSpec, parse_blocks
+from .spec import BlockSelection, LanguageModelSpec, RotarySpec, parse_blocks
 
 _KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'fit')
 
@@ -98,12 +99,26 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     Returns:
         list[str]: One phrase for each difference that changes the blocks; empty if they agree.
     """
-    pairs: Dict[str, tuple] = {name: (getattr(written, name), getattr(found, name))
-                               for name in ('model_type', 'num_blocks')}
+    pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
+    # llama.cpp stores Mistral as Llama: types of one family have the same blocks
+    if FAMILIES[written.model_type] is not FAMILIES[found.model_type]:
+        pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
                   for field in fields(written.block)})
     return [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
-            for name, (ours, theirs) in pairs.items() if ours != theirs]
+            for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    """Equality, but for the rounding of GGUF files, which store numbers as float32."""
+    if isinstance(ours, float) and isinstance(theirs, (int, float)):
+        return math.isclose(ours, theirs, rel_tol=1e-6)
+    if isinstance(ours, RotarySpec) and isinstance(theirs, RotarySpec):
+        return (_equal(ours.theta, theirs.theta) and ours.rope_type == theirs.rope_type
+                and _equal(ours.parameters, theirs.parameters))
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
+    return ours == theirs
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

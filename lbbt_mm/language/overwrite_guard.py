@@ -27,9 +27,10 @@ class OverwriteGuard:
         if previous is not None:
             previous.cancel()
         guard = cls(parameters)
-        guard._handles = [
-            module.register_forward_pre_hook(guard._check),
-            module.register_load_state_dict_pre_hook(guard._on_load)
+        # a state dict may be loaded into a part of the module: every part that holds a watched parameter listens
+        parts = {name[:end] for name in parameters for end in range(len(name)) if end == 0 or name[end] == '.'}
+        guard._handles = [module.register_forward_pre_hook(guard._check)] + [
+            module.get_submodule(part).register_load_state_dict_pre_hook(guard._on_load) for part in parts
         ]
         module._overwrite_guard = guard
         return guard

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .families import FAMILIES, block_tensors, get_family, read_spec
 from .spec import LanguageModelSpec
-from .stores import (CheckpointError, FetchFile, GGUFStore, PickleStore, SafetensorsStore, TensorStore, open_gguf,
-                     read_index)
+from .stores import (CheckpointError, FetchFile, GGUFStore, PickleStore, SafetensorsStore, TensorStore,
+                     UnreachableError, open_gguf, read_index)
 
 # In the order of preference: safe formats first.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
@@ -59,8 +59,9 @@ class LanguageCheckpoint:
         ignored = {prefix + name for name in family.ignored}
         for name in expected:
             if self._root + name not in found:
-                raise CheckpointError(f'{self.location}: tensor {name!r} is missing. A {self.spec.model_type} block with '
-                                      'this config has it; check that config.json belongs to these weights.')
+                raise CheckpointError(f'{self.location}: tensor {self._root + name!r} is missing. A '
+                                      f'{self.spec.model_type} block with this config has it; check that config.json '
+                                      'belongs to these weights.')
         left_over = sorted(found - ignored - {self._root + name for name in expected})
         if left_over:
             raise CheckpointError(
@@ -79,7 +80,7 @@ class LanguageCheckpoint:
         return sorted({store.file_of(self._root + name) for name in block_tensors(self.spec, index)})
 
     def _check_tensor(self, name: str, tensor: Tensor, shape) -> None:
-        where = f'{self.location}: tensor {name!r}'
+        where = f'{self.location}: tensor {self._root + name!r}'
         if tuple(tensor.shape) != tuple(shape):
             raise CheckpointError(f'{where} has shape {tuple(tensor.shape)}; the config says {tuple(shape)}. Check that '
                                   'config.json belongs to these weights.')
@@ -142,68 +143,76 @@ def open_checkpoint(checkpoint: str, revision: Optional[str] = None) -> Language
     if location.endswith('.gguf'):
         if len(parts) < 3:
             raise CheckpointError(f'{location}: no such file. A GGUF file on the hub is written owner/name/file.gguf.')
-        fetch = hub_fetcher('/'.join(parts[:2]), revision)
-        return _open_gguf(location, fetch('/'.join(parts[2:])))
+        try:
+            path = hub_fetcher('/'.join(parts[:2]), revision)('/'.join(parts[2:]))
+        except FileNotFoundError:
+            raise CheckpointError(f'{location}: the hub has the model but not this file. Correct the name; the '
+                                  "model's page lists its files.") from None
+        return _open_gguf(location, path)
     return _open_files(location, hub_fetcher(location, revision))
 
 
 def _open_files(location: str, fetch: FetchFile) -> LanguageCheckpoint:
     """Open a checkpoint in Hugging Face format through a function that finds its files."""
     try:
-        config = json.loads(fetch('config.json').read_text())
+        path = fetch('config.json')
     except FileNotFoundError:
         raise CheckpointError(f'{location}: has no config.json; expected a checkpoint in Hugging Face format. Add the '
                               "model's config.json, or point language.checkpoint at the folder that holds it.") from None
+    try:
+        config = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(config, dict):
+            raise ValueError(f'it holds a {type(config).__name__}')
     except ValueError as error:
-        raise CheckpointError(f'{location}: config.json is not JSON ({error}). Fetch it again.') from None
+        raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
     get_family(config.get('model_type'), location)
 
     def open_store(spec: LanguageModelSpec) -> TensorStore:
-        for file, single, sharded in ((_SAFETENSORS, SafetensorsStore.from_single, SafetensorsStore),
-                                      (_PICKLE, lambda file, fetch: PickleStore({}, fetch, file), PickleStore)):
+        unreachable = None
+        for attempt in (lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),
+                        lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
+                        lambda: PickleStore(read_index(fetch(f'{_PICKLE}.index.json')), fetch),
+                        lambda: PickleStore({}, fetch, _PICKLE)):
             try:
-                return sharded(read_index(fetch(file + '.index.json')), fetch)
+                return attempt()
             except FileNotFoundError:
                 pass
-            try:
-                return single(file, fetch)
-            except FileNotFoundError:
-                pass
-        raise CheckpointError(f'{location}: has a config.json but no weights; expected {_SAFETENSORS}, its shards with '
-                              f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too.')
+            except UnreachableError as error:  # without a network, another form of the weights may be in the cache
+                unreachable = unreachable or error
+        raise unreachable or CheckpointError(
+            f'{location}: has a config.json but no weights; expected {_SAFETENSORS}, its shards with '
+            f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too.')
 
     return LanguageCheckpoint(location, config, open_store)
 
 
 def _open_gguf(location: str, path: Path) -> LanguageCheckpoint:
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-    reader = open_gguf(path)
-    architecture = reader.get_field('general.architecture').contents()
+    file = open_gguf(path)
+    family = get_family(file.architecture, location)
     try:
-        config = load_gguf_checkpoint(path, return_tensors=False)['config']
-    except ValueError as error:  # transformers does not know this architecture
-        raise CheckpointError(f'{location}: GGUF architecture {architecture!r} cannot be read ({error}). Supported: '
-                              f'{", ".join(FAMILIES)}; use one of those.') from None
-    return LanguageCheckpoint(location, config, lambda spec: GGUFStore(path, spec))
+        config = {'model_type': file.architecture, **family.gguf_config(file.metadata)}
+    except KeyError as error:
+        raise CheckpointError(f'{location}: its metadata lack {error} of a {file.architecture} model. The file was not '
+                              'written for llama.cpp, or is damaged; use another.') from None
+    return LanguageCheckpoint(location, config, lambda spec: GGUFStore(file, spec))
 
 
 def _folder_fetcher(folder: Path) -> FetchFile:
-    index_names = {f'{_SAFETENSORS}.index.json', f'{_PICKLE}.index.json'}
 
     def fetch(file: str) -> Path:
         path = folder / file
-        if path.is_file():
-            return path
-        if file in index_names | {'config.json', _SAFETENSORS, _PICKLE}:
+        if not path.is_file():
             raise FileNotFoundError(path)
-        raise CheckpointError(f'{folder}: the index names the shard {file!r}, which is not there. Fetch it too; found '
-                              f'{len(list(folder.glob("*.safetensors")))} safetensors files.')
+        return path
 
     return fetch
 
 
 def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     """A function that downloads files of a hub repository through huggingface_hub's cache.
+
+    The first file settles the commit; all others come from the same one, whatever is pushed meanwhile, and those that
+    the cache has (or knows to be absent) are not asked for again.
 
     Args:
         repo_id: For example ``openai-community/gpt2``.
@@ -213,18 +222,24 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
         Callable: ``fetch(file) -> path``; raises FileNotFoundError for a file that the repository does not have and
         CheckpointError where the repository itself cannot be reached.
     """
-    from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub import _CACHED_NO_EXIST, errors, hf_hub_download, try_to_load_from_cache
     where = repo_id + (f' at revision {revision!r}' if revision else '')
+    commit = None
 
     def fetch(file: str) -> Path:
+        nonlocal commit
+        if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
+            raise FileNotFoundError(f'{where}/{file}')
         try:
-            return Path(hf_hub_download(repo_id, file, revision=revision))
+            path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
+            commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
+            return path
         except errors.LocalEntryNotFoundError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
-            raise CheckpointError(
-                f'{where}: {file} is neither a local path nor in the cache, and the hub cannot be reached ({cause}). '
-                'Check the name and the network, or give language.checkpoint a folder that holds the model; building '
-                'and testing need only language.config.') from None
+            raise UnreachableError(
+                f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
+                f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '
+                'model; building and testing need only language.config.') from None
         except errors.EntryNotFoundError:
             raise FileNotFoundError(f'{where}/{file}') from None
         except errors.GatedRepoError:

@@ -14,10 +14,12 @@ class RotarySpec:
         rope_type: ``default``, or the name of a context-extension rule of transformers
             (``llama3``, ``linear``, ...).
         parameters: The rule's own parameters, as in the Hugging Face config.
+        max_positions: Longest context; some rules derive their parameters from it.
     """
     theta: float
     rope_type: str = 'default'
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    max_positions: Optional[int] = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 A store lists tensor names and reads some of them; three file formats, one interface.
 """
 import json
+import zipfile
+from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Mapping, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Protocol, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +20,10 @@ FetchFile = Callable[[str], Path]
 
 class CheckpointError(ValueError):
     """A language checkpoint cannot be used; the message says what was found, expected and what to do."""
+
+
+class UnreachableError(CheckpointError):
+    """A file is not in the hub's cache, and the hub cannot be asked whether it exists."""
 
 
 class TensorStore(Protocol):
@@ -43,7 +49,8 @@ class SafetensorsStore:
 
     Args:
         files: Tensor name -> file name.
-        fetch: Gives the local path of a file, downloading it where it is on a hub.
+        fetch: Gives the local path of a file, downloading it where it is on a hub; raises
+            FileNotFoundError where the checkpoint has no such file.
     """
 
     def __init__(self, files: Mapping[str, str], fetch: FetchFile) -> None:
@@ -73,16 +80,14 @@ class SafetensorsStore:
         """Read tensors shard by shard; they stay memory-mapped until they are copied."""
         tensors = {}
         for file in dict.fromkeys(self._files[name] for name in names):
-            path = self._fetch(file)
+            path = _fetch_shard(self._fetch, file)
             self._count_header(path)
             with _open_safetensors(path) as handle:
                 for name in (name for name in names if self._files[name] == file):
                     try:
                         tensors[name] = handle.get_tensor(name)
-                    except SafetensorError as error:
-                        raise CheckpointError(
-                            f'{path}: the index says that this shard holds {name!r}, and it does not ({error}). The '
-                            'index and the shards belong to different checkpoints; download both again.') from None
+                    except SafetensorError:
+                        raise _not_in_shard(path, name) from None
                     self.bytes_read += tensors[name].nbytes
         return tensors
 
@@ -91,6 +96,19 @@ class SafetensorsStore:
             self._opened.add(path)
             with open(path, 'rb') as file:
                 self.bytes_read += 8 + int.from_bytes(file.read(8), 'little')
+
+
+def _fetch_shard(fetch: FetchFile, file: str) -> Path:
+    try:
+        return fetch(file)
+    except FileNotFoundError as error:
+        raise CheckpointError(f'{error}: the index names the shard {file!r}, which is not there; expected every shard '
+                              'that holds a chosen block. Fetch this file too.') from None
+
+
+def _not_in_shard(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(f'{path}: the index says that this shard holds {name!r}, and it does not. The index and the '
+                           'shards belong to different checkpoints; fetch both again.')
 
 
 def _open_safetensors(path: Path):
@@ -114,19 +132,26 @@ class PickleStore:
     def __init__(self, files: Mapping[str, str], fetch: FetchFile, single: str = '') -> None:
         self._fetch = fetch
         self._loaded: Dict[str, Dict[str, Tensor]] = {}
-        self._files = files or {name: single for name in self._load(single)}
+        self._files = files
+        if not files:
+            self._files = {name: single for name in self._load(single)}
         self.bytes_read = 0
 
     def _load(self, file: str) -> Dict[str, Tensor]:
         if file not in self._loaded:
-            path = self._fetch(file)
+            path = _fetch_shard(self._fetch, file) if self._files else self._fetch(file)
             try:
-                self._loaded[file] = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+                # files from before torch 1.6 are no zip archives and cannot be mapped
+                tensors = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
             except Exception as error:  # pickle, zip and torch each raise their own types here
                 reason = str(error).strip().split('\n')[0]
                 raise CheckpointError(
                     f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
                     'are read; convert the checkpoint to safetensors where you trust it.') from None
+            if not isinstance(tensors, Mapping):
+                raise CheckpointError(f'{path}: holds a {type(tensors).__name__}; expected a state dict of named '
+                                      'tensors. Save the model with save_pretrained.')
+            self._loaded[file] = tensors
         return self._loaded[file]
 
     def names(self) -> Iterable[str]:
@@ -139,29 +164,47 @@ class PickleStore:
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read tensors; their data is paged in when they are copied."""
-        tensors = {name: self._load(self._files[name])[name] for name in names}
+        tensors = {}
+        for name in names:
+            file = self._files[name]
+            if name not in self._load(file):
+                raise _not_in_shard(self._fetch(file), name)
+            tensors[name] = self._load(file)[name]
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
+
+
+class GGUFFile(NamedTuple):
+    """What the head of a GGUF file says.
+
+    Attributes:
+        path: The file.
+        architecture: llama.cpp's name of the model family.
+        metadata: The architecture's single-valued metadata, by key without the architecture's name.
+        tensors: Where each tensor lies, by GGUF name.
+    """
+    path: Path
+    architecture: str
+    metadata: Dict[str, Any]
+    tensors: Dict[str, Any]
 
 
 class GGUFStore:
     """A GGUF file, read tensor by tensor with the ``gguf`` package and shown under Hugging Face names.
 
     Args:
-        path: The file.
+        file: The opened file.
         spec: The language model in it, whose names and layout the tensors are given.
     """
 
-    def __init__(self, path: Path, spec: LanguageModelSpec) -> None:
+    def __init__(self, file: GGUFFile, spec: LanguageModelSpec) -> None:
         import gguf
-        self._path = path
+        self._path = file.path
         self._spec = spec
         self._family = FAMILIES[spec.model_type]
-        reader = open_gguf(path)
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        architecture = reader.get_field('general.architecture').contents()
+        self._tensors = file.tensors
         by_name = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
-        name_map = gguf.get_tensor_name_map(by_name[architecture], spec.num_blocks)
+        name_map = gguf.get_tensor_name_map(by_name[file.architecture], spec.num_blocks)
         self._names = dict(self._hf_names(name_map))
         self.bytes_read = 0
 
@@ -205,27 +248,45 @@ class GGUFStore:
         return self._family.from_gguf(name, torch.tensor(values), self._spec.block)
 
 
-def open_gguf(path: Path):
-    """Open a GGUF file.
+def open_gguf(path: Path) -> GGUFFile:
+    """Read the head of a GGUF file; the last one is kept, since parsing its token list takes seconds.
 
     Raises:
         ImportError: If the ``gguf`` package is missing.
         CheckpointError: If the file is not a complete GGUF file.
     """
+    found = path.stat()
+    return _parse_gguf(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _parse_gguf(path: Path, size: int, modified: int) -> GGUFFile:
     try:
         import gguf
     except ImportError:
         raise ImportError(f"{path}: reading GGUF files needs the package 'gguf': pip install gguf") from None
     try:
-        return gguf.GGUFReader(path)
+        reader = gguf.GGUFReader(path)
+        architecture = _gguf_value(reader.fields['general.architecture'])
     except (ValueError, IndexError, KeyError, OSError) as error:
-        raise CheckpointError(f'{path}: not a complete GGUF file ({error}). Fetch it again.') from None
+        raise CheckpointError(f'{path}: not a complete GGUF file ({error}); found {size:,} bytes. The download was '
+                              'probably cut off: delete the file and fetch it again.') from None
+    start = architecture + '.'
+    metadata = {key[len(start):]: _gguf_value(field) for key, field in reader.fields.items()
+                if key.startswith(start) and len(field.types) == 1}
+    return GGUFFile(path, architecture, metadata, {tensor.name: tensor for tensor in reader.tensors})
+
+
+def _gguf_value(field) -> Any:
+    """A single value of the metadata; an array's types would be more than one."""
+    part = field.parts[field.data[0]]
+    return bytes(part).decode() if field.types[0].name == 'STRING' else part[0].item()
 
 
 def read_index(path: Path) -> Dict[str, str]:
     """Read the tensor name -> shard map of a sharded checkpoint's index."""
     try:
         return json.loads(path.read_text())['weight_map']
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a shard index ({error!r}); expected JSON with a 'weight_map'. "
                               'Fetch the file again.') from None

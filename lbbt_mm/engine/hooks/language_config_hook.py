@@ -1,9 +1,10 @@
-"""Writes the language model's resolved config into the run's config, so that it can be rebuilt offline."""
+"""Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
 from typing import Any, Iterator, List, Mapping
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
 
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS
@@ -13,8 +14,9 @@ from lbbt_mm.registry import HOOKS
 class LanguageConfigHook(Hook):
     """Replace ``language.config=None`` by the fields that were read from the checkpoint.
 
-    They go into the config file in the work directory and, with it, into the meta of every checkpoint. Building, testing
-    and resuming from either then needs neither the language model nor a network.
+    They go into the config file in the work directory and, with it, into the meta of every checkpoint. Building and
+    testing from either then needs neither the language model nor a network. Nor does resuming: the runner initialises
+    a model before it loads the checkpoint, and the hook takes the copying out of that where it would be overwritten.
     """
 
     priority = 'VERY_HIGH'
@@ -34,6 +36,26 @@ class LanguageConfigHook(Hook):
                     break
         if changed:
             runner.dump_config()
+        if _resumes(runner):
+            _drop_language_init(model)
+
+
+def _resumes(runner: Runner) -> bool:
+    """Whether the run goes on from a training checkpoint, as its ``load_or_resume`` will decide after ``init_weights``."""
+    return runner._resume and bool(runner._load_from or find_latest_checkpoint(runner.work_dir))
+
+
+def _drop_language_init(model: nn.Module) -> None:
+    for module in model.modules():
+        steps = getattr(module, 'init_cfg', None)
+        if isinstance(steps, (list, tuple)):
+            module.init_cfg = [step for step in steps if not _is_language_init(step)]
+        elif _is_language_init(steps):
+            module.init_cfg = None
+
+
+def _is_language_init(step: Any) -> bool:
+    return isinstance(step, Mapping) and step.get('type') == 'lbbt_mm.LanguageInit'
 
 
 def _unresolved(config: Any) -> Iterator[dict]:

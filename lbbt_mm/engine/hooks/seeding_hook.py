@@ -44,7 +44,7 @@ class SeedingHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler which epoch begins."""
-        self._sampler.epoch = runner.epoch
+        self._sampler.start_epoch(runner.epoch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
@@ -70,16 +70,20 @@ class _SeedingBatchSampler:
     def __init__(self, batch_sampler: Any, seed: int) -> None:
         self._batch_sampler = batch_sampler
         self._seed = seed
-        self.epoch = 0
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin an epoch of the training loop."""
+        self._epoch = epoch
+        # An iteration-based loop comes back to an index without a new epoch: count how often.
+        self._seen: Counter = Counter()
 
     def __iter__(self) -> Iterator[List[_SeededIndex]]:
-        # An endless sampler comes back to an index without a new epoch: count how often.
-        seen: Counter = Counter()
         for batch in self._batch_sampler:
             seeded = []
             for index in batch:
-                seeded.append(_SeededIndex(index, _derive(self._seed, self.epoch, int(index), seen[index])))
-                seen[index] += 1
+                seeded.append(_SeededIndex(index, _derive(self._seed, self._epoch, int(index), self._seen[index])))
+                self._seen[index] += 1
             yield seeded
 
     def __len__(self) -> int:

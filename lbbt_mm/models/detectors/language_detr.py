@@ -25,9 +25,10 @@ class LanguageDETR(DETR):
     Building, testing and resuming need neither weights nor a network where ``language.config`` is given.
 
     Choices where the paper is silent: attention is bidirectional; with ``norm='pre'`` a block keeps the function that
-    was pretrained, positions are added to queries and keys after the norm, cross-attention gets a norm that copies
-    the block's first, and fresh final norms follow encoder and decoder; with ``norm='post'`` (the original DETR order)
-    the norms are copied by name to the place after each residual sum.
+    was pretrained, positions are added to normalised queries and keys and, like the memory, get the norm's gain with them
+    (see :meth:`LanguageBlock._gain`), cross-attention gets a norm that copies the block's first, and fresh final norms
+    follow encoder and decoder; with ``norm='post'`` (the original DETR order) the norms are copied by name to the place
+    after each residual sum.
 
     Args:
         language: ``checkpoint, revision, config, encoder_blocks, decoder_blocks, arm, seed, extra_layers``; see

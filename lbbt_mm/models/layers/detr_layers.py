@@ -1,6 +1,7 @@
 """Encoder and decoder of DETR (arXiv 2005.12872, section 3.2 and appendix A.3), built of LanguageBlocks."""
 from typing import Optional
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ class _LanguageLayers(BaseModule):
         super().__init__()
         self.embed_dims = spec.embed_dims
         self.num_layers = num_layers
-        rates = torch.linspace(0, drop_path_rate, num_layers).tolist()
+        rates = np.linspace(0, drop_path_rate, num_layers).tolist()  # not torch's: that fails on the meta device
         self.layers = ModuleList(
             LanguageBlock(spec, cross_attention=cross_attention, drop_path_rate=rate, **block_options)
             for rate in rates)
@@ -58,6 +59,8 @@ class LanguageDETREncoder(_LanguageLayers):
         Returns:
             Tensor: Memory ``(B, N, C)``.
         """
+        # Under autocast the backbone hands over bfloat16; the residual stream keeps the parameters' precision.
+        query = query.to(next(self.parameters()).dtype)
         for layer in self.layers:
             query = layer(query, query_pos, mask)
         return self.final_norm(query)

@@ -21,7 +21,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of ``x`` at rate ``p`` and scale the rest, in training mode."""
-        if not self.training or not self.p or x.device.type != 'cpu':
+        if not self.training or not 0 < self.p < 1 or x.device.type != 'cpu':
             return F.dropout(x, self.p, self.training, self.inplace)
         return _Dropout.apply(x, self.p)
 
@@ -67,13 +67,17 @@ def attention_with_dropout(q: Tensor,
     if causal:
         triangle = q.new_ones((q.shape[-2], k.shape[-2]), dtype=bool).tril()
         mask = triangle if mask is None else mask & triangle
-    bias = None
+    bias = blind = None
     if mask is not None:
+        # A query that may look nowhere gets zeros, as from scaled_dot_product_attention; its softmax would be NaN.
+        blind = ~mask.any(-1, keepdim=True)
+        mask = mask | blind
         bias = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, float('-inf'))
         bias = bias.expand(q.shape[0], q.shape[1], *bias.shape[-2:]).flatten(0, 1)
     out = _DropoutAttention.apply(
         q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias, rate, q.shape[-1]**-0.5 if scale is None else scale)
-    return out.unflatten(0, q.shape[:2])
+    out = out.unflatten(0, q.shape[:2])
+    return out if blind is None or not blind.any() else out.masked_fill(blind, 0.)
 
 
 class _DropoutAttention(Function):
@@ -124,7 +128,7 @@ class _DropoutAttention(Function):
 def _keep_mask(shape, rate: float, invert: bool = False):
     """Boolean mask of kept (or, inverted, dropped) elements, and the factor that keeps the mean."""
     count = shape.numel()
-    threshold = round(rate * _LEVELS)
+    threshold = min(round(rate * _LEVELS), _LEVELS - 1)
     bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-2**63, None).view(torch.int16)[:count].view(shape)
     mask = bits < threshold - _LEVELS // 2 if invert else bits >= threshold - _LEVELS // 2
     return mask, _LEVELS / (_LEVELS - threshold)

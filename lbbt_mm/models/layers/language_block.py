@@ -6,6 +6,7 @@ section 2, for the q/k norm); cross-attention and its initialisation: LBBT, "Ext
 from functools import partial
 from typing import Optional, Tuple
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.drop import DropPath
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from lbbt_mm.language.spec import BlockSpec
 from .fast_dropout import Dropout, attention_with_dropout
 from .rotary import RotaryTable, rotate
+from .short_attention import is_short_bf16_training, short_attention
 
 # Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
 _ACTIVATIONS = {
@@ -59,7 +61,8 @@ class LanguageAttention(nn.Module):
                 memory: Optional[Tensor] = None,
                 memory_pos: Optional[Tensor] = None,
                 mask: Optional[Tensor] = None,
-                rotary: Optional[RotaryTable] = None) -> Tensor:
+                rotary: Optional[RotaryTable] = None,
+                gain: Optional[Tensor] = None) -> Tensor:
         """Attend.
 
         Args:
@@ -69,11 +72,12 @@ class LanguageAttention(nn.Module):
             memory_pos: ``memory`` plus its positions, from which keys are made. Defaults to ``memory``.
             mask: Boolean ``(B, 1, 1 or N, M)``, True where attending is allowed.
             rotary: Cosines and sines of the tokens' positions.
+            gain: Weight ``(C, )`` of the norm that made ``x``, put on positions and memory too. Defaults to None, one.
 
         Returns:
             Tensor: ``(B, N, C)``.
         """
-        q, k, v = self._project(x, pos, memory, memory_pos)
+        q, k, v = self._project(x, pos, memory, memory_pos, gain)
         q, k, v = (part.unflatten(-1, (-1, self.head_dims)) for part in (q, k, v))
         q, k, v = self.q_norm(q).transpose(1, 2), self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
         if rotary is not None:
@@ -82,6 +86,8 @@ class LanguageAttention(nn.Module):
         causal = self.causal and memory is None
         if drop and x.device.type == 'cpu':
             out = attention_with_dropout(q, k, v, mask, drop, causal, self.scale)
+        elif is_short_bf16_training(q, k):
+            out = short_attention(q, k, v, mask, causal, self.scale)
         else:
             if mask is not None and causal:
                 mask, causal = mask & _causal_mask(q, k), False
@@ -89,11 +95,14 @@ class LanguageAttention(nn.Module):
                 q, k, v, attn_mask=mask, dropout_p=drop, is_causal=causal, scale=self.scale, enable_gqa=self.grouped)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
 
-    def _project(self, x: Tensor, pos: Optional[Tensor], memory: Optional[Tensor],
-                 memory_pos: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, pos: Optional[Tensor], memory: Optional[Tensor], memory_pos: Optional[Tensor],
+                 gain: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
         if memory is None and pos is None:
             return self.qkv(x).split(self._splits, dim=-1)
-        asking = x if pos is None else x + pos
+        if pos is None:
+            asking = x
+        else:
+            asking = x + pos if gain is None else torch.addcmul(x, pos.to(x.dtype), gain.to(x.dtype))
         # `split` has one backward that joins the three gradients; slices would each allocate the whole weight.
         if memory is None:
             parts = (sum(self._splits[:2]), self._splits[2])
@@ -102,6 +111,8 @@ class LanguageAttention(nn.Module):
             return q, k, F.linear(x, w_v, b_v)
         (w_q, w_k, w_v), (b_q, b_k, b_v) = self._split_qkv(self._splits)
         keys_from = memory if memory_pos is None else memory_pos
+        if gain is not None:  # on the weights, which are smaller than the memory
+            w_k, w_v = w_k * gain, w_v * gain
         return F.linear(asking, w_q, b_q), F.linear(keys_from, w_k, b_k), F.linear(memory, w_v, b_v)
 
     def _split_qkv(self, parts):
@@ -211,11 +222,21 @@ class LanguageBlock(nn.Module):
         return self._forward(*arguments)
 
     def _forward(self, x, pos, mask, memory, memory_pos, memory_mask, rotary) -> Tensor:
-        x = self._residual(x, self.norm1, lambda y: self.attn(y, pos, mask=mask, rotary=rotary))
+        x = self._residual(x, self.norm1,
+                           lambda y: self.attn(y, pos, mask=mask, rotary=rotary, gain=self._gain(self.norm1)))
         if self.cross_attn is not None:
-            x = self._residual(x, self.cross_norm,
-                               lambda y: self.cross_attn(y, pos, memory, memory_pos, mask=memory_mask))
+            x = self._residual(
+                x, self.cross_norm, lambda y: self.cross_attn(
+                    y, pos, memory, memory_pos, mask=memory_mask, gain=self._gain(self.cross_norm)))
         return self._residual(x, self.norm2, self.mlp)
+
+    def _gain(self, norm: nn.Module) -> Optional[Tensor]:
+        """What a pre-norm block multiplies normalised tokens by, and so positions and memory as well.
+
+        Language models learn gains far from one (SmolLM2: 0.03 to 0.4) and projections to match: positions or memory that
+        come in without the gain make logits tens of times larger than in pretraining, and attention one-hot.
+        """
+        return norm.weight if self.norm == 'pre' else None
 
     def _residual(self, x: Tensor, norm: nn.Module, branch) -> Tensor:
         if self.norm == 'pre':

@@ -69,7 +69,8 @@ def _inverse_frequencies(spec: BlockSpec) -> Tuple[Tensor, float]:
         num_attention_heads=spec.num_heads,
         head_dim=spec.head_dims,
         rope_theta=rotary.theta,
-        rope_scaling=parameters)
+        rope_scaling=parameters,
+        **({} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}))
     if getattr(config, 'rope_parameters', None):  # transformers 5
         config.rope_parameters['rope_theta'] = rotary.theta
     return ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device=None)

@@ -1,0 +1,34 @@
+# Every target but help and clean first makes .venv; that takes no time once it is there.
+PY = .venv/bin/python
+# Small tensors gain nothing from many threads, and several test processes would fight over them.
+TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
+
+.PHONY: help install demo test lint bench clean
+
+help:
+	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
+	@echo "make demo     train a DETR on SmolLM2's blocks beside one without (DEMO_ARGS='...')"
+	@echo "make test     run the tests (TEST_ARGS='-k name', '-n 2', '-m slow' for the slow ones)"
+	@echo 'make lint     check the style of the code'
+	@echo 'make bench    time our layers against the stock ones, and reading a checkpoint (BENCH_ARGS)'
+	@echo 'make clean    remove caches and build products; .venv and work_dirs stay'
+
+install:
+	@bash tools/install.sh
+
+demo: install
+	$(PY) tools/demo.py $(DEMO_ARGS)
+
+test: install
+	$(TEST_ENV) $(PY) -m pytest $(TEST_ARGS)
+
+lint: install
+	$(PY) -m ruff check .
+
+bench: install
+	$(PY) tools/benchmarks/detr_layers.py $(BENCH_ARGS)
+	$(PY) tools/benchmarks/checkpoint_reading.py $(BENCH_ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +

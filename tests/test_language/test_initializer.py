@@ -1,0 +1,238 @@
+import re
+import zlib
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from lbbt_mm.language import CheckpointError, block_tensors, open_checkpoint, read_arm_block, read_spec
+from lbbt_mm.language.initializer import LanguageInit, copy_block
+from lbbt_mm.models.layers import LanguageBlock
+from lbbt_mm.registry import WEIGHT_INITIALIZERS
+from tests.tiny_checkpoints import CONFIGS, copied_block
+from tests.vision_stack import VisionStack
+
+
+def language_of(folder, **options):
+    return dict(checkpoint=str(folder), **options)
+
+
+def initialised(language, **options):
+    stack = VisionStack(language, **options)
+    stack.init_weights()
+    return stack
+
+
+def states_equal(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def table_of(log):
+    tables = [message for message in log if 'LanguageInit: arm' in message and '|' in message]
+    assert len(tables) == 1
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in tables[0].splitlines()
+            if line.startswith('|') and '--' not in line]
+    return tables[0].splitlines()[1], [dict(zip(rows[0], row)) for row in rows[1:]]
+
+
+# ---------------------------------------------------------------------------------------- what is copied
+@pytest.mark.parametrize('model_type', CONFIGS)
+def test_every_chosen_block_is_copied_in_the_order_asked_for(model_type, folders):
+    stack = initialised(language_of(folders[model_type], blocks=[3, '0:2']))
+    checkpoint = open_checkpoint(folders[model_type])
+    for layer, index in zip(stack.blocks, (3, 0, 1)):
+        assert states_equal(layer, copied_block(checkpoint, index))
+
+
+def test_copied_tensors_equal_the_checkpoint_entry_by_entry(folders):
+    stack = initialised(language_of(folders['qwen2'], blocks='1:2'))
+    source = open_checkpoint(folders['qwen2']).read_block(1)
+    block = stack.blocks[0]
+
+    def tensor(name):
+        return source[f'layers.1.{name}']
+
+    assert torch.equal(block.attn.qkv.weight, torch.cat([tensor(f'self_attn.{x}_proj.weight') for x in 'qkv']))
+    assert torch.equal(block.attn.qkv.bias, torch.cat([tensor(f'self_attn.{x}_proj.bias') for x in 'qkv']))
+    assert torch.equal(block.attn.proj.weight, tensor('self_attn.o_proj.weight'))
+    assert torch.equal(block.mlp.fc1.weight, torch.cat([tensor('mlp.gate_proj.weight'), tensor('mlp.up_proj.weight')]))
+    assert torch.equal(block.mlp.fc2.weight, tensor('mlp.down_proj.weight'))
+    assert torch.equal(block.norm1.weight, tensor('input_layernorm.weight'))
+    assert torch.equal(block.norm2.weight, tensor('post_attention_layernorm.weight'))
+
+
+@pytest.mark.parametrize('model_type', ['gpt2', 'qwen3'])
+def test_cross_attention_starts_as_the_self_attention_of_the_same_block(model_type, folders):
+    block = initialised(language_of(folders[model_type], blocks=2), cross_attention=True).blocks[0]
+    assert states_equal(block.cross_attn, block.attn)
+    assert states_equal(block.cross_norm, block.norm1)
+    assert not states_equal(block.norm2, block.norm1)
+    assert block.cross_attn.qkv.weight is not block.attn.qkv.weight
+
+
+@pytest.mark.parametrize('arm', ['language', 'random', 'shuffled', 'moment_matched'])
+def test_layers_that_copy_the_same_block_start_equal(arm, folders):
+    stack = initialised(language_of(folders['llama'], blocks=[1, 2, 1], arm=arm))
+    assert states_equal(stack.blocks[0], stack.blocks[2])
+    assert not states_equal(stack.blocks[0], stack.blocks[1])
+
+
+@pytest.mark.parametrize('arm', ['random', 'shuffled', 'moment_matched'])
+def test_an_arm_fills_the_layers_with_what_it_draws(arm, folders):
+    stack = initialised(language_of(folders['gpt2'], blocks='1:3', arm=arm, seed=5))
+    checkpoint = open_checkpoint(folders['gpt2'])
+    for layer, index in zip(stack.blocks, (1, 2)):
+        expected = LanguageBlock(checkpoint.spec.block)
+        copy_block(expected, checkpoint.spec, index, read_arm_block(arm, checkpoint.spec, checkpoint, index, 5))
+        assert states_equal(layer, expected)
+
+
+def test_several_targets_read_blocks_of_their_own():
+
+    class TwoStacks(BaseModule):
+        """An encoder and a decoder."""
+
+        def __init__(self):
+            super().__init__(dict(
+                type='lbbt_mm.LanguageInit',
+                language=dict(config=CONFIGS['gpt2'], encoder_blocks='0:2', decoder_blocks='1:3', arm='random'),
+                targets={'encoder.layers': 'encoder_blocks', 'decoder.layers': 'decoder_blocks'}))
+            spec = read_spec(CONFIGS['gpt2']).block
+            self.encoder, self.decoder = nn.Module(), nn.Module()
+            self.encoder.layers = nn.ModuleList(LanguageBlock(spec) for _ in range(2))
+            self.decoder.layers = nn.ModuleList(LanguageBlock(spec, cross_attention=True) for _ in range(2))
+
+    model = TwoStacks()
+    model.init_weights()
+    assert torch.equal(model.encoder.layers[1].mlp.fc1.weight, model.decoder.layers[0].mlp.fc1.weight)
+    assert not torch.equal(model.encoder.layers[0].mlp.fc1.weight, model.decoder.layers[0].mlp.fc1.weight)
+
+
+@pytest.mark.parametrize('arm', ['random', 'host'])
+def test_arms_without_weights_open_no_checkpoint(arm):
+    stack = initialised(dict(checkpoint='/nowhere/at/all', config=CONFIGS['llama'], arm=arm))
+    assert all(torch.isfinite(parameter).all() for parameter in stack.parameters())
+
+
+def test_host_leaves_every_parameter_as_the_host_made_it(folders, log):
+    stack = VisionStack(language_of(folders['gpt2'], arm='host'))
+    before = {name: tensor.clone() for name, tensor in stack.state_dict().items()}
+    stack.init_weights()
+    assert all(torch.equal(before[name], tensor) for name, tensor in stack.state_dict().items())
+    assert any("arm='host', the blocks keep the host model's own initialisation" in message for message in log)
+
+
+def test_it_is_found_by_name_in_any_scope(folders):
+    built = WEIGHT_INITIALIZERS.build(dict(type='lbbt_mm.LanguageInit', language=language_of(folders['gpt2'])))
+    assert isinstance(built, LanguageInit) and built.targets == {'blocks': 'blocks'}
+
+
+# ---------------------------------------------------------------------------------------- what is said
+def test_table_has_a_row_for_every_block_with_file_and_checksum(sharded_folders, log):
+    initialised(language_of(sharded_folders['gpt2'], blocks=[2, 0, 2], revision='v1'))
+    title, rows = table_of(log)
+    checkpoint = open_checkpoint(sharded_folders['gpt2'])
+    assert 'arm language, seed 0' in title
+    assert [row['block'] for row in rows if row['block']] == ['2', '0']
+    assert [row['went to'] for row in rows if row['block']] == ['blocks.0, blocks.2', 'blocks.1']
+    for row, index in zip((row for row in rows if row['block']), (2, 0)):
+        tensors = checkpoint.read_block(index)
+        checksum = 0
+        for name in sorted(tensors):
+            checksum = zlib.crc32(tensors[name].numpy().tobytes(), checksum)
+        assert row['crc32'] == f'{checksum:08x}'
+        assert row['parameters'] == f'{sum(tensor.numel() for tensor in tensors.values()):,}'
+        assert row['dtype'] == 'float32' and row['arm'] == 'language'
+        assert row['file'].split(',')[0] == checkpoint.files_of_block(index)[0]
+
+
+def test_table_says_where_the_weights_came_from_and_how_much_was_read(folders, log):
+    initialised(language_of(folders['gpt2'], blocks='0:2'))
+    text = re.sub(r'\s+', ' ', next(message for message in log if 'LanguageInit: arm' in message))
+    assert re.search(r'\(gpt2, 4 blocks, width 32\); 25,408 parameters, [\d,]+ bytes read', text)
+    assert text.count('model.safetensors') == 2
+
+
+def test_table_lists_the_layers_that_got_no_block(folders, log):
+    stack = initialised(language_of(folders['gpt2'], blocks='0:2', extra_layers='random'), num_layers=4)
+    rows = table_of(log)[1]
+    assert [(row['block'], row['went to'], row['arm'], row['file']) for row in rows] == [
+        ('0', 'blocks.0', 'language', 'model.safetensors'), ('1', 'blocks.1', 'language', 'model.safetensors'),
+        ('none (extra layer)', 'blocks.2', 'random', 'drawn'), ('none (extra layer)', 'blocks.3', 'random', 'drawn')]
+    assert not states_equal(stack.blocks[2], stack.blocks[3])
+    assert stack.blocks[3].mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_table_of_a_random_arm_names_no_file(log):
+    initialised(dict(config=CONFIGS['gpt2'], arm='random', blocks=0))
+    title, (row, ) = table_of(log)
+    assert row['file'] == 'drawn' and 'no weights read' in '\n'.join(log)
+
+
+# -------------------------------------------------------------------------------------- what is refused
+def test_config_and_checkpoint_that_disagree_are_named_field_by_field(folders):
+    language = language_of(folders['llama'], config={**CONFIGS['llama'], 'num_hidden_layers': 6, 'rope_theta': 5e5})
+    with pytest.raises(CheckpointError, match=f"{folders['llama']}: language.config and the checkpoint disagree: "
+                                              'num_blocks 6 in the config, 4 in the checkpoint; rotary .*Correct one of '
+                                              'them, or set language.config=None'):
+        initialised(language)
+
+
+def test_more_layers_than_blocks_fail_before_anything_is_copied(folders):
+    stack = VisionStack(language_of(folders['gpt2'], blocks='0:2'), num_layers=3)
+    with pytest.raises(ValueError, match=r"num_layers=3, but language.blocks='0:2' gives 2 blocks"):
+        stack.init_weights()
+
+
+def test_no_checkpoint_is_asked_for_when_the_weights_are_needed():
+    with pytest.raises(CheckpointError, match='language.checkpoint=None: expected a hub id, a folder or a GGUF file'):
+        initialised(dict(config=CONFIGS['gpt2']))
+
+
+def gpt2_tensors():
+    spec = read_spec(CONFIGS['gpt2'])
+    return spec, {name: torch.ones(shape) for name, shape in block_tensors(spec, 0).items()}
+
+
+def test_block_parameter_that_no_tensor_fills_is_named():
+    spec, tensors = gpt2_tensors()
+    block = LanguageBlock(spec.block)
+    block.register_parameter('layer_scale', nn.Parameter(torch.ones(32)))
+    with pytest.raises(ValueError, match="block parameter 'layer_scale' has no tensor in a gpt2 block; expected every "
+                                         'parameter to be filled'):
+        copy_block(block, spec, 0, tensors)
+
+
+def test_tensor_that_no_block_parameter_takes_is_named():
+    spec, tensors = gpt2_tensors()
+    block = LanguageBlock(spec.block)
+    block.mlp.fc2.bias = None
+    with pytest.raises(ValueError, match="tensor 'h.0.mlp.c_proj.bias' is left over: the block has no parameter "
+                                         "'mlp.fc2.bias'"):
+        copy_block(block, spec, 0, tensors)
+
+
+def test_block_of_another_size_shows_both_shapes():
+    spec, tensors = gpt2_tensors()
+    wider = LanguageBlock(read_spec({**CONFIGS['gpt2'], 'n_inner': 64}).block)
+    with pytest.raises(ValueError, match=r"tensor 'h.0.mlp.c_fc.weight' gives 'mlp.fc1.weight' the shape \(128, 32\); the "
+                                         r'block expects \(64, 32\)'):
+        copy_block(wider, spec, 0, tensors)
+
+
+@pytest.mark.parametrize('damage, message', [
+    (lambda tensors: tensors['h.0.ln_1.weight'].fill_(float('nan')), 'NaN'),
+    (lambda tensors: tensors.pop('h.0.ln_1.weight'), "'transformer.h.0.ln_1.weight' is missing"),
+])
+def test_damaged_checkpoint_stops_initialisation(damage, message, folders, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+    folder = shutil.copytree(folders['gpt2'], tmp_path / 'gpt2')
+    tensors = {name.removeprefix('transformer.'): tensor for name, tensor in load_file(folder / 'model.safetensors').items()}
+    damage(tensors)
+    save_file({f'transformer.{name}': tensor for name, tensor in tensors.items()}, folder / 'model.safetensors')
+    with pytest.raises(CheckpointError, match=message):
+        initialised(language_of(folder))

@@ -1,0 +1,182 @@
+import copy
+
+import pytest
+import torch
+from mmengine.model import ExponentialMovingAverage
+from mmengine.runner import load_checkpoint, save_checkpoint
+from torch import nn
+
+from lbbt_mm.language.overwrite_guard import OverwriteGuard
+from tests.vision_stack import Parent, VisionStack
+
+OVERWRITTEN = (r"'blocks\.\d\.[\w.]+' no longer holds the language weights that LanguageInit copied \(\d+ of 24 "
+               r'tensors changed\): a later initialisation step overwrote them. Remove that step')
+X = torch.zeros(1, 3, 32)
+
+
+@pytest.fixture
+def language(folders):
+    return dict(checkpoint=str(folders['gpt2']), blocks='0:2')
+
+
+@pytest.fixture
+def stack(language):
+    model = VisionStack(language)
+    model.init_weights()
+    return model.train()
+
+
+def overwrite(model):
+    nn.init.xavier_uniform_(model.blocks[1].attn.qkv.weight)
+
+
+def test_untouched_weights_train(stack):
+    for _ in range(2):
+        stack(X)
+
+
+def test_parent_that_overwrites_is_caught_at_the_first_training_forward(language):
+    model = Parent(VisionStack(language), overwrites=True).train()
+    model.init_weights()
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        model(X)
+
+
+def test_parent_that_leaves_them_alone_trains(language):
+    model = Parent(VisionStack(language)).train()
+    model.init_weights()
+    model(X)
+
+
+def test_number_of_changed_tensors_is_given(stack):
+    overwrite(stack)
+    with pytest.raises(RuntimeError, match=r"'blocks.1.attn.qkv.weight' .*\(1 of 24 tensors changed\)"):
+        stack(X)
+
+
+def test_evaluation_leaves_the_check_pending(stack):
+    overwrite(stack)
+    stack.eval()(X)
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        stack.train()(X)
+
+
+def test_check_happens_once(stack):
+    stack(X)
+    overwrite(stack)  # from now on an optimizer changes them
+    stack(X)
+
+
+def test_training_steps_are_not_taken_for_overwriting(stack):
+    optimizer = torch.optim.SGD(stack.parameters(), lr=0.1)
+    for _ in range(3):
+        stack(torch.randn(1, 3, 32)).square().sum().backward()
+        optimizer.step()
+
+
+def test_load_state_dict_in_between_cancels_the_check(stack):
+    state = {name: torch.randn_like(tensor) for name, tensor in stack.state_dict().items()}
+    stack.load_state_dict(state)
+    stack(X)
+
+
+def test_loading_a_checkpoint_into_a_parent_cancels_the_check(language, tmp_path):
+    trained = Parent(VisionStack(language))
+    save_checkpoint(dict(state_dict=trained.state_dict()), str(tmp_path / 'epoch_1.pth'))
+    model = Parent(VisionStack(language)).train()
+    model.init_weights()
+    load_checkpoint(model, str(tmp_path / 'epoch_1.pth'))
+    model(X)
+    assert torch.equal(model.backbone.blocks[0].attn.qkv.weight, trained.backbone.blocks[0].attn.qkv.weight)
+
+
+def test_loading_a_checkpoint_into_a_part_of_the_blocks_cancels_the_check(stack):
+    block = stack.blocks[0]
+    block.load_state_dict({name: torch.randn_like(tensor) for name, tensor in block.state_dict().items()})
+    stack(X)
+
+
+def test_pretrained_step_within_init_weights_that_changes_the_values_is_caught(language, tmp_path):
+    other = VisionStack(language)
+    torch.save(other.state_dict(), tmp_path / 'other.pth')
+    model = VisionStack(language, init_cfg=[dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth'))]).train()
+    model.init_weights()
+    with pytest.raises(RuntimeError, match='or a Pretrained entry'):
+        model(X)
+
+
+def test_pretrained_step_of_a_parent_is_caught_too(language, tmp_path):
+    torch.save(Parent(VisionStack(language)).state_dict(), tmp_path / 'other.pth')
+    model = Parent(VisionStack(language)).train()
+    model.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth'))
+    model.init_weights()
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        model(X)
+
+
+def test_later_step_of_the_same_init_cfg_is_caught(language):
+    model = VisionStack(language, init_cfg=[dict(type='Xavier', layer='Linear', distribution='uniform')]).train()
+    model.init_weights()
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        model(X)
+
+
+def test_step_that_sets_what_is_there_already_is_no_overwriting(language):
+    model = VisionStack(dict(language, arm='random'), init_cfg=[dict(type='Constant', layer='LayerNorm', val=1., bias=0.)])
+    model.init_weights()
+    model.train()(X)
+
+
+def test_host_arm_has_nothing_to_guard(language):
+    model = VisionStack(dict(language, arm='host')).train()
+    model.init_weights()
+    overwrite(model)
+    model(X)
+
+
+def test_second_initialisation_replaces_the_first_check(stack, language):
+    overwrite(stack)
+    fresh = VisionStack(language)
+    fresh.init_weights()
+    with torch.no_grad():
+        for parameter, other in zip(stack.parameters(), fresh.parameters()):
+            parameter.copy_(other)
+    OverwriteGuard.attach(stack, dict(stack.named_parameters()))
+    stack(X)
+    assert not stack._forward_pre_hooks
+
+
+def test_cast_to_another_dtype_is_no_overwriting(stack):
+    stack.to(torch.bfloat16)(X.bfloat16())
+
+
+def test_copies_of_the_module_are_not_watched_and_the_original_stays_so(stack):
+    clone = copy.deepcopy(stack)
+    overwrite(clone)
+    clone(X)
+    overwrite(stack)
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        stack(X)
+
+
+def test_ema_of_mmengine_works_beside_it(stack):
+    average = ExponentialMovingAverage(stack)
+    stack(X)
+    average.update_parameters(stack)
+    assert torch.equal(average.module.blocks[0].attn.qkv.weight, stack.blocks[0].attn.qkv.weight)
+
+
+def test_watched_model_can_be_saved_whole(stack, tmp_path):
+    torch.save(stack, tmp_path / 'model.pth')
+    loaded = torch.load(tmp_path / 'model.pth', weights_only=False)
+    assert torch.equal(loaded(X), stack(X))
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_one_changed_entry_is_noticed_in_every_dtype(dtype):
+    module = nn.Linear(64, 64).to(dtype)
+    OverwriteGuard.attach(module, dict(module.named_parameters()))
+    with torch.no_grad():
+        module.weight[5, 7] = -module.weight[5, 7]
+    with pytest.raises(RuntimeError, match="'weight' no longer holds.*1 of 2"):
+        module(torch.zeros(1, 64, dtype=dtype))

