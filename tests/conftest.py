@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Dict, List
 
+from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
+
 import pytest
 import torch
 from mmengine.logging import MMLogger

@@ -6,6 +6,7 @@ that each import takes; ``start`` starts a program from nothing, for the tests w
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -62,8 +63,9 @@ def run_ranks(tool: str, world_size: int, *arguments: Any, cwd: Any = '/') -> Fi
 
 
 def start(*command: Any, cwd: Any = '/', **env: Any) -> subprocess.Popen:
-    """Start a program from nothing; its output, errors included, is its ``stdout``."""
-    return subprocess.Popen([str(part) for part in command], cwd=cwd, env=environment(**env), text=True,
+    """Start a program from nothing, in a process group of its own; its output, errors included, is its ``stdout``."""
+    command = [sys.executable if part == 'python' else str(part) for part in command]
+    return subprocess.Popen(command, cwd=cwd, env=environment(**env), text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -72,7 +74,8 @@ def finish(process: subprocess.Popen) -> Finished:
     try:
         output, _ = process.communicate(timeout=TIMEOUT)
     finally:
-        process.kill()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     return Finished(process.returncode, output)
 
 

@@ -1,26 +1,28 @@
-# The demo: LanguageDETR on SmolLM2 blocks finds handwritten digits on canvases of 96 pixels (tools/demo.py makes them)
+# The demo: LanguageDETR on SmolLM2 blocks finds handwritten digits on canvases of 64 pixels (tools/demo.py makes them)
 _base_ = ['../_base_/small_detr.py', '../_base_/language/smollm2_135m.py']
 model = dict(
-    num_queries=15,
-    language=dict(encoder_blocks='0:2', decoder_blocks='0:3', arm='language', seed=0, **_base_.language),
+    num_queries=10,
+    language=dict(encoder_blocks='0:2', decoder_blocks='0:2', arm='language', seed=0, **_base_.language),
+    backbone=dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1, )),
+    neck=dict(in_channels=[64]),
     bbox_head=dict(num_classes=10),
-    test_cfg=dict(max_per_img=15))
+    test_cfg=dict(max_per_img=10))
 
 metainfo = dict(classes=tuple('0123456789'))
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(96, 96)),
+    dict(type='Resize', scale=(64, 64)),
     dict(type='PackDetInputs')
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(96, 96)),
+    dict(type='Resize', scale=(64, 64)),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
 ]
 train_dataloader = dict(
-    batch_size=32, num_workers=1,
+    batch_size=16, num_workers=1,
     dataset=dict(metainfo=metainfo, filter_cfg=dict(min_size=1), pipeline=train_pipeline))
 val_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))

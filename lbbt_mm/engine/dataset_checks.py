@@ -7,7 +7,8 @@ from typing import Any, Iterator, List, Mapping, Optional, Set, Tuple
 
 from mmengine.config import Config
 
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What a training run builds; a test set may be absent then.
+_LOADERS = ('train_dataloader', 'val_dataloader')
 
 
 def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
@@ -29,6 +30,7 @@ def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
             if key not in seen and _is_coco(dataset) and not _is_remote(dataset):
                 seen.add(key)
                 _check_dataset(where, dataset)
+        _check_evaluators(cfg, name.replace('dataloader', 'evaluator'))
     _check_num_classes(cfg, loaders)
 
 
@@ -78,6 +80,16 @@ def _check_dataset(where: str, dataset: Mapping) -> None:
                          'file, and model.bbox_head.num_classes to their number.')
 
 
+def _check_evaluators(cfg: Config, name: str) -> None:
+    """An evaluator names its annotation file a second time, which an override of ``data_root`` does not reach."""
+    evaluators = cfg.get(name) or []
+    for evaluator in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
+        path = evaluator.get('ann_file') if str(evaluator.get('type')).endswith('CocoMetric') else None
+        if path and not evaluator.get('backend_args') and '://' not in path and not Path(path).is_file():
+            raise FileNotFoundError(f'{name}.ann_file: {path} does not exist. Expected the annotation file of the dataset '
+                                    'that is evaluated; correct it together with data_root.')
+
+
 def _classes(dataset: Mapping) -> List[str]:
     classes = (dataset.get('metainfo') or {}).get('classes')
     if classes is None:
@@ -100,6 +112,8 @@ def _check_num_classes(cfg: Config, loaders) -> None:
 
 def _scan(path: Path) -> Tuple[Optional[dict], Set[int]]:
     """Categories of an annotation file (id -> name) and the ids in use, without parsing hundreds of megabytes."""
+    if not path.stat().st_size:  # cannot be mapped
+        return None, set()
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         used = {int(match) for match in re.findall(rb'"category_id"\s*:\s*(\d+)', text)}
         start = text.rfind(b'"categories"')

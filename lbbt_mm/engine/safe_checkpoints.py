@@ -1,8 +1,9 @@
 """Loading training checkpoints without unpickling code: mmengine's own classes are allowed, nothing else."""
 import os
 import pickle
+import re
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 import torch
@@ -17,14 +18,22 @@ _FORCE_NOT_ENV = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 def allow_mmengine_classes() -> None:
     """Let ``torch.load(weights_only=True)`` read what mmengine's CheckpointHook writes.
 
-    A checkpoint's message hub holds HistoryBuffers, which hold numpy arrays and scalars.
+    A checkpoint's message hub holds HistoryBuffers, which hold numpy arrays and scalars, and their own methods as
+    ``getattr(HistoryBuffer, 'mean')``: getattr is allowed for that alone.
     """
     rebuild_array, rebuild_scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     dtypes = {type(np.dtype(name)) for name in ('float32', 'float64', 'int32', 'int64', 'uint8', 'uint32', 'bool')}
     torch.serialization.add_safe_globals([HistoryBuffer, rebuild_array, rebuild_scalar, np.ndarray, np.dtype, *dtypes])
     # numpy 1 wrote the same two functions under another name
     torch.serialization.add_safe_globals([(rebuild_array, 'numpy.core.multiarray._reconstruct'),
-                                          (rebuild_scalar, 'numpy.core.multiarray.scalar')])
+                                          (rebuild_scalar, 'numpy.core.multiarray.scalar'),
+                                          (_history_method, 'builtins.getattr')])
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    if owner is HistoryBuffer and name in ('current', 'max', 'mean', 'min'):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f'Unsupported GLOBAL getattr({owner!r},{name!r})')
 
 
 def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> None:
@@ -52,12 +61,17 @@ def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> 
 def _check(checkpoint: str) -> None:
     try:
         torch.load(checkpoint, map_location='meta', weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = next((line.strip() for line in str(error).split('\n') if 'GLOBAL' in line or 'global' in line),
-                      str(error).strip().split('\n')[0])
-        raise ValueError(f'{checkpoint}: holds more than tensors and mmengine\'s own records ({reason}). Loading it would '
-                         'run code from the file; pass --trust-checkpoint if you trust where it comes from.') from None
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).strip().split('\n')[0]
+    except Exception as error:  # damaged bytes lead the unpickler to errors of many types
+        found = re.search(r'GLOBAL (\S+)|WeightsUnpickler error:\s*(\S.*)', str(error))
+        reason = (found[1] or found[2]) if found else str(error).strip().split('\n')[0]
+        if isinstance(error, pickle.UnpicklingError) and _is_pickle(checkpoint):
+            raise ValueError(f'{checkpoint}: holds more than tensors and mmengine\'s own records ({reason}). Loading it would '
+                             'run code from the file; pass --trust-checkpoint if you trust where it comes from.') from None
         raise ValueError(f'{checkpoint}: is not a complete PyTorch checkpoint ({reason}). It was probably cut off while it '
                          'was written; use an earlier one.') from None
+
+
+def _is_pickle(checkpoint: str) -> bool:
+    """Whether a file begins as ``torch.save`` writes it: a zip archive, or a pickle of protocol 2 or later."""
+    with open(checkpoint, 'rb') as file:
+        return file.read(2) in (b'PK', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')

@@ -18,7 +18,7 @@ NUM_TRAIN_DIGITS = 1400
 CLASSES = tuple('0123456789')
 
 
-def make_digits_detection(out: Path, num_train: int = 6000, num_val: int = 200, size: int = 96, seed: int = 0) -> Path:
+def make_digits_detection(out: Path, num_train: int = 6000, num_val: int = 200, size: int = 64, seed: int = 0) -> Path:
     """Write the data set, unless it is there already.
 
     Args:
@@ -72,7 +72,7 @@ def _write_split(root: Path, split: str, images: np.ndarray, labels: np.ndarray,
 
 def scatter(images: np.ndarray, rng: np.random.Generator,
             size: int) -> Tuple[np.ndarray, List[Tuple[int, Tuple[int, int, int, int]]]]:
-    """Paint one to five digits of different sizes on a grainy canvas, none over another.
+    """Paint one to three digits of different sizes on a grainy canvas, none over another.
 
     Args:
         images: Digits ``(N, 8, 8)``, bright on black.
@@ -84,8 +84,8 @@ def scatter(images: np.ndarray, rng: np.random.Generator,
     """
     canvas = rng.integers(0, 40, (size, size)).astype(np.uint8)
     boxes: List[Tuple[int, Tuple[int, int, int, int]]] = []
-    for _ in range(rng.integers(1, 6)):
-        digit, side = int(rng.integers(len(images))), int(rng.integers(size // 5, size // 2 - 6))
+    for _ in range(rng.integers(1, 4)):
+        digit, side = int(rng.integers(len(images))), int(rng.integers(size // 4, size // 2 - 2))
         painted = cv2.resize(images[digit], (side, side), interpolation=cv2.INTER_CUBIC)
         columns, rows = np.where((painted > 60).any(0))[0], np.where((painted > 60).any(1))[0]
         for _ in range(20):
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument('out', type=Path, help='folder to write')
     parser.add_argument('--num-train', type=int, default=6000)
     parser.add_argument('--num-val', type=int, default=200)
-    parser.add_argument('--size', type=int, default=96, help='side of a canvas in pixels')
+    parser.add_argument('--size', type=int, default=64, help='side of a canvas in pixels')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     make_digits_detection(args.out, args.num_train, args.num_val, args.size, args.seed)

@@ -31,6 +31,7 @@ class _Dropout(Function):
     @staticmethod
     def forward(ctx, x: Tensor, rate: float) -> Tensor:
         kept, ctx.factor = _keep_mask(x.shape, rate)
+        kept = kept.view(torch.uint8)  # a product with bytes is vectorised, one with booleans is not
         ctx.save_for_backward(kept)
         return (x * kept).mul_(ctx.factor)
 
@@ -98,8 +99,7 @@ class _DropoutAttention(Function):
                     scores = scores + bias[part]
                 probabilities = torch.softmax(scores.float(), dim=-1)
                 dropped, ctx.factor = _keep_mask(probabilities.shape, rate, invert=True)
-                torch.where(dropped, -probabilities, probabilities, out=probabilities)
-                signed[part] = probabilities
+                signed[part] = probabilities.copysign_(0.5 - dropped.view(torch.uint8))
                 torch.bmm(signed[part].clamp(min=0), v[part], out=out[part])
             out.mul_(ctx.factor)
         ctx.save_for_backward(q, k, v, signed, out)
@@ -115,11 +115,12 @@ class _DropoutAttention(Function):
         grad_out = (grad_out * ctx.factor).to(v.dtype)
         for start in range(0, len(q), ctx.step):
             part = slice(start, start + ctx.step)
-            weights = signed[part]
-            torch.bmm(weights.clamp(min=0).transpose(1, 2), grad_out[part], out=grad_v[part])
+            torch.bmm(signed[part].clamp(min=0).transpose(1, 2), grad_out[part], out=grad_v[part])
             grad_weights = torch.bmm(grad_out[part], v[part].transpose(1, 2)).float()
-            grad_weights.masked_fill_(torch.signbit(weights), 0.)
-            grad_scores = (grad_weights.sub_(row_sums[part]).mul_(weights.abs())).to(q.dtype)
+            weights = signed[part].float()
+            # zero where the weight was dropped; unlike masked_fill_, this kernel is vectorised
+            grad_weights = torch.ops.aten.threshold_backward(grad_weights, weights, 0)
+            grad_scores = grad_weights.sub_(row_sums[part]).mul_(weights.abs()).to(q.dtype)
             torch.bmm(grad_scores, k[part], out=grad_q[part])
             torch.bmm(grad_scores.transpose(1, 2), q[part], out=grad_k[part])
         return grad_q.mul_(ctx.scale), grad_k, grad_v, None, None, None
@@ -130,5 +131,6 @@ def _keep_mask(shape, rate: float, invert: bool = False):
     count = shape.numel()
     threshold = min(round(rate * _LEVELS), _LEVELS - 1)
     bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-2**63, None).view(torch.int16)[:count].view(shape)
-    mask = bits < threshold - _LEVELS // 2 if invert else bits >= threshold - _LEVELS // 2
-    return mask, _LEVELS / (_LEVELS - threshold)
+    # comparing in place, in int16, is vectorised; comparing into a boolean tensor is not
+    mask = bits.lt_(threshold - _LEVELS // 2) if invert else bits.ge_(threshold - _LEVELS // 2)
+    return mask.to(torch.uint8).view(torch.bool), _LEVELS / (_LEVELS - threshold)

@@ -62,7 +62,6 @@ def test_block_equals_transformers_block(model_type, with_rotary, index, attenti
 
 @pytest.mark.parametrize('model_type, fields', [
     ('gpt2', dict(n_inner=48, activation_function='relu')),
-    ('gpt2', dict(scale_attn_weights=False)),
     ('gpt2', dict(activation_function='gelu')),
     ('llama', dict(attention_bias=True, mlp_bias=True)),
     ('llama', dict(head_dim=16, num_key_value_heads=4)),
@@ -76,6 +75,18 @@ def test_variants_of_a_family_equal_transformers_block(model_type, fields, tmp_p
     model.save_pretrained(tmp_path)
     for attention in ATTENTION:
         assert_equals_hf(model, open_checkpoint(tmp_path), 1, attention, with_rotary=model_type != 'gpt2', num_tokens=40)
+
+
+@torch.no_grad()
+def test_unscaled_gpt2_equals_transformers_eager_block(tmp_path):
+    model = build_model('gpt2', scale_attn_weights=False)
+    model.save_pretrained(tmp_path)
+    model.set_attn_implementation('eager')  # its SDPA path scales whatever the config says
+    x = torch.randn(2, 9, 32)
+    expected = model.transformer.h[0](x)
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    block = copied_block(open_checkpoint(tmp_path), 0, attention='causal')
+    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize('attention', ATTENTION)

@@ -1,0 +1,142 @@
+"""The shipped configs: each parses, builds, and has the widths that follow from its language model."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.language import read_spec
+from tests.tiny_detection import REPO, write_dataset
+
+CONFIGS = REPO / 'configs'
+RUNS = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
+
+# Published sizes: blocks, width, query heads, key/value heads, head width, feed-forward width
+SIZES = {
+    'gpt2': ('gpt2', 12, 768, 12, 12, 64, 3072),
+    'gpt2_medium': ('gpt2', 24, 1024, 16, 16, 64, 4096),
+    'smollm2_135m': ('llama', 30, 576, 9, 3, 64, 1536),
+    'llama3_2_1b': ('llama', 16, 2048, 32, 8, 64, 8192),
+    'qwen3_8b': ('qwen3', 36, 4096, 32, 8, 128, 12288),
+    'qwen3_14b': ('qwen3', 40, 5120, 40, 8, 128, 17408),
+}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(CONFIGS).with_suffix(''))
+
+
+def build(cfg: Config):
+    """Build the model without memory for its parameters: shapes are all that is asked here."""
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('path', LANGUAGE_MODELS, ids=lambda path: path.stem)
+def test_language_bases_describe_the_published_models(path):
+    spec = read_spec(Config.fromfile(path).language.config)
+    block = spec.block
+    assert SIZES[path.stem] == (spec.model_type, spec.num_blocks, block.embed_dims, block.num_heads, block.num_kv_heads,
+                                block.head_dims, block.ffn_dims)
+
+
+@pytest.mark.parametrize('path', LANGUAGE_MODELS, ids=lambda path: path.stem)
+def test_every_language_base_drops_into_every_detector_base(path, tmp_path):
+    """One key picks the language model: the bases leave every width that depends on it None."""
+    for base in ('language_detr_r50_coco', 'small_detr'):
+        (tmp_path / 'mine.py').write_text(
+            f"_base_ = [{str(CONFIGS / '_base_' / base) + '.py'!r}, {str(path)!r}]\n"
+            "model = dict(language=dict(encoder_blocks='0:1', decoder_blocks='-1', **_base_.language))\n")
+        model = build(Config.fromfile(tmp_path / 'mine.py'))
+        width = read_spec(Config.fromfile(path).language.config).block.embed_dims
+        assert model.embed_dims == model.bbox_head.embed_dims == model.neck.convs[0].conv.out_channels == width
+
+
+def test_there_are_configs():
+    names = {name_of(path) for path in RUNS}
+    assert {'detr_gpt2_coco', 'detr_scratch_coco', 'detr_smollm2_coco', 'small/detr_gpt2_coco'} <= names
+
+
+@pytest.mark.parametrize('path', RUNS, ids=name_of)
+def test_every_config_builds(path, monkeypatch):
+    monkeypatch.delenv('LBBT_DATA_ROOT', raising=False)
+    cfg = Config.fromfile(path)
+    spec = read_spec(cfg.model.language.config)
+    model = build(cfg)
+    width = spec.block.embed_dims
+    assert model.embed_dims == model.bbox_head.embed_dims == 2 * model.positional_encoding.num_feats == width
+    assert model.neck.convs[0].conv.out_channels == width
+    assert len(model.encoder.layers) == len(model.language.block_indices('encoder_blocks'))
+    assert len(model.decoder.layers) == len(model.language.block_indices('decoder_blocks'))
+    assert {'lbbt_mm.SeedingHook', 'lbbt_mm.LanguageConfigHook'} <= {hook.type for hook in cfg.custom_hooks}
+    assert cfg.randomness.seed is not None
+    assert cfg.default_scope == 'mmdet', 'the host decides where names without a scope are looked up'
+
+
+def test_table_6_of_the_paper(tmp_path):
+    """DETR-R50, width 768, 12 heads, feed-forward 3072, 12 + 12 layers; data and schedule of mmdet's DETR."""
+    cfg = Config.fromfile(CONFIGS / 'detr_gpt2_coco.py')
+    model = build(cfg)
+    assert model.backbone.depth == 50 and model.num_queries == 100
+    for coder in (model.encoder, model.decoder):
+        assert len(coder.layers) == 12
+        block = coder.layers[0]
+        assert block.attn.qkv.weight.shape == (3 * 768, 768) and block.attn.head_dims == 64
+        assert block.mlp.fc1.weight.shape == (3072, 768)
+    (tmp_path / 'stock.py').write_text("_base_ = 'mmdet::detr/detr_r50_8xb2-150e_coco.py'\n")
+    stock = Config.fromfile(tmp_path / 'stock.py')
+    for key in ('train_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr', 'train_pipeline', 'test_pipeline'):
+        assert cfg[key] == stock[key], key
+    for key in ('backbone', 'data_preprocessor', 'train_cfg', 'test_cfg', 'num_queries'):
+        assert cfg.model[key] == stock.model[key], key
+    assert cfg.train_dataloader.batch_size == stock.train_dataloader.batch_size == 2
+
+
+def test_scratch_is_the_language_config_with_one_key_changed():
+    language, scratch = (_flat(Config.fromfile(CONFIGS / f'detr_{name}_coco.py').to_dict()) for name in ('gpt2', 'scratch'))
+    different = {key for key in language.keys() | scratch.keys() if language.get(key, '-') != scratch.get(key, '-')}
+    assert different == {'model.language.arm'}
+    assert (language['model.language.arm'], scratch['model.language.arm']) == ('language', 'host')
+
+
+def test_the_language_model_changes_from_the_command_line(folders):
+    """``--cfg-options model.language.checkpoint=PATH model.language.config=None``."""
+    cfg = Config.fromfile(CONFIGS / 'detr_gpt2_coco.py')
+    cfg.merge_from_dict({'model.language.checkpoint': str(folders['llama']), 'model.language.config': None,
+                         'model.language.encoder_blocks': '::2', 'model.language.decoder_blocks': -1})
+    model = build(cfg)
+    assert model.embed_dims == 32 and len(model.encoder.layers) == 2 and len(model.decoder.layers) == 1
+    assert model.language.spec.model_type == 'llama'
+
+
+def test_one_field_of_it_changes_from_the_command_line():
+    cfg = Config.fromfile(CONFIGS / 'detr_gpt2_coco.py')
+    cfg.merge_from_dict({'model.language.config.n_embd': 1536})
+    assert build(cfg).embed_dims == 1536
+
+
+@pytest.mark.parametrize('path', [CONFIGS / 'detr_gpt2_coco.py', CONFIGS / 'small' / 'detr_gpt2_coco.py'], ids=name_of)
+def test_the_data_root_comes_from_the_environment(path, monkeypatch, tmp_path):
+    root = write_dataset(tmp_path / 'mine', 2, 2)
+    monkeypatch.setenv('LBBT_DATA_ROOT', str(root))
+    cfg = Config.fromfile(path)
+    with pytest.raises(ValueError, match="classes 'person'"):  # every path was found, the classes are COCO's
+        check_coco_datasets(cfg)
+    assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == f'{root}/annotations/instances_val2017.json'
+    monkeypatch.delenv('LBBT_DATA_ROOT')
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.dataset.data_root == 'data/coco'
+    assert cfg.val_evaluator.ann_file == 'data/coco/annotations/instances_val2017.json'
+
+
+def _flat(value, prefix: str = '') -> dict:
+    """Nested dicts as one, with dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat = {}
+    for key, item in value.items():
+        flat.update(_flat(item, f'{prefix}.{key}' if prefix else key))
+    return flat

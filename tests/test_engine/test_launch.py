@@ -1,0 +1,162 @@
+"""What the command-line tools share: the config they make of a command line, and the processes they run in."""
+import argparse
+import os
+
+import pytest
+import torch.distributed as dist
+from mmengine.config import Config
+
+from lbbt_mm.engine import launch
+from tests.tiny_detection import run_config
+from tests.tool_processes import free_port
+
+
+@pytest.fixture(autouse=True)
+def no_rank(monkeypatch):
+    """`load_config` sets LOCAL_RANK where the launcher has not."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+
+
+def parse(*command_line: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    launch.add_run_arguments(parser)
+    return parser.parse_args(command_line)
+
+
+@pytest.fixture
+def config_file(tmp_path) -> str:
+    (tmp_path / 'mine.py').write_text(
+        "language = dict(checkpoint='gpt2', config=dict(model_type='gpt2', n_embd=768))\n"
+        "model = dict(type='X', blocks='0:12', language=language)\ntrain_dataloader = dict(scales=[(1, 2), (3, 4)])\n")
+    return str(tmp_path / 'mine.py')
+
+
+class TestLoadConfig:
+
+    def test_the_work_dir_is_named_after_the_config_unless_it_is_given(self, config_file, tmp_path):
+        assert launch.load_config(parse(config_file)).work_dir == os.path.join('work_dirs', 'mine')
+        assert launch.load_config(parse(config_file, '--work-dir', 'there')).work_dir == 'there'
+        with open(config_file, 'a') as file:
+            file.write("work_dir = 'written'\n")
+        assert launch.load_config(parse(config_file)).work_dir == 'written'
+        assert launch.load_config(parse(config_file, '--work-dir', 'there')).work_dir == 'there'
+
+    def test_cfg_options_change_the_language_model(self, config_file):
+        cfg = launch.load_config(parse(config_file, '--cfg-options', 'model.language.checkpoint=/there/llama',
+                                       'model.language.config=None', 'model.blocks=-1', 'model.language.seed=3'))
+        assert cfg.model.language == dict(checkpoint='/there/llama', config=None, seed=3)
+        assert cfg.model.blocks == -1
+
+    def test_cfg_options_change_one_field_of_it(self, config_file):
+        cfg = launch.load_config(parse(config_file, '--cfg-options', 'model.language.config.n_embd=64'))
+        assert cfg.model.language.config == dict(model_type='gpt2', n_embd=64)
+
+    def test_the_launcher_is_handed_on(self, config_file):
+        assert launch.load_config(parse(config_file)).launcher == 'none'
+        assert launch.load_config(parse(config_file, '--launcher', 'pytorch')).launcher == 'pytorch'
+
+    def test_the_rank_comes_from_either_spelling(self, config_file, monkeypatch):
+        for spelling in ('--local-rank', '--local_rank'):
+            monkeypatch.delenv('LOCAL_RANK', raising=False)
+            launch.load_config(parse(config_file, f'{spelling}=3'))
+            assert os.environ['LOCAL_RANK'] == '3'
+
+    def test_an_absent_config_is_one_error(self):
+        with pytest.raises(FileNotFoundError, match='configs/none.py: no such config file. Give the path'):
+            launch.load_config(parse('configs/none.py'))
+
+
+class TestAmp:
+
+    def test_a_cpu_gets_bfloat16(self, monkeypatch):
+        monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+        cfg = run_config()
+        launch.enable_amp(cfg)
+        assert cfg.optim_wrapper.type == 'lbbt_mm.AutocastOptimWrapper'
+        assert cfg.optim_wrapper.optimizer.type == 'AdamW' and 'loss_scale' not in cfg.optim_wrapper
+
+    def test_a_gpu_gets_mmengine_s_wrapper(self, monkeypatch):
+        monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
+        cfg = run_config()
+        launch.enable_amp(cfg)
+        assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
+
+    @pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'lbbt_mm.AutocastOptimWrapper'])
+    def test_a_config_that_has_it_already_is_left_alone(self, kind):
+        cfg = run_config(optim_wrapper__type=kind)
+        launch.enable_amp(cfg)
+        assert cfg.optim_wrapper.type == kind
+
+    def test_other_wrappers_are_an_error(self):
+        with pytest.raises(ValueError, match="--amp works with .*'OptimWrapper'; found 'ApexOptimWrapper'"):
+            launch.enable_amp(run_config(optim_wrapper__type='ApexOptimWrapper'))
+
+
+class TestAutoScaleLR:
+
+    def test_it_is_switched_on(self):
+        cfg = run_config()
+        assert not cfg.auto_scale_lr.get('enable')
+        launch.enable_auto_scale_lr(cfg)
+        assert cfg.auto_scale_lr.enable and cfg.auto_scale_lr.base_batch_size == 8
+
+    @pytest.mark.parametrize('written', [None, dict(enable=False)])
+    def test_without_a_base_batch_size_it_is_an_error(self, written):
+        with pytest.raises(ValueError, match=r'--auto-scale-lr needs auto_scale_lr=dict\(base_batch_size'):
+            launch.enable_auto_scale_lr(Config(dict(auto_scale_lr=written)))
+
+
+class TestRecordLanguageConfig:
+
+    def test_a_config_that_does_not_name_the_hook_gets_it(self):
+        cfg = Config(dict(model=dict(language=dict()), custom_hooks=[dict(type='EMAHook')]))
+        launch.record_language_config(cfg)
+        assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'lbbt_mm.LanguageConfigHook']
+        launch.record_language_config(cfg)
+        assert len(cfg.custom_hooks) == 2
+
+    def test_models_without_a_language_model_do_not(self):
+        cfg = Config(dict(model=dict(type='DETR')))
+        launch.record_language_config(cfg)
+        assert 'custom_hooks' not in cfg
+
+
+class TestProcesses:
+
+    def test_ranks_without_an_accelerator_join_a_gloo_group(self, monkeypatch):
+        """mmengine would select a CUDA device for each rank and wrap the model for it."""
+        for name, value in dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()), RANK='0', WORLD_SIZE='1').items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+        cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=dict(find_unused_parameters=True)))
+        try:
+            launch.start_processes(cfg)
+            assert dist.get_backend() == 'gloo'
+        finally:
+            launch.stop_processes()
+        assert not dist.is_initialized()
+        assert cfg.model_wrapper_cfg == dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True)
+
+    @pytest.mark.parametrize('device, launcher', [('cpu', 'none'), ('cuda', 'pytorch')])
+    def test_everywhere_else_it_is_mmengine_s_business(self, device, launcher, monkeypatch):
+        monkeypatch.setattr(launch, 'get_device', lambda: device)
+        cfg = Config(dict(launcher=launcher))
+        launch.start_processes(cfg)
+        assert not dist.is_initialized() and 'model_wrapper_cfg' not in cfg
+
+    def test_other_launchers_on_cpus_are_an_error(self, monkeypatch):
+        monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+        with pytest.raises(ValueError, match='--launcher slurm: .*Use tools/dist_train.sh'):
+            launch.start_processes(Config(dict(launcher='slurm')))
+
+
+class TestResumePath:
+
+    def test_it_is_the_checkpoint_that_the_runner_will_load(self, tmp_path):
+        assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from='a.pth', resume=False))) == 'a.pth'
+        assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from=None, resume=False))) is None
+        assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from=None, resume=True))) is None
+        (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+        assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from=None, resume=True))) == 'epoch_3.pth'

@@ -1,0 +1,312 @@
+"""tools/train.py: what a run leaves behind, that it can be stopped and resumed, its flags, and what it refuses."""
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Dict
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_detection import CLASSES, REPO, run_config, write_dataset
+from tests.tool_processes import finish, run_tool, start
+
+
+def load(path: Path) -> dict:
+    allow_mmengine_classes()
+    return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def weights(path: Path) -> Dict[str, Tensor]:
+    return load(path)['state_dict']
+
+
+def assert_same_weights(ours: Path, theirs: Path) -> None:
+    ours, theirs = weights(ours), weights(theirs)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def scalars(work_dir: Path) -> list:
+    """What the run logged, step by step."""
+    path, = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def last_error(output: str) -> str:
+    """The error that a run ended with: the last line that begins with an exception's name, and what follows it."""
+    return re.split(r'\n(?=[A-Za-z_.]*(?:Error|Exception): )', output)[-1]
+
+
+class TestRecords:
+
+    def test_the_language_model_s_resolved_config_is_in_the_work_dir_and_in_every_checkpoint(self, trained):
+        assert Config.fromfile(trained.config).model.language.config is None
+        written = Config.fromfile(trained.dumped).model.language
+        assert written.checkpoint == str(trained.language)
+        meta = Config.fromstring(load(trained.checkpoint(1))['meta']['cfg'], '.py').model.language
+        for language in (written, meta):
+            assert language.config.model_type == 'llama'
+            for key in ('hidden_size', 'num_attention_heads', 'num_key_value_heads', 'num_hidden_layers'):
+                assert language.config[key] == CONFIGS['llama'][key]
+
+    def test_the_load_report_is_in_the_log(self, trained):
+        log, = trained.work_dir.glob('*/*.log')
+        report = log.read_text()
+        assert 'LanguageInit: arm language, seed 0' in report
+        for row in ('encoder.layers.0', 'encoder.layers.1', 'decoder.layers.0', 'decoder.layers.1', 'model.safetensors'):
+            assert row in report
+
+    def test_training_went_on_from_the_copied_weights(self, trained, folders):
+        """Six epochs at this rate move a weight by hundredths; a fresh init would be nowhere near."""
+        from safetensors.torch import load_file
+        source = load_file(folders['llama'] / 'model.safetensors')['model.layers.0.mlp.down_proj.weight']
+        ours = weights(trained.checkpoint(1))['encoder.layers.0.mlp.fc2.weight']
+        assert not torch.equal(ours, source)
+        torch.testing.assert_close(ours, source, atol=0.02, rtol=0)
+
+
+class TestResuming:
+
+    def test_a_run_that_was_killed_ends_with_the_same_weights_without_its_language_model(
+            self, trained, random_config, folders, tmp_path):
+        """SIGKILL after epoch 2 and more; then the language model is gone, and the dumped config resumes.
+
+        Dropout, drop path and augmentation draw random numbers throughout; one data worker.
+        """
+        shutil.copytree(folders['llama'], tmp_path / 'language')
+        random_config(tmp_path / 'language').dump(tmp_path / 'run.py')
+        work_dir, marker = tmp_path / 'work', tmp_path / 'work' / 'last_checkpoint'
+        process = start('python', REPO / 'tools' / 'train.py', tmp_path / 'run.py', '--work-dir', work_dir)
+        while process.poll() is None and not (marker.exists() and 'epoch_2' in marker.read_text()):
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        output = finish(process).output
+        assert process.returncode == -signal.SIGKILL, output
+        assert not (work_dir / 'epoch_6.pth').exists(), 'it was killed in the middle'
+        shutil.rmtree(tmp_path / 'language')
+
+        returncode, output = run_tool('train.py', work_dir / 'run.py', '--work-dir', work_dir, '--resume')
+        assert returncode == 0, output
+        assert 'Auto resumed from the latest checkpoint' in output and 'LanguageInit: arm' not in output
+        assert_same_weights(work_dir / 'epoch_6.pth', trained.checkpoint(6))
+
+    def test_an_epoch_of_one_s_choice_can_be_resumed(self, trained, tmp_path):
+        """From the dumped config, whose language model is gone; mmengine's own records are in the checkpoint."""
+        assert not trained.language.exists()
+        assert load(trained.checkpoint(4))['message_hub']['log_scalars']
+        returncode, output = run_tool(
+            'train.py', trained.dumped, '--work-dir', tmp_path / 'work', '--resume', trained.checkpoint(4))
+        assert returncode == 0, output
+        assert not (tmp_path / 'work' / 'epoch_4.pth').exists()
+        assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))
+
+    def test_the_number_of_workers_does_not_matter(self, trained, random_config, folders, tmp_path):
+        random_config(folders['llama']).dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', '--cfg-options',
+                                      'train_dataloader.num_workers=2')
+        assert returncode == 0, output
+        assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))
+
+    def test_but_the_seed_does(self, trained, random_config, folders, tmp_path):
+        random_config(folders['llama']).dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', '--cfg-options',
+                                      'train_cfg.max_epochs=1', 'randomness.seed=1')
+        assert returncode == 0, output
+        ours, theirs = weights(tmp_path / 'work' / 'epoch_1.pth'), weights(trained.checkpoint(1))
+        assert not torch.equal(ours['encoder.layers.0.attn.qkv.weight'], theirs['encoder.layers.0.attn.qkv.weight'])
+
+    def test_a_fresh_run_without_its_language_model_is_one_error_before_training(self, trained, tmp_path):
+        returncode, output = run_tool('train.py', trained.dumped, '--work-dir', tmp_path / 'work')
+        assert returncode != 0
+        assert last_error(output).startswith(f'lbbt_mm.language.stores.CheckpointError: {trained.language}: no such file')
+        assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+class TestFlags:
+
+    def test_amp_runs_in_bfloat16_on_a_cpu_and_learns(self, learned):
+        cfg = Config.fromfile(learned.dumped)
+        assert Config.fromfile(learned.config).optim_wrapper.type == 'OptimWrapper'
+        assert cfg.optim_wrapper.type == 'lbbt_mm.AutocastOptimWrapper'
+        losses = [step['loss'] for step in scalars(learned.work_dir) if 'loss' in step]
+        assert losses[-1] < 0.4 * losses[0]
+        assert {tensor.dtype for tensor in weights(learned.checkpoint(50)).values()} == {torch.float32}
+
+    def test_what_it_learnt_shows_in_the_map(self, learned):
+        evaluation = [step for step in scalars(learned.work_dir) if 'coco/bbox_mAP_50' in step]
+        assert evaluation[-1]['coco/bbox_mAP_50'] > 0.4
+
+    def test_auto_scale_lr_follows_the_batch_size(self, learned):
+        """Written for a batch of 8, run with 4: half the rate."""
+        rates = {step['lr'] for step in scalars(learned.work_dir) if 'lr' in step}
+        assert rates == {2e-3}
+
+    def test_cfg_options_change_the_language_model(self, learned):
+        assert Config.fromfile(learned.config).model.language.checkpoint == 'nowhere/none'
+        language = Config.fromfile(learned.dumped).model.language
+        assert language.checkpoint == str(learned.language) and language.config.model_type == 'gpt2'
+
+    def test_help_lists_them(self):
+        returncode, output = run_tool('train.py', '--help')
+        assert returncode == 0
+        for flag in ('--work-dir', '--resume', '--amp', '--auto-scale-lr', '--cfg-options', '--launcher',
+                     '--trust-checkpoint'):
+            assert flag in output
+
+
+class TestOtherProjects:
+
+    def test_a_config_outside_the_checkout_that_only_names_the_type(self, data, folders, tmp_path):
+        """On mmdet's base, with paths of its own, from a process that starts in its folder."""
+        shutil.copytree(data, tmp_path / 'data')
+        shutil.copytree(folders['gpt2'], tmp_path / 'gpt2')
+        (tmp_path / 'mine.py').write_text(f'''
+_base_ = 'mmdet::detr/detr_r50_8xb2-150e_coco.py'
+model = dict(
+    type='lbbt_mm.LanguageDETR',
+    language=dict(checkpoint='gpt2', encoder_blocks='0:2', decoder_blocks='2:4'),
+    num_queries=10,
+    backbone=dict(_delete_=True, type='ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3, ),
+                  norm_cfg=dict(type='GN', num_groups=4), zero_init_residual=False),
+    neck=dict(in_channels=[64], out_channels=None),
+    encoder=dict(_delete_=True),
+    decoder=dict(_delete_=True),
+    positional_encoding=dict(num_feats=None),
+    bbox_head=dict(num_classes={len(CLASSES)}, embed_dims=None),
+    test_cfg=dict(max_per_img=10))
+metainfo = dict(classes={CLASSES!r})
+pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True), dict(type='PackDetInputs')]
+train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(
+    data_root='data/', metainfo=metainfo, filter_cfg=dict(min_size=1), pipeline=pipeline))
+val_dataloader = dict(dataset=dict(data_root='data/', metainfo=metainfo))
+val_evaluator = dict(ann_file='data/annotations/instances_val2017.json')
+train_cfg = dict(max_epochs=1, val_interval=2)
+''')
+        returncode, output = finish(start('python', REPO / 'tools' / 'train.py', 'mine.py', cwd=tmp_path))
+        assert returncode == 0, output
+        work_dir = tmp_path / 'work_dirs' / 'mine'
+        assert 'LanguageInit: arm language' in output and (work_dir / 'epoch_1.pth').is_file()
+        # tools/train.py adds the hook that this config does not name, so it too can go on without the language model
+        shutil.rmtree(tmp_path / 'gpt2')
+        returncode, output = run_tool('train.py', work_dir / 'mine.py', '--resume', '--cfg-options',
+                                      'train_cfg.max_epochs=2', cwd=tmp_path)
+        assert returncode == 0, output
+        assert (work_dir / 'epoch_2.pth').is_file()
+
+    def test_a_config_with_nothing_of_ours(self, data, tmp_path):
+        """mmdet's own DETR."""
+        cfg = run_config(data, train_cfg__max_epochs=1, train_cfg__val_interval=1)
+        for key in ('language', 'norm', 'attn_drop', 'proj_drop'):
+            cfg.model.pop(key)
+        attention, ffn = dict(embed_dims=32, num_heads=4, batch_first=True), dict(embed_dims=32, feedforward_channels=64)
+        cfg.model.update(
+            type='DETR',
+            encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn)),
+            decoder=dict(num_layers=1, return_intermediate=True,
+                         layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=ffn)))
+        cfg.model.neck.out_channels = cfg.model.bbox_head.embed_dims = 32
+        cfg.model.positional_encoding.num_feats = 16
+        cfg.custom_hooks = []
+        cfg.dump(tmp_path / 'stock.py')
+        returncode, output = run_tool('train.py', 'stock.py', cwd=tmp_path)
+        assert returncode == 0, output
+        assert 'coco/bbox_mAP' in output and (tmp_path / 'work_dirs' / 'stock' / 'epoch_1.pth').is_file()
+
+
+class TestRefusals:
+    """Each is one error before training, and leaves no checkpoint."""
+
+    @pytest.fixture
+    def refused(self, tmp_path):
+
+        def run(cfg: Config, *arguments) -> str:
+            cfg.dump(tmp_path / 'run.py')
+            returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', *arguments)
+            assert returncode != 0, output
+            assert 'Epoch(train)' not in output and not list(tmp_path.glob('work/*.pth'))
+            return last_error(output)
+
+        return run
+
+    def test_an_annotation_file_that_is_absent(self, refused, tmp_path):
+        assert refused(run_config(tmp_path / 'nowhere', language=dict(arm='host'))).startswith(
+            f'FileNotFoundError: train_dataloader.dataset.ann_file: {tmp_path}/nowhere/annotations/'
+            'instances_train2017.json does not exist. Expected a COCO annotation file; correct data_root')
+
+    def test_categories_that_do_not_match(self, refused, tmp_path):
+        data = write_dataset(tmp_path / 'data', 2, 2)
+        path = data / 'annotations' / 'instances_train2017.json'
+        path.write_text(path.read_text().replace('"category_id": ', '"category_id": 7'))
+        error = refused(run_config(data, language=dict(arm='host')))
+        assert error.startswith('ValueError: train_dataloader.dataset.ann_file') and 'have category_id 7' in error
+
+    def test_a_number_of_classes_that_contradicts(self, refused, data):
+        error = refused(run_config(data, language=dict(arm='host'), model__bbox_head__num_classes=80))
+        assert error.startswith('ValueError: model.bbox_head.num_classes=80, but train_dataloader.dataset has 3 classes')
+
+    def test_a_language_model_that_is_nowhere(self, refused, data):
+        error = refused(run_config(data, language=dict(checkpoint='no-such-owner/no-such-model')))
+        assert 'CheckpointError: no-such-owner/no-such-model' in error and 'language.checkpoint' in error
+
+    def test_a_width_that_contradicts(self, refused, data):
+        error = refused(run_config(data, model__neck__out_channels=256))
+        assert error.startswith('ValueError: ') and 'neck.out_channels=256 contradicts the language model gpt2' in error
+
+    def test_more_layers_than_blocks(self, refused, data):
+        assert 'num_layers=12, but language.encoder_blocks' in refused(run_config(data, model__encoder__num_layers=12))
+
+    def test_a_checkpoint_that_needs_unpickling_unless_it_is_trusted(self, refused, trained, data, tmp_path):
+        """The file has everything a checkpoint has, and code that leaves a trace when it runs."""
+        trace = tmp_path / 'trace'
+
+        class LeavesATrace:
+
+            def __reduce__(self):
+                return os.mkdir, (str(trace), )
+
+        torch.save(dict(load(trained.checkpoint(5)), extra=LeavesATrace()), tmp_path / 'evil.pth')
+        cfg = Config.fromfile(trained.dumped)
+        error = refused(cfg, '--resume', tmp_path / 'evil.pth')
+        assert error.startswith(f'ValueError: {tmp_path}/evil.pth: holds more than tensors')
+        assert 'pass --trust-checkpoint' in error and not trace.exists()
+
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', '--resume',
+                                      tmp_path / 'evil.pth', '--trust-checkpoint')
+        assert returncode == 0, output
+        assert trace.is_dir()
+        assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))
+
+    def test_the_same_in_a_work_directory_that_is_resumed(self, refused, trained, tmp_path):
+        (tmp_path / 'work').mkdir()
+        (tmp_path / 'latest').write_bytes(b'cos\nmkdir\n(S"' + str(tmp_path / 'trace').encode() + b'"\ntR.')
+        (tmp_path / 'work' / 'last_checkpoint').write_text(str(tmp_path / 'latest'))
+        error = refused(Config.fromfile(trained.dumped), '--resume')
+        assert error.startswith(f'ValueError: {tmp_path}/latest: ') and not (tmp_path / 'trace').exists()
+
+    def test_a_truncated_checkpoint(self, refused, trained, tmp_path):
+        whole = trained.checkpoint(3).read_bytes()
+        (tmp_path / 'epoch_3.pth').write_bytes(whole[:len(whole) // 2])
+        error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_3.pth')
+        assert error.startswith(f'ValueError: {tmp_path}/epoch_3.pth: is not a complete PyTorch checkpoint')
+
+    def test_a_checkpoint_to_resume_that_is_absent(self, refused, trained, tmp_path):
+        error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_9.pth')
+        assert error.startswith(f'FileNotFoundError: {tmp_path}/epoch_9.pth')
+
+    def test_a_step_that_overwrites_the_copied_weights(self, data, folders, trained, tmp_path):
+        """It is known only when training starts, but before the first step."""
+        cfg = run_config(data, 'llama', language=dict(checkpoint=str(folders['llama'])),
+                         model__init_cfg=dict(type='Pretrained', checkpoint=str(trained.checkpoint(6))))
+        cfg.dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work')
+        assert returncode != 0
+        assert 'no longer holds the language weights that LanguageInit copied' in last_error(output)
+        assert 'Epoch(train)' not in output and not list(tmp_path.glob('work/*.pth'))

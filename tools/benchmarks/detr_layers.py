@@ -1,0 +1,242 @@
+"""Time LanguageDETR's transformer against mmdet's DETR layers: same sizes, inputs, weights and dropouts, call by call.
+
+The contenders of a row take turns, in one process, so that whatever else the machine does falls on all of them; a row
+reports the median over rounds of (mmdet's time / our time), and the smallest and largest.
+"""
+import argparse
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # works without being installed
+
+from benchmark_report import fact_lines, machine_facts, markdown_table, write_report  # noqa: E402
+from detr_contenders import (Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs,  # noqa: E402
+                             stock_config_cfgs)
+from matrix_floor import TransformerSize, count_products, floor_call, giga_flops  # noqa: E402
+
+PROJ_DROP = 0.1
+# A call that takes so many times as long as the quickest contender's is measured twice only.
+SLOW = 8
+STOCK, FLOOR = 'mmdet', 'matrix products'
+HEADER = ('row', 'ours', 'against', 'times as fast', 'smallest to largest', 'wanted', 'our s', 'their s', 'floor s',
+          'floor: ours', 'theirs')
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured in one go.
+
+    Args:
+        title: Name in the table.
+        training: Forward and backward, or forward alone in evaluation mode.
+        bf16: Under bfloat16 autocast, or in float32.
+        wanted: How many times as fast as mmdet's layers ours are meant to be.
+        attn_drop: Dropout rate of attention weights on both sides.
+        shipped: Compare our shipped config with mmdet's instead, each with its own dropouts and activation.
+        padded: Measure with padding masks too.
+    """
+    title: str
+    training: bool
+    bf16: bool
+    wanted: Optional[float]
+    attn_drop: float = 0.
+    shipped: bool = False
+    padded: bool = True
+
+
+ROWS = {
+    'train': Row('training fp32, attention dropout 0', True, False, 1.15),
+    'train-drop': Row('training fp32, attention dropout 0.1', True, False, 1., 0.1),
+    'infer': Row('inference fp32', False, False, 1.2),
+    'train-bf16': Row('training bf16, attention dropout 0', True, True, 1.),
+    'train-bf16-drop': Row('training bf16, attention dropout 0.1', True, True, 1., 0.1),
+    'infer-bf16': Row('inference bf16', False, True, 10., padded=False),
+    'shipped': Row('our shipped config against the stock config, training fp32', True, False, None, shipped=True,
+                   padded=False),
+}
+
+
+class Contender:
+    """One transformer under one row's conditions, as a call that can be timed."""
+
+    def __init__(self, model: nn.Module, row: Row, inputs: Inputs, padded: bool = False) -> None:
+        self.model, self.row, self.inputs, self.padded = model.train(row.training), row, inputs, padded
+
+    def __call__(self) -> None:
+        """Run once."""
+        with torch.set_grad_enabled(self.row.training):
+            with torch.autocast('cpu', torch.bfloat16, enabled=self.row.bf16):
+                states = self.inputs.run(self.model, self.padded)
+            if self.row.training:
+                states.float().square().mean().backward()
+
+    def forget(self) -> None:
+        """Drop the gradients; outside the timed part."""
+        self.inputs.clear_gradients(self.model)
+
+
+def build_contenders(row: Row, size: TransformerSize) -> Dict[str, Callable[[], None]]:
+    """All that take turns in a row: mmdet's layers, ours with either norm, with and without padding, and the floor."""
+    inputs = Inputs(size)
+    if row.shipped:
+        model = Config.fromfile(ROOT / 'configs/detr_gpt2_coco.py').model
+        options = dict(norm=model.norm, attn_drop=model.attn_drop, proj_drop=model.proj_drop)
+        stock = StockTransformer(size, stock_config_cfgs(size))
+        ours = {'shipped config': LanguageTransformer(size, **options)}
+    else:
+        options = dict(attn_drop=row.attn_drop, proj_drop=PROJ_DROP)
+        stock = StockTransformer(size, equal_dropout_cfgs(size, **options))
+        ours = {norm: LanguageTransformer(size, norm=norm, **options).copy_from(stock) for norm in ('pre', 'post')}
+    calls = {STOCK: Contender(stock, row, inputs)}
+    calls.update({name: Contender(model, row, inputs) for name, model in ours.items()})
+    if row.padded:
+        calls['pre, padded'] = Contender(ours['pre'], row, inputs, padded=True)
+        calls[f'{STOCK}, padded'] = Contender(stock, row, inputs, padded=True)
+    calls[FLOOR] = floor_call(count_products(size, row.training), torch.bfloat16 if row.bf16 else torch.float32)
+    return calls
+
+
+def time_rounds(calls: Dict[str, Callable[[], None]], repeats: int) -> Dict[str, List[float]]:
+    """Time contenders in turn, in rounds whose order alternates, after a round to warm up.
+
+    Args:
+        calls: Contenders by name.
+        repeats: Number of rounds.
+
+    Returns:
+        dict: Name -> seconds of each round; two for a contender that is :data:`SLOW`, the warm-up being one of them.
+    """
+    times = {name: [timed(call)] for name, call in calls.items()}
+    quickest = min(seconds[0] for name, seconds in times.items() if name != FLOOR)
+    slow = {name for name, seconds in times.items() if seconds[0] > max(SLOW * quickest, 5)}
+    times = {name: seconds if name in slow else [] for name, seconds in times.items()}
+    for repeat in range(repeats):
+        for name in list(calls)[::1 if repeat % 2 == 0 else -1]:
+            if name not in slow or len(times[name]) < 2:
+                times[name].append(timed(calls[name]))
+        print(f'  round {repeat + 1} of {repeats}: ' +
+              ', '.join(f'{name} {seconds[-1]:.2f} s' for name, seconds in times.items()), flush=True)
+    return times
+
+
+def timed(call: Callable[[], None]) -> float:
+    """Seconds that a call takes, without dropping the gradients it leaves."""
+    start = time.perf_counter()
+    call()
+    seconds = time.perf_counter() - start
+    if isinstance(call, Contender):
+        call.forget()
+    return seconds
+
+
+def compare(row: Row, times: Dict[str, List[float]]) -> List[Dict[str, Any]]:
+    """Set ours beside theirs, round by round.
+
+    Args:
+        row: The row.
+        times: What :func:`time_rounds` gave.
+
+    Returns:
+        list[dict]: One comparison each, with the ratios and the share of the floor's speed that both sides reach.
+    """
+    pairs: List[Tuple[str, str, Optional[float]]] = []
+    for name in times:
+        if name not in (FLOOR, STOCK, f'{STOCK}, padded'):
+            # with padding masks ours should be no slower than theirs without
+            pairs.append((name, STOCK, 1. if 'padded' in name and row.wanted else row.wanted))
+    if row.padded:
+        pairs.append(('pre, padded', f'{STOCK}, padded', None))
+    floor = statistics.median(times[FLOOR])
+    comparisons = []
+    for ours, theirs, wanted in pairs:
+        ratios = [b / a for a, b in zip(times[ours], times[theirs])]
+        our_seconds, their_seconds = (statistics.median(times[name]) for name in (ours, theirs))
+        comparisons.append(
+            dict(row=row.title, ours=ours, against=theirs, ratio=statistics.median(ratios), smallest=min(ratios),
+                 largest=max(ratios), rounds=len(ratios), wanted=wanted, our_seconds=our_seconds,
+                 their_seconds=their_seconds, floor_seconds=floor, our_floor_share=floor / our_seconds,
+                 their_floor_share=floor / their_seconds))
+    return comparisons
+
+
+def table(comparisons: List[Dict[str, Any]]) -> str:
+    """Comparisons as Markdown."""
+    lines = []
+    for c in comparisons:
+        wanted = '' if c['wanted'] is None else f'{c["wanted"]:.2f} ' + ('met' if c['ratio'] >= c['wanted'] else 'MISSED')
+        lines.append((c['row'], c['ours'], c['against'], f'{c["ratio"]:.2f}', f'{c["smallest"]:.2f} to {c["largest"]:.2f}',
+                      wanted, f'{c["our_seconds"]:.3f}', f'{c["their_seconds"]:.3f}', f'{c["floor_seconds"]:.3f}',
+                      f'{c["our_floor_share"]:.0%}', f'{c["their_floor_share"]:.0%}'))
+    return markdown_table(HEADER, lines)
+
+
+@torch.no_grad()
+def largest_difference(size: TransformerSize) -> float:
+    """How far apart the two sides' outputs are with equal weights and post-norm, in float32 without dropout."""
+    row, inputs = Row('', False, False, None), Inputs(size)
+    stock = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.))
+    models = [model.train(row.training) for model in (stock, LanguageTransformer(size, norm='post').copy_from(stock))]
+    theirs, ours = (inputs.run(model, padded=True) for model in models)
+    return (theirs - ours).abs().max().item()
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('--layers', type=int, default=6, help='of encoder and of decoder; the shipped row has twice that')
+    parser.add_argument('--width', type=int, default=768, help='a multiple of 64, the width of a head')
+    parser.add_argument('--batch', type=int, default=2, help='images')
+    parser.add_argument('--tokens', default='25x42', metavar='HEIGHTxWIDTH', help='feature map of an image')
+    parser.add_argument('--queries', type=int, default=100)
+    parser.add_argument('--repeats', type=int, default=5, help='rounds, after one to warm up')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--rows', nargs='+', choices=ROWS, default=list(ROWS), metavar='ROW', help=' '.join(ROWS))
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'), help='folder for detr_layers.json and .md')
+    args = parser.parse_args()
+    try:
+        args.height, args.columns = (int(part) for part in args.tokens.split('x'))
+    except ValueError:
+        parser.error(f'--tokens {args.tokens}: expected HEIGHTxWIDTH, for example 25x42')
+    if args.width % 64:
+        parser.error(f'--width {args.width}: expected a multiple of 64')
+    return args
+
+
+def main() -> None:
+    """Measure row by row; the files are complete after each."""
+    args = parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    size = TransformerSize(args.width, args.width // 64, 4 * args.width, args.layers, args.batch, args.height,
+                           args.columns, args.queries)
+    facts = machine_facts(args.threads)
+    facts['largest difference of the outputs'] = f'{largest_difference(size):.1e}'
+    facts['sizes'] = (f'width {size.width}, {size.num_heads} heads, {size.num_layers}+{size.num_layers} layers, '
+                      f'batch {size.batch}, {size.tokens} tokens, {size.queries} queries')
+    facts['rounds'] = args.repeats
+    print('\n'.join(fact_lines(facts)), flush=True)
+    comparisons, seconds = [], {}
+    for name in args.rows:
+        row, row_size = ROWS[name], size
+        if row.shipped:
+            row_size = TransformerSize(**{**asdict(size), 'num_layers': 2 * size.num_layers})
+        flops = giga_flops(count_products(row_size, row.training))
+        print(f'{row.title}: {row_size.num_layers}+{row_size.num_layers} layers, {flops:.0f} GFLOP in products', flush=True)
+        seconds[name] = time_rounds(build_contenders(row, row_size), args.repeats)
+        comparisons += compare(row, seconds[name])
+        markdown = '\n'.join([*fact_lines(facts), '', table(comparisons)])
+        write_report(args.out, 'detr_layers', dict(facts=facts, comparisons=comparisons, seconds=seconds), markdown)
+    print('\n' + table(comparisons))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,121 @@
+"""The matrix products of DETR's transformer and nothing else: no implementation of those layers is faster.
+
+(One qualification: attention's products are done for all heads at once here, and their score matrices leave the cache;
+a kernel that keeps them there can be a little faster at that part.)
+"""
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Iterator, Tuple
+
+import torch
+
+# (how many at once, rows, summed over, columns)
+Product = Tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class TransformerSize:
+    """Sizes of an encoder and a decoder of equal depth.
+
+    Args:
+        width: Channels C.
+        num_heads: Attention heads.
+        ffn_dims: Hidden units.
+        num_layers: Layers of the encoder, and of the decoder.
+        batch: Images B.
+        height: Rows of the feature map.
+        columns: Columns of the feature map; ``height * columns`` tokens.
+        queries: Object queries.
+    """
+    width: int
+    num_heads: int
+    ffn_dims: int
+    num_layers: int
+    batch: int
+    height: int
+    columns: int
+    queries: int
+
+    @property
+    def tokens(self) -> int:
+        """Encoder tokens of one image."""
+        return self.height * self.columns
+
+
+def count_products(size: TransformerSize, training: bool) -> Counter:
+    """Which products one call needs.
+
+    Args:
+        size: Sizes of the transformer.
+        training: Whether the two products of each one's backward pass are counted too.
+
+    Returns:
+        Counter: :data:`Product` -> how often, in all layers.
+    """
+    forward = Counter([*_encoder_layer(size), *_decoder_layer(size)])
+    counts: Counter = Counter()
+    for (stack, rows, inner, columns), count in forward.items():
+        counts[stack, rows, inner, columns] += count * size.num_layers
+        if training:
+            counts[stack, rows, columns, inner] += count * size.num_layers  # gradient of the left factor
+            counts[stack, inner, rows, columns] += count * size.num_layers  # gradient of the right factor
+    return counts
+
+
+def giga_flops(counts: Counter) -> float:
+    """Floating-point operations in units of 1e9, a multiplication and an addition counted as two."""
+    return sum(2e-9 * stack * rows * inner * columns * count
+               for (stack, rows, inner, columns), count in counts.items())
+
+
+def floor_call(counts: Counter, dtype: torch.dtype) -> Callable[[], None]:
+    """A function that computes the products into memory set aside beforehand."""
+    buffers = {(stack, rows, inner, columns): (torch.ones(stack, rows, inner, dtype=dtype),
+                                               torch.ones(stack, inner, columns, dtype=dtype),
+                                               torch.empty(stack, rows, columns, dtype=dtype))
+               for stack, rows, inner, columns in counts}
+
+    @torch.no_grad()
+    def call() -> None:
+        for product, (left, right, out) in buffers.items():
+            for _ in range(counts[product]):
+                if product[0] == 1:
+                    torch.mm(left[0], right[0], out=out[0])
+                else:
+                    torch.bmm(left, right, out=out)
+
+    return call
+
+
+def _encoder_layer(size: TransformerSize) -> Iterator[Product]:
+    rows = size.batch * size.tokens
+    yield from _self_attention(size, size.tokens)
+    yield from _feed_forward(size, rows)
+
+
+def _decoder_layer(size: TransformerSize) -> Iterator[Product]:
+    rows = size.batch * size.queries
+    yield from _self_attention(size, size.queries)
+    yield 1, rows, size.width, size.width  # cross-attention's queries
+    yield from 2 * [(1, size.batch * size.tokens, size.width, size.width)]  # its keys and values
+    yield from _attention(size, size.queries, size.tokens)
+    yield from _feed_forward(size, rows)
+
+
+def _self_attention(size: TransformerSize, tokens: int) -> Iterator[Product]:
+    rows = size.batch * tokens
+    yield 1, rows, size.width, 2 * size.width  # queries and keys, which see the positions
+    yield 1, rows, size.width, size.width  # values, which do not
+    yield from _attention(size, tokens, tokens)
+
+
+def _attention(size: TransformerSize, queries: int, keys: int) -> Iterator[Product]:
+    heads, head_dims = size.batch * size.num_heads, size.width // size.num_heads
+    yield heads, queries, head_dims, keys
+    yield heads, queries, keys, head_dims
+    yield 1, size.batch * queries, size.width, size.width  # output projection
+
+
+def _feed_forward(size: TransformerSize, rows: int) -> Iterator[Product]:
+    yield 1, rows, size.width, size.ffn_dims
+    yield 1, rows, size.ffn_dims, size.width
