@@ -1,7 +1,7 @@
 # Every target but help and clean first makes .venv; that takes no time once it is there.
 PY = .venv/bin/python
 # Small tensors gain nothing from many threads, and several test processes would fight over them.
-TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
+TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
 
 .PHONY: help install demo test lint bench clean
 

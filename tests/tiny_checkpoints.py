@@ -54,7 +54,7 @@ def hf_blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
 
 
 def write_gguf(path: Path, model: PreTrainedModel, quantisation: str = 'F32',
-               matrix_types: Optional[Dict[str, str]] = None) -> Path:
+               matrix_types: Optional[Dict[str, str]] = None, terse: bool = False) -> Path:
     """Write a model as llama.cpp's converter (``convert_hf_to_gguf.py``) does.
 
     Args:
@@ -62,11 +62,12 @@ def write_gguf(path: Path, model: PreTrainedModel, quantisation: str = 'F32',
         model: The model.
         quantisation: GGML type of the matrices; vectors stay F32, as llama.cpp keeps them.
         matrix_types: GGUF name -> GGML type, for tensors that differ from ``quantisation``.
+        terse: Whether to leave out the metadata that llama.cpp has defaults for.
     """
     config = model.config
     architecture = {'mistral': 'llama'}.get(config.model_type, config.model_type)
     writer = gguf.GGUFWriter(path, architecture)
-    _add_metadata(writer, config)
+    _add_metadata(writer, config, terse)
     arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[architecture]
     names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
@@ -116,7 +117,7 @@ def _write(writer: gguf.GGUFWriter) -> None:
     writer.close()
 
 
-def _add_metadata(writer: gguf.GGUFWriter, config) -> None:
+def _add_metadata(writer: gguf.GGUFWriter, config, terse: bool) -> None:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -129,8 +130,10 @@ def _add_metadata(writer: gguf.GGUFWriter, config) -> None:
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
         return
     writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if terse:
+        return
+    writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_freq_base(config.rope_theta)
     if config.model_type == 'qwen3':
         writer.add_key_length(config.head_dim)
@@ -144,7 +147,8 @@ def _as_converted(name: str, tensor: Tensor, config, architecture: str) -> Tenso
         return tensor.transpose(1, 0)
     if architecture == 'llama' and part in ('q_proj', 'k_proj'):
         heads = config.num_attention_heads if part == 'q_proj' else config.num_key_value_heads
-        return tensor.reshape(heads, 2, len(tensor) // heads // 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
+        halves = tensor.reshape(heads, 2, len(tensor) // heads // 2, *tensor.shape[1:])
+        return halves.swapaxes(1, 2).reshape(tensor.shape)
     return tensor
 
 

@@ -85,7 +85,7 @@ def _small_preset() -> Config:
         dict(
             model=dict(
                 num_queries=10,
-                backbone=dict(base_channels=8, stem_channels=8, norm_cfg=dict(num_groups=4)),
+                backbone=dict(base_channels=8, stem_channels=8),
                 neck=dict(in_channels=[32]),
                 bbox_head=dict(num_classes=len(CLASSES)),
                 test_cfg=dict(max_per_img=10)),
@@ -94,6 +94,8 @@ def _small_preset() -> Config:
             param_scheduler=None,
             default_hooks=dict(
                 logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=-1, save_best=None))))
+    # group norm keeps the images of a batch apart, so that batches, ranks and resumed runs can be compared
+    cfg.model.backbone.update(norm_cfg=dict(type='GN', num_groups=4), norm_eval=False, frozen_stages=-1)
     for name in ('train', 'val', 'test'):
         loader = cfg[f'{name}_dataloader']
         loader.update(batch_size=4, num_workers=0, persistent_workers=False)

@@ -5,6 +5,7 @@ that each import takes; ``start`` starts a program from nothing, for the tests w
 """
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import socket
@@ -77,6 +78,11 @@ def finish(process: subprocess.Popen) -> Finished:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     return Finished(process.returncode, output)
+
+
+def metric(output: str, name: str = 'bbox_mAP_50') -> float:
+    """The last value of a COCO metric in what a run printed."""
+    return float(re.findall(rf'coco/{name}: ([0-9.]+)', output)[-1])
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-# DETR for CPUs: images of 256 pixels, stride-16 features of a small ResNet with group norm, which learns from scratch
+# DETR for CPUs: images of 256 pixels, stride-16 features of a small ResNet whose batch norms are trained, since it starts from scratch
 _base_ = './language_detr_r50_coco.py'
 model = dict(
     num_queries=50,
@@ -13,10 +13,11 @@ model = dict(
         dilations=(1, 1, 1),
         out_indices=(2, ),
         frozen_stages=-1,
-        norm_cfg=dict(type='GN', num_groups=32),
+        norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
         zero_init_residual=False),
     neck=dict(in_channels=[128]),
+    positional_encoding=dict(temperature=20),  # a grid of 16 x 16 has no use for the wavelengths of 10000
     test_cfg=dict(max_per_img=50))
 
 scale = (256, 256)

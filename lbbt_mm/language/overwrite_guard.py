@@ -8,8 +8,9 @@ from torch import Tensor, nn
 class OverwriteGuard:
     """A one-time check at a module's first training forward that named parameters still hold what was copied.
 
-    A module cannot see its parent's later initialisation steps, so they can be caught only once training starts. Loading
-    a state dict in between is a wanted change and cancels the check; an evaluation forward leaves it pending.
+    A module cannot see its parent's later initialisation steps, so they can be caught only once training starts.
+    Loading a state dict in between, into the module or a part of it, is a wanted change and cancels the check; an
+    evaluation forward leaves it pending.
 
     Args:
         parameters: The parameters to watch, by name within the module.

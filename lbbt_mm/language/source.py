@@ -82,8 +82,8 @@ class LanguageCheckpoint:
     def _check_tensor(self, name: str, tensor: Tensor, shape) -> None:
         where = f'{self.location}: tensor {self._root + name!r}'
         if tuple(tensor.shape) != tuple(shape):
-            raise CheckpointError(f'{where} has shape {tuple(tensor.shape)}; the config says {tuple(shape)}. Check that '
-                                  'config.json belongs to these weights.')
+            raise CheckpointError(f'{where} has shape {tuple(tensor.shape)}; the config says {tuple(shape)}. Check '
+                                  'that config.json belongs to these weights.')
         if not torch.is_floating_point(tensor):
             raise CheckpointError(f'{where} is stored as {tensor.dtype}; expected a floating-point type. Use a '
                                   'checkpoint that is not quantised, or a GGUF file.')

@@ -1,9 +1,11 @@
 import re
+import shutil
 import zlib
 
 import pytest
 import torch
 from mmengine.model import BaseModule
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lbbt_mm.language import CheckpointError, block_tensors, open_checkpoint, read_arm_block, read_spec
@@ -175,8 +177,8 @@ def test_table_of_a_random_arm_names_no_file(log):
 def test_config_and_checkpoint_that_disagree_are_named_field_by_field(folders):
     language = language_of(folders['llama'], config={**CONFIGS['llama'], 'num_hidden_layers': 6, 'rope_theta': 5e5})
     with pytest.raises(CheckpointError, match=f"{folders['llama']}: language.config and the checkpoint disagree: "
-                                              'num_blocks 6 in the config, 4 in the checkpoint; rotary .*Correct one of '
-                                              'them, or set language.config=None'):
+                                              'num_blocks 6 in the config, 4 in the checkpoint; rotary .*Correct '
+                                              'one of them, or set language.config=None'):
         initialised(language)
 
 
@@ -217,22 +219,19 @@ def test_tensor_that_no_block_parameter_takes_is_named():
 def test_block_of_another_size_shows_both_shapes():
     spec, tensors = gpt2_tensors()
     wider = LanguageBlock(read_spec({**CONFIGS['gpt2'], 'n_inner': 64}).block)
-    with pytest.raises(ValueError, match=r"tensor 'h.0.mlp.c_fc.weight' gives 'mlp.fc1.weight' the shape \(128, 32\); the "
-                                         r'block expects \(64, 32\)'):
+    with pytest.raises(ValueError, match=r"tensor 'h.0.mlp.c_fc.weight' gives 'mlp.fc1.weight' the shape \(128, 32\); "
+                                         r'the block expects \(64, 32\)'):
         copy_block(wider, spec, 0, tensors)
 
 
 @pytest.mark.parametrize('damage, message', [
-    (lambda tensors: tensors['h.0.ln_1.weight'].fill_(float('nan')), 'NaN'),
-    (lambda tensors: tensors.pop('h.0.ln_1.weight'), "'transformer.h.0.ln_1.weight' is missing"),
+    (lambda tensors: tensors['transformer.h.0.ln_1.weight'].fill_(float('nan')), 'NaN'),
+    (lambda tensors: tensors.pop('transformer.h.0.ln_1.weight'), "'transformer.h.0.ln_1.weight' is missing"),
 ])
 def test_damaged_checkpoint_stops_initialisation(damage, message, folders, tmp_path):
-    import shutil
-
-    from safetensors.torch import load_file, save_file
     folder = shutil.copytree(folders['gpt2'], tmp_path / 'gpt2')
-    tensors = {name.removeprefix('transformer.'): tensor for name, tensor in load_file(folder / 'model.safetensors').items()}
+    tensors = load_file(folder / 'model.safetensors')
     damage(tensors)
-    save_file({f'transformer.{name}': tensor for name, tensor in tensors.items()}, folder / 'model.safetensors')
+    save_file(tensors, folder / 'model.safetensors')
     with pytest.raises(CheckpointError, match=message):
         initialised(language_of(folder))

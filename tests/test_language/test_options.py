@@ -17,7 +17,8 @@ def options(block_keys=('blocks', ), **language):
 
 def test_defaults_are_the_language_arm_of_all_blocks():
     found = options()
-    assert (found.arm, found.seed, found.checkpoint, found.revision, found.extra_layers) == ('language', 0, None, None, None)
+    assert (found.arm, found.seed) == ('language', 0)
+    assert (found.checkpoint, found.revision, found.extra_layers, found.fit) == (None, None, None, None)
     assert found.block_indices('blocks') == [0, 1, 2, 3]
     assert found.num_layers('blocks') == 4
 
@@ -105,7 +106,7 @@ def test_more_layers_than_blocks_are_allowed_where_the_rest_may_be_random():
 
 @pytest.mark.parametrize('extra_layers', [None, 'random'])
 def test_fewer_layers_than_blocks_are_an_error_with_a_remedy(extra_layers):
-    with pytest.raises(ValueError, match='num_layers=2, but .* gives 3 blocks .*: set num_layers to None, or select fewer'):
+    with pytest.raises(ValueError, match='num_layers=2, but .* gives 3 blocks .*: set num_layers to None, or select'):
         options(blocks='0:3', extra_layers=extra_layers).num_layers('blocks', 2)
 
 
@@ -131,7 +132,9 @@ def test_families_with_different_blocks_disagree():
     assert "model_type 'qwen2' in the config, 'llama' in the checkpoint" in phrases
 
 
-@pytest.mark.parametrize('fields', [dict(vocab_size=7), dict(n_positions=1024, resid_pdrop=0.5), dict(dtype='bfloat16')])
+@pytest.mark.parametrize('fields', [
+    dict(vocab_size=7), dict(n_positions=1024, resid_pdrop=0.5), dict(torch_dtype='bfloat16')
+])
 def test_fields_that_do_not_reach_the_block_may_differ(fields):
     assert disagreements(read_spec({**CONFIGS['gpt2'], **fields}), read_spec(CONFIGS['gpt2'])) == []
 

@@ -122,7 +122,8 @@ def test_later_step_of_the_same_init_cfg_is_caught(language):
 
 
 def test_step_that_sets_what_is_there_already_is_no_overwriting(language):
-    model = VisionStack(dict(language, arm='random'), init_cfg=[dict(type='Constant', layer='LayerNorm', val=1., bias=0.)])
+    ones_and_zeros = dict(type='Constant', layer='LayerNorm', val=1., bias=0.)
+    model = VisionStack(dict(language, arm='random'), init_cfg=[ones_and_zeros])
     model.init_weights()
     model.train()(X)
 

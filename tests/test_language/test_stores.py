@@ -88,12 +88,12 @@ def test_only_the_pickled_shards_that_hold_the_block_are_opened(tmp_path):
 def test_bytes_read_are_those_of_the_chosen_blocks(tmp_path):
     config = dict(CONFIGS['gpt2'], n_embd=128, n_layer=32)
     (tmp_path / 'config.json').write_text(json.dumps(config))
-    shapes = {name: parameter.shape for name, parameter in hf_blocks(build_model('gpt2', n_embd=128))[0].named_parameters()}
+    block = hf_blocks(build_model('gpt2', n_embd=128))[0]
     weight_map = {}
     for shard in range(8):
         file = f'model-{shard + 1:05}-of-00008.safetensors'
-        tensors = {f'h.{i}.{name}': torch.zeros(shape) for i in range(4 * shard, 4 * shard + 4)
-                   for name, shape in shapes.items()}
+        tensors = {f'h.{i}.{name}': torch.zeros(parameter.shape) for i in range(4 * shard, 4 * shard + 4)
+                   for name, parameter in block.named_parameters()}
         save_file(tensors, tmp_path / file)
         weight_map.update(dict.fromkeys(tensors, file))
     (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map=weight_map)))
@@ -233,6 +233,13 @@ def test_gguf_metadata_say_what_config_json_says(model_type, folders, gguf_files
     assert disagreements(open_checkpoint(folders[model_type]).spec, open_checkpoint(gguf_files[model_type]).spec) == []
 
 
+@pytest.mark.parametrize('model_type', ['llama', 'qwen2', 'qwen3'])
+def test_gguf_metadata_that_are_left_out_mean_what_llama_cpp_takes_them_for(model_type, tmp_path):
+    model = build_model(model_type, num_key_value_heads=4, head_dim=8)
+    block = open_checkpoint(write_gguf(tmp_path / 'terse.gguf', model, terse=True)).spec.block
+    assert (block.num_kv_heads, block.head_dims, block.rotary.theta) == (4, 8, 10000.0)
+
+
 def test_gguf_in_a_type_that_cannot_be_dequantised_names_tensor_and_type(tmp_path):
     path = write_gguf(tmp_path / 'tiny.gguf', build_model('llama', hidden_size=256, intermediate_size=256),
                       matrix_types={'blk.2.ffn_down.weight': 'Q8_K'})
@@ -248,7 +255,7 @@ def test_truncated_gguf_is_an_error(gguf_files, tmp_path, share):
     content = gguf_files['llama'].read_bytes()
     file = tmp_path / 'cut.gguf'
     file.write_bytes(content[:int(share * len(content))])
-    with pytest.raises(CheckpointError, match='cut.gguf: not a complete GGUF file.*found [0-9,]+ bytes.*fetch it again'):
+    with pytest.raises(CheckpointError, match='cut.gguf: not a complete GGUF file.*found [0-9,]+ bytes.*fetch it'):
         open_checkpoint(file).read_block(0)
 
 

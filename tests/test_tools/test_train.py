@@ -254,7 +254,8 @@ class TestRefusals:
 
     def test_a_language_model_that_is_nowhere(self, refused, data):
         error = refused(run_config(data, language=dict(checkpoint='no-such-owner/no-such-model')))
-        assert 'CheckpointError: no-such-owner/no-such-model' in error and 'language.checkpoint' in error
+        assert 'Error: no-such-owner/no-such-model: neither a local path nor in the cache' in error
+        assert 'give language.checkpoint a folder' in error
 
     def test_a_width_that_contradicts(self, refused, data):
         error = refused(run_config(data, model__neck__out_channels=256))

@@ -85,7 +85,7 @@ def scatter(images: np.ndarray, rng: np.random.Generator,
     canvas = rng.integers(0, 40, (size, size)).astype(np.uint8)
     boxes: List[Tuple[int, Tuple[int, int, int, int]]] = []
     for _ in range(rng.integers(1, 4)):
-        digit, side = int(rng.integers(len(images))), int(rng.integers(size // 4, size // 2 - 2))
+        digit, side = int(rng.integers(len(images))), int(rng.integers(size // 3, size // 2 + 3))
         painted = cv2.resize(images[digit], (side, side), interpolation=cv2.INTER_CUBIC)
         columns, rows = np.where((painted > 60).any(0))[0], np.where((painted > 60).any(1))[0]
         for _ in range(20):

@@ -1,0 +1,111 @@
+"""tools/dist_train.sh and dist_test.sh: two gloo ranks are one process with the same total batch.
+
+The conditions, which are those of docs and design: SGD, no dropout, images of equal size, no augmentation, no batch norm
+(group norm here), and ``bbox_head.sync_cls_avg_factor=True`` (mmdet's default normalises the classification loss by each
+rank's own boxes). Under Adam losses and gradients are compared: the gradient of a key's bias is zero but for rounding,
+and Adam turns rounding into steps.
+"""
+import json
+import pickle
+
+import pytest
+import torch
+
+from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from tests.tiny_detection import REPO, run_config
+from tests.tool_processes import finish, free_port, metric, run_ranks, run_tool, start
+
+SGD = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
+ADAMW = dict(type='AdamW', lr=1e-3, weight_decay=1e-4)
+
+
+@pytest.fixture(scope='module')
+def write_config(data, folders, tmp_path_factory):
+    """Writes a config for a number of ranks whose batches make four images together."""
+
+    def write(optimizer: dict, ranks: int):
+        cfg = run_config(
+            data, language=dict(checkpoint=str(folders['gpt2'])), model__bbox_head__sync_cls_avg_factor=True,
+            optim_wrapper__clip_grad__max_norm=1., train_dataloader__batch_size=4 // ranks, custom_imports=dict(imports=['tests.recording_hook']))
+        cfg.optim_wrapper.optimizer = optimizer
+        cfg.custom_hooks.append(dict(type='RecordingHook'))
+        path = tmp_path_factory.mktemp(f"{optimizer['type']}{ranks}") / 'run.py'
+        cfg.dump(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope='module')
+def sgd(write_config):
+    """Work directories of three epochs: one process with batches of four, and dist_train.sh with two ranks of two."""
+    one, two = write_config(SGD, 1), write_config(SGD, 2)
+    ranks = start('bash', REPO / 'tools' / 'dist_train.sh', two, 2, '--work-dir', two.parent / 'work', PORT=free_port())
+    returncode, output = run_tool('train.py', one, '--work-dir', one.parent / 'work')
+    assert returncode == 0, output
+    returncode, output = finish(ranks)
+    assert returncode == 0, output
+    return one.parent / 'work', two.parent / 'work'
+
+
+@pytest.fixture(scope='module')
+def adamw(write_config):
+    """The same under AdamW, the ranks started as torchrun would start them."""
+    one, two = write_config(ADAMW, 1), write_config(ADAMW, 2)
+    for returncode, output in (run_tool('train.py', one, '--work-dir', one.parent / 'work'),
+                               run_ranks('train.py', 2, two, '--work-dir', two.parent / 'work')):
+        assert returncode == 0, output
+    return one.parent / 'work', two.parent / 'work'
+
+
+def recorded(work_dir):
+    return json.loads((work_dir / 'steps.json').read_text())
+
+
+@pytest.mark.parametrize('runs', ['sgd', 'adamw'])
+def test_every_step_sees_the_same_images(runs, request):
+    one, two = map(recorded, request.getfixturevalue(runs))
+    assert len(one) == len(two) == 9 and all(len(images) == 4 for images, _ in one)
+    assert [images for images, _ in one] == [images for images, _ in two]
+
+
+@pytest.mark.parametrize('runs', ['sgd', 'adamw'])
+def test_every_step_has_the_same_loss(runs, request):
+    one, two = map(recorded, request.getfixturevalue(runs))
+    for (_, ours), (_, theirs) in zip(one, two):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_sgd_ends_with_the_same_weights(sgd):
+    allow_mmengine_classes()
+    one, two = (torch.load(work_dir / 'epoch_3.pth', weights_only=True)['state_dict'] for work_dir in sgd)
+    first = torch.load(sgd[0] / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert one.keys() == two.keys() and not any(name.startswith('module.') for name in two)
+    for name, ours in one.items():
+        torch.testing.assert_close(ours, two[name], rtol=0, atol=1e-5, msg=name)
+    moved = max(float((ours - first[name]).abs().max()) for name, ours in one.items())
+    assert moved > 5e-2, 'training moved the weights thousands of times farther than that'
+
+
+def test_adamw_s_first_step_has_the_same_gradients(adamw):
+    one, two = (torch.load(work_dir / 'gradients.pth', weights_only=True) for work_dir in adamw)
+    assert len(one) > 100 and one.keys() == two.keys()
+    for name, ours in one.items():
+        torch.testing.assert_close(ours, two[name], rtol=1e-4, atol=1e-6, msg=name)
+    assert max(float(gradient.abs().max()) for gradient in one.values()) > 1e-2
+
+
+def test_two_ranks_give_the_metric_of_one(learned, tmp_path):
+    """In batches of two the ranks share twelve images; mmengine collects the results of both."""
+    finished = finish(start('bash', REPO / 'tools' / 'dist_test.sh', learned.dumped, learned.checkpoint(50), 2, '--work-dir',
+                            tmp_path / 'work', '--out', tmp_path / 'boxes.pkl', PORT=free_port()))
+    assert finished.returncode == 0, finished.output
+    assert metric(finished.output) == metric(learned.output) > 0.4
+    assert len(pickle.loads((tmp_path / 'boxes.pkl').read_bytes())) == 12
+
+
+@pytest.mark.parametrize('script, usage', [('dist_train.sh', 'CONFIG PROCESSES'), ('dist_test.sh', 'CONFIG CHECKPOINT')])
+def test_a_script_without_its_arguments_says_how_it_is_used(script, usage):
+    returncode, output = finish(start('bash', REPO / 'tools' / script))
+    assert returncode == 2
+    assert f'Usage: tools/{script} {usage}' in output and 'NNODES, NODE_RANK, MASTER_ADDR and PORT' in output

@@ -1,0 +1,126 @@
+"""tools/test.py, and mmdet's own inferencer, on a trained detector whose language model is gone."""
+import json
+import os
+import pickle
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmdet.apis import DetInferencer
+
+from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from tests.tiny_detection import CLASSES
+from tests.tool_processes import metric, run_tool
+
+
+@pytest.fixture(scope='module')
+def tested(learned, tmp_path_factory):
+    """One run with every flag but --tta, from a folder that is not the checkout."""
+    folder = tmp_path_factory.mktemp('tested')
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--work-dir', folder / 'work', '--out',
+                                  'boxes.pkl', '--show-dir', 'pictures', '--cfg-options', 'test_dataloader.batch_size=3',
+                                  cwd=folder)
+    assert returncode == 0, output
+    return folder, output
+
+
+def test_it_gives_the_metric_that_training_ended_with(learned, tested):
+    """From the dumped config, offline; the batch size and its padding make no difference."""
+    assert not learned.language.exists()
+    assert metric(tested[1]) == metric(learned.output) > 0.4
+
+
+def test_out_writes_the_predictions(tested, data):
+    predictions = pickle.loads((tested[0] / 'boxes.pkl').read_bytes())
+    annotations = json.loads((data / 'annotations' / 'instances_train2017.json').read_text())
+    assert [item['img_id'] for item in predictions] == [item['id'] for item in annotations['images']]
+    for item in predictions:
+        instances = item['pred_instances']
+        assert instances['bboxes'].shape == (10, 4) and instances['scores'].shape == instances['labels'].shape == (10, )
+
+
+def test_show_dir_has_a_picture_of_every_image(tested):
+    pictures = list((tested[0] / 'pictures').rglob('*.png')) + list((tested[0] / 'work').rglob('pictures/**/*.png'))
+    assert len({path.name for path in pictures}) == 12
+    assert cv2.imread(str(pictures[0])).shape[2] == 3
+
+
+def test_out_writes_pickles_only(learned):
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--out', 'boxes.json')
+    assert returncode != 0 and '--out boxes.json: expected a name ending in .pkl' in output
+
+
+def test_tta_averages_with_the_mirror_image(learned, tested, tmp_path):
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--work-dir', tmp_path, '--tta', '--out',
+                                  tmp_path / 'boxes.pkl')
+    assert returncode == 0, output
+    assert metric(output) > 0.5 * metric(tested[1]), 'boxes of the mirror image were flipped back'
+    ours, theirs = (pickle.loads(path.read_bytes()) for path in (tmp_path / 'boxes.pkl', tested[0] / 'boxes.pkl'))
+    assert ours[0]['img_id'] == theirs[0]['img_id']
+    assert not torch.equal(ours[0]['pred_instances']['scores'], theirs[0]['pred_instances']['scores'])
+
+
+def test_a_checkpoint_that_is_absent_is_one_error(learned):
+    returncode, output = run_tool('test.py', learned.dumped, 'none.pth')
+    assert returncode != 0
+    assert 'FileNotFoundError: none.pth: no such checkpoint. Give a .pth file that tools/train.py wrote.' in output
+
+
+def test_a_checkpoint_that_needs_unpickling_is_refused_unless_it_is_trusted(learned, tmp_path):
+    trace = tmp_path / 'trace'
+
+    class LeavesATrace:
+
+        def __reduce__(self):
+            return os.mkdir, (str(trace), )
+
+    allow_mmengine_classes()
+    torch.save(dict(torch.load(learned.checkpoint(50), weights_only=True), extra=LeavesATrace()), tmp_path / 'evil.pth')
+    command = ('test.py', learned.dumped, tmp_path / 'evil.pth', '--work-dir', tmp_path / 'work')
+    returncode, output = run_tool(*command)
+    assert returncode != 0 and 'evil.pth: holds more than tensors' in output and '--trust-checkpoint' in output
+    assert not trace.exists()
+    returncode, output = run_tool(*command, '--trust-checkpoint')
+    assert returncode == 0, output
+    assert trace.is_dir() and metric(output) == metric(learned.output)
+
+
+def test_a_truncated_checkpoint_is_one_error(learned, tmp_path):
+    whole = learned.checkpoint(50).read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[:-1000])
+    returncode, output = run_tool('test.py', learned.dumped, tmp_path / 'cut.pth')
+    assert returncode != 0 and 'cut.pth: is not a complete PyTorch checkpoint' in output
+
+
+def test_a_test_set_that_is_absent_is_one_error(learned):
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--cfg-options',
+                                  'test_dataloader.dataset.ann_file=annotations/none.json')
+    assert returncode != 0
+    assert re.search('FileNotFoundError: test_dataloader.dataset.ann_file: .*annotations/none.json does not exist', output)
+
+
+def test_mmdet_s_inferencer_takes_config_and_checkpoint(learned, data):
+    """Anyone who gets these two files can use the detector; the checkpoint alone says which classes there are."""
+    inferencer = DetInferencer(str(learned.dumped), str(learned.checkpoint(50)), device='cpu', show_progress=False)
+    assert inferencer.visualizer.dataset_meta['classes'] == CLASSES
+    image = data / 'train2017' / '000.png'
+    result, = inferencer(str(image), no_save_vis=True)['predictions']
+    annotations = json.loads((data / 'annotations' / 'instances_train2017.json').read_text())['annotations']
+    truth = [item for item in annotations if item['image_id'] == 1]
+    assert result['scores'][0] > 0.3
+    x0, y0, x1, y1 = result['bboxes'][0]
+    centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+    assert any(x < centre[0] < x + w and y < centre[1] < y + h and result['labels'][0] == item['category_id'] - 1
+               for item in truth for x, y, w, h in [item['bbox']])
+
+
+def test_the_checkpoint_alone_rebuilds_the_model(learned):
+    """Its meta holds the config, with the language model's fields resolved."""
+    from mmdet.apis import init_detector
+    from mmengine.config import Config
+    allow_mmengine_classes()
+    meta = torch.load(learned.checkpoint(50), weights_only=True)['meta']
+    model = init_detector(Config.fromstring(meta['cfg'], '.py'), str(learned.checkpoint(50)), device='cpu')
+    assert model.language.spec.model_type == 'gpt2' and isinstance(Path(model.language.checkpoint).name, str)
