@@ -83,7 +83,7 @@ def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: int = 
                *(f'{evaluator}.ann_file={data}/annotations/instances_val2017.json'
                  for evaluator in ('val_evaluator', 'test_evaluator'))]
     if epochs:
-        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.end={epochs}']
+        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(CONFIG), '--work-dir', str(work_dir), '--resume',
                '--cfg-options', *options]
     run_with_progress(command, f'arm {arm}', work_dir / 'train.log')

@@ -33,6 +33,8 @@ def main() -> None:
     if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
     cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
+        cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     if args.show_dir:
         enable_painting(cfg, args.show_dir)
     if args.tta:

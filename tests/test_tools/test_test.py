@@ -47,6 +47,15 @@ def test_show_dir_has_a_picture_of_every_image(tested):
     assert cv2.imread(str(pictures[0])).shape[2] == 3
 
 
+def test_the_config_that_training_left_stays_as_it_was(learned):
+    """Without --work-dir too, and with a model that is wrapped for augmentation."""
+    before = learned.dumped.read_text()
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--tta')
+    assert returncode == 0, output
+    assert learned.dumped.read_text() == before
+    assert (learned.work_dir / 'test' / learned.dumped.name).is_file()
+
+
 def test_out_writes_pickles_only(learned):
     returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--out', 'boxes.json')
     assert returncode != 0 and '--out boxes.json: expected a name ending in .pkl' in output

@@ -99,7 +99,7 @@ class _SeededDataset(Dataset):
     """A dataset that draws its augmentation from the index's seed; everything else is the wrapped dataset's."""
 
     def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
+        object.__setattr__(self, '_dataset', dataset)
 
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, _SeededIndex):
@@ -116,6 +116,10 @@ class _SeededDataset(Dataset):
         if name in ('_dataset', '__getitems__'):
             raise AttributeError(name)
         return getattr(self._dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # mmdet's PipelineSwitchHook gives the data set another pipeline during training
+        setattr(self._dataset, name, value)
 
 
 def _derive(*parts: Any) -> int:

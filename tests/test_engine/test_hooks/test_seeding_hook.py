@@ -156,6 +156,15 @@ def test_loader_and_dataset_look_as_before():
     assert not hasattr(loader.dataset, 'no_such_thing')
 
 
+def test_a_hook_that_switches_the_pipeline_reaches_the_data_set():
+    """As mmdet's PipelineSwitchHook does."""
+    loader = _loader()
+    dataset = loader.dataset
+    SeedingHook(seed=0).before_train(_mock_runner(loader))
+    loader.dataset.pipeline = 'another'
+    assert dataset.pipeline == 'another'
+
+
 def test_indices_and_dataset_survive_the_way_to_a_worker():
     """Workers that are spawned, not forked, get both pickled."""
     loader = _loader()
