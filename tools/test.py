@@ -5,13 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
-from mmengine.registry import METRICS  # noqa: E402
+from mmengine.registry import METRICS
 
-from lbbt_mm.engine.dataset_checks import check_coco_datasets  # noqa: E402
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, load_config, start_processes,  # noqa: E402
+from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, load_config, start_processes,
                                    stop_processes)
-from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints  # noqa: E402
-from lbbt_mm.engine.testing import dump_metric, enable_painting, enable_tta  # noqa: E402
+from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.engine.testing import dump_metric, enable_painting, enable_tta
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
-from lbbt_mm.engine.dataset_checks import check_coco_datasets  # noqa: E402
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,  # noqa: E402
+from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,
                                    load_config, record_language_config, resume_path, start_processes,
                                    stop_processes)
-from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints  # noqa: E402
+from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 
 
 def parse_args() -> argparse.Namespace:

@@ -65,8 +65,9 @@ def _check(checkpoint: str) -> None:
         found = re.search(r'GLOBAL (\S+)|WeightsUnpickler error:\s*(\S.*)', str(error))
         reason = (found[1] or found[2]) if found else str(error).strip().split('\n')[0]
         if isinstance(error, pickle.UnpicklingError) and _is_pickle(checkpoint):
-            raise ValueError(f'{checkpoint}: holds more than tensors and mmengine\'s own records ({reason}). Loading it would '
-                             'run code from the file; pass --trust-checkpoint if you trust where it comes from.') from None
+            raise ValueError(f'{checkpoint}: holds more than tensors and mmengine\'s own records ({reason}). Loading it '
+                             'would run code from the file; pass --trust-checkpoint if you trust where it comes from.'
+                             ) from None
         raise ValueError(f'{checkpoint}: is not a complete PyTorch checkpoint ({reason}). It was probably cut off while it '
                          'was written; use an earlier one.') from None
 
