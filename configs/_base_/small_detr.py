@@ -1,4 +1,4 @@
-# DETR for CPUs: images of 256 pixels, stride-16 features of a small ResNet whose batch norms are trained, since it starts from scratch
+# DETR for CPUs: images of 256 pixels, stride-16 features of a small ResNet that starts from scratch (its batch norms train)
 _base_ = './language_detr_r50_coco.py'
 model = dict(
     num_queries=50,

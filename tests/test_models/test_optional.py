@@ -57,16 +57,16 @@ def placeholder():
 def test_a_codebase_that_is_broken_is_not_called_absent(placeholder):
     placeholder(ImportError("cannot import name 'digit_version' from 'mmcv'"))
     with pytest.raises(ImportError, match="needs mmseg, which does not import .cannot import name 'digit_version'"):
-        MODELS.build(dict(type='Stand-in', num_classes=3))
+        MODELS.build(dict(type='lbbt_mm.Stand-in', num_classes=3))
 
 
 def test_nor_is_one_that_lacks_a_dependency(placeholder):
     placeholder(ModuleNotFoundError("No module named 'ftfy'", name='ftfy'))
     with pytest.raises(ImportError, match="needs mmseg, which does not import .No module named 'ftfy'.*lbbt_mm.seg."):
-        MODELS.build(dict(type='Stand-in'))
+        MODELS.build(dict(type='lbbt_mm.Stand-in'))
 
 
 def test_an_absent_codebase_is_named_with_its_extra(placeholder):
     placeholder(ModuleNotFoundError("No module named 'mmseg'", name='mmseg'))
     with pytest.raises(ImportError, match=r"needs mmseg, which is not installed. .*'lbbt_mm\[seg\]'"):
-        MODELS.build(dict(type='Stand-in'))
+        MODELS.build(dict(type='lbbt_mm.Stand-in'))

@@ -166,6 +166,7 @@ def main() -> None:
         sys.exit(f'{tempfile.gettempdir()} has {free / (1 << 30):.1f} GiB free; the checkpoint needs {1.1 * args.size:.1f}. '
                  'Set TMPDIR to a larger disk, or give a smaller --size.')
     facts = machine_facts(torch.get_num_threads())
+    facts['read-ahead of the disk'] = _read_ahead(tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix='lbbt_mm_checkpoint_') as name:
         print(f'writing a checkpoint of {args.size} GiB', flush=True)
         config = checkpoint_config(args.family, size)
@@ -180,6 +181,15 @@ def main() -> None:
     markdown = '\n'.join([*fact_lines(facts), '', table(results, chosen)])
     write_report(args.out, 'checkpoint_reading', dict(facts=facts, block_bytes=chosen, results=results), markdown)
     print('\n' + markdown)
+
+
+def _read_ahead(folder: str) -> str:
+    """What the kernel reads beyond what was asked for, at each break in the order of reading."""
+    device = os.stat(folder).st_dev
+    try:
+        return Path(f'/sys/dev/block/{os.major(device)}:{os.minor(device)}/queue/read_ahead_kb').read_text().strip() + ' KiB'
+    except OSError:
+        return 'unknown'
 
 
 def _proc_values(file: str) -> Dict[str, Any]:
