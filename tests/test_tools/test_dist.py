@@ -26,7 +26,8 @@ def write_config(data, folders, tmp_path_factory):
     def write(optimizer: dict, ranks: int):
         cfg = run_config(
             data, language=dict(checkpoint=str(folders['gpt2'])), model__bbox_head__sync_cls_avg_factor=True,
-            optim_wrapper__clip_grad__max_norm=1., train_dataloader__batch_size=4 // ranks, custom_imports=dict(imports=['tests.recording_hook']))
+            optim_wrapper__clip_grad__max_norm=1., train_dataloader__batch_size=4 // ranks,
+            custom_imports=dict(imports=['tests.recording_hook']))
         cfg.optim_wrapper.optimizer = optimizer
         cfg.custom_hooks.append(dict(type='RecordingHook'))
         path = tmp_path_factory.mktemp(f"{optimizer['type']}{ranks}") / 'run.py'

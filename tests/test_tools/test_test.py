@@ -62,8 +62,8 @@ def test_out_writes_pickles_only(learned):
 
 
 def test_tta_averages_with_the_mirror_image(learned, tested, tmp_path):
-    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--work-dir', tmp_path, '--tta', '--out',
-                                  tmp_path / 'boxes.pkl')
+    returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--work-dir', tmp_path, '--tta',
+                                  '--out', tmp_path / 'boxes.pkl')
     assert returncode == 0, output
     assert metric(output) > 0.5 * metric(tested[1]), 'boxes of the mirror image were flipped back'
     ours, theirs = (pickle.loads(path.read_bytes()) for path in (tmp_path / 'boxes.pkl', tested[0] / 'boxes.pkl'))

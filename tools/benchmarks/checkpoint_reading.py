@@ -148,6 +148,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=float, default=2., help='of the checkpoint, in GiB')
     parser.add_argument('--family', choices=('llama', 'gpt2'), default='llama')
     parser.add_argument('--blocks', type=int, nargs=2, default=[9, 22], help='two of the 32 blocks')
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=list(WAYS), metavar='WAY', help=' '.join(WAYS))
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'),
                         help='folder for checkpoint_reading.json and .md')
     parser.add_argument('--measure', nargs=2, metavar=('WAY', 'FOLDER'), help=argparse.SUPPRESS)
@@ -175,8 +176,8 @@ def main() -> None:
         chosen = block_bytes(spec, args.blocks)
         facts['chosen blocks'] = f'{args.blocks}, {chosen / MIB:,.1f} MiB in bfloat16'
         results = {}
-        for way, description in WAYS.items():
-            print(f'reading: {description}', flush=True)
+        for way in args.ways:
+            print(f'reading: {WAYS[way]}', flush=True)
             results[way] = measure_in_fresh_process(way, Path(name), args.blocks)
     markdown = '\n'.join([*fact_lines(facts), '', table(results, chosen)])
     write_report(args.out, 'checkpoint_reading', dict(facts=facts, block_bytes=chosen, results=results), markdown)

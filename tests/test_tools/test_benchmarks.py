@@ -1,0 +1,163 @@
+"""The benchmarks run at tiny size and print what they say they print; nothing here asserts a time."""
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.tool_processes import REPO, run_tool
+
+linux = pytest.mark.skipif(sys.platform != 'linux', reason='counts with /proc')
+TINY = ('--layers', 1, '--width', 64, '--tokens', '2x4', '--queries', 3, '--repeats', 2, '--threads', 1)
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Let a test import the benchmarks' modules, as the scripts themselves do."""
+    monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
+    yield
+    for name in ('benchmark_report', 'detr_contenders', 'matrix_floor', 'synthetic_checkpoint'):
+        sys.modules.pop(name, None)
+
+
+def tables(output):
+    """Rows of the Markdown tables in a text, as dicts."""
+    lines = [[cell.strip() for cell in line.strip('| \n').split('|')] for line in output.splitlines()
+             if line.startswith('| ')]
+    return [dict(zip(lines[0], line)) for line in lines[1:]]
+
+
+def small_size(**changes):
+    from matrix_floor import TransformerSize
+    return TransformerSize(**{**dict(width=128, num_heads=2, ffn_dims=512, num_layers=2, batch=2, height=3, columns=5,
+                                     queries=4), **changes})
+
+
+# ---------------------------------------------------------------------------------------------- DETR layers
+def test_detr_layers_compares_every_row(tmp_path):
+    done = run_tool('benchmarks/detr_layers.py', *TINY, '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    rows = tables(done.output)
+    assert rows == tables((tmp_path / 'detr_layers.md').read_text())
+    data = json.loads((tmp_path / 'detr_layers.json').read_text())
+    assert len(rows) == len(data['comparisons'])
+    for row, comparison in zip(rows, data['comparisons']):
+        assert float(row['times as fast']) == pytest.approx(comparison['ratio'], abs=0.006)
+        assert comparison['smallest'] <= comparison['ratio'] <= comparison['largest']
+        assert comparison['our_seconds'] > 0 and comparison['floor_seconds'] > 0
+    assert {row['row'] for row in rows} == {
+        'training fp32, attn drop 0', 'training fp32, attn drop 0.1', 'inference fp32', 'training bf16, attn drop 0',
+        'training bf16, attn drop 0.1', 'inference bf16', 'our shipped config against the stock one, training fp32'
+    }
+    first = [row for row in rows if row['row'] == 'training fp32, attn drop 0']
+    assert [(row['ours'], row['against'], row['wanted'].split(' ')[0]) for row in first] == [
+        ('pre-norm', 'mmdet', '1.15'), ('post-norm', 'mmdet', '1.15'), ('pre-norm, padded', 'mmdet', '1.00'),
+        ('pre-norm, padded', 'mmdet, padded', '')]
+    assert float(data['facts']['largest difference of the outputs, post-norm']) < 1e-4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['detr_layers.json', 'detr_layers.md']
+
+
+def test_detr_layers_measures_the_rows_asked_for(tmp_path):
+    done = run_tool('benchmarks/detr_layers.py', *TINY, '--rows', 'infer-bf16', '--clock', 'cpu', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    assert {row['row'] for row in tables(done.output)} == {'inference bf16'}
+
+
+def test_sizes_that_cannot_be_are_refused():
+    for option, value, said in (('--tokens', '1050', 'HEIGHTxWIDTH'), ('--width', '100', 'multiple of 64')):
+        done = run_tool('benchmarks/detr_layers.py', option, value)
+        assert done.returncode == 2 and said in done.output
+
+
+def test_both_sides_compute_the_same_function(benchmarks):
+    from detr_contenders import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs
+    size = small_size()
+    inputs = Inputs(size)
+    stock = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.))
+    ours = LanguageTransformer(size, norm='post').copy_from(stock)
+    for padded in (False, True):
+        torch.testing.assert_close(inputs.run(ours, padded), inputs.run(stock, padded), atol=1e-4, rtol=1e-4)
+    assert inputs.padding.sum() == 2 * 3  # 30 per cent of 5 columns, in one image of 3 rows
+
+
+def test_both_sides_drop_in_the_same_places(benchmarks):
+    from detr_contenders import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
+    size, options = small_size(), dict(attn_drop=0.2, proj_drop=0.1)
+    applied, weights = {}, {}
+    # the stock config first: building it changes a default argument of mmcv, which must not reach the other one
+    for name, model in (('config', StockTransformer(size, stock_config_cfgs(size))),
+                        ('stock', StockTransformer(size, equal_dropout_cfgs(size, **options))),
+                        ('ours', LanguageTransformer(size, **options))):
+        counts = applied[name] = []
+        for module in model.modules():
+            if isinstance(module, nn.Dropout) and module.p:
+                module.register_forward_hook(lambda module, args, out, counts=counts: counts.append(
+                    (module.p, tuple(out.shape))))
+        Inputs(size).run(model.train(), padded=False)
+        weights[name] = [getattr(module, 'attn_drop', None) or module.dropout for module in model.modules()
+                         if isinstance(module, nn.MultiheadAttention) or hasattr(module, 'attn_drop')]
+    assert applied['ours'] and weights['ours'] == weights['stock'] == 6 * [0.2] and weights['config'] == 6 * [0.1]
+    for name in applied:  # mmcv drops attention's output before it puts the batch first again
+        applied[name] = sorted((rate, *sorted(shape)) for rate, shape in applied[name])
+    assert applied['ours'] == applied['stock'] == applied['config']
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_floor_counts_the_products_that_the_layers_do(benchmarks, training):
+    from detr_contenders import Inputs, StockTransformer, equal_dropout_cfgs
+    from matrix_floor import count_products, giga_flops
+    size = small_size(num_layers=3)
+    stock, inputs = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.)).train(training), Inputs(size)
+    for tensor in (inputs.feat, inputs.embedding, *stock.parameters()):
+        tensor.requires_grad_(training)
+    with FlopCounterMode(display=False) as counter:
+        states = inputs.run(stock, padded=False)
+        if training:
+            states.sum().backward()
+    # training may leave out a gradient that no one asked for: the first decoder layer's queries are constant zeros
+    assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(count_products(size, training)),
+                                                             rel=0.01 if training else 1e-9)
+
+
+# --------------------------------------------------------------------------------------- checkpoint reading
+def read_checkpoint(tmp_path, *options):
+    work = tmp_path / 'work'
+    work.mkdir()
+    done = run_tool('benchmarks/checkpoint_reading.py', '--size', 0.02, *options, '--out', tmp_path / 'out', TMPDIR=work)
+    assert done.returncode == 0, done.output
+    assert list(work.iterdir()) == []
+    rows, data = tables(done.output), json.loads((tmp_path / 'out' / 'checkpoint_reading.json').read_text())
+    assert all(result['memory'] > 0 and result['seconds'] > 0 for result in data['results'].values())
+    own_count = data['results']['ours']['reported'] / data['block_bytes']
+    assert 1 < own_count < 1.05
+    assert rows[0]['bytes read by its own count'].endswith(f'= {own_count:.3f}x, wanted 1.05: met')
+    return [row['way'] for row in rows]
+
+
+@linux
+def test_checkpoint_reading_counts_and_cleans_up(tmp_path):
+    assert read_checkpoint(tmp_path, '--ways', 'ours') == ['LanguageInit']
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize('family', ['llama', 'gpt2'])
+def test_checkpoint_reading_counts_every_way(family, tmp_path):
+    ways = read_checkpoint(tmp_path, '--family', family)
+    assert [way.split('(')[0] for way in ways] == ['LanguageInit', *3 * ['from_pretrained']]
+
+
+@pytest.mark.parametrize('family', ['llama', 'gpt2'])
+@pytest.mark.parametrize('size', [1 << 24, 1 << 27, 1 << 31])
+def test_synthetic_checkpoint_has_the_size_asked_for(benchmarks, family, size):
+    from lbbt_mm.language import read_spec
+    from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config
+    spec = read_spec(checkpoint_config(family, size))
+    assert block_bytes(spec, list(range(NUM_BLOCKS))) == pytest.approx(size, rel=0.02)
+
+
+def test_no_room_on_the_disk_is_said_before_anything_is_written(tmp_path):
+    done = run_tool('benchmarks/checkpoint_reading.py', '--size', 1e9, TMPDIR=tmp_path)
+    assert done.returncode == 1 and 'GiB free' in done.output and list(tmp_path.iterdir()) == []
