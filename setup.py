@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=['lbbt_mm', 'lbbt_mm.*']),
     python_requires='>=3.9',
     install_requires=[
-        'torch>=2.5', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy', 'rich'
+        'torch>=2.6', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy', 'rich'
     ],
     extras_require={
         **UPSTREAM,

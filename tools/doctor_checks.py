@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Tuple
 
 # What lbbt_mm asks for; the same ranges as in setup.py.
 LIBRARIES = {
-    'torch': '>=2.5',
+    'torch': '>=2.6',
     'torchvision': '',
     'numpy': '',
     'transformers': '>=4.46,<6',

@@ -57,15 +57,23 @@ class LanguageInit:
         report = _Report(options, checkpoint)
         copied: Dict[str, Tensor] = {}
         for index, layers, arm in self._plan(module):
-            tensors = read_arm_block(arm, options.spec, checkpoint if needs_weights(arm) else None, index, options.seed)
-            for path in layers:
-                filled = copy_block(module.get_submodule(path), options.spec, index, tensors)
-                copied.update({f'{path}.{name}': parameter for name, parameter in filled.items()})
-            report.add(index, layers, arm, tensors)
+            # a block's source tensors are let go before the next block is read
+            copied.update(self._fill_layers(module, checkpoint, report, index, layers, arm))
         print_log('\n' + report.render(), logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
         OverwriteGuard.attach(module, copied)
+
+    def _fill_layers(self, module: nn.Module, checkpoint: Optional[LanguageCheckpoint], report: '_Report', index: int,
+                     layers: List[str], arm: str) -> Dict[str, Tensor]:
+        options = self.options
+        tensors = read_arm_block(arm, options.spec, checkpoint if needs_weights(arm) else None, index, options.seed)
+        report.add(index, layers, arm, tensors)
+        return {
+            f'{path}.{name}': parameter
+            for path in layers
+            for name, parameter in copy_block(module.get_submodule(path), options.spec, index, tensors).items()
+        }
 
     def _open(self) -> LanguageCheckpoint:
         options = self.options
