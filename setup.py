@@ -7,14 +7,15 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'lbbt_mm' / 'version.py').read_text())[1]
 
+# mmpretrain, which mmdet imports, breaks with later transformers: the upstream one from 4.49 on, the maintained from 5.
 UPSTREAM = {
-    'det': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmdet>=3.3,<4'],
+    'det': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmdet>=3.3,<4', 'transformers<4.49'],
     'seg': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmsegmentation>=1.2,<2'],
-    'cls': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmpretrain>=1.2,<2'],
+    'cls': ['mmengine>=0.10', 'mmcv>=2.1,<2.2', 'mmpretrain>=1.2,<2', 'transformers<4.49'],
 }
 MAINTAINED = [
     'onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3', 'onedl-mmdetection>=3.5', 'onedl-mmsegmentation>=1.4',
-    'onedl-mmpretrain>=1.3'
+    'onedl-mmpretrain>=1.3', 'transformers>=4.53,<5'
 ]
 
 setup(
@@ -24,9 +25,10 @@ setup(
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['lbbt_mm', 'lbbt_mm.*']),
-    python_requires='>=3.9',
+    python_requires='>=3.9,<3.13',
     install_requires=[
-        'torch>=2.6', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy', 'rich'
+        'torch>=2.6', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy>=1.23',
+        'rich>=12'
     ],
     extras_require={
         **UPSTREAM,

@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
     parser.add_argument('--epochs', type=int, help='train for this many epochs; default: the config\'s')
-    parser.add_argument('--canvases', type=int, default=6000, help='number of training canvases')
+    parser.add_argument('--canvases', type=int, default=5000, help='number of training canvases')
     parser.add_argument('--fresh', action='store_true', help='train again even if the runs are complete')
     args = parser.parse_args()
     checkpoint = find_smollm2()
@@ -101,13 +101,19 @@ def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: Option
     Returns:
         str: What went wrong, or None.
     """
-    done, request = work_dir / 'done.json', dict(arm=arm, epochs=epochs)
-    if done.is_file() and json.loads(done.read_text()) == request:
+    done = work_dir / 'done'
+    request = dict(arm=arm, epochs=epochs, data=(data / 'recipe.json').read_text(), language=checkpoint.name,
+                   config=CONFIG.read_text())
+    asked = work_dir / 'request.json'
+    if asked.is_file() and json.loads(asked.read_text()) != request:
+        shutil.rmtree(work_dir)  # another experiment's run cannot be resumed as this one
+    if done.is_file():
         console.print(f'Arm {arm}: trained already, in {work_dir} (--fresh trains again)', soft_wrap=True)
         return None
     work_dir.mkdir(parents=True, exist_ok=True)
+    asked.write_text(json.dumps(request))
     log, bar = work_dir / 'train.log', progress.add_task(f'arm {arm}', total=None, loss='-')
-    environment = dict(os.environ, OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1) // len(ARMS))))
+    environment = dict(os.environ, OMP_NUM_THREADS=str(max(1, len(os.sched_getaffinity(0)) // len(ARMS))))
     with open(log, 'a') as file:
         process = subprocess.Popen(train_command(arm, work_dir, data, checkpoint, epochs), cwd=ROOT, env=environment,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -121,7 +127,7 @@ def train(arm: str, work_dir: Path, data: Path, checkpoint: Path, epochs: Option
                 progress.update(bar, total=epochs * steps, completed=(epoch - 1) * steps + step, loss=loss)
     if process.wait():
         return ''.join(log.read_text().splitlines(keepends=True)[-15:]) + f'Arm {arm}: training failed; see {log}'
-    done.write_text(json.dumps(request))
+    done.touch()
     return None
 
 
@@ -226,7 +232,7 @@ def draw_predictions(runs: Dict[str, Path], data: Path, path: Path, columns: int
                 if score >= threshold:
                     x1, y1, x2, y2 = box
                     cell.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color='lime'))
-                    cell.text(x1, y1 - 1, f'{label} {score:.2f}', color='yellow', fontsize=7)
+                    cell.text(x1 + 1, y1 + 1, f'{label} {score:.2f}', color='yellow', fontsize=7, va='top')
         row[0].set_title(f'arm {arm}', loc='left')
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -9,7 +9,9 @@ if [ $# -lt 2 ]; then
 fi
 CONFIG=$1 PROCESSES=$2
 shift 2
-exec "${PYTHON:-python}" -m torch.distributed.run \
+[ -n "${PYTHON:-}" ] || PYTHON="$(dirname "$0")/../.venv/bin/python"
+[ -x "$PYTHON" ] || command -v "$PYTHON" >/dev/null || PYTHON=python
+exec "$PYTHON" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$PROCESSES" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "$@"

@@ -10,12 +10,12 @@ from typing import Dict, Iterator, List, Tuple
 LIBRARIES = {
     'torch': '>=2.6',
     'torchvision': '',
-    'numpy': '',
+    'numpy': '>=1.23',
     'transformers': '>=4.46,<6',
     'huggingface_hub': '>=0.25',
     'safetensors': '>=0.4.3',
     'gguf': '>=0.10',
-    'rich': '',
+    'rich': '>=12',
 }
 OPTIONAL = {'torchvision', 'rich'}
 PYTHON = '>=3.9,<3.13'

@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint to test')
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_run_arguments(parser)
     return parser.parse_args()
@@ -37,6 +38,8 @@ def main() -> None:
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     if args.show_dir:
         enable_painting(cfg, args.show_dir)
+    if args.amp:
+        cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     if args.tta:
         enable_tta(cfg)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None

@@ -7,8 +7,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,
-                                   load_config, record_language_config, resume_path, start_processes,
-                                   stop_processes)
+                                   load_config, pretrained_files, record_language_config, resume_path,
+                                   start_processes, stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     record_language_config(cfg)
     check_coco_datasets(cfg)
-    refuse_unsafe_checkpoints([resume_path(cfg)], args.trust_checkpoint)
+    refuse_unsafe_checkpoints([resume_path(cfg), *pretrained_files(cfg.get('model'))], args.trust_checkpoint)
     start_processes(cfg)
     build_runner(cfg).train()
     stop_processes()

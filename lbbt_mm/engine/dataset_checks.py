@@ -1,11 +1,13 @@
 """Checks of COCO-style datasets before a run starts: mmdet drops what does not match without a word."""
 import json
 import mmap
+import os
 import re
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Optional, Set, Tuple
 
 from mmengine.config import Config
+from mmengine.fileio import list_from_file
 
 # What a training run builds; a test set may be absent then.
 _LOADERS = ('train_dataloader', 'val_dataloader')
@@ -58,7 +60,8 @@ def _check_dataset(where: str, dataset: Mapping) -> None:
     annotations = _join(dataset, dataset['ann_file'])
     if not annotations.is_file():
         raise FileNotFoundError(f'{where}.ann_file: {annotations} does not exist. Expected a COCO annotation file; correct '
-                                'data_root and ann_file (the small configs take data_root from LBBT_DATA_ROOT).')
+                                'data_root and ann_file, or LBBT_DATA_ROOT (now '
+                                f'{os.environ.get("LBBT_DATA_ROOT", "unset")}).')
     images = (dataset.get('data_prefix') or {}).get('img')
     if images is not None and not _join(dataset, images).is_dir():
         raise FileNotFoundError(f'{where}.data_prefix.img: {_join(dataset, images)} is not a folder. Expected the images '
@@ -95,7 +98,9 @@ def _classes(dataset: Mapping) -> List[str]:
     if classes is None:
         from mmdet.datasets import CocoDataset
         classes = CocoDataset.METAINFO['classes']
-    return [classes] if isinstance(classes, str) else list(classes)
+    if isinstance(classes, str):  # mmengine reads a name that is a file's as a list of classes
+        return list_from_file(classes) if Path(classes).is_file() else [classes]
+    return list(classes)
 
 
 def _check_num_classes(cfg: Config, loaders) -> None:

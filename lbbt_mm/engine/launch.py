@@ -2,7 +2,7 @@
 import argparse
 import os
 import os.path as osp
-from typing import Optional
+from typing import Any, List, Optional
 
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
@@ -87,13 +87,17 @@ def start_processes(cfg: Config) -> None:
 def enable_amp(cfg: Config) -> None:
     """Turn on mixed precision: mmengine's wrapper on GPUs, bfloat16 autocast of ours elsewhere."""
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind in ('AmpOptimWrapper', 'lbbt_mm.AutocastOptimWrapper'):
+    kind = kind if isinstance(kind, str) else kind.__name__
+    name = kind.split('.')[-1]
+    if name == 'AutocastOptimWrapper' or name == 'AmpOptimWrapper' and get_device() != 'cpu':
         return
-    if kind != 'OptimWrapper':
+    if name not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f"--amp works with optim_wrapper.type='OptimWrapper'; found {kind!r}. Remove --amp, or set the "
                          'precision in the config.')
     if get_device() == 'cpu':
         cfg.optim_wrapper.type = 'lbbt_mm.AutocastOptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):  # options of mmengine's wrapper for GPUs
+            cfg.optim_wrapper.pop(key, None)
     else:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -113,6 +117,16 @@ def resume_path(cfg: Config) -> Optional[str]:
     if cfg.get('load_from'):
         return cfg.load_from
     return find_latest_checkpoint(cfg.work_dir) if cfg.get('resume') else None
+
+
+def pretrained_files(config: Any) -> List[str]:
+    """The local checkpoints that ``Pretrained`` steps below ``config`` load."""
+    if isinstance(config, (list, tuple)):
+        return [file for item in config for file in pretrained_files(item)]
+    if not isinstance(config, dict):
+        return []
+    own = [config['checkpoint']] if config.get('type') == 'Pretrained' and config.get('checkpoint') else []
+    return own + [file for value in config.values() for file in pretrained_files(value)]
 
 
 def build_runner(cfg: Config) -> Runner:

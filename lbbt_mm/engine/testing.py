@@ -51,6 +51,9 @@ def _flip_pipeline(cfg: Config, flips: list, pack: dict) -> list:
 def _innermost(dataset: ConfigDict) -> ConfigDict:
     while 'dataset' in dataset:
         dataset = dataset['dataset']
+    if 'pipeline' not in dataset:
+        raise ValueError('--tta: the test data set is a concatenation without a pipeline of its own. Give the config a '
+                         'test_dataloader with one data set.')
     return dataset
 
 
@@ -71,6 +74,9 @@ def enable_painting(cfg: Config, show_dir: str) -> None:
     hook['draw'] = True
     if cfg.get('default_scope') == 'mmdet':
         hook['test_out_dir'] = show_dir
+    if 'visualizer' not in cfg:
+        raise ValueError('--show-dir needs a visualizer in the config; found none. Inherit the default runtime of your '
+                         'codebase.')
     cfg.visualizer['save_dir'] = show_dir
 
 

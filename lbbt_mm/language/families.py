@@ -265,8 +265,12 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
     """
     fields = {key: value for key, value in config.items() if key != 'model_type'}
     family = get_family(config.get('model_type'), where)
-    hf_config = AutoConfig.for_model(config['model_type'], **_plain(fields))
-    block = family.block_spec(hf_config)
+    try:
+        hf_config = AutoConfig.for_model(config['model_type'], **_plain(fields))
+        block = family.block_spec(hf_config)
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f'{where}: its fields cannot be read ({error}). Expected numbers where a size is meant; found '
+                         f'{_plain(fields)}. Correct the field.') from None
     if block.num_heads % block.num_kv_heads:
         raise ValueError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
                          'expected a divisor. Correct num_key_value_heads.')

@@ -2,6 +2,7 @@
 import io
 import zlib
 from collections import defaultdict
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -50,6 +51,8 @@ class LanguageInit:
             ValueError: If a tensor does not fit the block it is meant for.
         """
         options = self.options
+        if not needs_weights(options.arm) and options.checkpoint and Path(options.checkpoint).expanduser().exists():
+            self._open()  # these arms read no weights; where the checkpoint is at hand it still has to be the config's
         if options.arm == 'host':
             print_log("LanguageInit: arm='host', the blocks keep the host model's own initialisation.", logger='current')
             return
@@ -79,6 +82,9 @@ class LanguageInit:
         options = self.options
         checkpoint = open_checkpoint(options.checkpoint, options.revision)
         differences = disagreements(options.spec, checkpoint.spec)
+        if options.checkpoint.endswith('.gguf'):
+            # GGUF keeps Llama 3's rotary rule in a tensor of frequencies, not in the metadata that a spec is read from
+            differences = [difference for difference in differences if not difference.startswith('rotary ')]
         if differences:
             raise CheckpointError(f'{options.checkpoint}: language.config and the checkpoint disagree: '
                                   f'{"; ".join(differences)}. Correct one of them, or set language.config=None to read '

@@ -65,6 +65,8 @@ class LanguageOptions:
         if not config and not checkpoint:
             raise ValueError('language has neither config nor checkpoint; expected at least one. Inherit from '
                              'configs/_base_/language/, or set language.checkpoint to a hub id, folder or GGUF file.')
+        if config:
+            _check_sizes(config)
         spec = read_spec(config) if config else open_checkpoint(checkpoint, options.get('revision')).spec
         selections = {key: language.get(key) for key in block_keys}
         for key, selection in selections.items():
@@ -119,6 +121,17 @@ def _equal(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
     return ours == theirs
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """A misspelt or foreign field would leave a size at its family's default, and build another model in silence."""
+    names = (('hidden_size', 'n_embd'), ('num_hidden_layers', 'n_layer'), ('num_attention_heads', 'n_head'))
+    hf_name = 1 if config.get('model_type') == 'gpt2' else 0
+    for pair in names:
+        accepted = pair if hf_name else pair[:1]
+        if config.get('model_type') in FAMILIES and not any(name in config for name in accepted):
+            raise ValueError(f'language.config has no {accepted[-1]}, found {", ".join(config)}; expected the sizes of a '
+                             f'{config["model_type"]} model. Add it, or set config=None to read it from the checkpoint.')
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

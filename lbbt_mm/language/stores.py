@@ -3,6 +3,7 @@
 A store lists tensor names and reads some of them; three file formats, one interface.
 """
 import json
+import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,11 @@ from .families import FAMILIES
 from .spec import LanguageModelSpec
 
 FetchFile = Callable[[str], Path]
+
+_DTYPES = {
+    'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
+    'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
+}
 
 
 class CheckpointError(ValueError):
@@ -77,18 +83,19 @@ class SafetensorsStore:
         return self._files[name]
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
-        """Read tensors shard by shard; they stay memory-mapped until they are copied."""
+        """Read tensors shard by shard, their bytes and no others."""
         tensors = {}
         for file in dict.fromkeys(self._files[name] for name in names):
             path = _fetch_shard(self._fetch, file)
             self._count_header(path)
-            with _open_safetensors(path) as handle:
-                for name in (name for name in names if self._files[name] == file):
-                    try:
-                        tensors[name] = handle.get_tensor(name)
-                    except SafetensorError:
-                        raise _not_in_shard(path, name) from None
-                    self.bytes_read += tensors[name].nbytes
+            with _open_safetensors(path) as handle:  # checks the file; mapping it would read megabytes ahead
+                present = set(handle.keys())
+            wanted = [name for name in names if self._files[name] == file]
+            for name in wanted:
+                if name not in present:
+                    raise _not_in_shard(path, name)
+            tensors.update(_read_exactly(path, wanted))
+        self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 
     def _count_header(self, path: Path) -> None:
@@ -96,6 +103,32 @@ class SafetensorsStore:
             self._opened.add(path)
             with open(path, 'rb') as file:
                 self.bytes_read += 8 + int.from_bytes(file.read(8), 'little')
+
+
+def _read_exactly(path: Path, names: List[str]) -> Dict[str, Tensor]:
+    """Read tensors of a safetensors file at their offsets, without the system's read-ahead.
+
+    The header is JSON: name -> dtype, shape and the tensor's first and last byte after the header.
+    """
+    tensors = {}
+    with open(path, 'rb', buffering=0) as file:
+        if hasattr(os, 'posix_fadvise'):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        length = int.from_bytes(file.read(8), 'little')
+        header = json.loads(file.read(length))
+        for name in names:
+            entry = header[name]
+            if entry['dtype'] not in _DTYPES:
+                raise CheckpointError(f'{path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
+                                      f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
+            start, end = entry['data_offsets']
+            data = torch.empty(end - start, dtype=torch.uint8)
+            file.seek(8 + length + start)
+            view, read = memoryview(data.numpy()), 0
+            while read < len(view):  # one call gives at most 2 GiB
+                read += file.readinto(view[read:])
+            tensors[name] = data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
+    return tensors
 
 
 def _fetch_shard(fetch: FetchFile, file: str) -> Path:

@@ -82,11 +82,21 @@ class TestAmp:
         launch.enable_amp(cfg)
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
 
-    @pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'lbbt_mm.AutocastOptimWrapper'])
-    def test_a_config_that_has_it_already_is_left_alone(self, kind):
+    @pytest.mark.parametrize(('device', 'kind'), [('cuda', 'AmpOptimWrapper'), ('cuda', 'lbbt_mm.AutocastOptimWrapper'),
+                                                  ('cpu', 'lbbt_mm.AutocastOptimWrapper')])
+    def test_a_config_that_has_it_already_is_left_alone(self, monkeypatch, device, kind):
+        monkeypatch.setattr(launch, 'get_device', lambda: device)
         cfg = run_config(optim_wrapper__type=kind)
         launch.enable_amp(cfg)
         assert cfg.optim_wrapper.type == kind
+
+    def test_a_config_made_for_gpus_runs_on_a_cpu(self, monkeypatch):
+        monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+        cfg = run_config(optim_wrapper__type='AmpOptimWrapper')
+        cfg.optim_wrapper.update(loss_scale='dynamic', dtype='float16')
+        launch.enable_amp(cfg)
+        assert cfg.optim_wrapper.type == 'lbbt_mm.AutocastOptimWrapper'
+        assert not {'loss_scale', 'dtype'} & set(cfg.optim_wrapper)
 
     def test_other_wrappers_are_an_error(self):
         with pytest.raises(ValueError, match="--amp works with .*'OptimWrapper'; found 'ApexOptimWrapper'"):

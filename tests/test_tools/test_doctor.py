@@ -204,5 +204,7 @@ def test_ranges_are_those_of_the_package(monkeypatch):
     ranges = {name: spec for name, spec in doctor_checks.LIBRARIES.items() if name != 'torchvision'}
     for packages in doctor_checks.FAMILIES.values():
         ranges.update(dict(packages.values()))
-    declared = {req.name: req.specifier for req in map(Requirement, importlib.metadata.requires('lbbt_mm'))}
+    requirements = map(Requirement, importlib.metadata.requires('lbbt_mm'))
+    # an extra narrows transformers further; the doctor checks that as a trap
+    declared = {req.name: req.specifier for req in requirements if req.name != 'transformers' or not req.marker}
     assert declared == {name: SpecifierSet(spec) for name, spec in ranges.items()}

@@ -217,7 +217,7 @@ class LanguageBlock(nn.Module):
             Tensor: ``(B, N, C)``.
         """
         arguments = (x, pos, mask, memory, memory_pos, memory_mask, rotary)
-        if self.with_cp and self.training and x.requires_grad:
+        if self.with_cp and self.training and torch.is_grad_enabled():
             return checkpoint(self._forward, *arguments, use_reentrant=False)
         return self._forward(*arguments)
 

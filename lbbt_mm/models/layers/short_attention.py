@@ -44,5 +44,9 @@ def short_attention(q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor], cau
     if mask is not None:
         # (B, 1, N, M) beside the scores' (B, kv_heads, groups, N, M)
         scores = scores.masked_fill(~(mask.unsqueeze(1) if mask.ndim == 4 else mask), torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1).flatten(2, 3)
+    weights = scores.softmax(-1)
+    if mask is not None:  # a query that may look nowhere gets zeros, as from torch's kernel
+        visible = mask.any(-1, keepdim=True)
+        weights = weights * (visible.unsqueeze(1) if mask.ndim == 4 else visible)
+    weights = weights.flatten(2, 3)
     return (weights @ v).unflatten(2, (groups, -1)).flatten(1, 2)
