@@ -71,4 +71,6 @@ class OverwriteGuard:
 def _fingerprint(tensor: Tensor) -> int:
     """Exact, order-independent sum of a tensor's bits: the same on every device."""
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    return int(tensor.detach().contiguous().view(integer).sum(dtype=torch.int64))
+    bits = tensor.detach().contiguous().view(integer).flatten()
+    # in pieces: summing in another dtype first copies the whole input to it
+    return int(torch.stack([piece.sum(dtype=torch.int64) for piece in bits.split(1 << 20)]).sum())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Protocol, Tuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .families import FAMILIES
@@ -69,9 +68,10 @@ class SafetensorsStore:
     def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
         """Open a checkpoint that is one file; its header is the index."""
         path = fetch(file)
-        with _open_safetensors(path) as handle:
-            store = cls({name: file for name in handle.keys()}, fetch)
-        store._count_header(path)
+        with _open_unbuffered(path) as opened:
+            header, size = _read_header(path, opened)
+        store = cls({name: file for name in header}, fetch)
+        store._count_header(path, size)
         return store
 
     def names(self) -> Iterable[str]:
@@ -87,48 +87,68 @@ class SafetensorsStore:
         tensors = {}
         for file in dict.fromkeys(self._files[name] for name in names):
             path = _fetch_shard(self._fetch, file)
-            self._count_header(path)
-            with _open_safetensors(path) as handle:  # checks the file; mapping it would read megabytes ahead
-                present = set(handle.keys())
             wanted = [name for name in names if self._files[name] == file]
-            for name in wanted:
-                if name not in present:
-                    raise _not_in_shard(path, name)
-            tensors.update(_read_exactly(path, wanted))
+            with _open_unbuffered(path) as opened:
+                header, size = _read_header(path, opened)
+                self._count_header(path, size)
+                for name in wanted:
+                    if name not in header:
+                        raise _not_in_shard(path, name)
+                    tensors[name] = _read_tensor(path, opened, name, header[name], size)
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 
-    def _count_header(self, path: Path) -> None:
+    def _count_header(self, path: Path, size: int) -> None:
         if path not in self._opened:
             self._opened.add(path)
-            with open(path, 'rb') as file:
-                self.bytes_read += 8 + int.from_bytes(file.read(8), 'little')
+            self.bytes_read += size
 
 
-def _read_exactly(path: Path, names: List[str]) -> Dict[str, Tensor]:
-    """Read tensors of a safetensors file at their offsets, without the system's read-ahead.
+def _open_unbuffered(path: Path):
+    """Open a file so that its bytes are read as asked for, without the system's read-ahead."""
+    file = open(path, 'rb', buffering=0)
+    if hasattr(os, 'posix_fadvise'):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+    return file
 
-    The header is JSON: name -> dtype, shape and the tensor's first and last byte after the header.
+
+def _read_header(path: Path, file) -> Tuple[Dict[str, Any], int]:
+    """Read and check the header of a safetensors file.
+
+    Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The
+    safetensors library maps the file, which reads megabytes ahead of what is asked for.
+
+    Returns:
+        tuple: Tensor name -> entry, and the number of bytes before the first tensor.
     """
-    tensors = {}
-    with open(path, 'rb', buffering=0) as file:
-        if hasattr(os, 'posix_fadvise'):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+    found = path.stat().st_size
+    try:
         length = int.from_bytes(file.read(8), 'little')
+        if length + 8 > found:
+            raise ValueError(f'the header would end at byte {length + 8:,}')
         header = json.loads(file.read(length))
-        for name in names:
-            entry = header[name]
-            if entry['dtype'] not in _DTYPES:
-                raise CheckpointError(f'{path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
-                                      f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
-            start, end = entry['data_offsets']
-            data = torch.empty(end - start, dtype=torch.uint8)
-            file.seek(8 + length + start)
-            view, read = memoryview(data.numpy()), 0
-            while read < len(view):  # one call gives at most 2 GiB
-                read += file.readinto(view[read:])
-            tensors[name] = data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
-    return tensors
+        header.pop('__metadata__', None)
+        announced = 8 + length + max((entry['data_offsets'][1] for entry in header.values()), default=0)
+        if announced != found:
+            raise ValueError(f'the tensors would end at byte {announced:,}')
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f'{path}: not a complete safetensors file ({error}); found {found:,} bytes, which is not what its header '
+            'announces. The download was probably cut off: delete the file and fetch it again.') from None
+    return header, 8 + length
+
+
+def _read_tensor(path: Path, file, name: str, entry: Mapping[str, Any], header_size: int) -> Tensor:
+    if entry['dtype'] not in _DTYPES:
+        raise CheckpointError(f'{path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
+                              f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
+    start, end = entry['data_offsets']
+    data = torch.empty(end - start, dtype=torch.uint8)
+    file.seek(header_size + start)
+    view, read = memoryview(data.numpy()), 0
+    while read < len(view):  # one call gives at most 2 GiB
+        read += file.readinto(view[read:])
+    return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
 
 
 def _fetch_shard(fetch: FetchFile, file: str) -> Path:
@@ -142,15 +162,6 @@ def _fetch_shard(fetch: FetchFile, file: str) -> Path:
 def _not_in_shard(path: Path, name: str) -> CheckpointError:
     return CheckpointError(f'{path}: the index says that this shard holds {name!r}, and it does not. The index and the '
                            'shards belong to different checkpoints; fetch both again.')
-
-
-def _open_safetensors(path: Path):
-    try:
-        return safe_open(path, framework='pt')
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f'{path}: not a complete safetensors file ({error}); found {path.stat().st_size:,} bytes, which is not what '
-            'its header announces. The download was probably cut off: delete the file and fetch it again.') from None
 
 
 class PickleStore:
