@@ -1,9 +1,11 @@
 """Time LanguageDETR's transformer against mmdet's DETR layers: same sizes, inputs, weights and dropouts, call by call.
 
-The contenders of a row take turns, in one process, so that whatever else the machine does falls on all of them; a row
-reports the median over rounds of (mmdet's time / our time), the smallest and largest, and the ratio of the quickest calls.
+Each row runs in a process of its own: memory that an earlier row has freed makes large allocations cheaper. Within it the
+contenders take turns, so that whatever else the machine does falls on all of them. A row reports the median over rounds
+of (mmdet's time / our time), the smallest and largest, and the ratio of the quickest calls.
 """
 import argparse
+import multiprocessing
 import statistics
 import sys
 import time
@@ -182,6 +184,20 @@ def table(comparisons: List[Dict[str, Any]]) -> str:
     return markdown_table(HEADER, lines)
 
 
+def measure_row(row: Row, size: TransformerSize, repeats: int, threads: int, clock: str) -> Dict[str, List[float]]:
+    """Build and time a row's contenders; see :func:`time_rounds`."""
+    torch.manual_seed(0)
+    torch.set_num_threads(threads)
+    return time_rounds(build_contenders(row, size), repeats, CLOCKS[clock])
+
+
+def in_fresh_process(function: Callable, *arguments: Any) -> Any:
+    """A function's result, computed by a child that shares nothing with other calls but the imported modules."""
+    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
 @torch.no_grad()
 def largest_difference(size: TransformerSize) -> float:
     """How far apart the two sides' outputs are with equal weights and post-norm, in float32 without dropout."""
@@ -200,7 +216,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=2, help='images')
     parser.add_argument('--tokens', default='25x42', metavar='HEIGHTxWIDTH', help='feature map of an image')
     parser.add_argument('--queries', type=int, default=100)
-    parser.add_argument('--repeats', type=int, default=5, help='rounds, after one to warm up; half in the shipped row')
+    parser.add_argument('--repeats', type=int, default=4, help='rounds, after one to warm up; half in the shipped row')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
     parser.add_argument('--rows', nargs='+', choices=ROWS, default=list(ROWS), metavar='ROW', help=' '.join(ROWS))
@@ -218,15 +234,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(args.threads)
     size = TransformerSize(args.width, args.width // 64, 4 * args.width, args.layers, args.batch, args.height,
                            args.columns, args.queries)
     facts = machine_facts(args.threads)
     facts['clock'] = args.clock
     facts['sizes'] = (f'width {size.width}, {size.num_heads} heads, {size.num_layers}+{size.num_layers} layers, '
                       f'batch {size.batch}, {size.tokens} tokens, {size.queries} queries')
-    facts['largest difference of the outputs, post-norm'] = f'{largest_difference(size):.1e}'
+    facts['largest difference of the outputs, post-norm'] = f'{in_fresh_process(largest_difference, size):.1e}'
     print('\n'.join(fact_lines(facts)), flush=True)
     comparisons: List[Dict[str, Any]] = []
     seconds: Dict[str, Dict[str, List[float]]] = {}
@@ -237,7 +251,7 @@ def main() -> None:
         repeats = -(-args.repeats // 2) if row.shipped else args.repeats
         flops = giga_flops(count_products(row_size, row.training))
         print(f'{row.title}: {row_size.num_layers}+{row_size.num_layers} layers, {flops:.0f} GFLOP in products', flush=True)
-        seconds[name] = time_rounds(build_contenders(row, row_size), repeats, CLOCKS[args.clock])
+        seconds[name] = in_fresh_process(measure_row, row, row_size, repeats, args.threads, args.clock)
         comparisons += compare(row, seconds[name])
         markdown = '\n'.join([*fact_lines(facts), '', table(comparisons)])
         write_report(args.out, 'detr_layers', dict(facts=facts, comparisons=comparisons, seconds=seconds), markdown)
