@@ -1,4 +1,4 @@
-"""The shipped configs: each parses, builds, and has the widths that follow from its language model."""
+"""The shipped detection configs: each parses, builds, and has the widths that follow from its language model."""
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from lbbt_mm.language import read_spec
 from tests.tiny_detection import REPO, write_dataset
 
 CONFIGS = REPO / 'configs'
-RUNS = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+RUNS = sorted(path for path in CONFIGS.rglob('detr_*.py') if '_base_' not in path.parts)
 LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
 
 # Published sizes: blocks, width, query heads, key/value heads, head width, feed-forward width

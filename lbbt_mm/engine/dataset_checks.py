@@ -26,7 +26,7 @@ def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
     """
     seen = set()
     for name in loaders:
-        for where, dataset in _datasets(cfg.get(name) or {}, name):
+        for where, dataset in iter_datasets(cfg.get(name), name):
             key = repr((dataset.get('data_root'), dataset.get('ann_file'), dataset.get('metainfo'),
                         dataset.get('data_prefix')))
             if key not in seen and _is_coco(dataset) and not _is_remote(dataset):
@@ -36,20 +36,34 @@ def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
     _check_num_classes(cfg, loaders)
 
 
-def _datasets(config: Any, where: str) -> Iterator[Tuple[str, Mapping]]:
-    """Datasets below a data loader, through wrappers (``dataset=``) and concatenations (``datasets=``)."""
-    dataset = config.get('dataset') if isinstance(config, Mapping) else None
-    if dataset is not None:
-        yield from _datasets(dataset, f'{where}.dataset')
-    elif isinstance(config, Mapping) and config.get('datasets'):
-        for index, item in enumerate(config['datasets']):
-            yield from _datasets(item, f'{where}.datasets[{index}]')
-    elif isinstance(config, Mapping) and 'ann_file' in config:
-        yield where, config
+def iter_datasets(loader: Any, name: str) -> Iterator[Tuple[str, Mapping]]:
+    """Walk the datasets below a data loader, through wrappers (``dataset=``) and concatenations (``datasets=``).
+
+    Args:
+        loader: Config of the data loader; anything that is none has no datasets here.
+        name: What the config calls it.
+
+    Yields:
+        tuple: Where a dataset is (``'train_dataloader.dataset.datasets[1]'``) and its config; wrappers are passed through.
+    """
+    if isinstance(loader, Mapping):
+        yield from _innermost(loader.get('dataset'), f'{name}.dataset')
+
+
+def _innermost(dataset: Any, where: str) -> Iterator[Tuple[str, Mapping]]:
+    if not isinstance(dataset, Mapping):
+        return
+    if dataset.get('dataset') is not None:
+        yield from _innermost(dataset['dataset'], f'{where}.dataset')
+    elif dataset.get('datasets'):
+        for index, item in enumerate(dataset['datasets']):
+            yield from _innermost(item, f'{where}.datasets[{index}]')
+    else:
+        yield where, dataset
 
 
 def _is_coco(dataset: Mapping) -> bool:
-    return str(dataset.get('type', '')).split('.')[-1] == 'CocoDataset'
+    return str(dataset.get('type', '')).split('.')[-1] == 'CocoDataset' and 'ann_file' in dataset
 
 
 def _is_remote(dataset: Mapping) -> bool:
@@ -108,7 +122,7 @@ def _check_num_classes(cfg: Config, loaders) -> None:
     if not isinstance(head, Mapping) or head.get('num_classes') is None:
         return
     for name in loaders:
-        for where, dataset in _datasets(cfg.get(name) or {}, name):
+        for where, dataset in iter_datasets(cfg.get(name), name):
             count = len(_classes(dataset)) if _is_coco(dataset) else head['num_classes']
             if count != head['num_classes']:
                 raise ValueError(f'model.bbox_head.num_classes={head["num_classes"]}, but {where} has {count} classes. Set '

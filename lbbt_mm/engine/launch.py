@@ -10,6 +10,9 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+# Initialisation steps that load a checkpoint written by a training run.
+_LOADING_STEPS = ('Pretrained', 'lbbt_mm.BridgeInit')
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
@@ -63,8 +66,14 @@ def record_language_config(cfg: Config) -> None:
     model = cfg.get('model')
     hooks = list(cfg.get('custom_hooks') or [])
     named = any('LanguageConfigHook' in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks)
-    if isinstance(model, dict) and 'language' in model and not named:
+    if _has_language(model) and not named:
         cfg.custom_hooks = [*hooks, dict(type='lbbt_mm.LanguageConfigHook')]
+
+
+def _has_language(config: Any) -> bool:
+    """Whether a ``language`` dict is in the model's config or in a part of it."""
+    return isinstance(config, dict) and (isinstance(config.get('language'), dict)
+                                         or any(_has_language(part) for part in config.values()))
 
 
 def start_processes(cfg: Config) -> None:
@@ -120,12 +129,12 @@ def resume_path(cfg: Config) -> Optional[str]:
 
 
 def pretrained_files(config: Any) -> List[str]:
-    """The local checkpoints that ``Pretrained`` steps below ``config`` load."""
+    """The local checkpoints that initialisation steps below ``config`` load."""
     if isinstance(config, (list, tuple)):
         return [file for item in config for file in pretrained_files(item)]
     if not isinstance(config, dict):
         return []
-    own = [config['checkpoint']] if config.get('type') == 'Pretrained' and config.get('checkpoint') else []
+    own = [config['checkpoint']] if config.get('type') in _LOADING_STEPS and config.get('checkpoint') else []
     return own + [file for value in config.values() for file in pretrained_files(value)]
 
 

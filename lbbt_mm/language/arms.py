@@ -1,11 +1,11 @@
 """The control arms: what a component starts from, so that "language helps" has something to be compared with."""
 import hashlib
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .families import block_tensors, random_tensor
+from .families import block_tensors, model_tensors, random_tensor
 from .source import LanguageCheckpoint
 from .spec import LanguageModelSpec
 
@@ -37,9 +37,34 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
         dict[str, Tensor]: The block's tensors by canonical checkpoint name, on the CPU.
     """
     if arm == 'random':
-        return {name: random_tensor(spec, name, shape, _generator(seed, name))
-                for name, shape in block_tensors(spec, index).items()}
-    tensors = checkpoint.read_block(index)
+        return _draw(spec, block_tensors(spec, index), seed)
+    return _as_arm(arm, checkpoint.read_block(index), seed)
+
+
+def read_arm_part(arm: str, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint], part: str,
+                  seed: int) -> Dict[str, Tensor]:
+    """Make the source tensors of a part outside the blocks for an arm.
+
+    Args:
+        arm: One of :data:`ARMS` except ``host``.
+        spec: The language model.
+        checkpoint: Where the weights are; may be None for ``random``.
+        part: ``final_norm`` or ``position_table``.
+        seed: Seed of the arm.
+
+    Returns:
+        dict[str, Tensor]: The part's tensors by canonical checkpoint name, on the CPU.
+    """
+    if arm == 'random':
+        return _draw(spec, model_tensors(spec, part), seed)
+    return _as_arm(arm, checkpoint.read_part(part), seed)
+
+
+def _draw(spec: LanguageModelSpec, shapes: Mapping[str, Tuple[int, ...]], seed: int) -> Dict[str, Tensor]:
+    return {name: random_tensor(spec, name, shape, _generator(seed, name)) for name, shape in shapes.items()}
+
+
+def _as_arm(arm: str, tensors: Dict[str, Tensor], seed: int) -> Dict[str, Tensor]:
     if arm == 'language':
         return tensors
     rewrite = {'shuffled': _shuffle, 'moment_matched': _match_moments}[arm]

@@ -42,6 +42,8 @@ class Family:
         block_prefix: Name of block ``i`` in the canonical tensor names, with ``{i}``.
         root_prefixes: What checkpoints put before ``block_prefix``, most common first.
         rules: The copying rules of a block.
+        final_norm: Names of the tensors of the norm behind the last block.
+        position_table: Name of the learned position table, in families that have one.
         gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
             without the architecture's name.
         ignored: Names within a block that are buffers, not parameters.
@@ -54,6 +56,8 @@ class Family:
     root_prefixes: Tuple[str, ...]
     rules: Callable[[BlockSpec], List[TensorRule]]
     gguf_config: Callable[[Mapping[str, Any]], Dict[str, Any]]
+    final_norm: Tuple[str, ...]
+    position_table: Optional[str] = None
     ignored: Tuple[str, ...] = ()
     residual_outputs: Tuple[str, ...] = ()
     from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor
@@ -109,7 +113,7 @@ def _gpt2_gguf_config(metadata: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """GGUF stores GPT-2's matrices as nn.Linear does; the checkpoint's Conv1D is their transpose."""
-    return tensor.T.contiguous() if tensor.ndim == 2 else tensor
+    return tensor.T.contiguous() if tensor.ndim == 2 and name != 'wpe.weight' else tensor
 
 
 # ------------------------------------------------------------- Llama and the models built like it
@@ -206,6 +210,7 @@ _LLAMA = Family(
     root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.'),
     rules=_llama_rules,
     gguf_config=_llama_gguf_config,
+    final_norm=('norm.weight', ),
     ignored=('self_attn.rotary_emb.inv_freq', ),
     from_gguf=_llama_from_gguf)
 
@@ -216,6 +221,8 @@ FAMILIES: Dict[str, Family] = {
         root_prefixes=('', 'transformer.'),
         rules=_gpt2_rules,
         gguf_config=_gpt2_gguf_config,
+        final_norm=('ln_f.weight', 'ln_f.bias'),
+        position_table='wpe.weight',
         ignored=('attn.bias', 'attn.masked_bias'),
         residual_outputs=('attn.c_proj.weight', 'mlp.c_proj.weight'),
         from_gguf=_gpt2_from_gguf),
@@ -283,6 +290,7 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
         block=block,
         num_blocks=hf_config.num_hidden_layers,
         initializer_range=hf_config.initializer_range,
+        num_positions=hf_config.max_position_embeddings,
         config=dict(config))
 
 
@@ -291,6 +299,22 @@ def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, .
     family = FAMILIES[spec.model_type]
     prefix = family.block_prefix.format(i=index)
     return {prefix + source.name: source.shape for rule in family.rules(spec.block) for source in rule.sources}
+
+
+def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ...]]:
+    """Canonical names and shapes of tensors outside the blocks.
+
+    Args:
+        spec: The language model.
+        part: ``final_norm`` or ``position_table``.
+
+    Returns:
+        dict[str, tuple]: Name -> shape; empty if the family has no such part.
+    """
+    family, width = FAMILIES[spec.model_type], spec.block.embed_dims
+    if part == 'final_norm':
+        return {name: (width, ) for name in family.final_norm}
+    return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
 
 
 def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],

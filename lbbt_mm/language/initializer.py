@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .arms import needs_weights, read_arm_block
+from .arms import needs_weights, read_arm_block, read_arm_part
 from .families import FAMILIES
 from .options import LanguageOptions, disagreements
 from .overwrite_guard import OverwriteGuard
@@ -33,14 +33,20 @@ class LanguageInit:
         language: The ``language`` dict; see :class:`lbbt_mm.language.options.LanguageOptions`.
         targets: Dotted path of a ModuleList of LanguageBlocks -> the key of ``language`` that selects its source
             blocks. Defaults to ``{'blocks': 'blocks'}``.
+        others: Dotted path of a norm or of a position table ``(1, N, C)`` -> the language model's part that fills it,
+            ``final_norm`` or ``position_table`` (its first N positions). Defaults to None.
 
     Example:
         >>> init_cfg = dict(type='lbbt_mm.LanguageInit', language=dict(checkpoint='openai-community/gpt2'),
         ...                 targets={'encoder.layers': 'encoder_blocks'})
     """
 
-    def __init__(self, language: Mapping[str, Any], targets: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(self,
+                 language: Mapping[str, Any],
+                 targets: Optional[Mapping[str, str]] = None,
+                 others: Optional[Mapping[str, str]] = None) -> None:
         self.targets = dict(targets or {'blocks': 'blocks'})
+        self.others = dict(others or {})
         self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())))
 
     def __call__(self, module: nn.Module) -> None:
@@ -62,6 +68,10 @@ class LanguageInit:
         for index, layers, arm in self._plan(module):
             # a block's source tensors are let go before the next block is read
             copied.update(self._fill_layers(module, checkpoint, report, index, layers, arm))
+        for path, part in self.others.items():
+            tensors = read_arm_part(options.arm, options.spec, checkpoint, part, options.seed)
+            report.add_part(part, path, tensors)
+            copied.update(copy_part(module, path, tensors))
         print_log('\n' + report.render(), logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
@@ -144,6 +154,38 @@ def copy_block(block: nn.Module, spec, index: int, tensors: Mapping[str, Tensor]
     return filled
 
 
+@torch.no_grad()
+def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Dict[str, nn.Parameter]:
+    """Copy a part outside the blocks, in place: a norm, or the first rows of a position table.
+
+    Args:
+        module: The module that is initialised.
+        path: Dotted path of the norm or of the table.
+        tensors: The part's tensors by canonical checkpoint name.
+
+    Returns:
+        dict[str, Parameter]: The parameters that were filled, by name within the module.
+
+    Raises:
+        ValueError: If a parameter is missing, left over, or does not fit its source.
+    """
+    parameters = {name: parameter for name, parameter in module.named_parameters()
+                  if name == path or name.startswith(path + '.')}
+    sources = {path if name.startswith('wpe') else f'{path}.{name.rsplit(".", 1)[-1]}': (name, tensor)
+               for name, tensor in tensors.items()}
+    if sources.keys() != parameters.keys():
+        raise ValueError(f'{path!r} has the parameters {sorted(parameters)}, its source gives {sorted(sources)}. The module '
+                         'was built from another spec than the weights have.')
+    for target, (name, tensor) in sources.items():
+        parameter = parameters[target]
+        rows = parameter.shape[1] if parameter.ndim == 3 else len(parameter)
+        if tensor.shape[1:] != parameter.shape[2:] or len(tensor) < rows or parameter.ndim == 1 and len(tensor) != rows:
+            raise ValueError(f'tensor {name!r} of shape {tuple(tensor.shape)} cannot fill {target!r} of shape '
+                             f'{tuple(parameter.shape)}. Choose a language model with as many positions, or larger patches.')
+        parameter.copy_(tensor[:rows].view_as(parameter))
+    return parameters
+
+
 def _cross_name(target: str) -> Optional[str]:
     if target.startswith('attn.'):
         return 'cross_' + target
@@ -176,16 +218,25 @@ class _Report:
 
     def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor]) -> None:
         """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
-        checksum = 0
-        for name in sorted(tensors):
-            checksum = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy(), checksum)
-        count = sum(tensor.numel() for tensor in tensors.values())
-        self._parameters += count
         is_extra = arm != self._options.arm or arm == 'random'
         files = 'drawn' if is_extra else ', '.join(self._checkpoint.files_of_block(index))
         name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
+        self._add_row(name, ', '.join(layers), arm, files, tensors)
+
+    def add_part(self, part: str, path: str, tensors: Mapping[str, Tensor]) -> None:
+        """Note a part outside the blocks."""
+        arm = self._options.arm
+        files = 'drawn' if arm == 'random' else ', '.join(self._checkpoint.files_of_part(part))
+        self._add_row(part.replace('_', ' '), path, arm, files, tensors)
+
+    def _add_row(self, name: str, went_to: str, arm: str, files: str, tensors: Mapping[str, Tensor]) -> None:
+        checksum = 0
+        for key in sorted(tensors):
+            checksum = zlib.crc32(tensors[key].contiguous().view(torch.uint8).numpy(), checksum)
+        count = sum(tensor.numel() for tensor in tensors.values())
+        self._parameters += count
         dtypes = ', '.join(sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()}))
-        self._rows.append((name, ', '.join(layers), arm, files, f'{count:,}', dtypes, f'{checksum:08x}'))
+        self._rows.append((name, went_to, arm, files, f'{count:,}', dtypes, f'{checksum:08x}'))
 
     def render(self) -> str:
         """The table as text."""

@@ -1,12 +1,12 @@
 """Opens a language checkpoint wherever it is (hub, folder, GGUF file) and reads the chosen blocks only."""
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .families import FAMILIES, block_tensors, get_family, read_spec
+from .families import FAMILIES, block_tensors, get_family, model_tensors, read_spec
 from .spec import LanguageModelSpec
 from .stores import (CheckpointError, FetchFile, GGUFStore, PickleStore, SafetensorsStore, TensorStore,
                      UnreachableError, open_gguf, read_index)
@@ -68,16 +68,46 @@ class LanguageCheckpoint:
                 f'{self.location}: tensor {left_over[0]!r} is left over ({len(left_over)} in block {index}): a '
                 f'{self.spec.model_type} block with this config has no such part. Check that config.json belongs to '
                 'these weights.')
-        read = store.read([self._root + name for name in expected])
+        return self._read(expected)
+
+    def read_part(self, part: str) -> Dict[str, Tensor]:
+        """Read a part outside the blocks.
+
+        Args:
+            part: ``final_norm`` or ``position_table``.
+
+        Returns:
+            dict[str, Tensor]: Its tensors by canonical name, in the checkpoint's dtype.
+
+        Raises:
+            CheckpointError: If a tensor is missing, of the wrong shape, or holds NaN or infinity.
+        """
+        expected = model_tensors(self.spec, part)
+        found = set(self._opened_store().names())
+        for name in expected:
+            if self._root + name not in found:
+                raise CheckpointError(f'{self.location}: tensor {self._root + name!r} (the {part.replace("_", " ")}) is '
+                                      f'missing. A {self.spec.model_type} checkpoint has it; use a complete one.')
+        return self._read(expected)
+
+    def files_of_block(self, index: int) -> List[str]:
+        """Names of the files that hold a block."""
+        return self._files_of(block_tensors(self.spec, index))
+
+    def files_of_part(self, part: str) -> List[str]:
+        """Names of the files that hold a part outside the blocks, ``final_norm`` or ``position_table``."""
+        return self._files_of(model_tensors(self.spec, part))
+
+    def _files_of(self, names: Iterable[str]) -> List[str]:
+        store = self._opened_store()
+        return sorted({store.file_of(self._root + name) for name in names})
+
+    def _read(self, expected: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tensor]:
+        read = self._opened_store().read([self._root + name for name in expected])
         tensors = {name: read[self._root + name] for name in expected}
         for name, shape in expected.items():
             self._check_tensor(name, tensors[name], shape)
         return tensors
-
-    def files_of_block(self, index: int) -> List[str]:
-        """Names of the files that hold a block."""
-        store = self._opened_store()
-        return sorted({store.file_of(self._root + name) for name in block_tensors(self.spec, index)})
 
     def _check_tensor(self, name: str, tensor: Tensor, shape) -> None:
         where = f'{self.location}: tensor {self._root + name!r}'

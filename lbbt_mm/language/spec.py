@@ -74,12 +74,14 @@ class LanguageModelSpec:
         block: Description of one block.
         num_blocks: How many blocks the model has.
         initializer_range: Standard deviation of the family's own random initialisation.
+        num_positions: Longest context; the length of the position table, in families that learn one.
         config: The Hugging Face config fields this was read from.
     """
     model_type: str
     block: BlockSpec
     num_blocks: int
     initializer_range: float
+    num_positions: int
     config: Dict[str, Any] = field(hash=False, compare=False)
 
 

@@ -7,12 +7,12 @@ import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 
 import torch
 from torch import Tensor
 
-from .families import FAMILIES
+from .families import FAMILIES, model_tensors
 from .spec import LanguageModelSpec
 
 FetchFile = Callable[[str], Path]
@@ -254,21 +254,28 @@ class GGUFStore:
 
     def _hf_names(self, name_map) -> Iterable[Tuple[str, str]]:
         """Pairs of Hugging Face name and GGUF name; a block's tensor that has none keeps its GGUF name."""
+        for part in ('final_norm', 'position_table'):
+            for name in model_tensors(self._spec, part):
+                found = self._gguf_name(name_map, name)
+                if found in self._tensors:
+                    yield name, found
         mapped = {}
         for index in range(self._spec.num_blocks):
             prefix = self._family.block_prefix.format(i=index)
             for rule in self._family.rules(self._spec.block):
                 for source in rule.sources:
-                    for root in self._family.root_prefixes:
-                        found = name_map.get_name(root + prefix + source.name, try_suffixes=('.weight', '.bias'))
-                        if found in self._tensors:
-                            mapped[found] = prefix + source.name
+                    mapped[self._gguf_name(name_map, prefix + source.name)] = prefix + source.name
             for name in self._tensors:
                 if name.startswith(f'blk.{index}.'):
                     yield mapped.get(name, prefix + name), name
 
+    def _gguf_name(self, name_map, name: str) -> Optional[str]:
+        """The GGUF name of a tensor that this file has, under whichever root the name map knows it."""
+        found = (name_map.get_name(root + name, try_suffixes=('.weight', '.bias')) for root in self._family.root_prefixes)
+        return next((candidate for candidate in found if candidate in self._tensors), None)
+
     def names(self) -> Iterable[str]:
-        """Hugging Face names of the blocks' tensors."""
+        """Hugging Face names of the tensors of blocks, final norm and position table."""
         return self._names.keys()
 
     def file_of(self, name: str) -> str:

@@ -1,3 +1,5 @@
 """Models of lbbt_mm. Importing this registers them in scope ``lbbt_mm``."""
+from .backbones import *  # noqa: F401,F403
+from .classifiers import *  # noqa: F401,F403
 from .detectors import *  # noqa: F401,F403
 from .layers import LanguageBlock  # noqa: F401

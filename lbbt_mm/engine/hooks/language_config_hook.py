@@ -6,6 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
+from lbbt_mm.language.bridge_init import META_KEY, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS
 
@@ -17,6 +18,7 @@ class LanguageConfigHook(Hook):
     They go into the config file in the work directory and, with it, into the meta of every checkpoint. Building and
     testing from either then needs neither the language model nor a network. Nor does resuming: the runner initialises
     a model before it loads the checkpoint, and the hook takes the copying out of that where it would be overwritten.
+    A checkpoint's meta also says what its backbone was made of, for a probe of it.
     """
 
     priority = 'VERY_HIGH'
@@ -39,6 +41,13 @@ class LanguageConfigHook(Hook):
         if _resumes(runner):
             _drop_language_init(model)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note what the backbone is, for a later :class:`lbbt_mm.BridgeInit`."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        backbone = getattr(model, 'backbone', None)
+        if isinstance(getattr(backbone, 'language', None), LanguageOptions):
+            checkpoint['meta'][META_KEY] = describe_backbone(backbone)
+
 
 def _resumes(runner: Runner) -> bool:
     """Whether the run goes on from a training checkpoint, as its ``load_or_resume`` will decide after ``init_weights``."""
@@ -55,7 +64,7 @@ def _drop_language_init(model: nn.Module) -> None:
 
 
 def _is_language_init(step: Any) -> bool:
-    return isinstance(step, Mapping) and step.get('type') == 'lbbt_mm.LanguageInit'
+    return isinstance(step, Mapping) and step.get('type') in ('lbbt_mm.LanguageInit', 'lbbt_mm.BridgeInit')
 
 
 def _unresolved(config: Any) -> Iterator[dict]:

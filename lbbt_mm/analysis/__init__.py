@@ -1,0 +1,1 @@
+"""Looks at what came out: tensors and tables in, numbers and figures out. Imports no mm codebase."""

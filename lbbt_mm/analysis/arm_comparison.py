@@ -1,0 +1,119 @@
+"""Statistics of a matched experiment: arms that differ in one key, over the same seeds."""
+import math
+from typing import Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+
+class PairedDifference(NamedTuple):
+    """The mean difference of two arms over the seeds that both have, and its confidence interval.
+
+    Attributes:
+        n: Number of pairs.
+        mean: Mean of the differences; NaN without pairs.
+        low: Lower end of the interval of the paired t statistic; NaN for fewer than two pairs.
+        high: Its upper end.
+    """
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float],
+                      confidence: float = 0.95) -> PairedDifference:
+    """Compare two arms seed by seed.
+
+    Args:
+        values: Seed -> value of the arm.
+        baseline: Seed -> value of the arm it is compared with.
+        confidence: Probability of the interval.
+
+    Returns:
+        PairedDifference: ``values`` minus ``baseline``.
+    """
+    seeds = sorted(set(values) & set(baseline))
+    differences = np.array([values[seed] - baseline[seed] for seed in seeds], dtype=float)
+    if not len(differences):
+        return PairedDifference(0, math.nan, math.nan, math.nan)
+    mean = float(differences.mean())
+    if len(differences) == 1:
+        return PairedDifference(1, mean, math.nan, math.nan)
+    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1) * error)
+    return PairedDifference(len(differences), mean, mean - half, mean + half)
+
+
+def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
+                   confidence: float = 0.95) -> pd.DataFrame:
+    """Summary of each metric for each arm.
+
+    Mean, standard deviation and ``n`` are over the runs that finished with a number; those that diverged or are not
+    there are counted beside them, never dropped. A metric ``PROBE/NAME`` of a later stage goes by the column
+    ``PROBE/status`` where there is one, others by ``status``.
+
+    Args:
+        results: A row a run, one a pair of arm and seed: ``arm, seed, lr, status`` and a column a metric. ``status`` is
+            ``finished``, ``diverged``, ``failed`` or another word for a run that is not there yet.
+        metrics: Names of the metrics.
+        baseline: The arm that the differences are taken to.
+        confidence: Probability of the intervals.
+
+    Returns:
+        DataFrame: A row a metric and arm, in the order of ``metrics`` and of the arms in ``results``: ``metric, arm, lr,
+        runs, n, mean, std, pairs, difference, low, high, diverged, failed``. ``std`` divides by n - 1.
+    """
+    rows = []
+    for metric in metrics:
+        status = status_column(results, metric)
+        values = {arm: _finished_values(runs, metric, status) for arm, runs in results.groupby('arm', sort=False)}
+        for arm, runs in results.groupby('arm', sort=False):
+            series = pd.Series(values[arm], dtype=float)
+            difference = paired_difference(values[arm], values.get(baseline, {}), confidence)
+            if arm == baseline:
+                difference = PairedDifference(0, math.nan, math.nan, math.nan)
+            rates = runs['lr'].dropna().unique()
+            rows.append(dict(
+                metric=metric, arm=arm, lr=rates[0] if len(rates) == 1 else math.nan, runs=len(runs), n=len(series),
+                mean=series.mean(), std=series.std(ddof=1), pairs=difference.n, difference=difference.mean,
+                low=difference.low, high=difference.high, diverged=int((runs[status] == 'diverged').sum()),
+                failed=int((runs[status] == 'failed').sum())))
+    return pd.DataFrame(rows)
+
+
+def status_column(results: pd.DataFrame, metric: str) -> str:
+    """The column that says how the stage ended which a metric belongs to."""
+    stages = [column[:-len('/status')] for column in results.columns if column.endswith('/status')]
+    owners = [stage for stage in stages if metric.startswith(f'{stage}/')]
+    return f'{max(owners, key=len)}/status' if owners else 'status'
+
+
+def best_setting(scores: Mapping[float, Optional[float]], lower_is_better: bool = False) -> float:
+    """The setting with the best score.
+
+    Args:
+        scores: Setting, for example a learning rate, -> score; None or a score that is no number (a run that diverged)
+            loses to any number.
+        lower_is_better: Whether the best score is the lowest.
+
+    Returns:
+        float: The setting; the smallest of those with equal scores.
+
+    Raises:
+        ValueError: If no setting has a score.
+    """
+    numbers = {setting: score for setting, score in scores.items() if score is not None and math.isfinite(score)}
+    if not numbers:
+        raise ValueError(f'None of {", ".join(f"{setting:g}" for setting in scores)} has a score: every run diverged or '
+                         'failed. Try other values.')
+    sign = 1 if lower_is_better else -1
+    return min(numbers, key=lambda setting: (sign * numbers[setting], setting))
+
+
+def _finished_values(runs: pd.DataFrame, metric: str, status: str) -> Mapping[int, float]:
+    if metric not in runs:
+        return {}
+    kept = runs[(runs[status] == 'finished') & np.isfinite(pd.to_numeric(runs[metric], errors='coerce'))]
+    return dict(zip(kept['seed'], kept[metric].astype(float)))

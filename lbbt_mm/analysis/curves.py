@@ -1,0 +1,65 @@
+"""Curves over training, an arm a line, with a band for the spread over seeds."""
+from pathlib import Path
+from typing import Mapping, NamedTuple
+
+import pandas as pd
+
+
+class Panel(NamedTuple):
+    """One set of axes.
+
+    Attributes:
+        curves: ``arm, seed, step, value``, a row a point.
+        unit: What ``step`` counts.
+    """
+    curves: pd.DataFrame
+    unit: str
+
+
+def band(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds.
+
+    Args:
+        curves: ``arm, seed, step, value``, a row a point.
+
+    Returns:
+        DataFrame: ``arm, step, n, mean, std``; ``std`` divides by n - 1 and is 0 for a single seed. Arms keep their order,
+        steps ascend. Values that are no number are left out.
+    """
+    finite = curves[pd.to_numeric(curves['value']).abs() < float('inf')]
+    grouped = finite.groupby(['arm', 'step'], sort=False)['value']
+    table = grouped.agg(n='count', mean='mean', std='std').reset_index()
+    order = {arm: position for position, arm in enumerate(curves['arm'].unique())}
+    table = table.sort_values(['arm', 'step'], key=lambda column: column.map(order) if column.name == 'arm' else column)
+    return table.fillna({'std': 0.}).reset_index(drop=True)
+
+
+def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> None:
+    """Draw the mean of each arm with a band of one standard deviation to either side.
+
+    Args:
+        panels: Title -> what to draw.
+        path: Picture to write; written whole or not at all.
+        columns: At most so many panels side by side.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # without pyplot there is no global state, and no display is needed
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout='constrained')
+    FigureCanvasAgg(figure)
+    arms = list(dict.fromkeys(arm for panel in panels.values() for arm in panel.curves['arm']))
+    for index, (title, panel) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(rows, columns, index)
+        for arm, line in band(panel.curves).groupby('arm', sort=False):
+            color = f'C{arms.index(arm)}'  # an arm has one colour in all panels
+            axes.plot(line['step'], line['mean'], label=arm, color=color, marker='o' if len(line) < 30 else None, ms=3)
+            axes.fill_between(line['step'], line['mean'] - line['std'], line['mean'] + line['std'], alpha=0.2, color=color,
+                              linewidth=0)
+        axes.set(title=title, xlabel=panel.unit)
+        axes.grid(alpha=0.3)
+        if index == 1:
+            axes.legend(title='arm')
+    part = path.with_name(f'{path.name}.part')
+    figure.savefig(part, dpi=120, format='png')
+    part.replace(path)

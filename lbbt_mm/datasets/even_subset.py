@@ -1,0 +1,66 @@
+"""A subset that is spread over the whole dataset."""
+from typing import Any, Dict, List, Union
+
+from mmengine.dataset import BaseDataset, force_full_init
+
+from lbbt_mm.registry import DATASETS
+from .dataset_view import DatasetView
+
+
+@DATASETS.register_module()
+class EvenSubset(DatasetView):
+    """Evenly spaced samples of a dataset; class-balanced where the dataset is sorted by class, as an ImageFolder is.
+
+    Unlike ``indices=``, it leaves a sample its ``sample_idx`` in the dataset inside, so random labels stay the same
+    whichever key they use. A training sample that cannot be loaded is replaced by another one of the subset.
+
+    Args:
+        dataset: Any dataset with mmengine's interface, wrappers included, or its config.
+        num_samples: Size of the subset.
+        lazy_init: Leave reading annotations to :meth:`full_init`. Defaults to False.
+
+    Raises:
+        ValueError: If ``num_samples`` is not a whole number from 1 to the size of the dataset.
+        TypeError: If the dataset lacks mmengine's interface.
+    """
+
+    def __init__(self, dataset: Union[BaseDataset, Dict[str, Any]], num_samples: int, lazy_init: bool = False) -> None:
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+            raise ValueError(f'EvenSubset: num_samples={num_samples!r}; expected a whole number of at least 1.')
+        self.num_samples = num_samples
+        super().__init__(dataset, lazy_init)
+
+    def _check_inner(self) -> None:
+        missing = [name for name in ('full_init', 'get_data_info', 'metainfo') if not hasattr(self.dataset, name)]
+        if missing:
+            raise TypeError(f'EvenSubset: dataset is a {type(self.dataset).__name__} without {missing[0]}; expected a '
+                            "dataset with mmengine's interface, or its config.")
+
+    def _prepare(self) -> None:
+        size = len(self.dataset)
+        if self.num_samples > size:
+            raise ValueError(f'EvenSubset: num_samples={self.num_samples}, but {type(self.dataset).__name__} has {size} '
+                             f'samples. Set num_samples to {size} or less.')
+        self._indices = [index * size // self.num_samples for index in range(self.num_samples)]
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of a sample, as the dataset inside has it."""
+        return self.dataset.get_data_info(self._indices[idx])
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Labels of a sample, which ``ClassBalancedDataset`` asks for; the pipeline is bypassed."""
+        if hasattr(self.dataset, 'get_cat_ids'):
+            return self.dataset.get_cat_ids(self._indices[idx])
+        return super().get_cat_ids(idx)
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load a sample through the pipeline; None if that fails."""
+        if isinstance(self.dataset, BaseDataset):
+            return self.dataset.prepare_data(self._indices[idx])
+        return self.dataset[self._indices[idx]]  # mmengine's wrappers have no pipeline and look for substitutes themselves
+
+    @force_full_init
+    def __len__(self) -> int:
+        return self.num_samples

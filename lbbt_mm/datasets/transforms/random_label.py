@@ -1,0 +1,132 @@
+"""Random labels that are a function of (seed, sample), drawn in the pipeline."""
+import hashlib
+import os
+from typing import Any, Dict, Optional, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from lbbt_mm.registry import TRANSFORMS
+from ..data_root import DataRoot
+from ..stable_draw import check_draw, single_label, stable_hash, unit_interval
+
+# Key -> what it reads from the sample, in the order in which they are recommended
+_SOURCES = {'img_path': 'img_path', 'pixels': 'img', 'sample_idx': 'sample_idx'}
+
+
+@TRANSFORMS.register_module()
+class RandomLabel(BaseTransform):
+    """Replace labels by random ones, the targets of language bias bridge training.
+
+    A sample's label is a function of (seed, salt, key) alone, so it is the same over epochs, workers, ranks, machines and
+    restarts. One draw decides whether a sample's label is random; the samples that are random at ratio 0.15 are random at
+    0.30 too, with the same labels. A second, independent draw gives the class, uniformly over all classes, the true one
+    included. Sampling by class (``ClassBalancedDataset``) happens before the pipeline and sees the true labels.
+
+    **Required keys:** ``gt_label``, and what ``key`` names.
+    **Modified keys:** ``gt_label``. **Added keys:** ``true_label`` (int) and ``label_is_random`` (bool). They reach the data
+    sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``.
+
+    Args:
+        num_classes: Number of classes, that of ``model.head``.
+        ratio: Share of samples whose label is random, from 0 to 1. Defaults to 1.0.
+        seed: Seed of the labels. Defaults to 0.
+        key: What identifies a sample. Defaults to ``'img_path'``.
+
+            - ``'img_path'``: the image's path relative to ``data_root``. It survives every wrapper and ``indices``.
+            - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. ``indices=`` and another
+              list of files renumber it (``lbbt_mm.EvenSubset`` does not), and ``ConcatDataset`` repeats it: give each of
+              its datasets a ``salt``.
+            - ``'pixels'``: the loaded image's bytes, shape and dtype. The transform must then stand directly after
+              loading, before resizing and augmentation; equal images get equal labels, and the image decoder has a say.
+        data_root: Folder or URL that image paths are made relative to; only for ``key='img_path'``, which needs it.
+        salt: Tells samples with equal keys apart, for example in concatenated datasets. Defaults to ''.
+
+    Raises:
+        ValueError: If an argument is out of range, or ``data_root`` is missing.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 ratio: float = 1.0,
+                 seed: int = 0,
+                 key: str = 'img_path',
+                 data_root: Optional[Union[str, os.PathLike]] = None,
+                 salt: Union[str, int] = '') -> None:
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+            raise ValueError(f'RandomLabel: num_classes={num_classes!r}; expected a whole number of at least 1, that of '
+                             'model.head.')
+        check_draw('RandomLabel', ratio, seed)
+        if key not in tuple(_SOURCES):
+            raise ValueError(f'RandomLabel: key={key!r}; expected one of {", ".join(map(repr, _SOURCES))}.')
+        if isinstance(salt, bool) or not isinstance(salt, (str, int)):
+            raise ValueError(f'RandomLabel: salt={salt!r}; expected a string.')
+        if key == 'img_path' and not data_root:
+            raise ValueError(f"RandomLabel: key='img_path' needs data_root, found {data_root!r}; expected the folder that "
+                             "image paths are made relative to. Set data_root to the dataset's own, or choose "
+                             "key='pixels' or key='sample_idx'.")
+        self.num_classes = num_classes
+        self.ratio = ratio
+        self.seed = seed
+        self.key = key
+        self.data_root = data_root
+        self.salt = str(salt)  # a number on the command line is read as one
+        self._root = DataRoot(data_root) if key == 'img_path' else None
+
+    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Replace the label of one sample.
+
+        Args:
+            results: The sample.
+
+        Returns:
+            dict: The same sample, with ``gt_label``, ``true_label`` and ``label_is_random`` set.
+
+        Raises:
+            ValueError: If the sample lacks a key, was relabelled before, or has a label that ``num_classes`` excludes.
+        """
+        true_label = self._true_label(results)
+        identity = (self.seed, self.salt, self.key, self._identify(results))
+        is_random = unit_interval(stable_hash('is random', *identity)) < self.ratio
+        label = stable_hash('class', *identity) % self.num_classes if is_random else true_label
+        results.update(gt_label=label, true_label=true_label, label_is_random=is_random)
+        return results
+
+    def _true_label(self, results: Dict[str, Any]) -> int:
+        if 'gt_label' not in results:
+            raise ValueError(f"RandomLabel: the sample has no 'gt_label', only {', '.join(results)}. Use a dataset with "
+                             'labels (with_label=True); they are kept as true_label.')
+        if 'true_label' in results:
+            raise ValueError("RandomLabel: the sample has a 'true_label', so its label was replaced before. Remove one of "
+                             'the two RandomLabel transforms, or lbbt_mm.RandomLabelDataset.')
+        label = single_label('RandomLabel', results['gt_label'])
+        if not 0 <= label < self.num_classes:
+            raise ValueError(f'RandomLabel: num_classes={self.num_classes}, but a sample has the true label {label}. Set '
+                             'num_classes, here and in model.head, to the number of classes of the dataset, or more.')
+        return label
+
+    def _identify(self, results: Dict[str, Any]) -> Union[str, int]:
+        """What stands for the sample in the hash."""
+        source = results.get(_SOURCES[self.key])
+        if source is None:
+            present = [key for key, name in _SOURCES.items() if results.get(name) is not None]
+            choices = ' or '.join(f'key={key!r}' for key in present) or 'a dataset that has one of these'
+            moved = ', or move RandomLabel behind the transform that loads the image' if self.key == 'pixels' else ''
+            raise ValueError(f'RandomLabel: key={self.key!r} needs {_SOURCES[self.key]!r}, which the sample does not have; '
+                             f'found {", ".join(results)}. Choose {choices}{moved}.')
+        if self.key == 'img_path':
+            try:
+                return self._root.relative(source)
+            except ValueError as error:
+                raise ValueError(f"RandomLabel: key='img_path': {error}") from None
+        if self.key == 'sample_idx':
+            return int(source)
+        if not isinstance(source, np.ndarray) or source.dtype == object:
+            raise ValueError(f"RandomLabel: key='pixels' needs an image array, found results['img'] of type "
+                             f'{type(source).__name__}. Put RandomLabel directly after the transform that loads the image.')
+        header = f'{source.shape} {source.dtype.str} '.encode('ascii')
+        return hashlib.sha256(header + np.ascontiguousarray(source).tobytes()).hexdigest()
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(num_classes={self.num_classes}, ratio={self.ratio}, seed={self.seed}, '
+                f'key={self.key!r}, data_root={self.data_root!r}, salt={self.salt!r})')

@@ -1,0 +1,296 @@
+"""Trains a part of a model and leaves the rest as it is: LBBT, "Partial Bridge Training" (section 6, Tables 8 and 12)."""
+import gc
+import io
+import re
+from fnmatch import fnmatchcase
+from types import MethodType
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseDataPreprocessor, MMSeparateDistributedDataParallel, is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import FlexibleRunner, IterBasedTrainLoop, Runner
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lbbt_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PartialFreezeHook(Hook):
+    """Train some blocks of a model and what is named beside them; everything else in the model is frozen.
+
+    Frozen parameters have no gradient and no optimizer state, and so no weight decay. A module all of whose parameters
+    are frozen stays in eval mode, whoever calls ``train()``: no dropout or drop path in it, and its running statistics
+    keep still. A module without parameters (a dropout between two parts) is frozen too, unless it is inside a chosen
+    block, named in ``also``, or directly in a module that holds a trainable parameter of its own. A module with frozen
+    and trainable parts is in train mode itself, since detectors do other things in training; its frozen parts are not.
+
+    Parameters that the model froze itself (``frozen_stages``) stay frozen, during and after.
+
+    Args:
+        module: Dotted path, in the model, of the ModuleList or Sequential that holds the blocks, or of a module that
+            has one called ``blocks`` or ``layers``. Defaults to ``'backbone.blocks'``.
+        trainable: Which blocks train: ``'first:N'``, ``'last:N'``, ``'all'`` or ``'none'``. Defaults to ``'all'``.
+        also: What else trains: dotted names of modules or parameters, with everything below them
+            (``'backbone.patch_embed'``), or patterns of them as in :mod:`fnmatch`, where ``*`` spans dots
+            (``'*.norm1'``). Defaults to none.
+        unfreeze_epoch: From this epoch on everything trains that trained without the hook. Counted from 0 as in
+            ``runner.epoch``: with 1, the first epoch is partial. Defaults to None, never.
+
+    Example:
+        >>> custom_hooks = [dict(type='lbbt_mm.PartialFreezeHook', trainable='first:5',
+        ...                      also=('backbone.patch_embed', 'head'))]
+    """
+
+    priority = 'VERY_HIGH'  # other hooks copy the model in before_run
+
+    def __init__(self,
+                 module: str = 'backbone.blocks',
+                 trainable: str = 'all',
+                 also: Union[str, Sequence[str]] = (),
+                 unfreeze_epoch: Optional[int] = None) -> None:
+        if not isinstance(trainable, str) or not re.fullmatch(r'all|none|(first|last):0*[1-9]\d*', trainable):
+            raise ValueError(f"trainable={trainable!r}: expected 'first:N' or 'last:N' with N of at least 1, 'all', or "
+                             "'none' (which leaves only what `also` names).")
+        if unfreeze_epoch is not None and (type(unfreeze_epoch) is not int or unfreeze_epoch < 1):
+            raise ValueError(f'unfreeze_epoch={unfreeze_epoch!r}: expected a whole number of at least 1 (the number of '
+                             'partial epochs), or None to stay partial. Without partial epochs, remove the hook.')
+        also = (also, ) if isinstance(also, str) else also
+        if not isinstance(also, (list, tuple)) or not all(isinstance(pattern, str) for pattern in also):
+            raise ValueError(f"also={also!r}: expected a list of names or patterns, such as ['backbone.norm', 'head'].")
+        self.module = module
+        self.trainable = trainable
+        self.also = tuple(also)
+        self.unfreeze_epoch = unfreeze_epoch
+        self._freeze: Optional[_Freeze] = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Freeze, before any hook copies the model and before weights are loaded.
+
+        Raises:
+            ValueError: If a name matches nothing, nothing is left to train, or the runner cannot do it.
+        """
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return  # Runner.val and Runner.test; only Runner.train has built the optimizer by now
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if self._freeze is not None and self._freeze.model is model:
+            return  # a test after the training, with the same runner
+        self._check_runner(runner)
+        path, chosen = _choose_blocks(model, self.module, self.trainable)
+        self._freeze = _Freeze(model, chosen, self.also)
+        self._freeze.freeze_parameters(runner.optim_wrapper)
+        _wrap_again(runner)
+        self._freeze.hold_modules()
+        until = '' if self.unfreeze_epoch is None else f', until epoch {self.unfreeze_epoch}'
+        title = f'PartialFreezeHook: {self.trainable} of {path}, also {", ".join(self.also) or "nothing"}{until}'
+        runner.logger.info('\n' + _render(model, path, title))
+
+    def before_train(self, runner: Runner) -> None:
+        """Drop the optimizer state of frozen parameters, which a resumed run may bring if it was not partial."""
+        if not self._is_over(runner):
+            self._freeze.freeze_parameters(runner.optim_wrapper)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Unfreeze when it is time, in a resumed run too."""
+        if self._is_over(runner) and self._freeze.active:
+            self._freeze.undo()
+            if _wrap_again(runner):
+                runner._maybe_compile('train_step')  # the one that was compiled belongs to the old wrapper
+            runner.logger.info(f'PartialFreezeHook: epoch {runner.epoch}, unfroze '
+                               f'{sum(parameter.numel() for parameter in self._freeze.parameters):,} parameters')
+
+    def _is_over(self, runner: Runner) -> bool:
+        return self.unfreeze_epoch is not None and runner.epoch >= self.unfreeze_epoch
+
+    def _check_runner(self, runner: Runner) -> None:
+        kind = type(runner.model)
+        if isinstance(runner, FlexibleRunner):
+            raise ValueError('PartialFreezeHook: found a FlexibleRunner, which hands the model to its strategy before a '
+                             'hook can freeze it; expected a Runner. Remove runner_type and strategy from the config.')
+        if is_model_wrapper(runner.model) and (not issubclass(kind, DistributedDataParallel)
+                                               or issubclass(kind, MMSeparateDistributedDataParallel)):
+            raise ValueError(f'PartialFreezeHook: found the model in a {kind.__name__}, which cannot be wrapped anew; '
+                             'expected MMDistributedDataParallel. Correct model_wrapper_cfg.type.')
+        if self.unfreeze_epoch is None:
+            return
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError(f'unfreeze_epoch={self.unfreeze_epoch}: found a training loop that counts iterations; '
+                             'expected one by epochs. Set train_cfg=dict(by_epoch=True, ...), or unfreeze_epoch=None.')
+        if self.unfreeze_epoch >= runner.max_epochs:
+            raise ValueError(f'unfreeze_epoch={self.unfreeze_epoch} never comes: the run has {runner.max_epochs} epochs, '
+                             'counted from 0. Lower it, or set it to None to stay partial.')
+
+
+class _Freeze:
+    """What the hook has frozen in a model.
+
+    Args:
+        model: The model, out of its wrapper.
+        chosen: Names of the blocks that train.
+        also: The hook's patterns.
+
+    Attributes:
+        parameters: The parameters that were trainable and are frozen.
+        active: Whether they still are.
+    """
+
+    def __init__(self, model: nn.Module, chosen: Sequence[str], also: Sequence[str]) -> None:
+        self.model = model
+        self.active = True
+        self._patterns = (*chosen, *also)
+        self._held: List[nn.Module] = []
+        _check_patterns(model, also)
+        # a parameter that two modules share trains if either does
+        named = model.named_parameters(remove_duplicate=False)
+        kept = {id(parameter) for name, parameter in named if self._trains(name)}
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.parameters = [parameter for parameter in trainable if id(parameter) not in kept]
+        if len(self.parameters) == len(trainable):
+            count = sum(parameter.numel() for parameter in model.parameters())
+            raise ValueError(f'PartialFreezeHook: all {count:,} parameters would be frozen; expected some to train. Name '
+                             "them in `also` (for example 'head'), or choose blocks.")
+
+    def freeze_parameters(self, optim_wrapper: OptimWrapper) -> None:
+        """Take gradients and optimizer state away; without a gradient, torch's optimizers pass a parameter over."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        wrappers = [optim_wrapper]
+        if isinstance(optim_wrapper, OptimWrapperDict):
+            wrappers = list(optim_wrapper.optim_wrappers.values())
+        for wrapper in wrappers:
+            for parameter in self.parameters:
+                wrapper.optimizer.state.pop(parameter, None)
+
+    def hold_modules(self) -> None:
+        """Put frozen modules into eval mode and let ``train()`` do nothing else."""
+        running = self._running_modules()
+        self._held = [module for module in self.model.modules() if module not in running]
+        for module in self._held:
+            # on the instance, bound to it: deepcopy binds the copy's to the copy
+            module.train = MethodType(train, module)
+            module.train()
+
+    def undo(self) -> None:
+        """Make everything trainable that was, in train mode too."""
+        self.active = False
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        for module in self._held:
+            vars(module).pop('train', None)
+        self.model.train()
+
+    def _running_modules(self) -> Set[nn.Module]:
+        """The modules that are not frozen."""
+        running: Set[nn.Module] = set()
+        for name, module in self.model.named_modules(remove_duplicate=False):
+            if self._trains(name) or any(parameter.requires_grad for parameter in module.parameters()):
+                running.add(module)
+            if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+                running.update(part for child in module.children() if not any(True for _ in child.parameters())
+                               for part in child.modules())
+            if isinstance(module, BaseDataPreprocessor):  # prepares data, and is no part of the network
+                running.update(module.modules())
+        return running
+
+    def _trains(self, name: str) -> bool:
+        return any(_matches(name, pattern) for pattern in self._patterns)
+
+
+def train(self: nn.Module, mode: bool = True) -> nn.Module:
+    """Stay in eval mode; takes the place of a frozen module's method of this name, by which pickle looks it up."""
+    return type(self).train(self, False)
+
+
+def _choose_blocks(model: nn.Module, path: str, trainable: str) -> Tuple[str, List[str]]:
+    """Find the list of blocks: its dotted path, and the names of the blocks in it that train."""
+    path, blocks = _find_blocks(model, path)
+    names = [f'{path}.{name}' for name in blocks._modules]
+    if trainable in ('all', 'none'):
+        return path, names if trainable == 'all' else []
+    end, count = trainable.split(':')
+    if int(count) > len(names):
+        raise ValueError(f"trainable={trainable!r}: {path!r} has {len(names)} blocks. Ask for fewer, or for 'all'.")
+    return path, names[:int(count)] if end == 'first' else names[-int(count):]
+
+
+def _find_blocks(model: nn.Module, path: str) -> Tuple[str, nn.Module]:
+    found, walked = model, 'the model'
+    for step in path.split('.'):
+        children = dict(found.named_children())
+        if step not in children:
+            raise ValueError(f'module={path!r}: {walked} ({type(found).__name__}) has no part {step!r}; it has '
+                             f'{", ".join(children) or "none"}. Give the path of the ModuleList that holds the blocks.')
+        found, walked = children[step], step if walked == 'the model' else f'{walked}.{step}'
+    if isinstance(found, (nn.ModuleList, nn.Sequential)):
+        return path, found
+    inside = {name: child for name, child in found.named_children()
+              if name in ('blocks', 'layers') and isinstance(child, (nn.ModuleList, nn.Sequential))}
+    if len(inside) != 1:
+        raise ValueError(f'module={path!r} is a {type(found).__name__} with the parts '
+                         f'{", ".join(dict(found.named_children())) or "none"}; expected a ModuleList or Sequential, or '
+                         "a module with one called 'blocks' or 'layers'. Give the path of that list.")
+    name, blocks = inside.popitem()
+    return f'{path}.{name}', blocks
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a pattern matches a dotted name or what comes before one of its dots."""
+    return any(fnmatchcase(prefix, pattern) for prefix in _prefixes(name))
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    parts = name.split('.')
+    return ('.'.join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
+    names = [name for name, _ in (*model.named_parameters(), *model.named_modules()) if name]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            at_the_top = ', '.join(name for name in names if name.count('.') < 2)
+            raise ValueError(f'also={pattern!r} matches no module and no parameter; expected a dotted name or a pattern '
+                             f'of one. At the top there are {at_the_top}. Correct or remove it.')
+
+
+def _wrap_again(runner: Runner) -> bool:
+    """Wrap a distributed model anew: the wrapper waits for the gradients of what was trainable when it was made."""
+    if not is_model_wrapper(runner.model):
+        return False
+    model, runner.model = runner.model.module, None
+    gc.collect()  # the old wrapper is in reference cycles, and holds buckets as large as all gradients
+    runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+    return True
+
+
+def _render(model: nn.Module, path: str, title: str) -> str:
+    """The table of what trains, by part, with neighbouring blocks that are alike in one row."""
+    counts: Dict[str, List[int]] = {}
+    for name, parameter in model.named_parameters():
+        # the parts of the model, and of what leads to the blocks
+        part = next((prefix for prefix in _prefixes(name) if not (path + '.').startswith(prefix + '.')), name)
+        count = counts.setdefault(part, [0, 0])
+        count[0] += parameter.numel()
+        count[1] += parameter.numel() * parameter.requires_grad
+    rows: List[list] = []
+    for part, (total, trained) in counts.items():
+        state = 'no' if not trained else 'yes' if trained == total else 'partly'
+        if rows and part.startswith(path + '.') and rows[-1][0].startswith(path + '.') and rows[-1][3] == state:
+            rows[-1][0] = f'{rows[-1][0].split(" to ")[0]} to {part.rsplit(".", 1)[-1]}'
+            rows[-1][1:3] = rows[-1][1] + total, rows[-1][2] + trained
+        else:
+            rows.append([part, total, trained, state])
+    total, trained = (sum(row[column] for row in rows) for column in (1, 2))
+    table = Table(box=box.ASCII, show_footer=True)
+    for column, footer in (('part', 'total'), ('parameters', f'{total:,}'), ('trainable', f'{trained:,}'),
+                           ('per cent', f'{100 * trained / total:.1f}'), ('trains', '')):
+        table.add_column(column, footer, justify='left' if column in ('part', 'trains') else 'right', overflow='fold')
+    for part, total, trained, state in rows:
+        table.add_row(part, f'{total:,}', f'{trained:,}', f'{100 * trained / max(total, 1):.1f}', state)
+    text = io.StringIO()
+    Console(file=text, width=140).print(table)
+    return f'{title}\n{text.getvalue()}'

@@ -1,0 +1,148 @@
+"""Checks of classification data and random labels before a run starts: folders, numbers of classes, label settings."""
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.fileio import list_dir_or_file
+
+from .dataset_checks import iter_datasets
+
+_LOADERS = ('train_dataloader', 'val_dataloader')
+# The loader of lbbt_mm.BridgeValLoop for Train-acc1
+_BRIDGE_LOADER = 'val_cfg.train_dataloader'
+_LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='')
+# Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
+_CHANGES_PIXELS = re.compile('Random|Resize|Crop|Flip|Rotat|Aug|Jitter|Lighting|Blur|Album|Pad|Normalize|Distort|Erasing')
+
+
+def check_random_labels(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
+    """Check that random labels, image folders and the classification head agree.
+
+    Args:
+        cfg: A run's config. The folders of mmpretrain's CustomDataset are looked at where they are local and hold a folder
+            per class.
+        loaders: Which data loaders the run uses. ``val_cfg.train_dataloader``, which ``lbbt_mm.BridgeValLoop`` takes, goes
+            with ``val_dataloader``.
+
+    Raises:
+        FileNotFoundError: If an image folder is absent.
+        ValueError: If numbers or names of classes differ, or random labels would change from one epoch or loader to another.
+    """
+    used = {name: cfg.get(name) for name in loaders}
+    if 'val_dataloader' in loaders:
+        used[_BRIDGE_LOADER] = (cfg.get('val_cfg') or {}).get('train_dataloader')
+    num_classes = _head_classes(cfg)
+    for name, loader in used.items():
+        for where, transform in _find_random_labels(loader, name):
+            _check_num_classes(where, transform, num_classes)
+        for where, dataset in iter_datasets(loader, name):
+            _check_pixels_key(where, dataset)
+    _check_same_labels(used.get('train_dataloader'), used.get(_BRIDGE_LOADER))
+    _check_image_folders(used, num_classes)
+
+
+def _head_classes(cfg: Config) -> Optional[int]:
+    head = (cfg.get('model') or {}).get('head')
+    return head.get('num_classes') if isinstance(head, Mapping) else None
+
+
+def _type_name(config: Any) -> str:
+    kind = config.get('type', '') if isinstance(config, Mapping) else ''
+    return kind.split('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
+def _find_random_labels(config: Any, where: str) -> Iterator[Tuple[str, Mapping]]:
+    """All RandomLabel transforms below a config, inside other transforms too."""
+    if isinstance(config, Mapping):
+        if _type_name(config) == 'RandomLabel':
+            yield where, config
+        for key, value in config.items():
+            yield from _find_random_labels(value, f'{where}.{key}')
+    elif isinstance(config, (list, tuple)):
+        for index, value in enumerate(config):
+            yield from _find_random_labels(value, f'{where}[{index}]')
+
+
+def _check_num_classes(where: str, transform: Mapping, num_classes: Optional[int]) -> None:
+    found = transform.get('num_classes')
+    if None not in (found, num_classes) and found != num_classes:
+        raise ValueError(f'{where}: RandomLabel has num_classes={found}, but model.head.num_classes={num_classes}. Set both '
+                         'to the same number.')
+
+
+def _check_pixels_key(where: str, dataset: Mapping) -> None:
+    """A label that depends on augmented pixels would be another one in every epoch."""
+    before: List[str] = []
+    for index, transform in enumerate(dataset.get('pipeline') or []):
+        name = _type_name(transform)
+        if name == 'RandomLabel' and transform.get('key') == 'pixels':
+            changes = [other for other in before if _CHANGES_PIXELS.search(other)]
+            if changes:
+                raise ValueError(f"{where}.pipeline[{index}]: RandomLabel with key='pixels' comes after {changes[0]}, which "
+                                 'changes the pixels, so labels would not stay the same. Put it directly after the '
+                                 'transform that loads the image.')
+        before.append(name)
+
+
+def _check_same_labels(training: Any, evaluation: Any) -> None:
+    """Train-acc1 on labels other than those that were trained would be chance, and look like a model that learns nothing."""
+    settings = [_settings(transform) for _, transform in _find_random_labels(training, '')]
+    for where, transform in _find_random_labels(evaluation, _BRIDGE_LOADER):
+        found = _settings(transform)
+        if settings and found['ratio'] != 0 and found not in settings:  # ratio 0 asks for the true labels
+            name = next(name for name in found if found[name] != settings[0][name])
+            raise ValueError(f'{where}: RandomLabel has {name}={found[name]!r}, that of train_dataloader '
+                             f'{name}={settings[0][name]!r}, so accuracy would be measured on labels that are not trained. '
+                             'Give both the same settings.')
+
+
+def _settings(transform: Mapping) -> Dict[str, Any]:
+    settings = {name: transform.get(name, default) for name, default in _LABEL_SETTINGS.items()}
+    return {**settings, 'salt': str(settings['salt'])}
+
+
+def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int]) -> None:
+    """Folders must be there, and agree with the head and with each other: a folder's place in the order is its label."""
+    first: Optional[Tuple[str, List[str]]] = None
+    for name, loader in used.items():
+        for where, dataset in iter_datasets(loader, name):
+            folder = _image_folder(dataset)
+            if folder is None:
+                continue
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f'{where}: {folder} is not a folder. Expected images as {folder.name}/CLASS/image.jpg below data_root. '
+                    f'Set LBBT_DATA_ROOT (now {os.environ.get("LBBT_DATA_ROOT", "unset")}) to the folder that holds '
+                    'train/CLASS/image.jpg, or correct data_root and data_prefix.')
+            if dataset.get('classes') is not None or (dataset.get('metainfo') or {}).get('classes') is not None:
+                continue  # mmpretrain compares their number with that of the folders
+            classes = sorted(list_dir_or_file(str(folder), list_dir=True, list_file=False))
+            _check_count(where, folder, dataset, classes, num_classes)
+            first = first or (where, classes)
+            if classes != first[1]:
+                odd = sorted(set(classes) ^ set(first[1]))[0]
+                raise ValueError(f'{where}: the class folders of {folder} are not those of {first[0]} (only one of them has '
+                                 f'{odd!r}), so equal labels would mean different classes. Give both the same class '
+                                 'folders, empty ones if need be, or set classes=.')
+
+
+def _check_count(where: str, folder: Path, dataset: Mapping, classes: List[str], num_classes: Optional[int]) -> None:
+    # random labels may come from more classes than there are true ones
+    random = any(True for _ in _find_random_labels(dataset.get('pipeline'), where))
+    if num_classes is not None and len(classes) != num_classes and not (random and len(classes) < num_classes):
+        raise ValueError(f'{where}: {folder} has {len(classes)} class folders, but model.head.num_classes={num_classes}. '
+                         f'Set num_classes (of the head and of RandomLabel) to {len(classes)}, or correct data_root.')
+
+
+def _image_folder(dataset: Mapping) -> Optional[Path]:
+    """The folder of a local CustomDataset that takes its classes from folders, or None."""
+    if _type_name(dataset) != 'CustomDataset' or dataset.get('ann_file') or not dataset.get('with_label', True):
+        return None
+    prefix = dataset.get('data_prefix') or ''
+    prefix = prefix.get('img_path', '') if isinstance(prefix, Mapping) else prefix
+    root = str(dataset.get('data_root') or '')
+    if '://' in f'{root}{prefix}':
+        return None
+    return Path(root) / os.path.expanduser(prefix)

@@ -1,0 +1,287 @@
+"""One run of ``tools/train.py`` in a process of its own, that can be interrupted, resumed, and asked what came out."""
+import fcntl
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from mmengine.config import Config
+
+from .run_progress import LogFollower, TrainingProgress
+from .run_records import Record, final_metrics, loss_is_finite, read_records
+from .run_request import as_json, differences, override, read_config, write_whole
+
+TRAIN_TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
+#: What says where and how a run ran, not which experiment it is.
+_PLACES = ('work_dir', 'launcher')
+_ERROR_LINE = re.compile(r'(\[rank\d+\]: *)?(Assertion|Value|Runtime|FloatingPoint)Error: ')
+#: mmengine's CheckInvalidLossHook, torch's anomaly mode, scipy's assignment on a cost matrix of NaNs, and their like
+_NAN_ERROR = re.compile(r'\bnans?\b|\binfinite\b|non-?finite|invalid numeric entries', re.IGNORECASE)
+_SECONDS_TO_END = 15
+
+
+class TrainingFailed(RuntimeError):
+    """A training ended with an error; the message has the end of its log."""
+
+
+class OtherRunError(ValueError):
+    """A folder holds a run that cannot be resumed as the one that was asked for."""
+
+
+class TrainingRun:
+    """A training that was asked for, in its folder.
+
+    The folder holds, beside what ``tools/train.py`` writes: ``train.log``, the output of all attempts; ``request.json``,
+    what was asked for; ``done``, the mark of a run that ended, with the word ``finished`` or ``diverged``; ``failed``,
+    that of one that ended with another error and will be resumed.
+
+    Args:
+        config: The config file.
+        work_dir: The run's folder.
+        options: Overrides of the config as ``--cfg-options`` takes them, ``'KEY=VALUE'``.
+        processes: Number of ranks; more than 1 goes through ``tools/dist_train.sh``.
+        also: What else makes the experiment, as JSON can hold it; for example a fingerprint of the data.
+        base: What the config file says, where the caller has read it already.
+    """
+
+    def __init__(self, config: Path, work_dir: Path, options: Sequence[str] = (), processes: int = 1,
+                 also: Optional[Mapping[str, Any]] = None, base: Optional[Config] = None) -> None:
+        self.config = Path(config)
+        self.work_dir = Path(work_dir)
+        self.options = tuple(options)
+        self.processes = processes
+        self.also = dict(also or {})
+        self._base = base
+        self._process: Optional[subprocess.Popen] = None
+        self._stopped_at: Optional[float] = None
+
+    @property
+    def command(self) -> List[str]:
+        """The command line, as a user would type it."""
+        start = [sys.executable, str(TRAIN_TOOL), str(self.config)]
+        if self.processes > 1:
+            start = ['bash', str(TRAIN_TOOL.with_name('dist_train.sh')), str(self.config), str(self.processes)]
+        options = ['--cfg-options', *self.options] if self.options else []
+        return [*start, '--work-dir', str(self.work_dir), '--resume', *options]
+
+    @property
+    def log(self) -> Path:
+        """The output of the training, of all attempts."""
+        return self.work_dir / 'train.log'
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``diverged``, ``failed``, ``interrupted`` (or running now), or ``missing``."""
+        if (self.work_dir / 'done').is_file():
+            return (self.work_dir / 'done').read_text().strip() or 'finished'
+        if (self.work_dir / 'failed').is_file():
+            return 'failed'
+        return 'interrupted' if (self.work_dir / 'request.json').is_file() else 'missing'
+
+    @cached_property
+    def request(self) -> Dict[str, Any]:
+        """What is asked for: the config with its bases, environment variables and overrides filled in."""
+        cfg = override(self._base or read_config(self.config), self.options).to_dict()
+        for key in _PLACES:
+            cfg.pop(key, None)
+        return as_json(dict(config=cfg, options=self.options, processes=self.processes, also=self.also))
+
+    def check(self) -> None:
+        """Refuse a folder that another experiment uses; one where an attempt left nothing to resume is free.
+
+        Raises:
+            OtherRunError: If the folder holds a run that differs, or one that was started in another way.
+        """
+        asked = (self.work_dir / 'request.json').is_file()
+        if not asked and (self.work_dir / 'last_checkpoint').is_file():
+            raise OtherRunError(f'{self.work_dir} holds a run without request.json, so what it trained is not known. '
+                                'Choose another folder, or remove this one.')
+        if asked and any((self.work_dir / name).is_file() for name in ('last_checkpoint', 'done')):
+            found = self._differences()
+            if found:
+                more = f' and {len(found) - 3} more' if len(found) > 3 else ''
+                raise OtherRunError(f'{self.work_dir} holds another experiment: {"; ".join(found[:3])}{more}. Choose '
+                                    'another folder, or start afresh (--fresh), which removes that run.')
+
+    def _differences(self) -> List[str]:
+        """What is asked for now and was not, or the other way round."""
+        path = self.work_dir / 'request.json'
+        found = json.loads(path.read_text()) if path.is_file() else self.request
+        return [phrase for key, prefix in (('config', ''), ('processes', 'processes'), ('also', 'also'))
+                for phrase in differences(found.get(key), self.request[key], prefix)]
+
+    def clear(self) -> None:
+        """Remove what the run has left, so that it starts afresh; a folder of another origin is left alone."""
+        if not (self.work_dir / 'request.json').is_file():
+            return
+        with self._alone():
+            for path in sorted(self.work_dir.iterdir(), key=lambda path: path.name == 'request.json'):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != 'lock':
+                    path.unlink()
+
+    def run(self, on_progress: Optional[Callable[[TrainingProgress], None]] = None,
+            env: Optional[Mapping[str, str]] = None) -> str:
+        """Train to the end: start, go on from the last checkpoint, or do nothing if that is done.
+
+        Args:
+            on_progress: Called when the log has news.
+            env: Environment variables to set for the process.
+
+        Returns:
+            str: ``finished``, ``diverged``, or ``interrupted`` after :meth:`stop`.
+
+        Raises:
+            OtherRunError: If the folder holds another experiment.
+            TrainingFailed: If the training ends with an error that is not divergence, or is running already.
+        """
+        self.check()
+        if self.status in ('finished', 'diverged'):
+            return self.status
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        if self._differences():
+            self.clear()  # an attempt that left no checkpoint; its scalars are not this run's
+        with self._alone() as lock:
+            write_whole(self.work_dir / 'request.json', json.dumps(self.request, indent=1))
+            (self.work_dir / 'failed').unlink(missing_ok=True)
+            self._drop_stale_marker()
+            begin = self.log.stat().st_size if self.log.is_file() else 0
+            returncode = self._train(lock, begin, on_progress, {**os.environ, **self._launch_environment(), **(env or {})})
+            return self._conclude(returncode, begin)
+
+    def stop(self) -> None:
+        """End the training, from another thread; what it saved stays, and :meth:`run` goes on from there."""
+        self._stopped_at = time.monotonic()
+        self._signal(signal.SIGTERM)
+
+    def records(self) -> Dict[str, List[Record]]:
+        """Scalars over all resumptions, see :func:`~lbbt_mm.engine.run_records.read_records`."""
+        return read_records(self.work_dir)
+
+    def metrics(self) -> Dict[str, float]:
+        """Final metrics by name, see :func:`~lbbt_mm.engine.run_records.final_metrics`."""
+        return final_metrics(self.records())
+
+    def checkpoint(self, which: str = 'last') -> Path:
+        """The checkpoint that the run left.
+
+        Args:
+            which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        if which == 'best':
+            found = sorted(self.work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
+            if not found:
+                raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
+                                        f'{self.config}, or use the last checkpoint.')
+            return found[-1].resolve()
+        marker = self.work_dir / 'last_checkpoint'
+        written = Path(marker.read_text().strip()) if marker.is_file() else Path('none')
+        for path in (self.work_dir / written.name, written):  # the folder may have moved since
+            if path.is_file():
+                return path.resolve()
+        raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({written.name}). If it was removed, start this '
+                                'run afresh.')
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Hold the folder's lock, which the training inherits: it lasts as long as either process lives."""
+        with open(self.work_dir / 'lock', 'w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingFailed(f'{self.work_dir}: a training is running in this folder. Wait for it or end it, then '
+                                     'run the command again.') from error
+            yield lock.fileno()
+
+    def _drop_stale_marker(self) -> None:
+        """A process that is killed while it replaces its only checkpoint leaves a marker that names none."""
+        marker = self.work_dir / 'last_checkpoint'
+        if marker.is_file() and not Path(marker.read_text().strip() or 'none').is_file():
+            try:
+                write_whole(marker, str(self.checkpoint()))
+            except FileNotFoundError:
+                marker.unlink()
+
+    def _launch_environment(self) -> Dict[str, str]:
+        """What dist_train.sh needs to know: this interpreter, and a port that no other training has."""
+        if self.processes == 1:
+            return {}
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            return dict(PYTHON=sys.executable, PORT=os.environ.get('PORT') or str(listener.getsockname()[1]))
+
+    def _train(self, lock: int, begin: int, on_progress: Optional[Callable], env: Mapping[str, str]) -> int:
+        with open(self.log, 'ab') as log:
+            log.write(f'$ {shlex.join(self.command)}\n'.encode())
+            log.flush()
+            # a session of its own: Ctrl-C reaches this process alone, which then ends the training with its workers
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                             env=env, start_new_session=True, pass_fds=(lock, ))
+        follower = LogFollower(self.log, begin, self.request['config'])
+        try:
+            while True:
+                if self._stopped_at is not None:  # also when stop() came before the process was there
+                    late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
+                    self._signal(signal.SIGKILL if late else signal.SIGTERM)
+                try:
+                    return self._process.wait(timeout=0.25)
+                except subprocess.TimeoutExpired:
+                    progress = follower.news() if on_progress else None
+                    if progress:
+                        on_progress(progress)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave no process behind, however this one comes to its end."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self._process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _conclude(self, returncode: int, begin: int) -> str:
+        with open(self.log, 'rb') as log:
+            log.seek(begin)
+            output = log.read().decode(errors='replace')
+        if returncode == 0:
+            outcome = 'finished' if loss_is_finite(self.records()) else 'diverged'
+        elif self._stopped_at is not None:
+            return 'interrupted'
+        elif not loss_is_finite(self.records()) or _failed_of_nan(output):
+            outcome = 'diverged'
+        else:
+            write_whole(self.work_dir / 'failed', f'{returncode}\n')
+            tail = '\n'.join(output.splitlines()[-15:])
+            raise TrainingFailed(f'{tail}\nThe training in {self.work_dir} failed with exit status {returncode}; its log is '
+                                 f'{self.log}. When the cause is removed, the same command resumes it.')
+        write_whole(self.work_dir / 'done', f'{outcome}\n')
+        return outcome
+
+
+def _failed_of_nan(output: str) -> bool:
+    """Whether an error that is in a training's output, of any rank, says that a number was none."""
+    return any(_NAN_ERROR.search(line) for line in output.splitlines() if _ERROR_LINE.match(line))

@@ -1,0 +1,52 @@
+"""Tests a retriever on the checkpoint that a bridge, a probe or a classifier left."""
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from lbbt_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class BridgeEncoderHook(Hook):
+    """Give the backbone of a classifier's checkpoint to the retriever's image encoder, and check that all of it fits.
+
+    mmengine loads a checkpoint into a model of other names with no more than a warning, and would then test random
+    weights. A checkpoint of a retriever is left as it is.
+
+    Args:
+        source: Prefix of the tensors to take from the checkpoint.
+        target: Name of the module of the model that gets them.
+
+    Raises:
+        ValueError: If the checkpoint has no such tensors, or they do not match the module's in name and shape.
+    """
+
+    def __init__(self, source: str = 'backbone', target: str = 'image_encoder') -> None:
+        self.source = source
+        self.target = target
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Rename the tensors before they are loaded; those of a neck or head stay behind."""
+        tensors = checkpoint.get('state_dict', checkpoint)
+        if any(name.startswith(f'{self.target}.') for name in tensors):
+            return
+        found = {name[len(self.source) + 1:]: tensor for name, tensor in tensors.items()
+                 if name.startswith(f'{self.source}.')}
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        expected = model.get_submodule(self.target).state_dict()
+        if not found:
+            raise ValueError(f'The checkpoint has no {self.source}.*, found {_some(tensors)}; expected one of a classifier '
+                             f'with the {self.target} of this config. Give the last checkpoint of a bridge.')
+        wrong = sorted(name for name in found.keys() | expected.keys()
+                       if name not in found or name not in expected or found[name].shape != expected[name].shape)
+        if wrong:
+            raise ValueError(f"The checkpoint's {self.source} is not the {self.target} of this config: {len(wrong)} tensors "
+                             f'are missing, extra or of another shape ({_some(wrong)}). Give the {self.target} the language '
+                             'model, blocks, img_size and patch_size of the bridge.')
+        checkpoint['state_dict'] = {f'{self.target}.{name}': tensor for name, tensor in found.items()}
+        runner.logger.info(f'{self.target}: {len(found)} tensors from the {self.source} of the checkpoint')
+
+
+def _some(names) -> str:
+    first = list(names)[:3]
+    return ', '.join(first) + (', ...' if len(names) > 3 else '') if first else 'no tensors'

@@ -1,0 +1,32 @@
+"""Precision among the first k of a ranked gallery."""
+import torch
+from torch import Tensor
+
+from lbbt_mm.registry import METRICS
+from .retrieval_metric import RetrievalMetric, ranked_gains
+
+
+@METRICS.register_module()
+class RetrievalPrecision(RetrievalMetric):
+    """Precision@k of image retrieval: which share of the first k images is relevant, in percent.
+
+    The Pass@k of Table 11 of the LBBT paper is read as this: it equals Recall@k at k = 1 and does not rise with k as
+    Recall@k does, which a share of queries with any hit would. A gallery of fewer than k images is divided by its size.
+
+    Args:
+        topk: Cut-off or cut-offs.
+        collect_device: Where ranks collect results, ``'cpu'`` or ``'gpu'``.
+        prefix: Prefix of the names; ``None`` takes ``'retrieval'``.
+
+    Raises:
+        ValueError: If a cut-off is not a whole number of at least 1.
+    """
+
+    label = 'Precision'
+
+    def at_cutoffs(self, scores: Tensor, gains: Tensor) -> Tensor:
+        """Precision of each query: similarities and gains (N, M) to values (N, len(topk))."""
+        hits = (ranked_gains(scores, gains, max(self.topk)) > 0).to(gains)
+        ranks = torch.arange(1, hits.shape[1] + 1, dtype=gains.dtype, device=gains.device)
+        values = hits.cumsum(1) / ranks
+        return values[:, [min(k, values.shape[1]) - 1 for k in self.topk]]

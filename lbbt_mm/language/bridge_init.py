@@ -1,0 +1,165 @@
+"""BridgeInit: takes the backbone alone from a bridge checkpoint, strictly (LBBT, Figure 6, from stage 1 to stage 2)."""
+import os
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model.weight_init import update_init_info
+from torch import Tensor, nn
+
+from lbbt_mm.registry import WEIGHT_INITIALIZERS
+from .families import read_spec
+from .options import LanguageOptions, disagreements
+from .stores import CheckpointError
+
+#: Where :class:`lbbt_mm.engine.hooks.LanguageConfigHook` notes in a checkpoint's meta what the backbone is.
+META_KEY = 'lbbt_mm_backbone'
+# What the weights' shapes do not tell, and another value of which would be another function.
+_FUNCTION = ('attention', 'position', 'patch_size')
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class BridgeInit:
+    """Fill a backbone from the checkpoint of a run that trained the same backbone, for a probe or fine-tuning.
+
+    Place it in the backbone's ``init_cfg``; no language weights are read then. Only the backbone's tensors are taken, so the
+    random-label head never comes along, and every one has to be there. An EMA model's weights are those that mmengine saves
+    as the model's.
+
+    Args:
+        checkpoint: A checkpoint that ``tools/train.py`` wrote. None, as in the probe configs, is an error when training
+            starts; ``tools/lbbt.py`` fills it in.
+        prefix: What the backbone's tensors start with there. Defaults to ``'backbone.'``.
+
+    Example:
+        >>> model = dict(backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint='work_dirs/bridge/epoch_12.pth')))
+    """
+
+    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.') -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        """Fill ``module`` in place.
+
+        Raises:
+            CheckpointError: If the file is absent, is not one of this backbone, or lacks or adds a tensor.
+        """
+        loaded = read_bridge_checkpoint(self.checkpoint)
+        tensors = {name[len(self.prefix):]: tensor for name, tensor in loaded['state_dict'].items()
+                   if name.startswith(self.prefix)}
+        if not tensors:
+            raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
+                                  'model with a backbone. Give the one that the bridge wrote.')
+        found = (loaded.get('meta') or {}).get(META_KEY)
+        if found:
+            self._check_identity(module, found)
+        tensors = _fit(module, tensors)
+        self._check_tensors(module.state_dict(), tensors)
+        module.load_state_dict(tensors)
+        count = sum(tensor.numel() for tensor in tensors.values())
+        left = len(loaded['state_dict']) - len(tensors)
+        arm = f', arm {found["arm"]} of {found["checkpoint"]}' if found else ''
+        print_log(f'BridgeInit: {len(tensors)} tensors, {count:,} parameters of the backbone from {self.checkpoint}{arm}; '
+                  f'{left} other tensors (the head among them) stay behind.', logger='current')
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
+
+    def _check_identity(self, module: nn.Module, found: Mapping[str, Any]) -> None:
+        """Compare what the bridge's backbone was with what this one is."""
+        if not isinstance(getattr(module, 'language', None), LanguageOptions):
+            return
+        here = describe_backbone(module)
+        differences = disagreements(module.language.spec, read_spec(found['config'], str(self.checkpoint)))
+        differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
+                        for key in ('blocks', *_FUNCTION) if key in found and here[key] != found[key]]
+        if differences:
+            raise CheckpointError(f'{self.checkpoint}: its backbone is another than this config\'s: '
+                                  f'{"; ".join(differences)}. Give the probe the bridge\'s model.backbone, or another '
+                                  'checkpoint.')
+        if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
+            print_log(f'BridgeInit: {self.checkpoint} was bridged from {found["checkpoint"]}, while this config names '
+                      f'{here["checkpoint"]}; the blocks have the same shape, so the bridged weights are taken.',
+                      logger='current', level=30)
+
+    def _check_tensors(self, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+        missing = [name for name in expected if name not in found]
+        extra = [name for name in found if name not in expected]
+        misshapen = [name for name in found if name in expected and found[name].shape != expected[name].shape]
+        for names, problem in ((missing, 'is missing'), (extra, 'has no place in this backbone')):
+            if names:
+                raise CheckpointError(f'{self.checkpoint}: {self.prefix}{names[0]} {problem} ({len(names)} such tensors). '
+                                      "It was written by another backbone; give the probe the bridge's model.backbone.")
+        if misshapen:
+            name = misshapen[0]
+            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{name} has shape {tuple(found[name].shape)}, this '
+                                  f'backbone expects {tuple(expected[name].shape)}: another language model or image size. '
+                                  "Give the probe the bridge's model.backbone, or another checkpoint.")
+
+
+def describe_backbone(module: nn.Module) -> Dict[str, Any]:
+    """What a checkpoint's meta says of a backbone, in plain values.
+
+    Args:
+        module: A backbone with ``language``, such as LLMBackbone.
+
+    Returns:
+        dict: Language model, blocks and arm, and what the shapes of the weights do not tell.
+    """
+    options: LanguageOptions = module.language
+    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, config=_plain(options.spec.config))
+    for key in options.selections:
+        facts[key] = options.block_indices(key)
+    facts.update({name: _plain(getattr(module, name)) for name in _FUNCTION if hasattr(module, name)})
+    return facts
+
+
+def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
+    """Read a training checkpoint without unpickling code.
+
+    Args:
+        checkpoint: Its path.
+
+    Returns:
+        dict: With ``state_dict`` and, where the file has one, ``meta``.
+
+    Raises:
+        CheckpointError: If there is none, or it is not a training checkpoint.
+    """
+    if not checkpoint:
+        raise CheckpointError('BridgeInit: checkpoint=None; expected the checkpoint that a bridge run wrote. Set '
+                              'model.backbone.init_cfg.checkpoint, or run both stages with tools/lbbt.py CONFIG --probe '
+                              'PROBE_CONFIG.')
+    if not Path(checkpoint).is_file():
+        raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
+                              'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
+    try:
+        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
+    except Exception as error:  # pickle, zip and torch each raise their own types here
+        reason = str(error).strip().split('\n')[0]
+        raise CheckpointError(f'{checkpoint}: cannot be read as plain tensors ({reason}). Give a checkpoint that '
+                              'tools/train.py wrote.') from None
+    if not isinstance(loaded, Mapping) or not isinstance(loaded.get('state_dict'), Mapping):
+        raise CheckpointError(f'{checkpoint}: has no state_dict; expected a checkpoint that tools/train.py wrote.')
+    return loaded
+
+
+def _fit(module: nn.Module, tensors: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Let the backbone fit what depends on the image size, as it does when a state dict is loaded."""
+    fit = getattr(module, '_fit_loaded_positions', None)
+    if fit is not None:
+        fit(tensors, '')
+    return tensors
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _last_part(checkpoint: Optional[str]) -> str:
+    return os.path.basename(str(checkpoint).rstrip('/'))

@@ -1,0 +1,292 @@
+"""LLMBackbone: a vision transformer whose blocks are those of a language model (LBBT, sections 4 and 5)."""
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.logging import print_log
+from mmengine.model import BaseModule, ModuleList
+from mmengine.model.weight_init import trunc_normal_
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+
+from lbbt_mm.language.families import FAMILIES
+from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding, build_norm
+from lbbt_mm.models.layers.position_table import resize_position_table
+from lbbt_mm.registry import MODELS
+
+_ATTENTIONS = ('bidirectional', 'causal')
+_POSITIONS = ('learned', 'language', 'rotary')
+_FINAL_NORMS = ('new', 'language', None)
+_OUT_TYPES = ('avg_featmap', 'cls_token', 'last_token', 'featmap', 'raw')
+
+
+@MODELS.register_module()
+class LLMBackbone(BaseModule):
+    """A new patch embedding and positions, then language-model blocks: a ViT in the interface of mmpretrain's.
+
+    It builds, tests and resumes without weights or a network where ``language.config`` is given; the weights are read when
+    training starts afresh. Choices where the paper is silent: attention is bidirectional, since patches have no order;
+    patches are pooled by their mean, then normalised; positions are learned, and rotary ones are off.
+
+    Args:
+        language: ``checkpoint, revision, config, blocks, arm, seed, extra_layers``; see
+            :class:`lbbt_mm.language.options.LanguageOptions`.
+        img_size: Height and width of the images, in pixels. Defaults to 224.
+        patch_size: Height and width of a patch, in pixels. Defaults to 16.
+        in_channels: Channels of the images. Defaults to 3.
+        out_indices: Blocks whose output is returned; the final norm is applied to the last block's only. Blocks behind
+            the last one asked for are not run. Defaults to -1.
+        out_type: ``avg_featmap`` (mean of the patches, ``(B, C)``), ``cls_token`` ``(B, C)``, ``last_token`` (for causal
+            attention, ``(B, C)``), ``featmap`` ``(B, C, H, W)`` or ``raw`` (all tokens, ``(B, N, C)``).
+        attention: ``bidirectional`` or ``causal`` (row by row, from the top left).
+        position: ``learned`` (a new table, resized for other image sizes), ``language`` (the same table, started from the
+            language model's own) or ``rotary`` (the language model's own, over the patches row by row).
+        final_norm: ``new``, ``language`` (the language model's own final norm) or None.
+        with_cls_token: Whether a class token stands in front. Defaults to None: where ``out_type`` needs one.
+        num_layers: Depth; more than the chosen blocks needs ``extra_layers='random'``. Defaults to None, their number.
+        frozen_stages: -1 freezes nothing, 0 patch embedding and positions, n also the first n blocks, and the depth the
+            final norm too. Frozen parts stay in evaluation mode. Defaults to -1.
+        attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
+        proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.
+        drop_path_rate: Stochastic-depth rate of the last block; it grows linearly from 0. Defaults to 0.
+        with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        interpolate_mode: How the position table is resized. Defaults to ``bicubic``.
+        patch_cfg: Further options of mmcv's PatchEmbed.
+        init_cfg: Initialisation. With a ``Pretrained`` or ``lbbt_mm.BridgeInit`` step no language weights are read.
+    """
+
+    def __init__(self,
+                 language: Mapping[str, Any],
+                 img_size: Union[int, Tuple[int, int]] = 224,
+                 patch_size: Union[int, Tuple[int, int]] = 16,
+                 in_channels: int = 3,
+                 out_indices: Union[int, Sequence[int]] = -1,
+                 out_type: str = 'avg_featmap',
+                 attention: str = 'bidirectional',
+                 position: str = 'learned',
+                 final_norm: Optional[str] = 'new',
+                 with_cls_token: Optional[bool] = None,
+                 num_layers: Optional[int] = None,
+                 frozen_stages: int = -1,
+                 attn_drop: float = 0.,
+                 proj_drop: float = 0.,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False,
+                 interpolate_mode: str = 'bicubic',
+                 patch_cfg: Optional[Mapping[str, Any]] = None,
+                 init_cfg: Any = None) -> None:
+        options = LanguageOptions.from_dict(language)
+        if options.fit is not None:
+            raise ValueError(f'language.fit={options.fit!r}: LLMBackbone runs at the language model\'s own width and offers '
+                             'no fit. Remove the key.')
+        if with_cls_token is None:
+            with_cls_token = out_type == 'cls_token'
+        _check_choices(attention, position, final_norm, out_type, with_cls_token)
+        super().__init__(init_cfg=_init_steps(init_cfg, language, options, position, final_norm))
+        spec = options.spec.block
+        self.language = options
+        self.embed_dims = spec.embed_dims
+        self.num_layers = options.num_layers('blocks', num_layers)
+        self.img_size, self.patch_size = to_2tuple(img_size), to_2tuple(patch_size)
+        self.attention, self.position, self.out_type = attention, position, out_type
+        self.interpolate_mode = interpolate_mode
+        self.out_indices = _block_numbers(out_indices, self.num_layers)
+        self.frozen_stages = _check_frozen_stages(frozen_stages, self.num_layers)
+
+        self._check_image(self.img_size)
+        self.patch_embed = PatchEmbed(**{
+            **dict(in_channels=in_channels, embed_dims=spec.embed_dims, conv_type='Conv2d', kernel_size=self.patch_size,
+                   stride=self.patch_size, padding=0, input_size=self.img_size), **(patch_cfg or {})})
+        self.patch_resolution: Tuple[int, int] = tuple(self.patch_embed.init_out_size)
+        self.num_extra_tokens = int(with_cls_token)  # mmpretrain's name, which its CAM tool reads
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.embed_dims)) if with_cls_token else None
+        num_tokens = self.patch_resolution[0] * self.patch_resolution[1] + self.num_extra_tokens
+        if position == 'language':
+            _check_table(options, num_tokens)
+        self.rotary = RotaryEmbedding(spec) if position == 'rotary' else None
+        self.pos_embed = None if position == 'rotary' else nn.Parameter(torch.zeros(1, num_tokens, spec.embed_dims))
+        self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
+
+        rates = np.linspace(0, drop_path_rate, self.num_layers).tolist()  # not torch's: that fails on the meta device
+        self.blocks = ModuleList(
+            LanguageBlock(spec, attention=attention, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate,
+                          with_cp=with_cp) for rate in rates)
+        self.norm = build_norm(spec) if final_norm else nn.Identity()
+        self._freeze_stages()
+
+    def init_weights(self) -> None:
+        """Initialise as a ViT, then run ``init_cfg``, which copies the language blocks (unless the arm is ``host``)."""
+        if not self.is_init:
+            self._init_as_vit()
+        super().init_weights()
+
+    @torch.no_grad()
+    def _init_as_vit(self) -> None:
+        """Blocks truncated normal, as in ViT (arXiv 2010.11929); the patch embedding as a linear layer, as in MAE."""
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embed.projection.weight.flatten(1))
+        if self.patch_embed.projection.bias is not None:
+            nn.init.zeros_(self.patch_embed.projection.bias)
+        for table in (self.cls_token, self.pos_embed):
+            if table is not None:
+                trunc_normal_(table, std=0.02)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x: Images ``(B, C, H, W)``; both sides multiples of the patch size.
+
+        Returns:
+            tuple[Tensor]: One for each of ``out_indices``, in the form of ``out_type``.
+
+        Raises:
+            ValueError: If an image side is not a multiple of the patch size.
+        """
+        self._check_image(x.shape[-2:])
+        x, resolution = self.patch_embed(x)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.to(x.dtype).expand(len(x), -1, -1), x), dim=1)
+        rotary = None
+        if self.rotary is not None:
+            rotary = self.rotary(torch.arange(x.shape[1], device=x.device))
+        else:
+            x = x + resize_position_table(self.pos_embed, self.patch_resolution, tuple(resolution), self.interpolate_mode,
+                                          self.num_extra_tokens)
+        outputs = {}
+        for index in range(max(self.out_indices) + 1):
+            x = self.blocks[index](x, rotary=rotary)
+            if index in self.out_indices:
+                norm = self.norm if index == self.num_layers - 1 else nn.Identity()
+                outputs[index] = self._format_output(x, norm, resolution)
+        return tuple(outputs[index] for index in self.out_indices)
+
+    def _format_output(self, x: Tensor, norm: nn.Module, resolution: Tuple[int, int]) -> Tensor:
+        if self.out_type == 'cls_token':
+            return norm(x[:, 0])
+        if self.out_type == 'last_token':
+            return norm(x[:, -1])
+        if self.out_type == 'raw':
+            return norm(x)
+        patches = x[:, self.num_extra_tokens:]
+        if self.out_type == 'avg_featmap':
+            return norm(patches.mean(dim=1))
+        return norm(patches).transpose(1, 2).unflatten(2, tuple(resolution)).contiguous()
+
+    def train(self, mode: bool = True) -> 'LLMBackbone':
+        """Set the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def _frozen_modules(self) -> List[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        last = [self.norm] if self.frozen_stages == self.num_layers else []
+        return [self.patch_embed, *self.blocks[:self.frozen_stages], *last]
+
+    def _freeze_stages(self) -> None:
+        for module in self._frozen_modules():
+            module.eval()
+            module.requires_grad_(False)
+        for table in (self.cls_token, self.pos_embed):
+            if table is not None and self.frozen_stages >= 0:
+                table.requires_grad_(False)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning-rate decay.
+
+        Args:
+            param_name: Its name.
+            prefix: What the backbone's own parameters start with. Defaults to an empty string.
+
+        Returns:
+            tuple[int, int]: Its depth (0 for the patch embedding and tokens, one more a block, the highest for final norm
+            and head) and the number of depths.
+        """
+        depths = self.num_layers + 2
+        name = param_name[len(prefix):] if param_name.startswith(prefix) else ''
+        if name in ('cls_token', 'pos_embed') or name.startswith('patch_embed.'):
+            return 0, depths
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1, depths
+        return depths - 1, depths
+
+    def _fit_loaded_positions(self, state_dict: Dict[str, Tensor], prefix: str, *args) -> None:
+        """Resize a loaded position table to this model's image size, and leave out a class token it has no place for."""
+        table = state_dict.get(prefix + 'pos_embed')
+        if table is None or self.pos_embed is None or table.shape == self.pos_embed.shape or table.ndim != 3:
+            return
+        extra = self.num_extra_tokens
+        side = round((table.shape[1] - extra)**0.5)
+        if side * side != table.shape[1] - extra or table.shape[2] != self.embed_dims:
+            return  # not square, or of another width: the loader's own message says what differs
+        resized = resize_position_table(table, (side, side), self.patch_resolution, self.interpolate_mode, extra)
+        print_log(f'LLMBackbone: resized the loaded position table from {side}x{side} to '
+                  f'{self.patch_resolution[0]}x{self.patch_resolution[1]} patches.', logger='current')
+        state_dict[prefix + 'pos_embed'] = resized
+
+    def _check_image(self, size: Sequence[int]) -> None:
+        if size[0] % self.patch_size[0] or size[1] % self.patch_size[1]:
+            raise ValueError(f'LLMBackbone: an image of {size[0]}x{size[1]} pixels does not divide into patches of '
+                             f'{self.patch_size[0]}x{self.patch_size[1]}. Resize the images to a multiple of the patch '
+                             'size, or set data_preprocessor.pad_size_divisor.')
+
+
+def _check_choices(attention: str, position: str, final_norm: Optional[str], out_type: str, with_cls_token: bool) -> None:
+    for name, value, choices in (('attention', attention, _ATTENTIONS), ('position', position, _POSITIONS),
+                                 ('final_norm', final_norm, _FINAL_NORMS), ('out_type', out_type, _OUT_TYPES)):
+        if value not in choices:
+            raise ValueError(f'LLMBackbone: {name}={value!r}; expected one of {", ".join(map(repr, choices))}.')
+    if out_type == 'cls_token' and not with_cls_token:
+        raise ValueError("LLMBackbone: out_type='cls_token' needs a class token, but with_cls_token=False. Set it to True, "
+                         "or choose out_type='avg_featmap'.")
+    if with_cls_token and attention == 'causal':
+        raise ValueError('LLMBackbone: a class token in front sees no patch under causal attention. Use '
+                         "out_type='last_token' or 'avg_featmap' without a class token, or attention='bidirectional'.")
+
+
+def _check_table(options: LanguageOptions, num_tokens: int) -> None:
+    model_type, available = options.spec.model_type, options.spec.num_positions
+    if FAMILIES[model_type].position_table is None:
+        raise ValueError(f"LLMBackbone: position='language', but {model_type} models have no position table (their "
+                         "positions are rotary). Use position='rotary' or 'learned'.")
+    if num_tokens > available:
+        raise ValueError(f"LLMBackbone: position='language' with {num_tokens} tokens, but the language model's table has "
+                         f'{available} positions. Use larger patches or smaller images, or position=\'learned\'.')
+
+
+def _check_frozen_stages(frozen_stages: int, num_layers: int) -> int:
+    if not -1 <= frozen_stages <= num_layers:
+        raise ValueError(f'LLMBackbone: frozen_stages={frozen_stages}; expected -1 (nothing) to {num_layers} (everything).')
+    return frozen_stages
+
+
+def _block_numbers(out_indices: Union[int, Sequence[int]], num_layers: int) -> Tuple[int, ...]:
+    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+    for index in indices:
+        if not -num_layers <= index < num_layers:
+            raise ValueError(f'LLMBackbone: out_indices={out_indices!r}, but there are {num_layers} blocks (0 to '
+                             f'{num_layers - 1}, or -{num_layers} to -1).')
+    return tuple(index % num_layers for index in indices)
+
+
+def _init_steps(init_cfg: Any, language: Mapping[str, Any], options: LanguageOptions, position: str,
+                final_norm: Optional[str]) -> list:
+    """Add the copying step to ``init_cfg``, unless a step of it fills the whole backbone anyway."""
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+    if any(str(step.get('type')).split('.')[-1] in ('Pretrained', 'BridgeInit') for step in steps):
+        return steps
+    others = {}
+    if position == 'language':
+        others['pos_embed'] = 'position_table'
+    if final_norm == 'language':
+        others['norm'] = 'final_norm'
+    return steps + [dict(type='lbbt_mm.LanguageInit', language=language, targets=dict(blocks='blocks'), others=others)]

@@ -1,0 +1,293 @@
+"""The configs of the paper's classification rows: the recipe's numbers, arms that differ in one key, a table that names all."""
+import json
+import re
+import shlex
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from lbbt_mm.language import read_spec
+
+REPO = Path(__file__).resolve().parent.parent
+CONFIGS = REPO / 'configs'
+STAGES = ('classify', 'bridge', 'probe', 'retrieval')
+ROWS = {path.stem: path for stage in STAGES for path in sorted(CONFIGS.glob(f'{stage}_*.py'))}
+TRAINED = {name: path for name, path in ROWS.items() if not name.startswith('retrieval')}
+SCRATCH = [name for name in ROWS if 'scratch_' in name]
+SWEEP = CONFIGS / 'sweeps' / 'gpt2_medium_cifar100_lr_weight_decay.json'
+# Until it is a section of classification.md, the table is a page of its own
+PAGES = [page for page in (REPO / 'docs' / 'classification.md', REPO / 'docs' / 'classification_rows.md') if page.is_file()]
+
+CLASSES = {'cifar10': 10, 'cifar100': 100, 'tiny_imagenet': 200, 'imagenet': 1000}
+# Blocks, width, and parameters of patch embedding (16 x 16 x 3), 196 positions, blocks and final norm
+SIZES = {
+    'gpt2_medium': (24, 1024, 302_309_376 + 787_456 + 200_704 + 2_048),
+    'llama3_2_1b': (16, 2048, 973_144_064 + 1_574_912 + 401_408 + 2_048),
+    'qwen3_8b': (36, 4096, 6_946_071_552 + 3_149_824 + 802_816 + 4_096),
+    'qwen3_14b': (40, 5120, 13_212_477_440 + 3_937_280 + 1_003_520 + 5_120),
+}
+
+
+def load(name: str) -> Config:
+    return Config.fromfile(ROWS[name])
+
+
+def build(cfg: Config) -> torch.nn.Module:
+    """Build the model without memory for its parameters."""
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def data_of(name: str) -> str:
+    return max((data for data in CLASSES if f'_{data}' in name), key=len)
+
+
+def language_of(name: str) -> str:
+    return next(language for language in SIZES if language in name)
+
+
+def flat(value, prefix: str = '') -> dict:
+    """Nested dicts and lists as one dict, with dotted keys."""
+    if not isinstance(value, (dict, list, tuple)) or not value:
+        return {prefix: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {key: leaf for name, item in items for key, leaf in flat(item, f'{prefix}.{name}' if prefix else name).items()}
+
+
+def differences(name: str, other: str) -> dict:
+    """Key -> (value in one config, value in the other)."""
+    one, two = flat(load(name).to_dict()), flat(load(other).to_dict())
+    return {key: (one.get(key, 'absent'), two.get(key, 'absent')) for key in one.keys() | two.keys()
+            if one.get(key, 'absent') != two.get(key, 'absent')}
+
+
+def freeze_hooks(cfg: Config) -> list:
+    return [hook for hook in cfg.custom_hooks if hook.type == 'lbbt_mm.PartialFreezeHook']
+
+
+@pytest.fixture(autouse=True)
+def no_data_root(monkeypatch):
+    monkeypatch.delenv('LBBT_DATA_ROOT', raising=False)
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_every_row_builds_without_weights(name):
+    cfg = load(name)
+    model = build(cfg)
+    blocks, width, backbone_size = SIZES[language_of(name)]
+    backbone = model.image_encoder if name.startswith('retrieval') else model.backbone
+    assert (len(backbone.blocks), backbone.embed_dims, backbone.patch_resolution) == (blocks, width, (14, 14))
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == backbone_size
+    assert read_spec(cfg.language.config) == backbone.language.spec
+    if not name.startswith('retrieval'):
+        num_classes = CLASSES[data_of(name)]
+        assert model.head.fc.weight.shape == (num_classes, width)
+        assert cfg.data_preprocessor.num_classes == num_classes
+    assert cfg.default_scope == 'mmpretrain', 'the host decides where names without a scope are looked up'
+    assert {'lbbt_mm.SeedingHook', 'lbbt_mm.LanguageConfigHook'} <= {hook.type for hook in cfg.custom_hooks}
+    assert cfg.randomness.seed is not None
+
+
+@pytest.mark.parametrize('name', TRAINED)
+def test_every_row_has_the_paper_s_recipe(name):
+    cfg = load(name)
+    backbone, optimizer = cfg.model.backbone, cfg.optim_wrapper.optimizer
+    assert (backbone.img_size, backbone.patch_size, backbone.drop_path_rate) == (224, 16, 0.1)
+    assert optimizer.type == ('Adam' if name.endswith('_adam') else 'AdamW')
+    assert (optimizer.lr, optimizer.weight_decay) == (1e-3, 0.05)
+    assert cfg.optim_wrapper.clip_grad.max_norm == 1.0
+    imagenet = data_of(name) == 'imagenet'
+    epochs, batch, gpus = 400, 64, 1
+    if name.startswith('probe'):
+        epochs, batch = 100, 128
+    elif imagenet:
+        batch, gpus = 32, 6
+        epochs = 100 if name.startswith('bridge') else 50 if 'llama' in name else 150
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == epochs
+    assert cfg.param_scheduler.type == 'CosineAnnealingLR'
+    assert cfg.train_dataloader.batch_size == batch
+    assert cfg.auto_scale_lr.base_batch_size == batch * gpus
+    resize = dict(type='Resize', scale=(224, 224), interpolation='bicubic')
+    augmented = imagenet and name.startswith('classify')
+    assert augmented or [step.type for step in cfg.train_dataloader.dataset.pipeline if 'Random' in step.type] in (
+        [], ['lbbt_mm.RandomLabel']), 'images are only resized'
+    assert augmented or resize in cfg.train_dataloader.dataset.pipeline
+
+
+@pytest.mark.parametrize('name', SCRATCH)
+def test_scratch_differs_from_language_in_one_key(name):
+    assert differences(name.replace('scratch_', ''), name) == {'model.backbone.language.arm': ('language', 'random')}
+
+
+@pytest.mark.parametrize('name', [name for name in TRAINED if not name.startswith('probe')])
+def test_random_labels_are_of_the_training_images_alone(name):
+    cfg = load(name)
+    labels = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'lbbt_mm.RandomLabel']
+    if name.startswith('classify') and data_of(name) == 'imagenet':
+        assert not labels
+        return
+    ratio = 0. if name.startswith('classify') else int(re.search(r'_ratio(\d+)|$', name).group(1) or 100) / 100
+    assert [(label.ratio, label.num_classes) for label in labels] == [(ratio, cfg.model.head.num_classes)]
+    if 'cifar' in name:  # arrays without paths
+        assert labels[0]['key'] == 'sample_idx'
+    else:
+        assert labels[0].data_root == cfg.train_dataloader.dataset.data_root
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert 'RandomLabel' not in str(loader)
+    assert cfg.val_cfg.type == 'lbbt_mm.BridgeValLoop'
+    pack = cfg.train_dataloader.dataset.pipeline[-1]
+    assert 'true_label' in pack.meta_keys
+
+
+@pytest.mark.parametrize('data', ['cifar10', 'cifar100'])
+@pytest.mark.parametrize('variant, ratio', [('classify_{}', 0.), ('bridge_{}_ratio15', 0.15), ('bridge_{}_ratio30', 0.3)])
+def test_ratios_of_random_labels_differ_in_one_key(data, variant, ratio):
+    model = f'gpt2_medium_{data}'
+    key = 'train_dataloader.dataset.pipeline.0.ratio'
+    assert differences(f'bridge_{model}', variant.format(model)) == {key: (1.0, ratio)}
+
+
+@pytest.mark.parametrize('name', [name for name in ROWS if re.search(r'_(first|last)\d+$', name)])
+def test_partial_rows_differ_in_the_freezing_hook(name):
+    whole, end, count = re.fullmatch(r'(.*)_(first|last)(\d+)', name).groups()
+    assert {key.split('.')[0] for key in differences(whole, name)} == {'custom_hooks'}
+    cfg = load(name)
+    assert cfg.custom_hooks[:-1] == load(whole).custom_hooks and freeze_hooks(cfg) == [cfg.custom_hooks[-1]]
+    hook = cfg.custom_hooks[-1]
+    assert hook.trainable == f'{end}:{count}'
+    new = {name for name, _ in build(cfg).named_parameters() if not name.startswith('backbone.blocks.')}
+    assert {name for name in new if name.startswith(tuple(hook.also))} == new, 'what no language model brings trains'
+
+
+def test_adam_is_a_config_of_its_own():
+    for arm in ('', 'scratch_'):
+        name = f'bridge_{arm}gpt2_medium_cifar10'
+        assert differences(name, f'{name}_adam') == {'optim_wrapper.optimizer.type': ('AdamW', 'Adam')}
+
+
+@pytest.mark.parametrize('name', [name for name in ROWS if name.startswith('probe')])
+def test_probes_train_a_linear_layer_on_standardised_features_of_a_frozen_backbone(name):
+    cfg = load(name)
+    hook, = freeze_hooks(cfg)
+    assert hook.trainable == 'none' and hook.module == 'backbone.blocks'
+    model = build(cfg)
+    trained = [name for name, _ in model.named_parameters() if name.startswith(tuple(hook.also))]
+    assert trained == ['head.fc.weight', 'head.fc.bias']
+    assert model.neck.bn.num_features == model.backbone.embed_dims and not model.neck.bn.affine
+    assert 'neck' in hook.also, 'the running statistics of the features are gathered'
+    assert 'RandomLabel' not in str(cfg.train_dataloader)
+
+
+@pytest.mark.parametrize('data', CLASSES)
+def test_a_probe_without_a_bridge_differs_in_where_its_backbone_comes_from(data):
+    name = f'gpt2_medium_{data}'
+    assert load(f'probe_{name}').model.backbone.init_cfg == dict(type='lbbt_mm.BridgeInit', checkpoint=None)
+    keys = differences(f'probe_{name}', f'probe_nobridge_{name}')
+    assert {key.rpartition('init_cfg')[0] for key in keys} == {'model.backbone.'}
+    assert load(f'probe_nobridge_{name}').model.backbone.init_cfg is None
+
+
+@pytest.mark.parametrize('data', CLASSES)
+def test_a_probe_has_the_backbone_of_its_bridge(data):
+    backbones = [load(f'{stage}_gpt2_medium_{data}').model.backbone.to_dict() for stage in ('bridge', 'probe')]
+    assert backbones[1].pop('init_cfg') and backbones[0] == backbones[1]
+
+
+def test_a_probe_without_a_checkpoint_says_what_to_do():
+    cfg = load('probe_gpt2_medium_cifar10')
+    cfg.merge_from_dict({'model.backbone.language.config': dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=24)})
+    with pytest.raises(Exception, match='checkpoint=None.*tools/lbbt.py CONFIG --probe'):
+        MODELS.build(cfg.model).init_weights()
+
+
+def test_retrieval_has_the_backbone_of_the_bridge_and_disjoint_images():
+    cfg = load('retrieval_gpt2_medium_tiny_imagenet')
+    encoder, bridge = cfg.model.image_encoder, load('bridge_gpt2_medium_tiny_imagenet').model.backbone
+    assert {key: value for key, value in bridge.items() if key in encoder} == encoder
+    queries = cfg.test_dataloader.dataset
+    assert queries.gallery == cfg.model.prototype.dataset
+    assert (queries.gallery.data_prefix, queries.dataset.data_prefix) == ('train', 'test')
+
+
+@pytest.mark.parametrize('name', [name for name in ROWS if 'qwen3' in name and 'scratch' not in name])
+def test_two_blocks_of_qwen3_run_at_a_shrunken_width(name):
+    cfg = load(name)
+    cfg.merge_from_dict({
+        'model.backbone.language.blocks': '0:2', 'model.backbone.language.arm': 'random', 'model.backbone.img_size': 32,
+        'model.backbone.language.config': dict(hidden_size=64, intermediate_size=96, num_attention_heads=4,
+                                               num_key_value_heads=2, head_dim=32)})
+    check_a_step(cfg)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('language', ['qwen3_8b', 'qwen3_14b'])
+def test_two_blocks_of_qwen3_run_at_their_real_width(language):
+    cfg = load(f'bridge_{language}_cifar10')
+    # the arm that draws nothing: how a billion numbers are drawn is not what is tested
+    cfg.merge_from_dict({'model.backbone.language.blocks': '0:2', 'model.backbone.language.arm': 'host'})
+    check_a_step(cfg)
+
+
+def check_a_step(cfg: Config) -> None:
+    """One forward and backward pass: every parameter gets a finite gradient."""
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    assert len(model.backbone.blocks) == 2
+    model.init_weights()
+    size = cfg.model.backbone.img_size
+    loss = model.eval()(torch.rand(1, 3, size, size), [DataSample().set_gt_label(3)], mode='loss')['loss']
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_the_data_root_comes_from_the_environment(name, monkeypatch):
+    assert f"'data/{data_of(name)}'" in str(load(name).to_dict())
+    monkeypatch.setenv('LBBT_DATA_ROOT', '/mine')
+    found = str(load(name).to_dict())
+    assert "'/mine'" in found and "'data/" not in found
+
+
+def named_in(text: str) -> set:
+    """Configs that a page names, ``DATA`` replaced by the data sets of its section."""
+    found = set()
+    for section in text.split('\n### '):
+        listed = re.search(r'`DATA` one of ((?:`\w+`(?:, )?)+)', section)
+        data_sets = re.findall(r'`(\w+)`', listed.group(1)) if listed else []
+        for name in re.findall(rf'\b(?:{"|".join(STAGES)})_\w+', section):
+            found |= {name.replace('DATA', data) for data in data_sets} if 'DATA' in name else {name}
+    return found
+
+
+def test_the_table_names_every_row_and_nothing_else():
+    assert set(ROWS) == set().union(*(named_in(page.read_text()) for page in PAGES if '## Paper rows' in page.read_text()))
+
+
+def test_the_sweep_of_table_3_is_every_pair_of_values_for_every_row():
+    sweep = json.loads(SWEEP.read_text())
+    lr, weight_decay = 'optim_wrapper.optimizer.lr', 'optim_wrapper.optimizer.weight_decay'
+    assert sweep['values'] == {lr: [5e-4, 3e-4, 1e-3], weight_decay: [0.05, 0.1, 0.2]}
+    expected = {(name, *pair) for pair in product(*sweep['values'].values()) for name in (
+        'bridge_gpt2_medium_cifar100', 'probe_gpt2_medium_cifar100', 'probe_nobridge_gpt2_medium_cifar100',
+        'probe_nobridge_scratch_gpt2_medium_cifar100')}
+    found = set()
+    for command in sweep['commands']:
+        words = shlex.split(command)
+        assert words[0] == 'python' and (REPO / words[1]).name in ('train.py', 'lbbt.py')
+        configs = [Path(word).stem for word in words if word.startswith('configs/')]
+        assert all(name in ROWS for name in configs)
+        options = [word.split('=') for word in words if '=' in word]
+        assert len(options) == 2 * len(configs), 'each stage gets both values'
+        for name, (first, second) in zip(configs, zip(options[::2], options[1::2])):
+            assert (first[0], second[0]) == (lr, weight_decay)
+            cfg = load(name)
+            assert cfg.optim_wrapper.optimizer.lr and cfg.optim_wrapper.optimizer.weight_decay, 'the keys exist'
+            found.add((name, float(first[1]), float(second[1])))
+    assert found == expected and len(sweep['commands']) == 27

@@ -1,0 +1,193 @@
+"""RandomLabelDataset: labels change hands, the class histogram does not change."""
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import RepeatDataset
+from torch.utils.data import DataLoader
+
+from lbbt_mm.datasets import RandomLabelDataset
+from tests.image_folders import build, each, folder_config, labels, labels_by_path, random_label, write_image_folder
+
+COUNTS = dict(a=5, b=30, c=15)
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return write_image_folder(tmp_path_factory.mktemp('images') / 'train', COUNTS)
+
+
+def config(root: Path, dataset: dict = None, **options) -> dict:
+    return dict(type='lbbt_mm.RandomLabelDataset', dataset=dataset or folder_config(root), **options)
+
+
+@pytest.mark.parametrize('ratio', [0, 0.15, 0.3, 1.0])
+@pytest.mark.parametrize('seed', [0, 1])
+def test_the_histogram_is_kept_exactly(root, ratio, seed):
+    dataset = build(config(root, ratio=ratio, seed=seed))
+    assert Counter(labels(dataset)) == {0: 5, 1: 30, 2: 15}
+    assert np.bincount(dataset.get_gt_labels()).tolist() == [5, 30, 15]
+
+
+@pytest.mark.parametrize('ratio, count', [(0, 0), (0.15, 8), (0.3, 15), (1.0, 50)])
+def test_the_ratio_of_the_samples_take_part(root, ratio, count):
+    samples = [sample['data_samples'] for sample in build(config(root, ratio=ratio))]
+    assert sum(sample.label_is_random for sample in samples) == count
+    for sample in samples:
+        assert sample.true_label == 'abc'.index(Path(sample.img_path).parent.name)
+        assert sample.label_is_random or int(sample.gt_label) == sample.true_label
+
+
+def test_all_labels_change_hands_at_random(root):
+    """At ratio 1 a label says nothing about the true one: it agrees as often as the histogram makes two samples agree."""
+    inner = build(folder_config(root))
+    chance = sum((count / 50)**2 for count in COUNTS.values())
+    agreement = [
+        np.mean([info['gt_label'] == info['true_label'] for info in map(dataset.get_data_info, range(50))])
+        for dataset in (RandomLabelDataset(inner, seed=seed) for seed in range(40))
+    ]
+    assert np.mean(agreement) == pytest.approx(chance, abs=0.05)
+
+
+def test_ratios_are_nested(root):
+    chosen = [{index for index in range(50) if dataset.get_data_info(index)['label_is_random']}
+              for dataset in (build(config(root, ratio=ratio)) for ratio in (0.15, 0.3, 1.0))]
+    assert chosen[0] < chosen[1] < chosen[2]
+
+
+def test_labels_are_a_function_of_the_seed(root):
+    first, again, other = (labels(build(config(root, seed=seed))) for seed in (4, 4, 5))
+    assert first == again != other
+    assert first[:20] == [1, 1, 0, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1], 'on every machine'
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_epochs_and_workers(root, num_workers):
+    dataset = build(config(root, ratio=0.5))
+    expected = labels_by_path(dataset)
+    loader = DataLoader(dataset, batch_size=8, shuffle=True, num_workers=num_workers, collate_fn=lambda samples: samples)
+    for _ in range(2):
+        assert labels_by_path(sample for batch in loader for sample in batch) == expected
+
+
+def test_it_is_pickled_to_workers(root):
+    dataset = build(config(root))
+    assert labels(pickle.loads(pickle.dumps(dataset))) == labels(dataset)
+
+
+def test_lists_that_are_not_serialised(root):
+    assert labels(build(config(root, folder_config(root, serialize_data=False)))) == labels(build(config(root)))
+
+
+@pytest.mark.parametrize('wrapper, length', [(dict(type='RepeatDataset', times=2), 100),
+                                             (dict(type='ClassBalancedDataset', oversample_thr=0.2), 50 + 5)])
+def test_inside_wrappers(root, wrapper, length):
+    dataset = build(dict(wrapper, dataset=config(root)))
+    assert len(dataset) == length and dataset.metainfo['classes'] == ('a', 'b', 'c')
+    assert labels_by_path(each(dataset)) == labels_by_path(build(config(root)))
+
+
+def test_class_balancing_goes_by_the_permuted_labels(root):
+    dataset = build(dict(type='ClassBalancedDataset', oversample_thr=0.2, dataset=config(root)))
+    assert Counter(labels(dataset)) == {0: 10, 1: 30, 2: 15}
+
+
+def test_inside_a_concatenation(root):
+    dataset = build(dict(type='ConcatDataset', datasets=[config(root), config(root, seed=1)]))
+    assert labels(dataset) == labels(build(config(root))) + labels(build(config(root, seed=1)))
+
+
+def test_mmengine_s_wrappers_take_it_built(root):
+    assert len(RepeatDataset(build(config(root)), times=2)) == 100
+
+
+def test_around_a_dataset_that_is_built(root):
+    inner = build(folder_config(root))
+    true = labels(inner)
+    assert Counter(labels(RandomLabelDataset(inner))) == Counter(true)
+    assert labels(inner) == true, 'the dataset inside keeps its labels'
+
+
+def test_around_an_even_subset_it_keeps_the_subset_s_histogram(root):
+    subset = dict(type='lbbt_mm.EvenSubset', num_samples=10, dataset=folder_config(root))
+    samples = [sample['data_samples'] for sample in build(config(root, subset))]
+    assert Counter(int(sample.gt_label) for sample in samples) == {0: 1, 1: 6, 2: 3}
+    assert [sample.sample_idx for sample in samples] == list(range(0, 50, 5))
+
+
+def test_lazy_initialisation(root):
+    dataset = build(config(root, folder_config(root, lazy_init=True), lazy_init=True))
+    assert not dataset._fully_initialized and not dataset.dataset._fully_initialized
+    assert labels(dataset) == labels(build(config(root)))
+    assert dataset.metainfo['classes'] == dataset.CLASSES == ('a', 'b', 'c')
+    assert dataset.class_to_idx == dict(a=0, b=1, c=2)
+
+
+def test_an_image_that_cannot_be_read_is_replaced_by_one_with_its_own_label(root, tmp_path):
+    broken = write_image_folder(tmp_path / 'broken', COUNTS)
+    (broken / 'b' / '7.png').write_bytes(b'')
+    load = [dict(type='LoadImageFromFile', ignore_empty=True)]
+    pack = dict(type='mmpretrain.PackInputs')
+    inner = dict(folder_config(broken), pipeline=load + [pack])
+    expected = labels_by_path(build(config(root)))
+    dataset = build(config(broken, inner))
+    index = next(index for index in range(50) if dataset.get_data_info(index)['img_path'].endswith('b/7.png'))
+    found = labels_by_path(dataset[index] for _ in range(20))
+    assert len(found) > 1 and 'b/7.png' not in found and found.items() <= expected.items()
+    with pytest.raises(Exception, match='Test time pipline should not get `None`'):
+        build(config(broken, dict(inner, test_mode=True)))[index]
+    with pytest.raises(Exception, match='Cannot find valid image after 0!'):
+        build(config(broken, dict(inner, max_refetch=0)))[index]
+
+
+def test_a_pipeline_that_a_hook_switches_reaches_the_dataset_inside(root):
+    dataset = build(config(root))
+    dataset.pipeline = lambda info: info['gt_label']
+    assert [dataset[index] for index in range(50)] == dataset.get_gt_labels().tolist()
+
+
+def test_random_labels_are_not_drawn_twice(root):
+    inner = folder_config(root, random_label(root, key='sample_idx'))
+    with pytest.raises(ValueError, match="has a 'true_label'.*lbbt_mm.RandomLabelDataset"):
+        build(config(root, inner))[0]
+    with pytest.raises(TypeError, match='a RandomLabelDataset too; labels are permuted once'):
+        build(config(root, config(root)))
+
+
+@pytest.mark.parametrize('wrapper', [
+    lambda inner: dict(type='RepeatDataset', times=2, dataset=inner),
+    lambda inner: dict(type='ConcatDataset', datasets=[inner, inner]),
+    lambda inner: dict(type='ClassBalancedDataset', oversample_thr=0.2, dataset=inner),
+])
+def test_wrappers_inside_are_refused(root, wrapper):
+    inner = wrapper(folder_config(root))
+    message = f"dataset is a {inner['type']}; expected one dataset .*Wrap the datasets inside it instead"
+    with pytest.raises(TypeError, match=message):
+        build(config(root, inner))
+    subset = dict(type='lbbt_mm.EvenSubset', num_samples=3, dataset=inner)
+    with pytest.raises(TypeError, match='dataset is a EvenSubset; expected one dataset'):
+        build(config(root, subset))
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(ratio=1.5), 'ratio=1.5; expected a number from 0'),
+    (dict(ratio=float('nan')), 'ratio=nan'),
+    (dict(ratio=True), 'ratio=True'),
+    (dict(seed=0.5), 'seed=0.5; expected a whole number'),
+])
+def test_bad_arguments(root, options, message):
+    with pytest.raises(ValueError, match=f'RandomLabelDataset: {message}'):
+        build(config(root, **options))
+
+
+def test_data_without_labels_is_refused(root):
+    with pytest.raises(ValueError, match="a sample has no 'gt_label', only img_path, sample_idx. Use a dataset with labels"):
+        build(config(root, folder_config(root, with_label=False)))
+
+
+def test_subsets_of_it_are_refused(root):
+    for method in ('get_subset', 'get_subset_'):
+        with pytest.raises(NotImplementedError, match='wrap this one in lbbt_mm.EvenSubset'):
+            getattr(build(config(root)), method)(3)

@@ -1,0 +1,286 @@
+"""The matched experiment of ``compare_arms.py``: which runs there are, which learning rate they get, what came out."""
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import pandas as pd
+
+from lbbt_mm.analysis.arm_comparison import best_setting, status_column
+from lbbt_mm.engine.config_keys import find_bridge_init, find_keys, find_language, get_key
+from lbbt_mm.engine.run_records import curve, in_validation
+from lbbt_mm.engine.run_request import override, read_config
+from lbbt_mm.engine.training_pool import Chain
+from lbbt_mm.engine.training_run import OtherRunError, TrainingRun
+
+LR_KEY = 'optim_wrapper.optimizer.lr'
+
+
+class ArmRun(NamedTuple):
+    """One training: an arm, a seed and a learning rate (None where the config has no ``optim_wrapper.optimizer.lr``)."""
+    arm: str
+    seed: int
+    lr: Optional[float]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f'{self.arm}-seed{self.seed}' + ('' if self.lr is None else f'-lr{short_number(self.lr)}')
+
+
+@dataclass
+class ArmExperiment:
+    """A config, trained from several arms and seeds, and what is measured on it.
+
+    Args:
+        config: The config file.
+        out: Folder of the experiment.
+        arms: Values of ``language.arm``.
+        seeds: Values of ``language.seed`` and ``randomness.seed``.
+        lrs: Learning rates to choose from; empty for the config's.
+        lr_rule: ``'baseline'`` chooses on the baseline arm for all, ``'per-arm'`` on each arm for itself.
+        baseline: The arm that the others are compared with.
+        probes: Configs of the later stages, trained from the last checkpoint of each run.
+        options: Overrides of the config.
+        probe_options: Overrides of the probes' configs, after those of ``options`` that fit them.
+        metrics: Names of the metrics to compare; empty for all of the last validation.
+        select_metric: The metric that the learning rate is chosen by; None for the first of ``metrics``.
+        lower_is_better: Whether that metric is better when lower; None for "if its name has ``loss`` in it".
+        keep_going: Choose a learning rate even if a run of the sweep failed, without that one.
+    """
+    config: Path
+    out: Path
+    arms: Sequence[str]
+    seeds: Sequence[int]
+    lrs: Sequence[float] = ()
+    lr_rule: str = 'baseline'
+    baseline: str = 'random'
+    probes: Sequence[Path] = ()
+    options: Sequence[str] = ()
+    probe_options: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    select_metric: Optional[str] = None
+    lower_is_better: Optional[bool] = None
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        """Find the keys that the experiment sets; no run is started with a config that lacks them."""
+        self.config = Path(self.config)
+        self.probes = [Path(probe) for probe in self.probes]
+        self._base = read_config(self.config)
+        cfg = override(self._base, self.options)
+        self.language_key = find_language(cfg.get('model'), self.config)
+        self.config_lr = get_key(cfg, LR_KEY)
+        self._units = {'': validation_unit(cfg)}
+        if self.lrs and self.config_lr is None:
+            raise ValueError(f'{self.config} has no {LR_KEY}, which --lrs sets. Leave --lrs out, or use a config with a '
+                             'single optimizer.')
+        own = (f'{self.language_key}.arm', f'{self.language_key}.seed', 'randomness.seed', *([LR_KEY] if self.lrs else []))
+        for option in self.options:
+            if option.split('=')[0] in own:
+                raise ValueError(f'--cfg-options {option}: this key is what the experiment varies. Use --arms, --seeds or '
+                                 '--lrs.')
+        names = [probe.stem for probe in self.probes]
+        if len(set(names)) < len(names):
+            raise ValueError(f'--probe {" ".join(map(str, self.probes))}: two probes have the same file name, which names '
+                             'their metrics. Rename one.')
+        self._probe_keys = {probe: self._check_probe(probe) for probe in self.probes}
+
+    def _check_probe(self, probe: Path) -> Tuple[str, Optional[str]]:
+        """The keys of the probe's bridge initialiser and of its language dict."""
+        cfg = override(read_config(probe), [*self._shared_options(), *self.probe_options])
+        self._units[f'{probe.stem}/'] = validation_unit(cfg)
+        keys = find_bridge_init(cfg.get('model'), probe)
+        languages = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
+        return keys, languages[0] if len(languages) == 1 else None
+
+    def _shared_options(self) -> List[str]:
+        """The overrides that belong to a probe too: those of the model, and where the data are."""
+        keys = {option: option.split('=')[0].split('.') for option in self.options}
+        return [option for option, key in keys.items() if key[0] == 'model' or key[-1] == 'data_root']
+
+    # the plan
+
+    def sweep(self) -> List[ArmRun]:
+        """The runs that the learning rate is chosen by; none where there is no choice."""
+        if len(self.lrs) < 2:
+            return []
+        arms = self.arms if self.lr_rule == 'per-arm' else [self.baseline]
+        return [ArmRun(arm, self.seeds[0], lr) for arm in arms for lr in self.lrs]
+
+    def comparison(self, lrs: Mapping[str, Optional[float]]) -> List[ArmRun]:
+        """The runs that are compared, of the arms whose learning rate is known; seeds one after the other."""
+        return [ArmRun(arm, seed, lrs[arm]) for seed in self.seeds for arm in self.arms if arm in lrs]
+
+    def all_runs(self) -> List[ArmRun]:
+        """Every run that the experiment can come to, whichever learning rates are chosen."""
+        return [ArmRun(arm, seed, lr) for seed in self.seeds for arm in self.arms for lr in self.lrs or [self.config_lr]]
+
+    def choose_lrs(self) -> Dict[str, Optional[float]]:
+        """The learning rate of each arm; an arm is absent as long as a run of its sweep is."""
+        if len(self.lrs) < 2:
+            return dict.fromkeys(self.arms, self.lrs[0] if self.lrs else self.config_lr)
+        chosen: Dict[str, Optional[float]] = {}
+        sweep = self.sweep()
+        for arm in dict.fromkeys(run.arm for run in sweep):
+            runs = [run for run in sweep if run.arm == arm]
+            if all(self.is_over(run, self.sweep_probes()) for run in runs):
+                scores = {run.lr: self.score(run) for run in runs}
+                if self.lr_rule == 'per-arm' and not any(score is not None for score in scores.values()):
+                    scores[min(self.lrs)] = 0.  # an arm that always diverged is shown as such
+                best = best_setting(scores, self.lower)
+                chosen.update(dict.fromkeys(self.arms if self.lr_rule == 'baseline' else [arm], best))
+        return chosen
+
+    def edge_warnings(self, lrs: Mapping[str, Optional[float]]) -> List[str]:
+        """A sentence for each arm whose best learning rate is the smallest or largest of the sweep."""
+        swept = list(dict.fromkeys(run.arm for run in self.sweep()))
+        ends = {max(self.lrs): 'largest', min(self.lrs): 'smallest'} if swept else {}
+        return [f'The best learning rate of arm {arm}, {lrs[arm]:g}, is the {ends[lrs[arm]]} of the sweep: a better one may '
+                'lie beyond it.' for arm in swept if lrs.get(arm) in ends]
+
+    @property
+    def selector(self) -> Optional[str]:
+        """The metric that the learning rate is chosen by, as far as the command line says."""
+        return self.select_metric or (self.metrics[0] if self.metrics else None)
+
+    @property
+    def lower(self) -> bool:
+        """Whether the lowest value of that metric is the best."""
+        return 'loss' in (self.selector or '') if self.lower_is_better is None else self.lower_is_better
+
+    def sweep_probes(self) -> List[Path]:
+        """The probes that the sweep needs: the one whose metric decides, if it is a probe's."""
+        return [probe for probe in self.probes if (self.selector or '').startswith(f'{probe.stem}/')]
+
+    def score(self, run: ArmRun) -> Optional[float]:
+        """The value that decides about a learning rate; None for a run that diverged or failed.
+
+        Raises:
+            ValueError: If a run that finished does not have the metric.
+        """
+        row = self.row(run)
+        columns = pd.DataFrame([row])
+        metrics = {name: value for name, value in row.items() if isinstance(value, (int, float))}
+        for key in ('seed', 'lr'):
+            metrics.pop(key, None)
+        name = self.selector or next(iter(metrics), 'of the validation')
+        if row[status_column(columns, name)] != 'finished':
+            return None
+        if name not in metrics:
+            raise ValueError(f'{run.name} has no metric {name}; found {", ".join(metrics) or "none"}. Correct --metric or '
+                             '--select-metric.')
+        return metrics[name]
+
+    # the trainings
+
+    def training(self, run: ArmRun) -> TrainingRun:
+        """The training of a run; a learning rate that is not known yet is written as <best of the sweep>."""
+        lr = '<best of the sweep>' if run.lr is None else short_number(run.lr)
+        options = [*self.options, f'{self.language_key}.arm={run.arm}', f'{self.language_key}.seed={run.seed}',
+                   f'randomness.seed={run.seed}', *([f'{LR_KEY}={lr}'] if self.lrs else [])]
+        return TrainingRun(self.config, self.out / 'runs' / run.name, options, base=self._base)
+
+    def probing(self, run: ArmRun, probe: Path) -> TrainingRun:
+        """The training of a probe on the last checkpoint of a run; it is named in <> while it is not there."""
+        init_key, language_key = self._probe_keys[probe]
+        training = self.training(run)
+        try:
+            checkpoint = str(training.checkpoint())
+        except FileNotFoundError:
+            if training.status == 'finished':
+                raise
+            checkpoint = f'<last checkpoint of {training.work_dir}>'
+        own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
+        options = [*self._shared_options(), *own, f'randomness.seed={run.seed}', *self.probe_options,
+                   f'{init_key}.checkpoint={checkpoint}']
+        return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options)
+
+    def trainings(self, run: ArmRun, probes: Sequence[Path]) -> List[TrainingRun]:
+        """The trainings of a run and its probes."""
+        return [self.training(run), *(self.probing(run, probe) for probe in probes)]
+
+    def chain(self, run: ArmRun, probes: Sequence[Path]) -> Chain:
+        """A run and its probes, one after the other."""
+        def training() -> TrainingRun:
+            training = self.training(run)
+            over = training.status in ('finished', 'diverged')
+            if not over and read_config(self.config).to_dict() != self._base.to_dict():
+                raise OtherRunError(f'{self.config} has changed since this command began, so its runs would not be matched. '
+                                    'Undo the change, or start an experiment in another folder.')
+            return training
+
+        return Chain(run.name, [training, *(partial(self.probing, run, probe) for probe in probes)])
+
+    def is_over(self, run: ArmRun, probes: Sequence[Path]) -> bool:
+        """Whether a run has ended, and where it finished its probes too.
+
+        One that failed is to be tried again, unless the experiment goes on without.
+        """
+        ends = ('finished', 'diverged', *(['failed'] if self.keep_going else []))
+        status = self.training(run).status
+        if status != 'finished':
+            return status in ends
+        return all(self.probing(run, probe).status in ends for probe in probes)
+
+    # what came out
+
+    def row(self, run: ArmRun) -> Dict[str, Any]:
+        """A run's row of ``results.csv``."""
+        training = self.training(run)
+        row = dict(arm=run.arm, seed=run.seed, lr=run.lr, status=training.status)
+        metrics = training.metrics()
+        for probe in self.probes:
+            later = self.probing(run, probe)
+            row[f'{probe.stem}/status'] = later.status if row['status'] == 'finished' else row['status']
+            metrics.update({f'{probe.stem}/{name}': value for name, value in later.metrics().items()})
+        return {**row, **metrics}
+
+    def results(self, runs: Sequence[ArmRun]) -> pd.DataFrame:
+        """A row a run."""
+        return pd.DataFrame([self.row(run) for run in dict.fromkeys(runs)])
+
+    def validation_metrics(self, runs: Sequence[ArmRun]) -> List[str]:
+        """The metrics to compare: those asked for, else all of the last validations, in the order they were written."""
+        if self.metrics:
+            return list(self.metrics)
+        names: Dict[str, None] = {}
+        for run in runs:
+            for prefix, training in self._stages(run):
+                for record in training.records()['val'][-1:]:
+                    names.update(dict.fromkeys(f'{prefix}{name}' for name in record
+                                               if name not in ('step', 'time', 'data_time')))
+        return list(names)
+
+    def curves(self, runs: Sequence[ArmRun], metric: str) -> Tuple[pd.DataFrame, str]:
+        """A metric over training.
+
+        Returns:
+            tuple: ``arm, seed, step, value``, a row a point; and what ``step`` counts.
+        """
+        prefix = next((f'{probe.stem}/' for probe in self.probes if metric.startswith(f'{probe.stem}/')), '')
+        name, unit, rows = metric[len(prefix):], self._units[prefix], []
+        for run in runs:
+            records = dict(self._stages(run))[prefix].records()
+            points = curve(records, name)
+            if points and not in_validation(records, name):
+                unit = 'iteration'
+            rows += [(run.arm, run.seed, *point) for point in points]
+        return pd.DataFrame(rows, columns=['arm', 'seed', 'step', 'value']), unit
+
+    def _stages(self, run: ArmRun) -> List[Tuple[str, TrainingRun]]:
+        """Prefix of the metrics' names and training, of a run and its probes."""
+        prefixes = ['', *(f'{probe.stem}/' for probe in self.probes)]
+        return list(zip(prefixes, self.trainings(run, self.probes)))
+
+
+def validation_unit(cfg: Any) -> str:
+    """What the steps of a config's validation records count."""
+    by_epoch = get_key(cfg, 'train_cfg.max_epochs') and get_key(cfg, 'default_hooks.logger.log_metric_by_epoch') is not False
+    return 'epoch' if by_epoch else 'iteration'
+
+
+def short_number(number: float) -> str:
+    """A number as people write it, exactly: ``0.001``, ``3e-05``."""
+    text = f'{number:g}'
+    return text if float(text) == number else repr(number)

@@ -1,0 +1,132 @@
+"""What ``compare_arms.py`` shows and writes: tables, ``results.csv``, ``summary.csv``, ``summary.md`` and ``curves.png``."""
+import math
+from typing import List, Mapping, Optional, Sequence
+
+import pandas as pd
+from arm_experiment import ArmExperiment, ArmRun
+from rich.console import Console
+from rich.table import Table
+
+from lbbt_mm.analysis.arm_comparison import status_column, summarize_arms
+from lbbt_mm.analysis.curves import Panel, draw_curves
+from lbbt_mm.engine.run_request import write_whole
+
+CONFIDENCE = 0.95
+_UNITS = ('runs', 'n', 'mean', 'std')
+
+
+def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], console: Console) -> None:
+    """Show and write what there is so far.
+
+    Args:
+        experiment: The experiment.
+        lrs: The learning rate of each arm; arms that have none yet are left out.
+        console: Where the tables go.
+    """
+    compared = experiment.comparison(lrs)
+    runs = list(dict.fromkeys([*experiment.sweep(), *compared]))
+    results = experiment.results(runs)
+    write_whole(experiment.out / 'results.csv', results.to_csv(index=False))
+    if not compared:
+        console.print(f'No learning rate is chosen yet; the sweep so far is in {experiment.out / "results.csv"}',
+                      soft_wrap=True)
+        return
+    ours = experiment.results(compared)
+    metrics = experiment.validation_metrics(compared)
+    unknown = [metric for metric in metrics if metric not in ours]
+    notes = rule_notes(experiment, lrs, runs)
+    if unknown and (ours['status'] == 'finished').any():
+        names = [name for name in ours if name not in ('arm', 'seed', 'lr') and not name.endswith('status')]
+        notes.append(f'No run has a metric {", ".join(unknown)}; there are: {", ".join(names)}.')
+    summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
+    for metric in metrics:
+        console.print(rich_table(metric, summary, ours, experiment))
+    for note in notes:
+        console.print(note, soft_wrap=True, highlight=False)
+    write_whole(experiment.out / 'summary.csv', summary.to_csv(index=False))
+    write_whole(experiment.out / 'summary.md', markdown(metrics, summary, ours, experiment, notes))
+    draw(experiment, compared, metrics)
+    console.print(f'Runs: {experiment.out / "results.csv"}\nSummary: {experiment.out / "summary.md"} and .csv\n'
+                  f'Curves: {experiment.out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
+
+
+def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], runs: Sequence[ArmRun]) -> List[str]:
+    """How the learning rates were chosen, and what to beware of."""
+    notes = [f'Seeds {", ".join(map(str, experiment.seeds))}. Differences are paired by seed; their interval is that of the '
+             f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.']
+    if len(experiment.lrs) < 2:
+        source = '--lrs' if experiment.lrs else 'the config'
+        return [f'Learning rate: the same for every arm, from {source}.', *notes]
+    rates = ', '.join(f'{lr:g}' for lr in experiment.lrs)
+    scope = (f'arm {experiment.baseline}, and given to every arm' if experiment.lr_rule == 'baseline'
+             else 'each arm for itself')
+    metric = experiment.selector or experiment.validation_metrics(runs)[0]
+    better = 'lowest' if experiment.lower else 'highest'
+    return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better} {metric}) '
+            f'on {scope}.', *(f'Warning: {warning}' for warning in experiment.edge_warnings(lrs)), *notes]
+
+
+def rich_table(metric: str, summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
+    """The table of one metric."""
+    table = Table(title=metric)
+    for name in header(experiment):
+        table.add_column(name, justify='left' if name in ('arm', 'runs') else 'right')
+    for row in rows(metric, summary, results):
+        table.add_row(*row)
+    return table
+
+
+def markdown(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment,
+             notes: Sequence[str]) -> str:
+    """The same tables as Markdown."""
+    lines = [f'# {experiment.config.name}: {", ".join(experiment.arms)}', '']
+    names = header(experiment)
+    for metric in metrics:
+        lines += [f'## {metric}', '', f'| {" | ".join(names)} |', f'|{"---|" * len(names)}']
+        lines += [f'| {" | ".join(row)} |' for row in rows(metric, summary, results)] + ['']
+    return '\n'.join([*lines, *(f'- {note}' for note in notes), ''])
+
+
+def header(experiment: ArmExperiment) -> List[str]:
+    """Names of the tables' columns."""
+    return ['arm', 'lr', 'n', 'mean', 'std', f'minus {experiment.baseline}', f'{CONFIDENCE:.0%} interval', 'runs']
+
+
+def rows(metric: str, summary: pd.DataFrame, results: pd.DataFrame) -> List[List[str]]:
+    """The cells of a metric's table, a list an arm."""
+    cells = []
+    for row in summary[summary['metric'] == metric].itertuples():
+        status = results.loc[results['arm'] == row.arm, status_column(results, metric)]
+        interval = '-' if math.isnan(row.low) else f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}]'
+        cells.append([row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean), number(row.std),
+                      number(row.difference, sign=True), interval, outcome(status)])
+    return cells
+
+
+def outcome(status: pd.Series) -> str:
+    """How an arm's runs ended, in words: ``finished``, or ``diverged 1/3`` and the like."""
+    counts = status.value_counts()
+    odd = [f'{word} {count}/{len(status)}' for word, count in counts.items() if word != 'finished']
+    return ', '.join(odd) or 'finished'
+
+
+def number(value: float, sign: bool = False) -> str:
+    """A number with four significant digits; ``-`` for none."""
+    if value is None or math.isnan(value):
+        return '-'
+    return f'{value:{"+" if sign else ""}.4g}'
+
+
+def draw(experiment: ArmExperiment, runs: Sequence[ArmRun], metrics: Sequence[str]) -> None:
+    """Draw each metric and each stage's training loss over training; the points go into ``curves.csv``."""
+    panels, points = {}, []
+    losses = ['loss', *(f'{probe.stem}/loss' for probe in experiment.probes)]
+    for metric in dict.fromkeys([*metrics, *losses]):
+        curves, unit = experiment.curves(runs, metric)
+        if len(curves):
+            name = f'{metric} (training)' if metric in losses else metric
+            panels[name] = Panel(curves, unit)
+            points.append(curves.assign(metric=metric))
+    if panels:
+        draw_curves(panels, experiment.out / 'curves.png')
+        write_whole(experiment.out / 'curves.csv', pd.concat(points).to_csv(index=False))

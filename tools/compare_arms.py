@@ -1,0 +1,189 @@
+"""The matched experiment: train a config from several start weights (arms) and seeds, and compare what comes out.
+
+Works with every config whose model has one `language` dict. Two runs of the same seed differ in one key, language.arm.
+Seed s sets language.seed=s and randomness.seed=s; the data, random labels included, are the config's own in every run.
+Runs go through tools/train.py. What is done is not done again, and what was interrupted is resumed: give the same command.
+
+  tools/compare_arms.py CONFIG --lrs 1e-4 3e-4 1e-3 --seeds 0 1 2 --metric train/accuracy/top1
+  tools/compare_arms.py CONFIG --probe PROBE --metric PROBE_NAME/accuracy/top1 --jobs 4 --gpus 0,1,2,3
+  sbatch --array=0-7 ... tools/compare_arms.py CONFIG ...; then the same with --report-only
+
+Learning rate (--lrs): the rule `baseline`, that of the LBBT paper (section 6), trains the baseline arm with each rate and
+the first seed and gives the best to all arms; `per-arm` does so for each arm by itself. The choice is made on the metric
+that you name: to stay clear of the test set, name one of a held-out split.
+
+Written to --out: results.csv (a row a run), summary.csv and summary.md, curves.png and curves.csv, runs/ARM-seedS-lrLR/.
+"""
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]  # works without being installed
+
+from arm_experiment import ArmExperiment, ArmRun
+from arm_report import report
+from rich.console import Console
+
+from lbbt_mm.engine.training_pool import TrainingPool, job_environment
+from lbbt_mm.engine.training_run import TrainingFailed
+from lbbt_mm.language.arms import ARMS
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', type=Path, help='path of the config')
+    parser.add_argument('--out', type=Path, help='folder of the experiment; default: work_dirs/NAME_OF_CONFIG-arms')
+    what = parser.add_argument_group('what is compared')
+    what.add_argument('--arms', nargs='+', choices=ARMS, default=['language', 'random', 'shuffled', 'moment_matched'],
+                      metavar='ARM', help=f'some of {", ".join(ARMS)}; default: all but host')
+    what.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED', help='default: 0 1 2')
+    what.add_argument('--baseline-arm', default='random', metavar='ARM', help='what the others are compared with; '
+                      'default: random')
+    what.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
+                      help='then train these from the last checkpoint of each run (init_cfg of type lbbt_mm.BridgeInit). '
+                      'They get those --cfg-options too that begin with model. or set a data_root; their metrics are called '
+                      'NAME_OF_PROBE_CONFIG/METRIC')
+    what.add_argument('--metric', nargs='+', action='extend', default=[], metavar='METRIC',
+                      help='what goes into tables and curves; default: all metrics of the last validation')
+    what.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+                      help='override settings of the config, in every run')
+    what.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+                      help='override settings of the probes\' configs')
+    rate = parser.add_argument_group('learning rate')
+    rate.add_argument('--lrs', nargs='+', type=float, default=[], metavar='LR',
+                      help='values of optim_wrapper.optimizer.lr to choose from; default: the config\'s for all')
+    rate.add_argument('--lr-rule', choices=('baseline', 'per-arm'), default='baseline', help='default: baseline')
+    rate.add_argument('--select-metric', metavar='METRIC', help='what chooses the rate; default: the first --metric')
+    rate.add_argument('--lower-is-better', action='store_true', default=None,
+                      help='choose its lowest value; default: only where its name has "loss" in it')
+    how = parser.add_argument_group('how it runs')
+    how.add_argument('--jobs', type=int, metavar='N', help='trainings at once; default: one a GPU of --gpus, else 1')
+    how.add_argument('--gpus', metavar='0,1', help='GPUs to use; each training gets one')
+    how.add_argument('--shard', metavar='I/N', help='do share I (from 0) of the runs; default: by SLURM_ARRAY_TASK_ID')
+    how.add_argument('--keep-going', action='store_true', help='go on after a training that failed')
+    how.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
+    how.add_argument('--report-only', action='store_true', help='no training: tables and curves of what is there')
+    how.add_argument('--dry-run', action='store_true', help='no training: print the commands')
+    args = parser.parse_args(arguments)
+    for name in ('arms', 'seeds', 'lrs', 'probe', 'metric'):
+        setattr(args, name, list(dict.fromkeys(getattr(args, name))))
+    if args.baseline_arm not in args.arms:
+        parser.error(f'--baseline-arm {args.baseline_arm} is not among --arms {" ".join(args.arms)}: add it there, or name '
+                     'one that is')
+    args.gpus = args.gpus.split(',') if args.gpus else []
+    args.jobs = args.jobs or max(1, len(args.gpus))
+    try:
+        args.shard = read_shard(args.shard, os.environ)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.fresh and args.shard != (0, 1):
+        parser.error('--fresh and shares of the runs: each would remove the runs of the others. Remove the runs first')
+    args.out = (args.out or Path('work_dirs') / f'{args.config.stem}-arms').resolve()
+    return args
+
+
+def read_shard(text: Optional[str], env: Dict[str, str]) -> Tuple[int, int]:
+    """The share of the runs that this process does, from ``--shard`` or from slurm.
+
+    Returns:
+        tuple: Its index from 0, and the number of shares.
+
+    Raises:
+        ValueError: If the text is not a share.
+    """
+    if text is None and 'SLURM_ARRAY_TASK_ID' in env:
+        first, step = (int(env.get(f'SLURM_ARRAY_TASK_{name}', default)) for name, default in (('MIN', 0), ('STEP', 1)))
+        count = int(env.get('SLURM_ARRAY_TASK_COUNT', 1))
+        index = (int(env['SLURM_ARRAY_TASK_ID']) - first) // max(1, step)
+    else:
+        try:
+            index, count = map(int, (text or '0/1').split('/'))
+        except ValueError:
+            index, count = -1, 0
+    if not 0 <= index < count:
+        raise ValueError(f'--shard {text}: expected I/N with I from 0 to N - 1, for example 0/4')
+    return index, count
+
+
+def make_experiment(args: argparse.Namespace) -> ArmExperiment:
+    """The experiment that the command line describes."""
+    return ArmExperiment(
+        args.config, args.out, args.arms, args.seeds, args.lrs, args.lr_rule, args.baseline_arm, args.probe,
+        args.cfg_options, args.probe_cfg_options, args.metric, args.select_metric, args.lower_is_better, args.keep_going)
+
+
+def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> List[str]:
+    """Run the sweep, choose the learning rates, run the comparison.
+
+    Returns:
+        list[str]: What went wrong.
+    """
+    pool = TrainingPool(args.jobs, args.gpus, args.keep_going, console)
+    index, count = args.shard
+    sweep = experiment.sweep()
+    failures = pool.run([experiment.chain(run, experiment.sweep_probes()) for run in sweep[index::count]])
+    if failures and not args.keep_going:
+        return failures
+    lrs = experiment.choose_lrs()
+    waiting = [arm for arm in experiment.arms if arm not in lrs]
+    if waiting:
+        missing = [run.name for run in sweep if not experiment.is_over(run, experiment.sweep_probes())]
+        console.print(f'No learning rate yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
+                      'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
+    rest = experiment.comparison(lrs)
+    return failures + pool.run([experiment.chain(run, experiment.probes) for run in rest[index::count]])
+
+
+def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> None:
+    """The commands of the share, as a user would type them; what is not known before the runs is written in <>."""
+    index, count = args.shard
+    sweep, lrs = experiment.sweep(), experiment.choose_lrs()
+    unknown = [arm for arm in experiment.arms if arm not in lrs]
+    seeds_of_unknown = [ArmRun(arm, seed, None) for seed in experiment.seeds for arm in unknown]
+    env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
+    for title, runs, probes in (('Sweep', sweep, experiment.sweep_probes()),
+                                ('Comparison', experiment.comparison(lrs) + seeds_of_unknown, experiment.probes)):
+        if runs:
+            console.print(f'# {title}', highlight=False)
+        for run in runs[index::count]:
+            for training in experiment.trainings(run, probes):
+                done = '# done: ' if training.status in ('finished', 'diverged') else ''
+                print(f'{done}{env} {shlex.join(training.command)}')
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+    args = parse_args(arguments)
+    # tables need their width, in the log of a batch job too
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        experiment = make_experiment(args)
+        if args.dry_run:
+            print_commands(experiment, args, console)
+            return 0
+        failures: List[str] = []
+        if not args.report_only:
+            for run in experiment.all_runs():
+                experiment.training(run).clear() if args.fresh else experiment.training(run).check()
+            failures = train(experiment, args, console)
+        if any(experiment.training(run).status != 'missing' for run in experiment.all_runs()):
+            report(experiment, experiment.choose_lrs(), console)
+        elif args.report_only:
+            failures = [f'{args.out / "runs"} has no runs of this experiment. Leave --report-only out, or correct --out.']
+    except KeyboardInterrupt:
+        console.print('Interrupted. The same command goes on from the last checkpoints.')
+        return 130
+    except (ValueError, FileNotFoundError, TrainingFailed) as error:
+        failures = [str(error)]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

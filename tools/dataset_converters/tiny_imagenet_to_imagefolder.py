@@ -1,0 +1,123 @@
+"""Turn TinyImageNet-200, as it is distributed, into an ImageFolder with ``train/`` and ``test/``.
+
+``tiny-imagenet-200`` keeps training images in ``train/WNID/images/`` and validation images in one folder, with their classes
+in a file. The result has ``train/WNID/*.JPEG`` and, made of the validation images, ``test/WNID/*.JPEG``: what
+``LBBT_DATA_ROOT`` points to. Its own test images have no labels and are left out.
+"""
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from rich.progress import track
+
+# (image, path in the result)
+Placement = Tuple[Path, Path]
+
+
+def convert_tiny_imagenet(source: Path, out: Path, copy: bool = False) -> Dict[str, int]:
+    """Write the ImageFolder.
+
+    Args:
+        source: The folder ``tiny-imagenet-200``.
+        out: Folder to write; absent or empty.
+        copy: Copy images instead of linking them. Defaults to False: hard links, which take no space.
+
+    Returns:
+        dict: Number of classes, training images and test images, as ``classes``, ``train`` and ``test``.
+
+    Raises:
+        FileNotFoundError: If a folder, the annotation file or an image is absent.
+        ValueError: If annotations and images do not match.
+        FileExistsError: If ``out`` is not empty.
+    """
+    out = out.expanduser().resolve()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileExistsError(f'{out} exists and is not an empty folder. Give a new folder, or remove it.')
+    train = _training_images(source)
+    classes = sorted({target.parent.name for _, target in train})
+    test = _validation_images(source, classes)
+    # written under another name and renamed: an interrupted run leaves nothing that looks complete
+    partial = out.with_name(out.name + '.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    for split in ('train', 'test'):
+        for name in classes:  # a class without test images keeps its place in the order, and so its label
+            (partial / split / name).mkdir(parents=True)
+    for image, target in track(train + test, description='copying' if copy else 'linking'):
+        _place(image, partial / target, copy)
+    os.replace(partial, out)
+    return dict(classes=len(classes), train=len(train), test=len(test))
+
+
+def _training_images(source: Path) -> List[Placement]:
+    root, listed = source / 'train', source / 'wnids.txt'
+    classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    if not classes:
+        raise FileNotFoundError(f'{root} has no class folders. Expected the unpacked tiny-imagenet-200 with '
+                                'train/WNID/images/ and val/; give its path.')
+    missing = sorted(set(listed.read_text().split()) - set(classes)) if listed.is_file() else []
+    if missing:
+        raise FileNotFoundError(f'{root / missing[0]} does not exist ({len(missing)} missing in all), but wnids.txt lists '
+                                'it. Unpack the archive again.')
+    placements = []
+    for name in classes:
+        images = sorted((root / name / 'images').glob('*.JPEG'))
+        if not images:
+            raise FileNotFoundError(f'{root / name / "images"} has no *.JPEG. Expected the training images of the class; '
+                                    'unpack the archive again.')
+        placements += [(image, Path('train', name, image.name)) for image in images]
+    return placements
+
+
+def _validation_images(source: Path, classes: List[str]) -> List[Placement]:
+    annotations, folder = source / 'val' / 'val_annotations.txt', source / 'val' / 'images'
+    if not annotations.is_file():
+        raise FileNotFoundError(f'{annotations} does not exist. Expected the classes of the validation images, one '
+                                'line each; unpack the archive again.')
+    labels: Dict[str, str] = {}
+    for number, line in enumerate(annotations.read_text().splitlines(), start=1):
+        fields = line.split('\t')
+        if len(fields) < 2 or fields[1] not in classes or fields[0] in labels:
+            raise ValueError(f'{annotations}, line {number}: {line[:80]!r}. Expected IMAGE<tab>WNID<tab>..., each image '
+                             'once, with the name of a folder in train/.')
+        labels[fields[0]] = fields[1]
+    present = {image.name for image in folder.glob('*.JPEG')}
+    absent, unlisted = sorted(set(labels) - present), sorted(present - set(labels))
+    if absent:
+        raise FileNotFoundError(f'{folder / absent[0]} does not exist ({len(absent)} missing in all), but '
+                                f'{annotations.name} lists it. Unpack the archive again.')
+    if unlisted:
+        raise ValueError(f'{folder / unlisted[0]} is not in {annotations.name} ({len(unlisted)} such images in all), so its '
+                         'class is unknown. Unpack the archive again.')
+    return [(folder / name, Path('test', label, name)) for name, label in sorted(labels.items())]
+
+
+def _place(image: Path, target: Path, copy: bool) -> None:
+    if copy:
+        shutil.copyfile(image, target)
+        return
+    try:
+        os.link(os.path.realpath(image), target)
+    except OSError as error:
+        raise OSError(f'{image} cannot be linked to {target} ({error.strerror}). Give a target on the same file system, or '
+                      'add --copy.') from error
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='the unpacked folder tiny-imagenet-200')
+    parser.add_argument('out', type=Path, help='folder to write; absent or empty')
+    parser.add_argument('--copy', action='store_true', help='copy the images; by default they are hard links')
+    args = parser.parse_args()
+    try:
+        counts = convert_tiny_imagenet(args.source, args.out, args.copy)
+    except (OSError, ValueError) as error:
+        sys.exit(f'{Path(__file__).name}: {error}')
+    print('{classes} classes, {train} training and {test} test images in {out}'.format(**counts, out=args.out))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,126 @@
+"""Language Bias Bridge Training, both stages: the bridge on random labels, then probes on its backbone.
+
+Each training goes through tools/train.py (with several GPUs tools/dist_train.sh). What is done is not done again, and what
+was interrupted is resumed: give the same command.
+
+  tools/lbbt.py configs/small/bridge_gpt2_imagefolder.py --probe configs/small/probe_gpt2_imagefolder.py
+
+Written to --work-dir: bridge/, a folder for each probe named after its config, results.csv and results.json.
+"""
+import argparse
+import json
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # works without being installed
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lbbt_mm.engine.config_keys import find_bridge_init
+from lbbt_mm.engine.run_request import override, read_config, write_whole
+from lbbt_mm.engine.training_pool import Chain, TrainingPool
+from lbbt_mm.engine.training_run import TrainingFailed, TrainingRun
+
+# The paper's names, Tables 1 to 5
+_TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', type=Path, help='config of the bridge')
+    parser.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
+                        help='configs of the second stage (linear probe, fine-tuning), with an init_cfg of type '
+                        'lbbt_mm.BridgeInit; the checkpoint in it is filled in')
+    parser.add_argument('--work-dir', type=Path, help='folder of all stages; default: work_dirs/NAME_OF_CONFIG-lbbt')
+    parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
+                        help='which checkpoint of the bridge the probes take; best: that of save_best. Default: last')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+                        help='override settings of the bridge\'s config')
+    parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+                        help='override settings of every probe\'s config; what changes the backbone, such as another '
+                        'language model, belongs here too')
+    parser.add_argument('--gpus', type=int, default=1, metavar='N', help='GPUs for each training; default: 1')
+    parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
+    args = parser.parse_args(arguments)
+    args.probe = list(dict.fromkeys(args.probe))
+    names = [probe.stem for probe in args.probe]
+    if len(set(names)) < len(names) or 'bridge' in names:
+        parser.error(f'--probe {" ".join(map(str, args.probe))}: each needs a file name of its own, which names its folder, '
+                     'and none can be called bridge')
+    args.work_dir = (args.work_dir or Path('work_dirs') / f'{args.config.stem}-lbbt').resolve()
+    return args
+
+
+def make_chain(args: argparse.Namespace) -> Chain:
+    """The bridge and its probes; a probe's config is checked now, its checkpoint is looked up when its turn comes."""
+    bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus)
+    keys = {probe: find_bridge_init(override(read_config(probe), args.probe_cfg_options).get('model'), probe)
+            for probe in args.probe}
+    bridge.check()
+
+    def make_probe(probe: Path) -> TrainingRun:
+        options = [*args.probe_cfg_options, f'{keys[probe]}.checkpoint={bridge.checkpoint(args.checkpoint)}']
+        return TrainingRun(probe, args.work_dir / probe.stem, options, args.gpus)
+
+    return Chain(args.work_dir.name, [lambda: bridge, *(partial(make_probe, probe) for probe in args.probe)])
+
+
+def collect(args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """Config, status and final metrics of each stage, the bridge first."""
+    stages = {'bridge': args.config, **{probe.stem: probe for probe in args.probe}}
+    runs = {stage: TrainingRun(config, args.work_dir / stage) for stage, config in stages.items()}
+    return [dict(stage=stage, config=str(stages[stage]), status=run.status, metrics=run.metrics())
+            for stage, run in runs.items()]
+
+
+def report(stages: Sequence[Dict[str, Any]], work_dir: Path, console: Console) -> None:
+    """Show the table of all stages and write it."""
+    rows = [dict(stage=stage['stage'], config=stage['config'], status=stage['status'], **stage['metrics'])
+            for stage in stages]
+    # a diverged run's NaN is no JSON
+    whole = [{**stage, 'metrics': {name: value if math.isfinite(value) else None
+                                   for name, value in stage['metrics'].items()}} for stage in stages]
+    write_whole(work_dir / 'results.csv', pd.DataFrame(rows).to_csv(index=False))
+    write_whole(work_dir / 'results.json', json.dumps(whole, indent=1))
+    titles = {name: _TITLES.get(name, name) for stage in stages for name in stage['metrics']}
+    columns = sorted(dict.fromkeys(titles.values()), key=('Train-acc1', 'Test-acc1').__contains__, reverse=True)
+    table = Table(title='Language Bias Bridge Training')
+    for column in ('stage', 'status', *columns):
+        table.add_column(column, justify='left' if column in ('stage', 'status') else 'right')
+    for stage in stages:
+        cells = {titles[name]: f'{value:.4g}' for name, value in reversed(stage['metrics'].items())}
+        table.add_row(stage['stage'], stage['status'], *(cells.get(column, '-') for column in columns))
+    console.print(table)
+    console.print(f'Written to {work_dir / "results.csv"} and results.json', soft_wrap=True, highlight=False)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+    args = parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    failures: List[str] = []
+    try:
+        if args.fresh:
+            for stage in ('bridge', *(probe.stem for probe in args.probe)):
+                TrainingRun(args.config, args.work_dir / stage).clear()
+        failures = TrainingPool(console=console).run([make_chain(args)])
+        report(collect(args), args.work_dir, console)
+    except KeyboardInterrupt:
+        console.print('Interrupted. The same command goes on from the last checkpoint.')
+        return 130
+    except (ValueError, FileNotFoundError, TrainingFailed) as error:
+        failures.append(str(error))
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
