@@ -11,21 +11,27 @@ from mmengine.runner import Runner
 
 from tests.image_folders import labels_by_path
 
-parser = argparse.ArgumentParser()
-parser.add_argument('config')
-parser.add_argument('out')
-parser.add_argument('--launcher', default='none')
-args = parser.parse_args()
-if args.launcher == 'pytorch':
-    dist.init_process_group('gloo')
-loader_config = Config.fromfile(args.config).to_dict()
-with DefaultScope.overwrite_default_scope('mmpretrain'):
-    loader = Runner.build_dataloader(loader_config, seed=0)
-epochs = []
-for epoch in range(2):
-    loader.sampler.set_epoch(epoch)
-    epochs.append(labels_by_path(
-        dict(data_samples=sample) for batch in loader for sample in batch['data_samples']))
-Path(args.out, f"rank{os.environ.get('RANK', 0)}.json").write_text(json.dumps(epochs))
-if dist.is_initialized():
-    dist.destroy_process_group()
+
+def main() -> None:
+    """Two epochs of the loader that CONFIG describes; OUT gets ``rankN.json``, a dict of path -> label for each epoch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config')
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--launcher', default='none')
+    args = parser.parse_args()
+    if args.launcher == 'pytorch':
+        dist.init_process_group('gloo')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loader = Runner.build_dataloader(Config.fromfile(args.config).to_dict(), seed=0)
+    epochs = []
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        samples = (dict(data_samples=sample) for batch in loader for sample in batch['data_samples'])
+        epochs.append(labels_by_path(samples))
+    (args.out / f"rank{os.environ.get('RANK', 0)}.json").write_text(json.dumps(epochs))
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]  # works without being installed
+sys.path.insert(0, str(ROOT))  # works without being installed
 
 from arm_experiment import ArmExperiment, ArmRun
 from arm_report import report

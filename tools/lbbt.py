@@ -111,7 +111,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             for stage in ('bridge', *(probe.stem for probe in args.probe)):
                 TrainingRun(args.config, args.work_dir / stage).clear()
         failures = TrainingPool(console=console).run([make_chain(args)])
-        report(collect(args), args.work_dir, console)
+        stages = collect(args)
+        report(stages, args.work_dir, console)
+        if args.probe and stages[0]['status'] == 'diverged':
+            failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
+                            'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
     except KeyboardInterrupt:
         console.print('Interrupted. The same command goes on from the last checkpoint.')
         return 130

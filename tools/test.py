@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 from mmengine.registry import METRICS
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.engine.label_checks import check_random_labels
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, load_config, start_processes,
                                    stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
@@ -44,6 +45,7 @@ def main() -> None:
         enable_tta(cfg)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
     check_coco_datasets(cfg, loaders=('test_dataloader', ))
+    check_random_labels(cfg, loaders=('test_dataloader', ))
     refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
     start_processes(cfg)
     runner = build_runner(cfg)

@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.engine.label_checks import check_random_labels
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,
                                    load_config, pretrained_files, record_language_config, resume_path,
                                    start_processes, stop_processes)
@@ -41,6 +42,7 @@ def main() -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     record_language_config(cfg)
     check_coco_datasets(cfg)
+    check_random_labels(cfg)
     refuse_unsafe_checkpoints([resume_path(cfg), *pretrained_files(cfg.get('model'))], args.trust_checkpoint)
     start_processes(cfg)
     build_runner(cfg).train()

@@ -26,7 +26,7 @@ def read_config(path: Path) -> Config:
         level = logging.root.manager.disable
         logging.disable(max(level, logging.INFO))  # mmengine says which environment variables it fills in, each time
         try:
-            return Config.fromfile(str(path))
+            return Config.fromfile(str(path), import_custom_modules=False)  # the training imports them
         finally:
             logging.disable(level)
 

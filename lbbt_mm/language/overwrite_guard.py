@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class OverwriteGuard:
-    """A one-time check at a module's first training forward that named parameters still hold what was copied.
+    """A one-time check at a module's first forward with gradients that named parameters still hold what was copied.
 
     A module cannot see its parent's later initialisation steps, so they can be caught only once training starts.
     Loading a state dict in between, into the module or a part of it, is a wanted change and cancels the check; an
-    evaluation forward leaves it pending.
+    evaluation (without gradients) leaves it pending.
 
     Args:
         parameters: The parameters to watch, by name within the module.
@@ -52,7 +52,8 @@ class OverwriteGuard:
             self.cancel()
 
     def _check(self, module: nn.Module, args) -> None:
-        if not module.training:
+        # a frozen module stays in eval mode while the rest trains; evaluation runs without gradients
+        if not module.training and not torch.is_grad_enabled():
             return
         self.cancel()
         parameters: Dict[str, Tensor] = dict(module.named_parameters())

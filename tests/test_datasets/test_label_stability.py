@@ -73,7 +73,7 @@ def test_epochs_and_workers(root, expected, key, num_workers):
 @pytest.fixture
 def loader_config(root, tmp_path) -> Path:
     path = tmp_path / 'loader.py'
-    Config(dict(dataset=wide(root), batch_size=2, num_workers=1, persistent_workers=False,
+    Config(dict(dataset=wide(root), batch_size=2, num_workers=0, persistent_workers=False,
                 sampler=dict(type='DefaultSampler', shuffle=True), collate_fn=dict(type='pseudo_collate'))).dump(path)
     return path
 

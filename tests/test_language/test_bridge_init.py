@@ -71,7 +71,7 @@ def test_a_checkpoint_without_our_meta_is_judged_by_its_tensors(bridged, folders
 
 
 def test_another_language_model_is_refused_by_name(bridged, folders, tmp_path):
-    with pytest.raises(CheckpointError, match="another than this config's: model_type 'llama' in the config, 'gpt2' in the"):
+    with pytest.raises(CheckpointError, match="than this config's: model_type 'llama' in the config, 'gpt2' in the"):
         backbone(folders['llama'], write(tmp_path / 'bridge.pth', bridged)).init_weights()
 
 

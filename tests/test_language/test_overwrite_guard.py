@@ -56,7 +56,8 @@ def test_number_of_changed_tensors_is_given(stack):
 
 def test_evaluation_leaves_the_check_pending(stack):
     overwrite(stack)
-    stack.eval()(X)
+    with torch.no_grad():
+        stack.eval()(X)
     with pytest.raises(RuntimeError, match=OVERWRITTEN):
         stack.train()(X)
 

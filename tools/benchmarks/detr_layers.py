@@ -5,13 +5,10 @@ contenders take turns, so that whatever else the machine does falls on all of th
 of (mmdet's time / our time), the smallest and largest, and the ratio of the quickest calls.
 """
 import argparse
-import multiprocessing
-import statistics
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -20,18 +17,15 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
 
-from benchmark_report import fact_lines, machine_facts, markdown_table, write_report  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, write_report  # noqa: E402
 from detr_contenders import (Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs,  # noqa: E402
                              stock_config_cfgs)
+from interleaved_rounds import (CLOCKS, FLOOR, add_timing_options, compare, in_fresh_process, table,  # noqa: E402
+                                time_rounds)
 from matrix_floor import TransformerSize, count_products, floor_call, giga_flops  # noqa: E402
 
 PROJ_DROP = 0.1
-# A call that takes so many times as long as the quickest contender's is measured twice only.
-SLOW = 8
-STOCK, FLOOR = 'mmdet', 'matrix products'
-HEADER = ('row', 'ours', 'against', 'times as fast', 'range', 'quickest calls', 'rounds', 'wanted', 'our s', 'their s',
-          'floor s', 'share of the floor: ours, theirs')
-CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
+STOCK = 'mmdet'
 
 
 @dataclass(frozen=True)
@@ -109,79 +103,16 @@ def build_contenders(row: Row, size: TransformerSize) -> Dict[str, Callable[[], 
     return calls
 
 
-def time_rounds(calls: Dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]) -> Dict[str, List[float]]:
-    """Time contenders in turn, in rounds whose order alternates, after a round to warm up.
-
-    Args:
-        calls: Contenders by name.
-        repeats: Number of rounds.
-        clock: Gives seconds.
-
-    Returns:
-        dict: Name -> seconds of each round; two for a contender that is :data:`SLOW`, the warm-up being one of them.
-    """
-    times = {name: [timed(call, clock)] for name, call in calls.items()}
-    quickest = min(seconds[0] for name, seconds in times.items() if name != FLOOR)
-    slow = {name for name, seconds in times.items() if seconds[0] > max(SLOW * quickest, 5)}
-    times = {name: seconds if name in slow else [] for name, seconds in times.items()}
-    for repeat in range(repeats):
-        for name in list(calls)[::1 if repeat % 2 == 0 else -1]:
-            if name not in slow or len(times[name]) < 2:
-                times[name].append(timed(calls[name], clock))
-        print(f'  round {repeat + 1} of {repeats}: ' +
-              ', '.join(f'{name} {seconds[-1]:.2f} s' for name, seconds in times.items()), flush=True)
-    return times
-
-
-def timed(call: Callable[[], None], clock: Callable[[], float]) -> float:
-    """Seconds that a call takes, without dropping the gradients it leaves."""
-    start = clock()
-    call()
-    seconds = clock() - start
-    if isinstance(call, Contender):
-        call.forget()
-    return seconds
-
-
-def compare(row: Row, times: Dict[str, List[float]]) -> List[Dict[str, Any]]:
-    """Set ours beside theirs, round by round.
-
-    Args:
-        row: The row.
-        times: What :func:`time_rounds` gave.
-
-    Returns:
-        list[dict]: One comparison each, with the ratios and the share of the floor's speed that both sides reach.
-    """
+def pairs_to_compare(row: Row, names: Iterable[str]) -> List[Tuple[str, str, Optional[float]]]:
+    """Ours, theirs, and how many times as fast ours is meant to be, for each of a row's contenders."""
     pairs: List[Tuple[str, str, Optional[float]]] = []
-    for name in times:
+    for name in names:
         if name not in (FLOOR, STOCK, f'{STOCK}, padded'):
             # with padding masks ours should be no slower than theirs without
             pairs.append((name, STOCK, 1. if 'padded' in name and row.wanted else row.wanted))
     if row.padded:
         pairs.append(('pre-norm, padded', f'{STOCK}, padded', None))
-    floor = statistics.median(times[FLOOR])
-    comparisons = []
-    for ours, theirs, wanted in pairs:
-        ratios = [b / a for a, b in zip(times[ours], times[theirs])]
-        our_seconds, their_seconds = (statistics.median(times[name]) for name in (ours, theirs))
-        comparisons.append(
-            dict(row=row.title, ours=ours, against=theirs, ratio=statistics.median(ratios), smallest=min(ratios),
-                 largest=max(ratios), quickest=min(times[theirs]) / min(times[ours]), rounds=len(ratios), wanted=wanted,
-                 our_seconds=our_seconds, their_seconds=their_seconds, floor_seconds=floor,
-                 our_floor_share=floor / our_seconds, their_floor_share=floor / their_seconds))
-    return comparisons
-
-
-def table(comparisons: List[Dict[str, Any]]) -> str:
-    """Comparisons as Markdown."""
-    lines = []
-    for c in comparisons:
-        wanted = '' if c['wanted'] is None else f'{c["wanted"]:.2f} ' + ('met' if c['ratio'] >= c['wanted'] else 'MISSED')
-        lines.append((c['row'], c['ours'], c['against'], f'{c["ratio"]:.2f}', f'{c["smallest"]:.2f} to {c["largest"]:.2f}',
-                      f'{c["quickest"]:.2f}', c['rounds'], wanted, f'{c["our_seconds"]:.3f}', f'{c["their_seconds"]:.3f}',
-                      f'{c["floor_seconds"]:.3f}', f'{c["our_floor_share"]:.0%}, {c["their_floor_share"]:.0%}'))
-    return markdown_table(HEADER, lines)
+    return pairs
 
 
 def measure_row(row: Row, size: TransformerSize, repeats: int, threads: int, clock: str) -> Dict[str, List[float]]:
@@ -189,13 +120,6 @@ def measure_row(row: Row, size: TransformerSize, repeats: int, threads: int, clo
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     return time_rounds(build_contenders(row, size), repeats, CLOCKS[clock])
-
-
-def in_fresh_process(function: Callable, *arguments: Any) -> Any:
-    """A function's result, computed by a child that shares nothing with other calls but the imported modules."""
-    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-    with multiprocessing.get_context(method).Pool(1) as pool:
-        return pool.apply(function, arguments)
 
 
 @torch.no_grad()
@@ -216,11 +140,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=2, help='images')
     parser.add_argument('--tokens', default='25x42', metavar='HEIGHTxWIDTH', help='feature map of an image')
     parser.add_argument('--queries', type=int, default=100)
-    parser.add_argument('--repeats', type=int, default=4, help='rounds, after one to warm up; half in the shipped row')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
-    parser.add_argument('--rows', nargs='+', choices=ROWS, default=list(ROWS), metavar='ROW', help=' '.join(ROWS))
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'), help='folder for detr_layers.json and .md')
+    add_timing_options(parser, list(ROWS), 'detr_layers', repeats=4)  # half as many rounds in the shipped row
     args = parser.parse_args()
     try:
         args.height, args.columns = (int(part) for part in args.tokens.split('x'))
@@ -252,7 +172,7 @@ def main() -> None:
         flops = giga_flops(count_products(row_size, row.training))
         print(f'{row.title}: {row_size.num_layers}+{row_size.num_layers} layers, {flops:.0f} GFLOP in products', flush=True)
         seconds[name] = in_fresh_process(measure_row, row, row_size, repeats, args.threads, args.clock)
-        comparisons += compare(row, seconds[name])
+        comparisons += compare(row.title, pairs_to_compare(row, seconds[name]), seconds[name])
         markdown = '\n'.join([*fact_lines(facts), '', table(comparisons)])
         write_report(args.out, 'detr_layers', dict(facts=facts, comparisons=comparisons, seconds=seconds), markdown)
     print('\n' + table(comparisons))

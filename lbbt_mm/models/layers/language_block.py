@@ -217,7 +217,8 @@ class LanguageBlock(nn.Module):
             Tensor: ``(B, N, C)``.
         """
         arguments = (x, pos, mask, memory, memory_pos, memory_mask, rotary)
-        if self.with_cp and self.training and torch.is_grad_enabled():
+        # a frozen block is in eval mode, and gradients may go through it all the same
+        if self.with_cp and (self.training or x.requires_grad) and torch.is_grad_enabled():
             return checkpoint(self._forward, *arguments, use_reentrant=False)
         return self._forward(*arguments)
 

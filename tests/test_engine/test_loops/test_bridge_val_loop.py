@@ -177,7 +177,7 @@ def test_averaged_weights_are_what_both_sets_are_measured_with(tmp_path):
     seen = runner.model.weights_seen
     batches = len(seen) // 2
     assert len(set(seen[:batches])) == len(set(seen[batches:])) == 1
-    assert seen[-1] < 3 < float(runner.model.weight), 'training has moved farther than the average'
+    assert seen[-1] < 3 < runner.model.weight.item(), 'training has moved farther than the average'
 
 
 def test_a_test_is_mmengine_s_own(tmp_path):
@@ -208,7 +208,7 @@ def test_a_training_with_evaluations_is_the_one_without(tmp_path):
         runner = build(tmp_path / name, train_cfg=dict(by_epoch=True, max_epochs=3, val_begin=interval))
         runner.train()
         assert len(recorder(runner).metrics) == (3 if name == 'with' else 0)
-        ends.append(float(runner.model.weight))
+        ends.append(runner.model.weight.item())
     assert ends[0] == ends[1]
 
 

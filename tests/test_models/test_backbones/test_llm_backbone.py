@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import load_checkpoint, save_checkpoint
 from safetensors.torch import load_file
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM
 
 from lbbt_mm.language import FAMILIES, open_checkpoint
@@ -141,6 +142,15 @@ def test_overwriting_copied_positions_is_noticed(folders):
         backbone(images())
 
 
+def test_a_frozen_backbone_in_eval_mode_is_checked_too(folders):
+    backbone = initialised(folder=folders['gpt2']).eval()
+    with torch.no_grad():
+        backbone.blocks[0].attn.qkv.weight.zero_()
+        backbone(images())  # an evaluation says nothing yet
+    with pytest.raises(RuntimeError, match="'blocks.0.attn.qkv.weight' no longer holds"):
+        backbone(images())
+
+
 # ---------------------------------------------------------------------------------- mmpretrain's conventions
 @pytest.mark.parametrize('out_type, shape', (('avg_featmap', (2, 32)), ('cls_token', (2, 32)), ('last_token', (2, 32)),
                                              ('featmap', (2, 32, 4, 4)), ('raw', (2, 16, 32))))
@@ -213,12 +223,23 @@ def test_stochastic_depth_grows_linearly():
     assert rates == pytest.approx([0., 0.1, 0.2, 0.3])
 
 
-def test_recomputed_activations_give_the_same_gradients():
+@pytest.mark.parametrize('frozen', (False, True))
+def test_recomputed_activations_give_the_same_gradients(frozen, monkeypatch):
+    """Frozen blocks that a gradient goes through are in eval mode, and recomputed too."""
+    calls = []
+    monkeypatch.setattr('lbbt_mm.models.layers.language_block.checkpoint',
+                        lambda *args, **options: calls.append(1) or checkpoint(*args, **options))
     plain, recomputed = (initialised(language=dict(arm='random'), with_cp=with_cp) for with_cp in (False, True))
     recomputed.load_state_dict(plain.state_dict())
     for backbone in (plain, recomputed):
-        backbone.train()(images())[0].square().sum().backward()
-    for one, other in zip(plain.parameters(), recomputed.parameters()):
+        backbone.train()
+        if frozen:
+            backbone.blocks.eval().requires_grad_(False)
+        backbone(images())[0].pow(3).sum().backward()
+    assert len(calls) == NUM_BLOCKS
+    recomputed, plain = ([p for p in backbone.parameters() if p.requires_grad] for backbone in (recomputed, plain))
+    assert len(plain) >= 5
+    for one, other in zip(plain, recomputed):
         torch.testing.assert_close(one.grad, other.grad)
 
 

@@ -1,0 +1,5 @@
+# LBBT stage 2, the other way: everything trains on the true labels, from the backbone of bridge_gpt2_imagefolder.py
+_base_ = './probe_gpt2_imagefolder.py'
+model = dict(neck=None)
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+custom_hooks = [dict(type='lbbt_mm.SeedingHook'), dict(type='lbbt_mm.LanguageConfigHook')]

@@ -1,0 +1,106 @@
+"""The paper's rows, run: their data, labels, loops, hooks and schedules with a tiny GPT-2 on a handful of images."""
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpretrain.datasets import CIFAR10
+
+from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from tests.image_folders import write_image_folder
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+LANGUAGE = dict(checkpoint=None, arm='random', seed=0, blocks=None,
+                config=dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=6, vocab_size=50, n_positions=64))
+
+
+def write_cifar10(root: Path, per_file: int = 4) -> None:
+    """Write CIFAR-10's files with a few images of noise in each."""
+    generator = np.random.default_rng(0)
+    (root / CIFAR10.base_folder).mkdir(parents=True)
+    for name, _ in CIFAR10.train_list + CIFAR10.test_list:
+        entry = dict(data=generator.integers(0, 256, (per_file, 3 * 32 * 32), dtype=np.uint8),
+                     labels=generator.integers(0, 10, per_file).tolist())
+        (root / CIFAR10.base_folder / name).write_bytes(pickle.dumps(entry))
+
+
+@pytest.fixture
+def data_root(tmp_path, monkeypatch) -> Path:
+    """Data of two sorts in one folder: CIFAR-10's files and an image folder."""
+    root = tmp_path / 'data'
+    write_cifar10(root)
+    monkeypatch.setattr(CIFAR10, '_check_integrity', lambda self: True)  # the checksums are those of the real images
+    write_image_folder(root / 'train', dict(cat=8, dog=8), size=16)
+    write_image_folder(root / 'test', dict(cat=3, dog=3), size=16, seed=1)
+    monkeypatch.setenv('LBBT_DATA_ROOT', str(root))
+    return root
+
+
+def run(name: str, tmp_path: Path, checkpoint=None) -> Runner:
+    """Train a row for two epochs at 16 x 16 pixels with six tiny blocks."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.merge_from_dict({
+        'work_dir': str(tmp_path / name), 'model.backbone.img_size': 16, 'model.backbone.patch_size': 4,
+        'model.backbone.language': dict(_delete_=True, **LANGUAGE), 'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 1,
+        'param_scheduler.T_max': 2, 'default_hooks.checkpoint.interval': 1})
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+        for step in loader.dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale = (16, 16)
+    if checkpoint:
+        cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
+    allow_mmengine_classes()  # as our tools do
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def metrics(runner: Runner) -> set:
+    """Names of the metrics of the last validation."""
+    return {key.partition('/')[2] for key in runner.message_hub.log_scalars if key.startswith('val/') and 'accuracy' in key}
+
+
+def test_a_bridge_and_its_probe_on_an_image_folder(data_root, tmp_path):
+    bridge = run('bridge_gpt2_medium_tiny_imagenet', tmp_path)
+    assert metrics(bridge) == {'train/accuracy/top1', 'test/accuracy/top1'}
+    images = bridge.train_dataloader.dataset
+    assert len(images) == 16 and {images[index]['data_samples'].true_label for index in range(16)} == {0, 1}
+    assert len({images[index]['data_samples'].gt_label.item() for index in range(16)}) > 2, 'labels of 200 classes'
+    rates, _ = bridge.message_hub.get_scalar('train/lr').data
+    assert rates == pytest.approx([1e-3, 5e-4]), 'a cosine over the whole run, by iteration'
+
+    probe = run('probe_gpt2_medium_tiny_imagenet', tmp_path, tmp_path / 'bridge_gpt2_medium_tiny_imagenet' / 'epoch_2.pth')
+    assert metrics(probe) == {'accuracy/top1'}
+    for name, tensor in bridge.model.backbone.state_dict().items():
+        assert torch.equal(tensor, probe.model.backbone.state_dict()[name]), f'{name} is the bridge\'s, and frozen'
+    assert probe.model.neck.bn.num_batches_tracked == 2 and not torch.equal(
+        probe.model.neck.bn.running_mean, torch.zeros(32)), 'features are standardised by what was gathered'
+
+
+def test_a_partial_bridge_on_cifar10(data_root, tmp_path):
+    runner = run('bridge_gpt2_medium_cifar10_first5', tmp_path)
+    assert metrics(runner) == {'train/accuracy/top1', 'test/accuracy/top1'}
+    backbone = runner.model.backbone
+    trains = [any(parameter.requires_grad for parameter in block.parameters()) for block in backbone.blocks]
+    assert trains == [True] * 5 + [False]
+    for parameter in (backbone.patch_embed.projection.weight, backbone.pos_embed, backbone.norm.weight,
+                      runner.model.head.fc.weight):
+        assert parameter.requires_grad
+    assert len(runner.train_dataloader.dataset) == 20
+
+
+def test_true_labels_on_cifar10_from_scratch(data_root, tmp_path):
+    runner = run('classify_scratch_gpt2_medium_cifar10', tmp_path)
+    samples = [runner.train_dataloader.dataset[index]['data_samples'] for index in range(20)]
+    assert all(sample.gt_label.item() == sample.true_label and not sample.label_is_random for sample in samples)
+
+
+def test_a_probe_without_a_bridge_starts_from_the_language_model_s_blocks(data_root, tmp_path):
+    runner = run('probe_nobridge_scratch_gpt2_medium_cifar10', tmp_path)
+    assert metrics(runner) == {'accuracy/top1'}
+    assert [name for name, parameter in runner.model.named_parameters() if parameter.requires_grad] == [
+        'head.fc.weight', 'head.fc.bias']

@@ -1,0 +1,203 @@
+"""Random labels, image folders and head that do not agree are one error before a run starts."""
+import shutil
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from lbbt_mm.engine.label_checks import check_random_labels
+from tests.image_folders import folder_config, random_label, write_image_folder
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for split, count in (('train', 2), ('test', 1)):
+        write_image_folder(tmp_path / split, dict(a=count, b=count, c=count))
+    return tmp_path
+
+
+def run_config(root: Path, num_classes: int = 3, train_labels: tuple = None) -> Config:
+    """A bridge run: random labels in training and in Train-acc1, true ones in the test."""
+    train_labels = (random_label(root, num_classes=3), ) if train_labels is None else train_labels
+    train = dict(dataset=folder_config(root, *train_labels, data_prefix='train'))
+    return Config(dict(
+        model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=num_classes)),
+        train_dataloader=train,
+        val_dataloader=dict(dataset=folder_config(root, data_prefix='test')),
+        test_dataloader=dict(dataset=folder_config(root, data_prefix='absent')),
+        val_cfg=dict(type='lbbt_mm.BridgeValLoop', train_dataloader=deepcopy(train))))
+
+
+def test_a_run_that_agrees_passes(root):
+    check_random_labels(run_config(root))
+    check_random_labels(run_config(root, train_labels=()))
+
+
+def test_other_runs_pass():
+    check_random_labels(Config(dict(model=dict(type='DETR', bbox_head=dict(num_classes=80)), train_dataloader=dict(
+        dataset=dict(type='CocoDataset', ann_file='absent.json')), val_dataloader=None, val_cfg=None)))
+    check_random_labels(Config(dict(model=dict(type='mmdet.DETR'))))
+
+
+@pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader'])
+def test_num_classes_of_transform_and_head(root, loader):
+    cfg = run_config(root, train_labels=())
+    cfg[loader].dataset.pipeline.insert(1, random_label(root, num_classes=4))
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == (f'{loader}.dataset.pipeline[1]: RandomLabel has num_classes=4, but '
+                                'model.head.num_classes=3. Set both to the same number.')
+
+
+def test_num_classes_in_the_loader_of_train_acc1(root):
+    cfg = run_config(root)
+    cfg.val_cfg.train_dataloader.dataset.pipeline[1].num_classes = 4
+    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has num_classes=4'):
+        check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('wrap, where', [
+    (lambda inner: dict(type='RepeatDataset', times=2, dataset=inner), 'dataset.dataset'),
+    (lambda inner: dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=inner), 'dataset.dataset'),
+    (lambda inner: dict(type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=[inner, inner])),
+     'dataset.dataset.datasets[0]'),
+])
+def test_inside_wrappers(root, wrap, where):
+    cfg = run_config(root, num_classes=4)
+    cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset)
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value).startswith(f'train_dataloader.{where}.pipeline[1]: RandomLabel has num_classes=3, but')
+    shutil.rmtree(root / 'train')
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset = wrap(folder_config(root, data_prefix='train'))
+    with pytest.raises(FileNotFoundError) as error:
+        check_random_labels(cfg)
+    assert str(error.value).startswith(f'train_dataloader.{where}: ')
+
+
+def test_inside_other_transforms(root):
+    cfg = run_config(root, train_labels=(
+        dict(type='RandomChoice', transforms=[[random_label(root, num_classes=5)], []]), ))
+    with pytest.raises(ValueError, match=r'pipeline\[1\].transforms\[0\]\[0\]: RandomLabel has num_classes=5'):
+        check_random_labels(cfg)
+
+
+def test_a_type_that_is_a_class(root):
+    """As mmengine's pure Python configs have it."""
+    from mmpretrain.datasets import CustomDataset
+
+    from lbbt_mm.datasets import RandomLabel
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.pipeline[1].update(type=RandomLabel, num_classes=4)
+    with pytest.raises(ValueError, match='RandomLabel has num_classes=4'):
+        check_random_labels(cfg)
+    cfg.train_dataloader.dataset.pipeline[1].num_classes = 3
+    cfg.train_dataloader.dataset.update(type=CustomDataset, data_prefix='absent')
+    with pytest.raises(FileNotFoundError):
+        check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('loader, split', [('train_dataloader', 'train'), ('val_dataloader', 'test')])
+def test_an_absent_folder(root, monkeypatch, loader, split):
+    shutil.rmtree(root / split)
+    for value in ('/somewhere', None):
+        monkeypatch.setenv('LBBT_DATA_ROOT', value) if value else monkeypatch.delenv('LBBT_DATA_ROOT')
+        with pytest.raises(FileNotFoundError) as error:
+            check_random_labels(run_config(root))
+        assert str(error.value) == (
+            f'{loader}.dataset: {root / split} is not a folder. Expected images as {split}/CLASS/image.jpg below data_root. '
+            f'Set LBBT_DATA_ROOT (now {value or "unset"}) to the folder that holds train/CLASS/image.jpg, or correct '
+            'data_root and data_prefix.')
+
+
+def test_the_loader_of_train_acc1_needs_its_folder_too(root):
+    cfg = run_config(root)
+    cfg.val_cfg.train_dataloader.dataset.data_prefix = dict(img_path='trian')
+    with pytest.raises(FileNotFoundError, match='val_cfg.train_dataloader.dataset: .*trian is not a folder'):
+        check_random_labels(cfg)
+    check_random_labels(cfg, loaders=('train_dataloader', ))
+
+
+def test_loaders_that_the_run_does_not_use(root):
+    with pytest.raises(FileNotFoundError, match='test_dataloader.dataset: .*absent is not a folder'):
+        check_random_labels(run_config(root), loaders=('test_dataloader', ))
+
+
+def test_a_data_root_that_is_the_image_folder_itself(root):
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.update(data_root='', data_prefix=str(root / 'train'))
+    check_random_labels(cfg)
+    cfg.train_dataloader.dataset.update(data_root=f'{root}/train/', data_prefix='')
+    check_random_labels(cfg)
+
+
+def test_fewer_or_more_folders_than_classes(root):
+    cfg = run_config(root, num_classes=4, train_labels=())
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == (f'train_dataloader.dataset: {root / "train"} has 3 class folders, but '
+                                'model.head.num_classes=4. Set num_classes (of the head and of RandomLabel) to 3, or correct data_root.')
+    cfg = run_config(root, num_classes=2, train_labels=(random_label(root, num_classes=2), ))
+    with pytest.raises(ValueError, match='has 3 class folders, but model.head.num_classes=2'):
+        check_random_labels(cfg)
+
+
+def test_random_labels_may_have_more_classes_than_there_are_folders(root):
+    labels = random_label(root, num_classes=7)
+    check_random_labels(run_config(root, num_classes=7, train_labels=(labels, )), loaders=('train_dataloader', ))
+    with pytest.raises(ValueError, match='val_dataloader.dataset: .* has 3 class folders, but model.head.num_classes=7'):
+        check_random_labels(run_config(root, num_classes=7, train_labels=(labels, )))
+
+
+@pytest.mark.parametrize('given', [dict(classes=('x', 'y', 'z')), dict(metainfo=dict(classes=('x', 'y', 'z')))])
+def test_classes_that_are_given_are_left_to_mmpretrain(root, given):
+    cfg = run_config(root, num_classes=4, train_labels=())
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.val_cfg.train_dataloader):
+        loader.dataset.update(given)
+    check_random_labels(cfg)
+
+
+def test_class_folders_that_differ_between_training_and_test(root):
+    """mmpretrain numbers the folders of each by their order."""
+    (root / 'test' / 'c').rename(root / 'test' / '0')
+    with pytest.raises(ValueError, match='val_dataloader.dataset: the class folders of .*test are not those of '
+                       "train_dataloader.dataset .only one of them has '0'.*equal labels would mean different classes"):
+        check_random_labels(run_config(root))
+
+
+@pytest.mark.parametrize('options', [
+    dict(data_root='s3://bucket/data'), dict(ann_file='meta/train.txt'), dict(with_label=False), dict(type='ImageNet')])
+def test_other_and_remote_data_sets_are_passed_over(root, options):
+    cfg = run_config(root)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.val_cfg.train_dataloader):
+        loader.dataset.update(data_prefix='absent', **options)
+    check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('before, passes', [
+    ('LoadImageFromFile', True), ('mmpretrain.NumpyToPIL', True), ('mmpretrain.RandomResizedCrop', False),
+    ('Resize', False), ('RandomFlip', False), ('ColorJitter', False), ('mmpretrain.AutoAugment', False)])
+def test_pixels_are_read_before_they_change(root, before, passes):
+    """A label would be another one in every epoch otherwise."""
+    cfg = run_config(root, train_labels=(dict(type=before), random_label(root, num_classes=3, key='pixels')))
+    del cfg.val_cfg['train_dataloader']
+    if passes:
+        check_random_labels(cfg)
+    else:
+        name = before.split('.')[-1]
+        with pytest.raises(ValueError, match=rf"train_dataloader.dataset.pipeline\[2\]: RandomLabel with key='pixels' comes "
+                           f'after {name}, which changes the pixels'):
+            check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('name, value', [('seed', 4), ('ratio', 0.3), ('salt', 'b'), ('key', 'sample_idx')])
+def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value):
+    cfg = run_config(root)
+    cfg.val_cfg.train_dataloader.dataset.pipeline[1][name] = value
+    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has '
+                       f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both the same'):
+        check_random_labels(cfg)
+    cfg.val_cfg.train_dataloader.dataset.pipeline[1].ratio = 0
+    check_random_labels(cfg)

@@ -1,0 +1,342 @@
+"""TrainingRun: what it starts, when it goes on, what it refuses and what it says came out."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lbbt_mm.engine import training_run
+from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
+from tests import fake_training
+from tests.fake_training import behave, starts, write_configs
+from tests.tool_processes import REPO, environment
+
+LR = 'optim_wrapper.optimizer.lr=0.1'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with configs, for whose trainings the fake stands in."""
+    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
+    write_configs(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def make(folder):
+
+    def make(name='run', options=(LR, ), **arguments) -> TrainingRun:
+        return TrainingRun(folder / 'bridge.py', folder / name, options, **arguments)
+
+    return make
+
+
+def write_scalars(path: Path, *records: dict, end: str = '\n') -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join(json.dumps(record) for record in records) + end)
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class TestCommand:
+
+    def test_it_is_what_a_user_would_type(self):
+        run = TrainingRun('configs/a.py', 'work_dirs/a', ['x.y=1', 'z=b'])
+        assert run.command == [sys.executable, str(REPO / 'tools' / 'train.py'), 'configs/a.py', '--work-dir', 'work_dirs/a',
+                               '--resume', '--cfg-options', 'x.y=1', 'z=b']
+        assert '--cfg-options' not in TrainingRun('a.py', 'a').command
+
+    def test_several_processes_go_through_dist_train(self):
+        assert TrainingRun('a.py', 'a', processes=2).command[:4] == [
+            'bash', str(REPO / 'tools' / 'dist_train.sh'), 'a.py', '2']
+
+
+class TestRunning:
+
+    def test_a_finished_run_is_not_run_again(self, make, folder):
+        assert make().status == 'missing'
+        assert make().run() == 'finished' and make().status == 'finished'
+        assert make().run() == 'finished'
+        assert starts(folder) == ['run']
+        assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
+        assert make().metrics() == {'accuracy/top1': fake_training.accuracy('language', 0, 0.1), 'loss': 1.}
+
+    def test_the_environment_it_is_given_and_the_one_it_inherits(self, make, monkeypatch):
+        monkeypatch.setenv('LBBT_TEST', 'inherited')
+        make().run(env=dict(OMP_NUM_THREADS='3', CUDA_VISIBLE_DEVICES='1'))
+        found = json.loads((make().work_dir / 'environment.json').read_text())
+        assert (found['OMP_NUM_THREADS'], found['CUDA_VISIBLE_DEVICES'], found['LBBT_TEST']) == ('3', '1', 'inherited')
+
+    def test_a_failure_shows_the_end_of_the_log_and_is_tried_again(self, make, folder):
+        behave(folder, run='fail_once')
+        with pytest.raises(TrainingFailed) as caught:
+            make().run()
+        assert 'FileNotFoundError: no such images' in str(caught.value)
+        assert str(folder / 'run' / 'train.log') in str(caught.value)
+        assert make().status == 'failed'
+        assert make().run() == 'finished' and starts(folder) == ['run', 'run']
+
+    def test_a_failure_quotes_this_attempt_only(self, make, folder):
+        """The first attempt diverges in its log; the second one fails of something else."""
+        behave(folder, run='fail')
+        (folder / 'run').mkdir()
+        (folder / 'run' / 'train.log').write_text('AssertionError: loss become infinite or NaN!\n')
+        with pytest.raises(TrainingFailed) as caught:
+            make().run()
+        assert 'infinite' not in str(caught.value)
+
+    def test_stopped_in_the_middle_it_goes_on_from_the_last_checkpoint(self, make, folder):
+        behave(folder, run='hang')
+        run, found = make(), []
+        thread = threading.Thread(target=lambda: found.append(run.run()))
+        thread.start()
+        wait_for((folder / 'run' / 'hangs').exists)
+        run.stop()
+        thread.join(20)
+        assert found == ['interrupted'] and make().status == 'interrupted'
+        behave(folder)
+        assert make().run() == 'finished'
+        assert [record['epoch'] for record in make().records()['train']] == [1, 2, 3, 4]
+        assert sorted(path.name for path in (folder / 'run').glob('attempt*')) == ['attempt0', 'attempt2']
+
+    def test_two_at_once_in_one_folder_are_refused_even_if_the_first_parent_was_killed(self, make, folder):
+        """The training inherits the lock from the process that is killed."""
+        behave(folder, run='hang')
+        code = (f'from pathlib import Path; from lbbt_mm.engine import training_run as t\n'
+                f't.TRAIN_TOOL = Path({fake_training.__file__!r})\n'
+                f't.TrainingRun({str(folder / "bridge.py")!r}, {str(folder / "run")!r}, [{LR!r}]).run()')
+        parent = subprocess.Popen([sys.executable, '-c', code], cwd=REPO, env=environment())
+        wait_for((folder / 'run' / 'hangs').exists)
+        child = int(subprocess.run(['ps', '-o', 'pid=', '--ppid', str(parent.pid)], capture_output=True, text=True).stdout)
+        try:
+            for kill in (False, True):
+                if kill:
+                    parent.kill()
+                    parent.wait()
+                with pytest.raises(TrainingFailed, match='a training is running in this folder'):
+                    make().run()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+    def test_progress_comes_from_the_log(self, make, folder):
+        behave(folder, run='hang')
+        run, news = make(), []
+
+        def on_progress(progress):
+            news.append(progress)
+            run.stop()
+
+        assert run.run(on_progress) == 'interrupted'
+        assert news[-1] == (4, 8, '2.0000')  # two epochs of two steps, of four
+
+    def test_no_half_written_file_stays(self, make):
+        make().run()
+        assert not list(make().work_dir.glob('*.part'))
+
+
+class TestDivergence:
+
+    @pytest.mark.parametrize('kind', ('nan', 'nan_error'))
+    def test_a_loss_that_is_no_number(self, make, folder, kind):
+        behave(folder, run=kind)
+        assert make().run() == 'diverged' and make().status == 'diverged'
+        assert make().run() == 'diverged' and starts(folder) == ['run'], 'it would diverge again'
+
+    def test_a_loss_that_recovered_has_not_diverged(self, make, folder):
+        """Mixed precision skips such a step."""
+        write_scalars(folder / 'run' / '0' / 'vis_data' / 'scalars.json',
+                      dict(iter=1, step=1, loss=float('inf')), dict(iter=2, step=2, loss=1.))
+        assert training_run.loss_is_finite(make().records())
+
+    @pytest.mark.parametrize('line', (
+        'AssertionError: loss become infinite or NaN!', 'ValueError: matrix contains invalid numeric entries',
+        "[rank1]: RuntimeError: Function 'MulBackward0' returned nan values in its 0th output."))
+    def test_errors_that_say_so(self, line):
+        assert training_run._failed_of_nan(f'Traceback\n{line}\nafter')
+
+    @pytest.mark.parametrize('line', ('FileNotFoundError: /data/nan/1.png', 'loss: nan', 'ValueError: num_classes'))
+    def test_and_lines_that_do_not(self, line):
+        assert not training_run._failed_of_nan(f'Traceback\n{line}\nafter')
+
+
+class TestOtherExperiments:
+
+    def test_another_setting_is_refused_and_the_run_is_left_alone(self, make, folder):
+        make().run()
+        with pytest.raises(OtherRunError) as caught:
+            make(options=('optim_wrapper.optimizer.lr=0.2', )).run()
+        assert str(caught.value) == (
+            f'{folder / "run"} holds another experiment: optim_wrapper.optimizer.lr is 0.1 there, 0.2 asked. Choose another '
+            'folder, or start afresh (--fresh), which removes that run.')
+        assert make().status == 'finished'
+
+    def test_so_are_a_config_that_was_edited_other_data_and_other_numbers_of_ranks(self, make, folder):
+        make(also=dict(data='a')).run()
+        for arguments, phrase in ((dict(also=dict(data='b')), "also.data is 'a' there, 'b' asked"),
+                                  (dict(also=dict(data='a'), processes=2), 'processes is 1 there, 2 asked')):
+            with pytest.raises(OtherRunError, match=phrase):
+                make(**arguments).run()
+        text = (folder / 'bridge.py').read_text()
+        (folder / 'bridge.py').write_text(f'# a comment is nothing new\n{text}')
+        make(also=dict(data='a')).check()
+        (folder / 'bridge.py').write_text(text.replace('width=8', 'width=16'))
+        with pytest.raises(OtherRunError, match='model.backbone.width is 8 there, 16 asked'):
+            make(also=dict(data='a')).check()
+
+    def test_afresh(self, make, folder):
+        make().run()
+        other = make(options=('optim_wrapper.optimizer.lr=0.2', ))
+        other.clear()
+        assert other.status == 'missing' and other.run() == 'finished'
+        assert len(other.records()['train']) == 4
+
+    def test_an_attempt_that_left_nothing_to_resume_is_no_obstacle(self, make, folder):
+        behave(folder, run='fail')
+        with pytest.raises(TrainingFailed):
+            make().run()
+        behave(folder)
+        assert make(options=('optim_wrapper.optimizer.lr=0.2', )).run() == 'finished'
+
+    def test_a_run_that_was_started_by_hand_is_neither_resumed_nor_removed(self, make, folder):
+        (folder / 'run').mkdir()
+        (folder / 'run' / 'last_checkpoint').write_text('epoch_1.pth')
+        make().clear()
+        with pytest.raises(OtherRunError, match='holds a run without request.json'):
+            make().run()
+
+    def test_a_config_that_is_absent(self, folder):
+        with pytest.raises(FileNotFoundError, match='none.py: no such config file. Give the path of a config'):
+            TrainingRun(folder / 'none.py', folder / 'run').run()
+
+
+class TestRecords:
+
+    def test_of_a_step_that_was_done_twice_the_later_record_counts(self, make, folder):
+        write_scalars(folder / 'run/20240101_000000/vis_data/scalars.json', dict(iter=10, step=10, loss=3.),
+                      dict(iter=20, step=20, loss=2.), {'step': 1, 'acc': 5., 'time': 1.}, end='\n{"iter": 30, "st')
+        write_scalars(folder / 'run/20240101_000500/vis_data/scalars.json', dict(iter=20, step=20, loss=1.5),
+                      dict(iter=30, step=30, loss=1.), {'step': 1, 'acc': 6., 'time': 1.})
+        records = make().records()
+        assert [(record['step'], record['loss']) for record in records['train']] == [(10, 3.), (20, 1.5), (30, 1.)]
+        assert make().metrics() == dict(acc=6., loss=1.)
+
+    def test_the_validation_s_value_wins_a_name_that_both_have(self, make, folder):
+        write_scalars(folder / 'run/1/vis_data/scalars.json', dict(iter=1, step=1, loss=3., lr=1, grad_norm=7.),
+                      {'step': 1, 'loss': 4.})
+        assert make().metrics() == dict(loss=4., grad_norm=7.)
+
+    def test_the_best_checkpoint(self, make, folder):
+        make().run()
+        with pytest.raises(FileNotFoundError, match=r'has no best_\*.pth. Set default_hooks.checkpoint.save_best'):
+            make().checkpoint('best')
+        (folder / 'run' / 'best_acc_epoch_3.pth').touch()
+        assert make().checkpoint('best').name == 'best_acc_epoch_3.pth'
+
+    def test_a_folder_that_was_moved_still_knows_its_checkpoint(self, make, folder):
+        make().run()
+        (folder / 'run').rename(folder / 'moved')
+        assert make('moved').checkpoint() == folder / 'moved' / 'epoch_4.pth'
+
+    def test_a_marker_whose_checkpoint_is_gone_starts_the_run_over(self, make, folder):
+        """A process that is killed while it replaces its only checkpoint leaves one."""
+        behave(folder, run='nan_error')
+        make().run()
+        (folder / 'run' / 'done').unlink()
+        (folder / 'run' / 'epoch_1.pth').unlink()
+        behave(folder)
+        assert make().run() == 'finished'
+        assert len(list((folder / 'run').glob('epoch_*.pth'))) == 4
+
+
+TOY = '''
+import os
+import time
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.evaluator import BaseMetric
+
+
+@MODELS.register_module()
+class Toy(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+
+    def forward(self, inputs, labels, mode):
+        logits = self.linear(inputs)
+        if mode == 'loss':
+            return dict(loss=torch.nn.functional.cross_entropy(logits, labels))
+        return [dict(right=bool(right)) for right in logits.argmax(-1) == labels]
+
+
+@DATASETS.register_module()
+class Points(torch.utils.data.Dataset):
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        time.sleep(float(os.environ.get('SECONDS_A_SAMPLE', 0)))
+        point = torch.randn(4, generator=torch.Generator().manual_seed(index))
+        return dict(inputs=point, labels=(point[0] > 0).long())
+
+
+@METRICS.register_module()
+class Right(BaseMetric):
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        return dict(right=sum(result['right'] for result in results) / len(results))
+'''
+TOY_CONFIG = '''
+custom_imports = dict(imports=['toy'])
+model = dict(type='Toy')
+loader = dict(batch_size=8, num_workers=0, dataset=dict(type='Points'), sampler=dict(type='DefaultSampler', shuffle=False),
+              collate_fn=dict(type='default_collate'))
+train_dataloader = val_dataloader = loader
+val_evaluator = dict(type='Right')
+train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
+val_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+randomness = dict(seed=0)
+default_hooks = dict(
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1), logger=dict(type='LoggerHook', interval=1))
+'''
+
+
+def test_a_real_training_is_killed_and_resumed(tmp_path):
+    """tools/train.py in a process of its own, ended in the middle, is the run that it would have been."""
+    (tmp_path / 'toy.py').write_text(TOY)
+    (tmp_path / 'config.py').write_text(TOY_CONFIG)
+    env = dict(environment(), PYTHONPATH=str(tmp_path))
+    run = TrainingRun(tmp_path / 'config.py', tmp_path / 'run')
+
+    def stop_early(progress):
+        if progress.step > 2:
+            run.stop()
+
+    assert run.run(stop_early, dict(env, SECONDS_A_SAMPLE='0.02')) == 'interrupted', run.log.read_text()
+    done = len(run.records()['val'])
+    assert 0 < done < 10
+    again = TrainingRun(tmp_path / 'config.py', tmp_path / 'run')
+    assert again.run(env=env) == 'finished'
+    assert 'Auto resumed from the latest checkpoint' in again.log.read_text()
+    assert [record['step'] for record in again.records()['train']] == list(range(1, 21))
+    assert [record['step'] for record in again.records()['val']] == list(range(1, 11))
+    assert set(again.metrics()) == {'right', 'loss'} and again.metrics()['right'] > 0.8
+    assert again.checkpoint().name == 'epoch_10.pth'

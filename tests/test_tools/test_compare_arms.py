@@ -1,0 +1,361 @@
+"""tools/compare_arms.py: which runs there are, how the learning rate is chosen, and what the tables say.
+
+``tests/fake_training.py`` stands in for the trainings; tests/test_tools/test_lbbt.py has a comparison of real ones.
+"""
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lbbt_mm.engine import training_run
+from tests import fake_training
+from tests.fake_training import accuracy, behave, starts, write_configs
+from tests.tool_processes import REPO, run_tool
+
+sys.path.append(str(REPO / 'tools'))
+import arm_experiment  # noqa: E402
+import compare_arms  # noqa: E402
+
+LR = 'optim_wrapper.optimizer.lr'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
+    for name in [name for name in os.environ if name.startswith('SLURM_')]:
+        monkeypatch.delenv(name)
+    write_configs(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def compare(folder, capfd):
+    """Runs the tool; returns its exit status and what it printed, with line breaks as they come."""
+
+    def run(*arguments, arms='language random', seeds='0 1 2'):
+        status = compare_arms.main([
+            str(folder / 'bridge.py'), '--out', str(folder / 'out'), '--arms', *arms.split(), '--seeds', *seeds.split(),
+            *map(str, arguments)])
+        captured = capfd.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def results(folder) -> pd.DataFrame:
+    return pd.read_csv(folder / 'out' / 'results.csv')
+
+
+def summary(folder, metric='accuracy/top1') -> pd.DataFrame:
+    table = pd.read_csv(folder / 'out' / 'summary.csv')
+    return table[table['metric'] == metric].set_index('arm')
+
+
+def request(folder, run) -> dict:
+    return json.loads((folder / 'out' / 'runs' / run / 'request.json').read_text())['config']
+
+
+def flat(value, key=''):
+    if not isinstance(value, dict):
+        return {key: value}
+    return {name: leaf for part, item in value.items()
+            for name, leaf in flat(item, f'{key}.{part}' if key else part).items()}
+
+
+class TestMatching:
+
+    def test_arms_differ_in_one_key_and_seeds_in_two(self, compare, folder):
+        assert compare(seeds='0 1')[0] == 0
+        first = flat(request(folder, 'language-seed0-lr0.01'))
+        for other, keys in (('random-seed0-lr0.01', {'model.backbone.language.arm'}),
+                            ('language-seed1-lr0.01', {'model.backbone.language.seed', 'randomness.seed'})):
+            other = flat(request(folder, other))
+            assert {key for key in first if first[key] != other[key]} == keys and first.keys() == other.keys()
+
+    def test_the_learning_rate_is_the_config_s_unless_it_is_asked_for(self, compare, folder):
+        assert compare(seeds='0')[0] == 0
+        assert set(results(folder)['lr']) == {0.01}
+        assert compare('--lrs', 0.3, seeds='0')[0] == 0
+        assert set(results(folder)['lr']) == {0.3}
+        assert request(folder, 'random-seed0-lr0.3')['optim_wrapper']['optimizer']['lr'] == 0.3
+
+    @pytest.mark.parametrize('option', ('model.backbone.language.arm=host', 'randomness.seed=4', f'{LR}=1'))
+    def test_the_keys_it_varies_cannot_be_overridden(self, compare, option):
+        status, output = compare('--lrs', 0.1, '--cfg-options', option)
+        assert status == 1 and f'--cfg-options {option}: this key is what the experiment varies.' in output
+
+    @pytest.mark.parametrize('model, found', (
+        ("dict(type='ResNet')", 'none'),
+        ('dict(a=dict(language=dict(arm=1)), b=[dict(language=dict(arm=1))])', r'model.a.language, model.b.0.language')))
+    def test_a_config_without_one_language_dict_is_refused(self, compare, folder, model, found):
+        (folder / 'bridge.py').write_text(f'model = {model}')
+        status, output = compare()
+        assert status == 1 and f'expected one `language` dict below `model`, found {found}.' in output
+        assert not (folder / 'out').exists()
+
+    def test_it_is_found_wherever_it_is(self):
+        from mmengine.config import Config
+        from lbbt_mm.engine.config_keys import find_language
+        detr = Config.fromfile(REPO / 'configs' / 'detr_gpt2_coco.py')
+        assert find_language(detr.model, 'detr.py') == 'model.language'
+        assert find_language(dict(heads=[dict(), dict(language=dict())]), 'a.py') == 'model.heads.1.language'
+
+    def test_a_config_that_changes_during_the_experiment_stops_it(self, folder):
+        experiment = arm_experiment.ArmExperiment(folder / 'bridge.py', folder / 'out', ['random'], [0])
+        run, = experiment.all_runs()
+        experiment.chain(run, []).steps[0]()
+        (folder / 'bridge.py').write_text((folder / 'bridge.py').read_text().replace('width=8', 'width=9'))
+        with pytest.raises(training_run.OtherRunError, match='has changed since this command began'):
+            experiment.chain(run, []).steps[0]()
+
+
+class TestLearningRate:
+    """The fake's best rate is 0.1 for the language arm and 0.01 for the others."""
+
+    def test_baseline_gives_all_arms_the_baseline_s_best(self, compare, folder):
+        status, output = compare('--lrs', 1e-3, 1e-2, 1e-1)
+        assert status == 0
+        assert summary(folder)['lr'].to_dict() == dict(language=0.01, random=0.01)
+        assert sorted(starts(folder)) == sorted(
+            [f'random-seed0-lr{lr}' for lr in (0.001, 0.01, 0.1)] + ['random-seed1-lr0.01', 'random-seed2-lr0.01']
+            + [f'language-seed{seed}-lr0.01' for seed in range(3)]), 'the sweep\'s run is one of the seeds\''
+        assert ('Learning rate, rule baseline: the best of 0.001, 0.01, 0.1 (seed 0, highest accuracy/top1) on arm random, '
+                'and given to every arm.') in output
+        assert 'Warning' not in output and len(results(folder)) == 8
+
+    def test_per_arm_tunes_each(self, compare, folder):
+        status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
+        assert status == 0 and 'rule per-arm' in output and 'on each arm for itself' in output
+        assert summary(folder)['lr'].to_dict() == dict(language=0.1, random=0.01)
+        assert len(starts(folder)) == 4
+
+    def test_a_best_rate_on_the_edge_is_warned_of(self, compare):
+        _, output = compare('--lrs', 1e-2, 1e-1, seeds='0')
+        assert ('Warning: The best learning rate of arm random, 0.01, is the smallest of the sweep: a better one may lie '
+                'beyond it.') in output
+
+    def test_the_metric_that_decides_and_its_direction(self, compare, folder):
+        """The fake's loss does not depend on the rate, so the smallest is chosen, as in a tie."""
+        _, output = compare('--lrs', 1e-3, 1e-2, '--select-metric', 'loss', seeds='0')
+        assert 'lowest loss' in output and set(summary(folder)['lr']) == {0.001}
+        _, output = compare('--lrs', 1e-3, 1e-2, '--lower-is-better', '--metric', 'accuracy/top1', seeds='0')
+        assert 'lowest accuracy/top1' in output and set(summary(folder)['lr']) == {0.001}
+
+    def test_a_rate_that_diverged_is_not_chosen(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'nan'})
+        assert compare('--lrs', 1e-2, 1e-1, seeds='0')[0] == 0
+        assert set(summary(folder)['lr']) == {0.1}
+        assert results(folder).set_index('lr').loc[0.01, 'status'] == 'diverged'
+
+    def test_a_metric_that_is_not_there(self, compare):
+        status, output = compare('--lrs', 1e-2, 1e-1, '--metric', 'mAP')
+        assert status == 1 and 'random-seed0-lr0.01 has no metric mAP; found accuracy/top1, loss. Correct --metric' in output
+
+    def test_no_rate_that_works(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'nan', 'random-seed0-lr0.1': 'nan'})
+        status, output = compare('--lrs', 1e-2, 1e-1)
+        assert status == 1 and 'None of 0.01, 0.1 has a score: every run diverged' in output
+        assert compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')[0] == 0
+        assert summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
+
+
+class TestResults:
+
+    def test_a_row_a_run_with_its_final_metrics(self, compare, folder):
+        compare(seeds='0 1')
+        table = results(folder)
+        assert list(table.columns) == ['arm', 'seed', 'lr', 'status', 'accuracy/top1', 'loss']
+        for row in table.itertuples(index=False):
+            assert row[4] == pytest.approx(accuracy(row.arm, row.seed, row.lr)) and row.status == 'finished'
+        assert len(table) == 4
+
+    def test_the_summary_is_paired_over_seeds(self, compare, folder):
+        """Differences by seed: 16, 17, 18 (the fake's language arm is 4 off its best rate)."""
+        compare()
+        row = summary(folder).loc['language']
+        values = [[accuracy(arm, seed, 0.01) for seed in range(3)] for arm in ('language', 'random')]
+        interval = stats.ttest_rel(*values).confidence_interval()
+        assert row['difference'] == pytest.approx(17) and row['std'] == pytest.approx(3) and row['n'] == 3
+        assert (row['low'], row['high']) == pytest.approx((interval.low, interval.high))
+
+    def test_the_tables_on_screen_and_in_markdown(self, compare, folder):
+        _, output = compare()
+        text = (folder / 'out' / 'summary.md').read_text()
+        assert '| language | 0.01 | 3 | 59 | 3 | +17 | [+14.52, +19.48] | finished |' in text
+        assert '| random | 0.01 | 3 | 42 | 2 | - | - | finished |' in text
+        assert re.search(r'language │ 0.01 │ 3 │   59 │   3 │\s+\+17 │ \[\+14.52, \+19.48\]', output)
+        assert 'Learning rate: the same for every arm, from the config.' in output
+
+    def test_one_seed_has_no_spread(self, compare, folder):
+        compare(seeds='5')
+        text = (folder / 'out' / 'summary.md').read_text()
+        assert '| language | 0.01 | 1 | 71 | - | +21 | - | finished |' in text
+
+    def test_curves_of_the_metrics_and_the_training_loss(self, compare, folder):
+        compare(seeds='0 1')
+        table = pd.read_csv(folder / 'out' / 'curves.csv')
+        assert set(table['metric']) == {'accuracy/top1', 'loss'} and len(table) == 2 * 2 * 2 * 4
+        last = table[(table['metric'] == 'accuracy/top1') & (table['step'] == 4) & (table['arm'] == 'random')]
+        assert last['value'].tolist() == [accuracy('random', seed, 0.01) for seed in (0, 1)]
+        assert (folder / 'out' / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+    def test_an_arm_that_diverged_is_shown(self, compare, folder):
+        behave(folder, **{'language-seed1-lr0.01': 'nan_error'})
+        status, output = compare()
+        assert status == 0 and 'diverged 1/3' in output
+        assert '| language | 0.01 | 2 |' in (folder / 'out' / 'summary.md').read_text()
+        assert (results(folder)['status'] == 'diverged').sum() == 1
+
+    def test_report_only_shows_what_is_there(self, compare, folder):
+        status, output = compare('--report-only')
+        assert status == 1 and 'has no runs of this experiment' in output
+        compare(seeds='0 1')
+        before = starts(folder)
+        status, output = compare('--report-only')
+        assert status == 0 and starts(folder) == before and 'missing 1/3' in output and len(results(folder)) == 6
+
+
+class TestProbes:
+
+    def test_each_run_s_probe_starts_from_its_last_checkpoint(self, compare, folder):
+        status, output = compare('--probe', folder / 'probe.py', '--cfg-options', 'model.backbone.width=16', 'data_root=a',
+                                 'train_cfg.max_epochs=4', '--probe-cfg-options', 'extra=1', seeds='0 1')
+        assert status == 0
+        for run in ('language-seed0-lr0.01', 'random-seed1-lr0.01'):
+            config = request(folder, f'{run}/probes/probe')
+            backbone = config['model']['backbone']
+            assert backbone['init_cfg']['checkpoint'] == str(folder / 'out' / 'runs' / run / 'epoch_4.pth')
+            assert backbone['width'] == 16 and config['data_root'] == 'a' and config['extra'] == 1
+            assert (backbone['language']['arm'], config['randomness']['seed']) == (run.split('-')[0], int(run[-8]))
+        table = results(folder)
+        assert table['probe/accuracy/top1'].tolist() == (table['accuracy/top1'] / 2).tolist()
+        assert set(table['probe/status']) == {'finished'}
+        assert set(pd.read_csv(folder / 'out' / 'summary.csv')['metric']) == {'accuracy/top1', 'probe/accuracy/top1'}
+        assert set(pd.read_csv(folder / 'out' / 'curves.csv')['metric']) == {
+            'accuracy/top1', 'probe/accuracy/top1', 'loss', 'probe/loss'}
+
+    def test_the_sweep_trains_them_only_if_their_metric_decides(self, compare, folder):
+        compare('--probe', folder / 'probe.py', '--lrs', 1e-2, 1e-1, seeds='0')
+        assert starts(folder).count('probe') == 2
+        compare('--probe', folder / 'probe.py', '--lrs', 1e-2, 1e-1, '--select-metric', 'probe/accuracy/top1', seeds='0')
+        assert starts(folder).count('probe') == 3
+
+    def test_a_run_that_diverged_is_not_probed(self, compare, folder):
+        behave(folder, **{'language-seed0-lr0.01': 'nan'})
+        assert compare('--probe', folder / 'probe.py', seeds='0')[0] == 0
+        assert starts(folder).count('probe') == 1
+        assert summary(folder, 'probe/accuracy/top1').loc['language', 'diverged'] == 1
+
+    def test_a_config_that_takes_no_bridge_is_refused(self, compare, folder):
+        (folder / 'plain.py').write_text(fake_training.CONFIG)
+        status, output = compare('--probe', folder / 'plain.py')
+        assert status == 1 and "plain.py: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...)" in output
+        assert not starts(folder)
+
+
+class TestRunning:
+
+    def test_what_is_done_is_not_done_again(self, compare, folder):
+        compare(seeds='0')
+        assert compare(seeds='0 1')[0] == 0
+        assert sorted(starts(folder)) == [f'{arm}-seed{seed}-lr0.01' for arm in ('language', 'random') for seed in (0, 1)]
+        compare('--fresh', seeds='0')
+        assert len(starts(folder)) == 6
+
+    def test_another_experiment_s_folder_is_refused(self, compare, folder):
+        compare(seeds='0')
+        status, output = compare('--cfg-options', 'model.backbone.width=16', seeds='0')
+        assert status == 1 and len(starts(folder)) == 2
+        assert 'holds another experiment: model.backbone.width is 8 there, 16 asked.' in output
+
+    def test_a_failure_ends_it_with_the_log(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'fail'})
+        status, output = compare()
+        assert status == 1 and 'FileNotFoundError: no such images' in output and 'random-seed0-lr0.01/train.log' in output
+        assert starts(folder) == ['language-seed0-lr0.01', 'random-seed0-lr0.01']
+        behave(folder)
+        assert compare()[0] == 0 and set(results(folder)['status']) == {'finished'}
+
+    def test_other_running_jobs_end_first(self, compare, folder):
+        behave(folder, **{'language-seed0-lr0.01': 'fail'})
+        assert compare('--jobs', 2)[0] == 1
+        assert results(folder).set_index(['arm', 'seed'])['status'][('random', 0)] == 'finished'
+        assert len(starts(folder)) == 2
+
+    def test_or_it_keeps_going(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'fail'})
+        status, output = compare('--keep-going')
+        assert status == 1 and 'failed 1/3' in output and len(starts(folder)) == 6
+        assert summary(folder).loc['random', 'failed'] == 1 and summary(folder).loc['language', 'pairs'] == 2
+
+    def test_jobs_share_the_cores_and_take_gpus_in_turn(self, compare, folder, monkeypatch):
+        monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(8)))
+        assert compare('--gpus', '3,5', seeds='0 1')[0] == 0
+        found = [json.loads(path.read_text()) for path in (folder / 'out' / 'runs').glob('*/environment.json')]
+        assert {env['CUDA_VISIBLE_DEVICES'] for env in found} == {'3', '5'}
+        assert {env['OMP_NUM_THREADS'] for env in found} == {'4'}
+
+    def test_ctrl_c_leaves_it_resumable(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'hang'})
+        hangs = folder / 'out' / 'runs' / 'random-seed0-lr0.01' / 'hangs'
+
+        def interrupt():
+            while not hangs.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        status, output = compare(seeds='0')
+        assert status == 130 and 'The same command goes on from the last checkpoints.' in output
+        behave(folder)
+        assert compare(seeds='0')[0] == 0
+        assert starts(folder) == ['language-seed0-lr0.01', 'random-seed0-lr0.01', 'random-seed0-lr0.01']
+        assert (folder / 'out/runs/random-seed0-lr0.01/attempt2').is_dir(), 'it went on from epoch 2'
+
+    def test_shares_are_disjoint_and_wait_for_the_sweep(self, compare, folder):
+        arguments = ('--lrs', 1e-2, 1e-1)
+        status, output = compare(*arguments, '--shard', '0/2')
+        assert status == 0 and starts(folder) == ['random-seed0-lr0.01']
+        assert 'No learning rate yet for language, random: the sweep lacks random-seed0-lr0.1, which other' in output
+        compare(*arguments, '--shard', '1/2')
+        compare(*arguments, '--shard', '0/2')
+        assert len(starts(folder)) == len(set(starts(folder))) == 7
+        assert compare(*arguments, '--report-only')[0] == 0 and set(results(folder)['status']) == {'finished'}
+
+    def test_a_slurm_array_is_shares(self):
+        array = {f'SLURM_ARRAY_TASK_{name}': value for name, value in dict(ID='5', COUNT='3', MIN='1', STEP='2').items()}
+        assert compare_arms.read_shard(None, array) == (2, 3)
+        assert compare_arms.read_shard('1/4', array) == (1, 4) and compare_arms.read_shard(None, {}) == (0, 1)
+        for text in ('4/4', '-1/2', 'a', '1'):
+            with pytest.raises(ValueError, match='expected I/N with I from 0 to N - 1'):
+                compare_arms.read_shard(text, {})
+
+    def test_a_dry_run_prints_the_commands_and_trains_nothing(self, compare, folder):
+        status, output = compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', '--dry-run', seeds='0')
+        assert status == 0 and not starts(folder) and not (folder / 'out').exists()
+        commands = [line for line in output.splitlines() if 'bridge.py' in line]
+        assert len(commands) == 4 and all('--resume --cfg-options' in line for line in commands)
+        assert commands[0].endswith(f'randomness.seed=0 {LR}=0.01')
+        assert f"'{LR}=<best of the sweep>'" in commands[2] and '<last checkpoint of' in output
+
+    def test_the_baseline_arm_must_be_among_the_arms(self, compare, capfd):
+        with pytest.raises(SystemExit):
+            compare(arms='language host')
+        assert '--baseline-arm random is not among --arms language host' in capfd.readouterr().err
+        assert compare('--baseline-arm', 'host', arms='language host', seeds='0')[0] == 0
+
+
+def test_help():
+    status, output = run_tool('compare_arms.py', '--help')
+    assert status == 0
+    for word in ('--arms', '--lr-rule', 'random labels included', 'section 6', '--shard', '--report-only'):
+        assert word in output

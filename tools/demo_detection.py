@@ -1,0 +1,130 @@
+"""The detection part of ``demo.py``: LanguageDETR on SmolLM2's blocks beside the same detector with DETR's own start."""
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from digits_to_coco import make_digits_detection
+from rich.console import Console
+from rich.table import Table
+
+from lbbt_mm.engine.training_pool import Chain, TrainingPool
+from lbbt_mm.engine.training_run import TrainingRun
+
+CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'detr_smollm2_digits.py'
+ARMS = ('language', 'host')
+
+
+def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Optional[int] = None,
+                       canvases: int = 5000) -> None:
+    """Make the data, train both arms at the same time, print their scores and write the pictures.
+
+    Args:
+        out: The demo's folder.
+        checkpoint: The language model.
+        console: Where to print.
+        epochs: Number of epochs; None for the config's.
+        canvases: Number of training canvases.
+    """
+    started = time.monotonic()
+    data = make_digits_detection(out / 'digits', num_train=canvases)
+    console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits in {data}', soft_wrap=True)
+    runs = {arm: TrainingRun(CONFIG, out / 'detection' / arm, train_options(arm, data, checkpoint, epochs)) for arm in ARMS}
+    # small matrices gain little from a second core: each arm gets its share of the cores
+    failures = TrainingPool(len(ARMS), console=console).run(
+        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
+    if failures:
+        sys.exit('\n'.join(failures))
+    report(runs, out / 'detection', data, console)
+    console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
+
+
+def train_options(arm: str, data: Path, checkpoint: Path, epochs: Optional[int]) -> List[str]:
+    """What differs from the config."""
+    options = [f'model.language.arm={arm}', f'model.language.checkpoint={checkpoint}']
+    options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
+    options += [f'{name}_evaluator.ann_file={data}/annotations/instances_val2017.json' for name in ('val', 'test')]
+    if epochs:
+        options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
+    return options
+
+
+def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console) -> None:
+    """Print the table of both arms and write the pictures.
+
+    Args:
+        runs: Arm -> its run.
+        out: Folder for the pictures.
+        data: The data set.
+        console: Where to print.
+    """
+    scalars = {arm: run.records() for arm, run in runs.items()}
+    table = Table(title='Digits, 200 validation canvases, one seed')
+    for column in ('arm', 'mAP', 'mAP50', 'mAP75', 'final loss'):
+        table.add_column(column, justify='left' if column == 'arm' else 'right')
+    for arm, records in scalars.items():
+        last = records['val'][-1]
+        table.add_row(arm, *(f'{last[f"coco/bbox_{name}"]:.3f}' for name in ('mAP', 'mAP_50', 'mAP_75')),
+                      f'{records["train"][-1]["loss"]:.2f}')
+    console.print(table)
+    curves, page = out / 'curves.png', out / 'predictions.png'
+    plot_curves(scalars, curves)
+    draw_predictions(runs, data, page)
+    console.print(f'Curves: {curves}\nPredicted boxes: {page}', soft_wrap=True)
+
+
+def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path) -> None:
+    """Draw training loss over steps and validation mAP50 over epochs, a line an arm."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for arm, records in scalars.items():
+        left.plot([r['step'] for r in records['train']], [r['loss'] for r in records['train']], label=arm)
+        right.plot([r['step'] for r in records['val']], [r['coco/bbox_mAP_50'] for r in records['val']],
+                   marker='o', label=arm)
+    left.set(xlabel='iteration', ylabel='training loss', yscale='log')
+    right.set(xlabel='epoch', ylabel='validation mAP50', ylim=(0, 1))
+    for axes in (left, right):
+        axes.legend(title='arm')
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, columns: int = 6, threshold: float = 0.5) -> None:
+    """Draw the boxes that each arm predicts for some validation canvases.
+
+    Args:
+        runs: Arm -> its run.
+        data: The data set.
+        path: Picture to write.
+        columns: Number of canvases, a column each; a row an arm.
+        threshold: Lowest score that is drawn.
+    """
+    import logging
+
+    import cv2
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    from mmdet.apis import DetInferencer
+    images = sorted((data / 'val2017').glob('*.png'))[:columns]
+    figure, axes = plt.subplots(len(runs), columns, figsize=(2.2 * columns, 2.5 * len(runs)), layout='constrained')
+    for row, (arm, run) in zip(axes, runs.items()):
+        logging.disable(logging.INFO)
+        inferencer = DetInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu', show_progress=False)
+        predictions = inferencer([str(image) for image in images], no_save_vis=True)['predictions']
+        logging.disable(logging.NOTSET)
+        for cell, image, prediction in zip(row, images, predictions):
+            cell.imshow(cv2.imread(str(image)))
+            cell.set_axis_off()
+            for box, label, score in zip(prediction['bboxes'], prediction['labels'], prediction['scores']):
+                if score >= threshold:
+                    x1, y1, x2, y2 = box
+                    cell.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color='lime'))
+                    cell.text(x1 + 1, y1 + 1, f'{label} {score:.2f}', color='yellow', fontsize=7, va='top')
+        row[0].set_title(f'arm {arm}', loc='left')
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
