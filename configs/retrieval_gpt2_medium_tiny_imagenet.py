@@ -5,7 +5,6 @@ _base_ = [
     'mmpretrain::_base_/default_runtime.py', '_base_/datasets/tiny_imagenet.py', '_base_/language/gpt2_medium.py'
 ]
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['lbbt_mm.evaluation'])
 gallery = _base_.train_dataloader.dataset
 model = dict(
     type='ImageToImageRetriever',

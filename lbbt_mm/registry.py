@@ -25,4 +25,4 @@ WEIGHT_INITIALIZERS = Registry(
     'weight initializer',
     parent=MMENGINE_WEIGHT_INITIALIZERS,
     scope='lbbt_mm',
-    locations=['lbbt_mm.language.initializer', 'lbbt_mm.language.bridge_init'])
+    locations=['lbbt_mm.language.initializer', 'lbbt_mm.engine.bridge_init'])

@@ -182,15 +182,12 @@ class ArmExperiment:
         return TrainingRun(self.config, self.out / 'runs' / run.name, options, base=self._base)
 
     def probing(self, run: ArmRun, probe: Path) -> TrainingRun:
-        """The training of a probe on the last checkpoint of a run; it is named in <> while it is not there."""
+        """The training of a probe on the last checkpoint of a run, which is written in <> while it is not known."""
         init_key, language_key = self._probe_keys[probe]
         training = self.training(run)
-        try:
-            checkpoint = str(training.checkpoint())
-        except FileNotFoundError:
-            if training.status == 'finished':
-                raise
-            checkpoint = f'<last checkpoint of {training.work_dir}>'
+        checkpoint = f'<last checkpoint of {training.work_dir}>'
+        if training.status == 'finished':
+            checkpoint = training.checkpoint(must_exist=False)
         own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
         options = [*self._shared_options(), *own, f'randomness.seed={run.seed}', *self.probe_options,
                    f'{init_key}.checkpoint={checkpoint}']
@@ -210,7 +207,13 @@ class ArmExperiment:
                                     'Undo the change, or start an experiment in another folder.')
             return training
 
-        return Chain(run.name, [training, *(partial(self.probing, run, probe) for probe in probes)])
+        def probing(probe: Path) -> TrainingRun:
+            later = self.probing(run, probe)
+            if later.status not in ('finished', 'diverged'):
+                self.training(run).checkpoint()  # raises if it was removed
+            return later
+
+        return Chain(run.name, [training, *(partial(probing, probe) for probe in probes)])
 
     def is_over(self, run: ArmRun, probes: Sequence[Path]) -> bool:
         """Whether a run has ended, and where it finished its probes too.

@@ -12,7 +12,6 @@ from lbbt_mm.analysis.curves import Panel, draw_curves
 from lbbt_mm.engine.run_request import write_whole
 
 CONFIDENCE = 0.95
-_UNITS = ('runs', 'n', 'mean', 'std')
 
 
 def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], console: Console) -> None:
@@ -62,8 +61,12 @@ def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], ru
              else 'each arm for itself')
     metric = experiment.selector or experiment.validation_metrics(runs)[0]
     better = 'lowest' if experiment.lower else 'highest'
+    failed = [run.name for run in experiment.sweep() if experiment.training(run).status == 'failed']
+    warnings = experiment.edge_warnings(lrs)
+    if failed:
+        warnings.append(f'The sweep is without {", ".join(failed)}, which failed.')
     return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better} {metric}) '
-            f'on {scope}.', *(f'Warning: {warning}' for warning in experiment.edge_warnings(lrs)), *notes]
+            f'on {scope}.', *(f'Warning: {warning}' for warning in warnings), *notes]
 
 
 def rich_table(metric: str, summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:

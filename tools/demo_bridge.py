@@ -37,5 +37,5 @@ def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optio
     if failed:
         sys.exit(failed)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call. train/: random labels of the training '
-                  'images; test/: true labels, on which a model trained with random ones cannot be good; probe: true labels, '
-                  f'frozen backbone. Figure: {out / "bridge" / "curves.png"}', soft_wrap=True)
+                  'images; test/: true labels, on which a model trained with random ones cannot be good; probe: true '
+                  f'labels, frozen backbone. Figure: {out / "bridge" / "curves.png"}', soft_wrap=True)

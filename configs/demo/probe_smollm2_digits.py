@@ -21,5 +21,5 @@ param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=ma
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=1))
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type='lbbt_mm.PartialFreezeHook', module='backbone.blocks', trainable='none', also=('head', ))
+    dict(type='lbbt_mm.PartialFreezeHook', module='backbone.blocks', trainable='none', also=('neck', 'head'))
 ]

@@ -1,4 +1,5 @@
 """Curves over training, an arm a line, with a band for the spread over seeds."""
+import os
 from pathlib import Path
 from typing import Mapping, NamedTuple
 
@@ -60,6 +61,6 @@ def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> No
         axes.grid(alpha=0.3)
         if index == 1:
             axes.legend(title='arm')
-    part = path.with_name(f'{path.name}.part')
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')
     figure.savefig(part, dpi=120, format='png')
     part.replace(path)

@@ -40,9 +40,9 @@ class TrainingPool:
         self.jobs = jobs
         self.keep_going = keep_going
         self.console = console or Console()
-        self._slots: 'queue.SimpleQueue[Dict[str, str]]' = queue.SimpleQueue()
+        self._gpus: 'queue.SimpleQueue[Optional[str]]' = queue.SimpleQueue()
         for index in range(jobs):
-            self._slots.put(job_environment(jobs, gpus[index % len(gpus)] if gpus else None))
+            self._gpus.put(gpus[index % len(gpus)] if gpus else None)
         self._active: List[TrainingRun] = []
         self._closed = False
 
@@ -74,10 +74,10 @@ class TrainingPool:
             return [future.result() for future in futures if future.result()]
 
     def _run_chain(self, chain: Chain, progress: Progress) -> Optional[str]:
-        slot = self._slots.get()
+        gpu = self._gpus.get()
         try:
             for step in chain.steps:
-                if self._closed or self._run_step(chain.name, step(), slot, progress) != 'finished':
+                if self._closed or self._run_step(chain.name, step(), gpu, progress) != 'finished':
                     break
             return None
         except (TrainingFailed, OtherRunError, OSError) as error:
@@ -85,9 +85,9 @@ class TrainingPool:
             self.console.print(f'{chain.name}: failed', soft_wrap=True, highlight=False)
             return f'{chain.name}: {error}'
         finally:
-            self._slots.put(slot)
+            self._gpus.put(gpu)
 
-    def _run_step(self, name: str, run: TrainingRun, env: Dict[str, str], progress: Progress) -> str:
+    def _run_step(self, name: str, run: TrainingRun, gpu: Optional[str], progress: Progress) -> str:
         run.check()
         if run.status in ('finished', 'diverged'):
             return run.status
@@ -104,7 +104,7 @@ class TrainingPool:
         try:
             if self._closed:  # after it was appended: who closes the pool stops what is in the list
                 return 'interrupted'
-            status = run.run(show, env)
+            status = run.run(show, job_environment(self.jobs * run.processes, gpu))
         finally:
             self._active.remove(run)
             progress.remove_task(bar)
@@ -113,7 +113,7 @@ class TrainingPool:
 
 
 def job_environment(jobs: int, gpu: Optional[str] = None) -> Dict[str, str]:
-    """Environment variables of one of ``jobs`` trainings: its share of the cores, and its GPU.
+    """Environment variables of one of ``jobs`` processes: its share of the cores, and its GPU.
 
     Small matrices gain little from a second core, and processes that each take all cores slow each other down.
     ``OMP_NUM_THREADS`` of the user's own stays.
@@ -129,7 +129,9 @@ def terminated_like_interrupted() -> Iterator[None]:
     def interrupt(number, frame):
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # nohup's SIGHUP stays ignored
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

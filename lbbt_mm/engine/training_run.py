@@ -173,11 +173,12 @@ class TrainingRun:
         """Final metrics by name, see :func:`~lbbt_mm.engine.run_records.final_metrics`."""
         return final_metrics(self.records())
 
-    def checkpoint(self, which: str = 'last') -> Path:
+    def checkpoint(self, which: str = 'last', must_exist: bool = True) -> Path:
         """The checkpoint that the run left.
 
         Args:
             which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
+            must_exist: Whether it is an error if the last one has been removed since.
 
         Raises:
             FileNotFoundError: If there is none.
@@ -193,6 +194,8 @@ class TrainingRun:
         for path in (self.work_dir / written.name, written):  # the folder may have moved since
             if path.is_file():
                 return path.resolve()
+        if not must_exist:
+            return (self.work_dir / written.name).resolve()
         raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({written.name}). If it was removed, start this '
                                 'run afresh.')
 

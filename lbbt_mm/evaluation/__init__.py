@@ -1,6 +1,4 @@
-"""Evaluation: the metrics of image retrieval that mmpretrain lacks, and the protocol they need."""
-from .bridge_encoder_hook import BridgeEncoderHook
+"""Evaluation: the metrics of image retrieval that mmpretrain lacks."""
 from .metrics import RetrievalNDCG, RetrievalPrecision
-from .retrieval_queries import RetrievalQueries
 
-__all__ = ['BridgeEncoderHook', 'RetrievalNDCG', 'RetrievalPrecision', 'RetrievalQueries']
+__all__ = ['RetrievalNDCG', 'RetrievalPrecision']

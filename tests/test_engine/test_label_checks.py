@@ -138,7 +138,8 @@ def test_fewer_or_more_folders_than_classes(root):
     with pytest.raises(ValueError) as error:
         check_random_labels(cfg)
     assert str(error.value) == (f'train_dataloader.dataset: {root / "train"} has 3 class folders, but '
-                                'model.head.num_classes=4. Set num_classes (of the head and of RandomLabel) to 3, or correct data_root.')
+                                'model.head.num_classes=4. Set num_classes (of the head and of RandomLabel) to 3, or '
+                                'correct data_root.')
     cfg = run_config(root, num_classes=2, train_labels=(random_label(root, num_classes=2), ))
     with pytest.raises(ValueError, match='has 3 class folders, but model.head.num_classes=2'):
         check_random_labels(cfg)
@@ -197,7 +198,7 @@ def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value
     cfg = run_config(root)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1][name] = value
     with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has '
-                       f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both the same'):
+                       f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both'):
         check_random_labels(cfg)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1].ratio = 0
     check_random_labels(cfg)

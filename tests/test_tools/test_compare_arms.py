@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from lbbt_mm.analysis.curves import draw_curves
 from lbbt_mm.engine import training_run
 from tests import fake_training
 from tests.fake_training import accuracy, behave, starts, write_configs
@@ -22,6 +23,7 @@ from tests.tool_processes import REPO, run_tool
 
 sys.path.append(str(REPO / 'tools'))
 import arm_experiment  # noqa: E402
+import arm_report  # noqa: E402
 import compare_arms  # noqa: E402
 
 LR = 'optim_wrapper.optimizer.lr'
@@ -32,6 +34,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
     for name in [name for name in os.environ if name.startswith('SLURM_')]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr(arm_report, 'draw_curves', lambda panels, path: None)  # half a second each time
     write_configs(tmp_path)
     return tmp_path
 
@@ -199,7 +202,8 @@ class TestResults:
         text = (folder / 'out' / 'summary.md').read_text()
         assert '| language | 0.01 | 1 | 71 | - | +21 | - | finished |' in text
 
-    def test_curves_of_the_metrics_and_the_training_loss(self, compare, folder):
+    def test_curves_of_the_metrics_and_the_training_loss(self, compare, folder, monkeypatch):
+        monkeypatch.setattr(arm_report, 'draw_curves', draw_curves)
         compare(seeds='0 1')
         table = pd.read_csv(folder / 'out' / 'curves.csv')
         assert set(table['metric']) == {'accuracy/top1', 'loss'} and len(table) == 2 * 2 * 2 * 4
@@ -254,6 +258,15 @@ class TestProbes:
         assert starts(folder).count('probe') == 1
         assert summary(folder, 'probe/accuracy/top1').loc['language', 'diverged'] == 1
 
+    def test_a_probe_that_is_done_does_not_need_the_checkpoint_any_more(self, compare, folder):
+        compare('--probe', folder / 'probe.py', seeds='0')
+        for path in (folder / 'out' / 'runs').glob('*/epoch_4.pth'):
+            path.unlink()
+        assert compare('--probe', folder / 'probe.py', seeds='0')[0] == 0 and len(starts(folder)) == 4
+        (folder / 'later.py').write_text(fake_training.PROBE)
+        status, output = compare('--probe', folder / 'later.py', seeds='0')
+        assert status == 1 and 'has no last checkpoint (epoch_4.pth). If it was removed, start this run afresh.' in output
+
     def test_a_config_that_takes_no_bridge_is_refused(self, compare, folder):
         (folder / 'plain.py').write_text(fake_training.CONFIG)
         status, output = compare('--probe', folder / 'plain.py')
@@ -295,6 +308,15 @@ class TestRunning:
         status, output = compare('--keep-going')
         assert status == 1 and 'failed 1/3' in output and len(starts(folder)) == 6
         assert summary(folder).loc['random', 'failed'] == 1 and summary(folder).loc['language', 'pairs'] == 2
+
+    def test_a_sweep_without_the_run_that_failed(self, compare, folder):
+        behave(folder, **{'random-seed0-lr0.01': 'fail'})
+        assert compare('--lrs', 1e-2, 1e-1, seeds='0')[0] == 1 and starts(folder) == ['random-seed0-lr0.01']
+        status, output = compare('--lrs', 1e-2, 1e-1, '--keep-going', seeds='0')
+        assert status == 1 and 'Warning: The sweep is without random-seed0-lr0.01, which failed.' in output
+        assert set(summary(folder)['lr']) == {0.1}
+        _, output = compare('--lrs', 1e-2, 1e-1, '--report-only', seeds='0')
+        assert 'No learning rate is chosen yet' in output
 
     def test_jobs_share_the_cores_and_take_gpus_in_turn(self, compare, folder, monkeypatch):
         monkeypatch.delenv('OMP_NUM_THREADS', raising=False)

@@ -7,6 +7,7 @@ of (mmdet's time / our time), the smallest and largest, and the ratio of the qui
 import argparse
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
@@ -20,8 +21,8 @@ sys.path.insert(0, str(ROOT))  # works without being installed
 from benchmark_report import fact_lines, machine_facts, write_report  # noqa: E402
 from detr_contenders import (Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs,  # noqa: E402
                              stock_config_cfgs)
-from interleaved_rounds import (CLOCKS, FLOOR, add_timing_options, compare, in_fresh_process, table,  # noqa: E402
-                                time_rounds)
+from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
+                                table, time_rounds)
 from matrix_floor import TransformerSize, count_products, floor_call, giga_flops  # noqa: E402
 
 PROJ_DROP = 0.1
@@ -62,23 +63,10 @@ ROWS = {
 }
 
 
-class Contender:
-    """One transformer under one row's conditions, as a call that can be timed."""
-
-    def __init__(self, model: nn.Module, row: Row, inputs: Inputs, padded: bool = False) -> None:
-        self.model, self.row, self.inputs, self.padded = model.train(row.training), row, inputs, padded
-
-    def __call__(self) -> None:
-        """Run once."""
-        with torch.set_grad_enabled(self.row.training):
-            with torch.autocast('cpu', torch.bfloat16, enabled=self.row.bf16):
-                states = self.inputs.run(self.model, self.padded)
-            if self.row.training:
-                states.float().square().mean().backward()
-
-    def forget(self) -> None:
-        """Drop the gradients; outside the timed part."""
-        self.inputs.clear_gradients(self.model)
+def contender(model: nn.Module, row: Row, inputs: Inputs, padded: bool = False) -> Contender:
+    """One transformer under one row's conditions."""
+    return Contender(model, partial(inputs.run, model, padded), row.training, row.bf16,
+                     partial(inputs.clear_gradients, model))
 
 
 def build_contenders(row: Row, size: TransformerSize) -> Dict[str, Callable[[], None]]:
@@ -94,11 +82,11 @@ def build_contenders(row: Row, size: TransformerSize) -> Dict[str, Callable[[], 
         stock = StockTransformer(size, equal_dropout_cfgs(size, **options))
         ours = {f'{norm}-norm': LanguageTransformer(size, norm=norm, **options).copy_from(stock)
                 for norm in ('pre', 'post')}
-    calls = {STOCK: Contender(stock, row, inputs)}
-    calls.update({name: Contender(model, row, inputs) for name, model in ours.items()})
+    calls = {STOCK: contender(stock, row, inputs)}
+    calls.update({name: contender(model, row, inputs) for name, model in ours.items()})
     if row.padded:
-        calls['pre-norm, padded'] = Contender(ours['pre-norm'], row, inputs, padded=True)
-        calls[f'{STOCK}, padded'] = Contender(stock, row, inputs, padded=True)
+        calls['pre-norm, padded'] = contender(ours['pre-norm'], row, inputs, padded=True)
+        calls[f'{STOCK}, padded'] = contender(stock, row, inputs, padded=True)
     calls[FLOOR] = floor_call(count_products(size, row.training), torch.bfloat16 if row.bf16 else torch.float32)
     return calls
 

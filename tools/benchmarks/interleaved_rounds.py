@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from benchmark_report import markdown_table
+from torch import Tensor, nn
 
 # A call that takes so many times as long as the quickest contender's is measured twice only.
 SLOW = 8
@@ -15,6 +16,37 @@ FLOOR = 'matrix products'
 HEADER = ('row', 'ours', 'against', 'times as fast', 'range', 'quickest calls', 'rounds', 'wanted', 'our s', 'their s',
           'floor s', 'share of the floor: ours, theirs')
 CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
+
+
+class Contender:
+    """A model's pass as a call that can be timed: forward and backward, or forward alone in evaluation mode.
+
+    Args:
+        model: The model.
+        run: Runs it once and returns its output.
+        training: Whether the mean magnitude of the output is taken back through the model (the mean square would be no
+            loss: a norm at the end keeps it constant, and gradients would be rounding errors).
+        bf16: Under bfloat16 autocast, or in float32.
+        forget: Drops the gradients; outside the timed part. Defaults to None, those of the model's parameters.
+    """
+
+    def __init__(self,
+                 model: nn.Module,
+                 run: Callable[[], Tensor],
+                 training: bool,
+                 bf16: bool,
+                 forget: Optional[Callable[[], None]] = None) -> None:
+        self.run, self.training, self.bf16 = run, training, bf16
+        self.forget = forget or model.zero_grad
+        model.train(training)
+
+    def __call__(self) -> None:
+        """Run once."""
+        with torch.set_grad_enabled(self.training):
+            with torch.autocast('cpu', torch.bfloat16, enabled=self.bf16):
+                output = self.run()
+            if self.training:
+                output.float().abs().mean().backward()
 
 
 def time_rounds(calls: Dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]) -> Dict[str, List[float]]:

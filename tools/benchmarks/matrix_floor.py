@@ -1,13 +1,16 @@
-"""The matrix products of DETR's transformer and nothing else: no implementation of those layers is faster.
+"""The matrix products of a transformer and nothing else: no implementation of it is faster.
 
 (One qualification: attention's products are done for all heads at once here, and their score matrices leave the cache;
-a kernel that keeps them there can be a little faster at that part.)
+a kernel that keeps them there can be a little faster at that part. Causal attention is counted in full, and a kernel can
+leave out nearly half of it.)
 """
 from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Iterator, Tuple
 
 import torch
+
+from lbbt_mm.language.spec import BlockSpec
 
 # (how many at once, rows, summed over, columns)
 Product = Tuple[int, int, int, int]
@@ -57,9 +60,64 @@ def count_products(size: TransformerSize, training: bool) -> Counter:
     for (stack, rows, inner, columns), count in forward.items():
         counts[stack, rows, inner, columns] += count * size.num_layers
         if training:
-            counts[stack, rows, columns, inner] += count * size.num_layers  # gradient of the left factor
-            counts[stack, inner, rows, columns] += count * size.num_layers  # gradient of the right factor
+            for gradient in _gradients((stack, rows, inner, columns)):
+                counts[gradient] += count * size.num_layers
     return counts
+
+
+@dataclass(frozen=True)
+class Work:
+    """Matrix products by what they are for.
+
+    Args:
+        forward: Of the forward pass.
+        activations: Of the gradients that are handed on towards the input.
+        weights: Of the parameters' gradients.
+    """
+    forward: Counter
+    activations: Counter
+    weights: Counter
+
+    @property
+    def all(self) -> Counter:
+        """All of them."""
+        return self.forward + self.activations + self.weights
+
+    def times(self, forward: int, activations: int, weights: int) -> 'Work':
+        """Each kind a number of times, as in a stack of equal blocks that are trained in part."""
+        return Work(*(Counter({product: count * times for product, count in counts.items() if times})
+                      for counts, times in ((self.forward, forward), (self.activations, activations),
+                                            (self.weights, weights))))
+
+    def __add__(self, other: 'Work') -> 'Work':
+        return Work(self.forward + other.forward, self.activations + other.activations, self.weights + other.weights)
+
+
+def linear_work(rows: int, inner: int, columns: int) -> Work:
+    """Work of a linear layer, or of a patch embedding, for ``rows`` tokens."""
+    product = (1, rows, inner, columns)
+    left, right = _gradients(product)
+    return Work(Counter([product]), Counter([left]), Counter([right]))
+
+
+def block_work(spec: BlockSpec, batch: int, tokens: int) -> Work:
+    """Work of one LanguageBlock without cross-attention.
+
+    Args:
+        spec: What the block is.
+        batch: Images B.
+        tokens: Tokens of an image.
+
+    Returns:
+        Work: Attention's own products have two activations as factors, and so two activation gradients and no weight's.
+    """
+    rows, heads = batch * tokens, batch * spec.num_heads
+    attention = Counter([(heads, tokens, spec.head_dims, tokens), (heads, tokens, tokens, spec.head_dims)])
+    gradients = Counter(gradient for product in attention.elements() for gradient in _gradients(product))
+    return sum((linear_work(rows, spec.embed_dims, sum(spec.qkv_dims)),
+                linear_work(rows, spec.qkv_dims[0], spec.embed_dims),
+                linear_work(rows, spec.embed_dims, spec.ffn_dims * (2 if spec.gated else 1)),
+                linear_work(rows, spec.ffn_dims, spec.embed_dims)), Work(attention, gradients, Counter()))
 
 
 def giga_flops(counts: Counter) -> float:
@@ -85,6 +143,12 @@ def floor_call(counts: Counter, dtype: torch.dtype) -> Callable[[], None]:
                     torch.bmm(left, right, out=out)
 
     return call
+
+
+def _gradients(product: Product) -> Tuple[Product, Product]:
+    """The products that give the gradients of the left and of the right factor."""
+    stack, rows, inner, columns = product
+    return (stack, rows, columns, inner), (stack, inner, rows, columns)
 
 
 def _encoder_layer(size: TransformerSize) -> Iterator[Product]:

@@ -1,6 +1,7 @@
 """Hooks; importing this registers them in scope ``lbbt_mm``."""
+from .bridge_encoder_hook import BridgeEncoderHook
 from .language_config_hook import LanguageConfigHook
 from .partial_freeze_hook import PartialFreezeHook
 from .seeding_hook import SeedingHook
 
-__all__ = ['LanguageConfigHook', 'PartialFreezeHook', 'SeedingHook']
+__all__ = ['BridgeEncoderHook', 'LanguageConfigHook', 'PartialFreezeHook', 'SeedingHook']

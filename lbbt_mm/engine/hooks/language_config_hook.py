@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.language.bridge_init import META_KEY, describe_backbone
+from lbbt_mm.engine.bridge_init import META_KEY, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS
 

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.registry import DATASETS
 
-from lbbt_mm.evaluation import RetrievalQueries
+from lbbt_mm.datasets import RetrievalQueries
 from tests.image_folders import build, folder_config, write_image_folder
 
 

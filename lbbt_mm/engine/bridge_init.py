@@ -8,10 +8,11 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
+from lbbt_mm.language.families import read_spec
+from lbbt_mm.language.options import LanguageOptions, disagreements
+from lbbt_mm.language.stores import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .families import read_spec
-from .options import LanguageOptions, disagreements
-from .stores import CheckpointError
+from .safe_checkpoints import allow_mmengine_classes
 
 #: Where :class:`lbbt_mm.engine.hooks.LanguageConfigHook` notes in a checkpoint's meta what the backbone is.
 META_KEY = 'lbbt_mm_backbone'
@@ -134,6 +135,7 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
     if not Path(checkpoint).is_file():
         raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
                               'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
+    allow_mmengine_classes()  # its records of the training, whichever tool runs this
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # pickle, zip and torch each raise their own types here

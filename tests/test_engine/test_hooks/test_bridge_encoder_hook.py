@@ -6,7 +6,7 @@ import torch
 from mmengine.registry import HOOKS
 from torch import nn
 
-from lbbt_mm.evaluation import BridgeEncoderHook
+from lbbt_mm.engine.hooks import BridgeEncoderHook
 
 
 def mock_runner() -> MagicMock:
