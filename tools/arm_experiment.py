@@ -67,8 +67,8 @@ class ArmExperiment:
         """Find the keys that the experiment sets; no run is started with a config that lacks them."""
         self.config = Path(self.config)
         self.probes = [Path(probe) for probe in self.probes]
-        self._base = read_config(self.config)
-        cfg = override(self._base, self.options)
+        self._bases = {path: read_config(path) for path in (self.config, *self.probes)}
+        cfg = override(self._bases[self.config], self.options)
         self.language_key = find_language(cfg.get('model'), self.config)
         self.config_lr = get_key(cfg, LR_KEY)
         self._units = {'': validation_unit(cfg)}
@@ -88,7 +88,7 @@ class ArmExperiment:
 
     def _check_probe(self, probe: Path) -> Tuple[str, Optional[str]]:
         """The keys of the probe's bridge initialiser and of its language dict."""
-        cfg = override(read_config(probe), [*self._shared_options(), *self.probe_options])
+        cfg = override(self._bases[probe], [*self._shared_options(), *self.probe_options])
         self._units[f'{probe.stem}/'] = validation_unit(cfg)
         keys = find_bridge_init(cfg.get('model'), probe)
         languages = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
@@ -179,7 +179,7 @@ class ArmExperiment:
         lr = '<best of the sweep>' if run.lr is None else short_number(run.lr)
         options = [*self.options, f'{self.language_key}.arm={run.arm}', f'{self.language_key}.seed={run.seed}',
                    f'randomness.seed={run.seed}', *([f'{LR_KEY}={lr}'] if self.lrs else [])]
-        return TrainingRun(self.config, self.out / 'runs' / run.name, options, base=self._base)
+        return TrainingRun(self.config, self.out / 'runs' / run.name, options, base=self._bases[self.config])
 
     def probing(self, run: ArmRun, probe: Path) -> TrainingRun:
         """The training of a probe on the last checkpoint of a run, which is written in <> while it is not known."""
@@ -191,7 +191,7 @@ class ArmExperiment:
         own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
         options = [*self._shared_options(), *own, f'randomness.seed={run.seed}', *self.probe_options,
                    f'{init_key}.checkpoint={checkpoint}']
-        return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options)
+        return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options, base=self._bases[probe])
 
     def trainings(self, run: ArmRun, probes: Sequence[Path]) -> List[TrainingRun]:
         """The trainings of a run and its probes."""
@@ -199,21 +199,20 @@ class ArmExperiment:
 
     def chain(self, run: ArmRun, probes: Sequence[Path]) -> Chain:
         """A run and its probes, one after the other."""
-        def training() -> TrainingRun:
-            training = self.training(run)
-            over = training.status in ('finished', 'diverged')
-            if not over and read_config(self.config).to_dict() != self._base.to_dict():
-                raise OtherRunError(f'{self.config} has changed since this command began, so its runs would not be matched. '
-                                    'Undo the change, or start an experiment in another folder.')
+        def step(probe: Optional[Path] = None) -> TrainingRun:
+            training = self.probing(run, probe) if probe else self.training(run)
+            if training.status not in ('finished', 'diverged'):
+                self._check_unchanged(training.config)
+                if probe:
+                    self.training(run).checkpoint()  # raises if it was removed
             return training
 
-        def probing(probe: Path) -> TrainingRun:
-            later = self.probing(run, probe)
-            if later.status not in ('finished', 'diverged'):
-                self.training(run).checkpoint()  # raises if it was removed
-            return later
+        return Chain(run.name, [step, *(partial(step, probe) for probe in probes)])
 
-        return Chain(run.name, [training, *(partial(probing, probe) for probe in probes)])
+    def _check_unchanged(self, path: Path) -> None:
+        if read_config(path).to_dict() != self._bases[path].to_dict():
+            raise OtherRunError(f'{path} has changed since this command began, so its runs would not be matched. Undo the '
+                                'change, or start an experiment in another folder.')
 
     def is_over(self, run: ArmRun, probes: Sequence[Path]) -> bool:
         """Whether a run has ended, and where it finished its probes too.

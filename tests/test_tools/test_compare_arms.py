@@ -111,13 +111,18 @@ class TestMatching:
         assert find_language(detr.model, 'detr.py') == 'model.language'
         assert find_language(dict(heads=[dict(), dict(language=dict())]), 'a.py') == 'model.heads.1.language'
 
-    def test_a_config_that_changes_during_the_experiment_stops_it(self, folder):
-        experiment = arm_experiment.ArmExperiment(folder / 'bridge.py', folder / 'out', ['random'], [0])
+    @pytest.mark.parametrize('index, name', ((0, 'bridge.py'), (1, 'probe.py')))
+    def test_a_config_that_changes_during_the_experiment_stops_it(self, folder, index, name):
+        probe = folder / 'probe.py'
+        experiment = arm_experiment.ArmExperiment(folder / 'bridge.py', folder / 'out', ['random'], [0], probes=[probe])
         run, = experiment.all_runs()
-        experiment.chain(run, []).steps[0]()
-        (folder / 'bridge.py').write_text((folder / 'bridge.py').read_text().replace('width=8', 'width=9'))
-        with pytest.raises(training_run.OtherRunError, match='has changed since this command began'):
-            experiment.chain(run, []).steps[0]()
+        experiment.training(run).run()
+        (folder / 'out' / 'runs' / run.name / 'done').unlink()  # as if it were still to be done
+        step = experiment.chain(run, [probe]).steps[index]
+        step()
+        (folder / name).write_text((folder / name).read_text().replace('width=8', 'width=9'))
+        with pytest.raises(training_run.OtherRunError, match=f'{name} has changed since this command began'):
+            step()
 
 
 class TestLearningRate:
