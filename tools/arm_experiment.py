@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import pandas as pd
 
 from lbbt_mm.analysis.arm_comparison import best_setting, status_column
-from lbbt_mm.engine.config_keys import find_bridge_init, find_keys, find_language, get_key
+from lbbt_mm.engine.config_keys import find_bridge_init, find_keys, find_language, get_key, shared_options
 from lbbt_mm.engine.run_records import curve, in_validation
 from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain
@@ -96,8 +96,7 @@ class ArmExperiment:
 
     def _shared_options(self) -> List[str]:
         """The overrides that belong to a probe too: those of the model, and where the data are."""
-        keys = {option: option.split('=')[0].split('.') for option in self.options}
-        return [option for option, key in keys.items() if key[0] == 'model' or key[-1] == 'data_root']
+        return shared_options(self.options)
 
     # the plan
 

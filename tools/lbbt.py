@@ -22,7 +22,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from lbbt_mm.engine.config_keys import find_bridge_init
+from lbbt_mm.engine.config_keys import find_bridge_init, shared_options
 from lbbt_mm.engine.run_request import override, read_config, write_whole
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import TrainingFailed, TrainingRun
@@ -42,10 +42,10 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
                         help='which checkpoint of the bridge the probes take; best: that of save_best. Default: last')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                        help='override settings of the bridge\'s config')
+                        help='override settings of the bridge\'s config; probes get those too that begin with model. or '
+                        'set a data_root')
     parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                        help='override settings of every probe\'s config; what changes the backbone, such as another '
-                        'language model, belongs here too')
+                        help='override settings of every probe\'s config')
     parser.add_argument('--gpus', type=int, default=1, metavar='N', help='GPUs for each training; default: 1')
     parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
     args = parser.parse_args(arguments)
@@ -61,12 +61,12 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def make_chain(args: argparse.Namespace) -> Chain:
     """The bridge and its probes; a probe's config is checked now, its checkpoint is looked up when its turn comes."""
     bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus)
-    keys = {probe: find_bridge_init(override(read_config(probe), args.probe_cfg_options).get('model'), probe)
-            for probe in args.probe}
+    shared = [*shared_options(args.cfg_options), *args.probe_cfg_options]
+    keys = {probe: find_bridge_init(override(read_config(probe), shared).get('model'), probe) for probe in args.probe}
     bridge.check()
 
     def make_probe(probe: Path) -> TrainingRun:
-        options = [*args.probe_cfg_options, f'{keys[probe]}.checkpoint={bridge.checkpoint(args.checkpoint)}']
+        options = [*shared, f'{keys[probe]}.checkpoint={bridge.checkpoint(args.checkpoint)}']
         return TrainingRun(probe, args.work_dir / probe.stem, options, args.gpus)
 
     return Chain(args.work_dir.name, [lambda: bridge, *(partial(make_probe, probe) for probe in args.probe)])

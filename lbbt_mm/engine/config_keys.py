@@ -1,6 +1,6 @@
 """Finds where a config has what our tools set: its ``language`` dict, the initialiser of a probe."""
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Sequence
 
 
 def find_keys(config: Any, wanted: Callable[[str, Any], bool], prefix: str = 'model') -> List[str]:
@@ -52,3 +52,16 @@ def get_key(cfg: Any, key: str) -> Any:
     for part in key.split('.'):
         cfg = cfg.get(part) if hasattr(cfg, 'get') else None
     return cfg
+
+
+def shared_options(options: Sequence[str]) -> List[str]:
+    """The overrides of a bridge's config that belong to its probes too: those of the model, and where the data are.
+
+    Args:
+        options: Overrides ``KEY=VALUE``.
+
+    Returns:
+        list[str]: Some of them, in their order.
+    """
+    keys = {option: option.split('=')[0].split('.') for option in options}
+    return [option for option, key in keys.items() if key[0] == 'model' or key[-1] == 'data_root']

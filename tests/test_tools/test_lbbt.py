@@ -64,11 +64,12 @@ class TestStages:
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
 
     def test_options_go_to_their_stage(self, run_lbbt, folder):
-        run_lbbt('--cfg-options', 'a=1', '--probe-cfg-options', 'b=2')
+        run_lbbt('--cfg-options', 'a=1', 'model.width=3', '--probe-cfg-options', 'b=2')
         requests = {stage: json.loads((folder / 'out' / stage / 'request.json').read_text())['config']
                     for stage in ('bridge', 'probe')}
         assert requests['bridge']['a'] == 1 and 'b' not in requests['bridge']
         assert requests['probe']['b'] == 2 and 'a' not in requests['probe']
+        assert requests['bridge']['model']['width'] == requests['probe']['model']['width'] == 3, 'the backbone is one'
 
     def test_the_table_and_the_files(self, run_lbbt, folder):
         _, output = run_lbbt()
@@ -166,7 +167,7 @@ class TestRealTrainings:
         small = REPO / 'configs' / 'small'
         return [small / 'bridge_gpt2_imagefolder.py', '--probe', small / 'probe_gpt2_imagefolder.py',
                 '--cfg-options', *model, *schedule, 'val_dataloader.dataset.num_samples=16', 'val_cfg.num_train_samples=16',
-                'train_dataloader.dataset.dataset.pipeline.1.num_classes=2', '--probe-cfg-options', *model, *schedule]
+                'train_dataloader.dataset.dataset.pipeline.1.num_classes=2', '--probe-cfg-options', *schedule]
 
     def test_both_stages(self, arguments, tmp_path):
         status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', LBBT_DATA_ROOT=tmp_path / 'data')

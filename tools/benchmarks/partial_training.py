@@ -35,7 +35,7 @@ from interleaved_rounds import CLOCKS, add_timing_options, in_fresh_process, tim
 from llm_backbone_contenders import CHANNELS, PATCH, Sizes, our_backbone  # noqa: E402
 from matrix_floor import Work, block_work, giga_flops, linear_work  # noqa: E402
 
-from lbbt_mm import PartialFreezeHook  # noqa: E402
+from lbbt_mm.engine.hooks import PartialFreezeHook  # noqa: E402
 from lbbt_mm.models.layers import LanguageBlock  # noqa: E402
 
 HEAD_DIMS, CLASSES = 64, 100
@@ -238,7 +238,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('--layers', type=int, default=24, help='at least 5')
-    parser.add_argument('--width', type=int, default=512, help='a multiple of 64, the width of a head; GPT-2 medium has 1024')
+    parser.add_argument('--width', type=int, default=512, help="a multiple of 64; GPT-2 medium's is 1024")
     parser.add_argument('--batch', type=int, default=8, help='images')
     parser.add_argument('--image', type=int, default=224, help=f'height and width, a multiple of {PATCH}')
     add_timing_options(parser, list(ROWS), 'partial_training', repeats=6)
