@@ -1,14 +1,18 @@
 """The benchmarks run at tiny size and print what they say they print; nothing here asserts a time."""
+import importlib.util
 import json
+import re
 import sys
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.tool_processes import REPO, run_tool
 
+timm = pytest.mark.skipif(importlib.util.find_spec('timm') is None, reason='requirements/bench.txt is not installed')
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='counts with /proc')
 TINY = ('--layers', 1, '--width', 64, '--tokens', '2x4', '--queries', 3, '--repeats', 2, '--threads', 1)
 
@@ -18,7 +22,8 @@ def benchmarks(monkeypatch):
     """Let a test import the benchmarks' modules, as the scripts themselves do."""
     monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
     yield
-    for name in ('benchmark_report', 'detr_contenders', 'matrix_floor', 'synthetic_checkpoint'):
+    for name in ('benchmark_report', 'detr_contenders', 'interleaved_rounds', 'llm_backbone', 'llm_backbone_contenders',
+                 'matrix_floor', 'synthetic_checkpoint'):
         sys.modules.pop(name, None)
 
 
@@ -119,6 +124,73 @@ def test_floor_counts_the_products_that_the_layers_do(benchmarks, training):
     # training may leave out a gradient that no one asked for: the first decoder layer's queries are constant zeros
     assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(count_products(size, training)),
                                                              rel=0.01 if training else 1e-9)
+
+
+# --------------------------------------------------------------------------------------------- LLMBackbone
+@pytest.mark.parametrize('family', [pytest.param('vit', marks=timm), 'gpt2', 'smollm2'])
+def test_llm_backbone_compares_equal_functions(family, tmp_path):
+    done = run_tool('benchmarks/llm_backbone.py', '--layers', 1, '--image', 32, '--batch', 2, '--repeats', 2, '--threads', 1,
+                    '--clock', 'cpu', '--rows', f'{family}-train', f'{family}-infer-bf16', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    rows, data = tables(done.output), json.loads((tmp_path / 'llm_backbone.json').read_text())
+    against, ours, wanted = {'vit': ('timm', ['exact GELU', "GPT-2's GELU"], '1.00'),
+                             'gpt2': ('GPT2Model', ['causal'], '1.10'),
+                             'smollm2': ('LlamaModel', ['causal'], '1.00')}[family]
+    assert [(row['ours'], row['against']) for row in rows] == 2 * [(name, against) for name in ours]
+    assert [row['wanted'].split(' ')[0] for row in rows] == len(ours) * [wanted] + len(ours) * ['']
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    (said, ) = (fact for fact in data['facts'].values() if 'largest difference' in str(fact))
+    theirs_count, our_count = re.findall(r'([\d,]+) \(', said)[:2]
+    assert theirs_count == our_count
+    assert all(float(difference) < 1e-4 for difference in re.findall(r'\d\.\de[+-]\d+', said))
+
+
+def test_llm_backbone_says_what_is_missing_without_timm(benchmarks, monkeypatch, capsys):
+    import llm_backbone
+    monkeypatch.setattr(llm_backbone.importlib.util, 'find_spec', lambda name: None)
+    for rows, refused in ((['vit-train'], True), (['gpt2-train'], False)):
+        monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', *rows])
+        if refused:
+            with pytest.raises(SystemExit):
+                llm_backbone.parse_args()
+            assert 'requirements/bench.txt' in capsys.readouterr().err
+        else:
+            assert llm_backbone.parse_args().rows == rows
+
+
+@pytest.mark.parametrize('fields', ['GPT2', 'SMOLLM2'])
+def test_floor_counts_the_products_of_a_backbone(benchmarks, fields):
+    import llm_backbone_contenders as contenders
+    from matrix_floor import giga_flops
+    backbone = contenders.our_backbone(getattr(contenders, fields), contenders.Sizes(layers=2, image=48, batch=2))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        output = backbone(torch.randn(2, 3, 48, 48))[0]
+        forward = counter.get_total_flops()
+        output.sum().backward()
+    work = contenders.backbone_work(backbone, batch=2)
+    assert 1e-9 * forward == pytest.approx(giga_flops(work.forward))
+    assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(work.all))
+
+
+# ----------------------------------------------------------------------------------------- partial training
+def test_partial_training_does_the_work_that_is_counted_and_holds_what_is_trained(tmp_path):
+    done = run_tool('benchmarks/partial_training.py', '--layers', 6, '--width', 64, '--image', 48, '--batch', 2,
+                    '--repeats', 2, '--threads', 1, '--clock', 'cpu', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    results = json.loads((tmp_path / 'partial_training.json').read_text())['results']
+    assert [row['trained'] for row in tables(done.output)] == [result['trained'] for result in results] == [
+        'first 5 blocks', 'last block, embedding frozen', 'last block and embedding', 'all']
+    for result in results:
+        counted, held = result['counted'], result['bytes']
+        assert result['done'] == pytest.approx(sum(counted.values()))
+        assert held['gradients'] == 4 * held['trained']
+        assert held['optimizer'] == pytest.approx(8 * held['trained'], rel=0.01)  # and a count of steps for each
+        assert result['predicted_seconds'] > 0 and result['optimizer_seconds'] > 0
+    first, last, last_embedding, everything = results
+    assert last['counted']['activations'] < 0.2 * first['counted']['activations']
+    assert last_embedding['counted']['activations'] == first['counted']['activations']
+    assert len({result['bytes']['trained'] for result in results}) == 4
+    assert everything['bytes']['trained'] == everything['bytes']['parameters']
 
 
 # --------------------------------------------------------------------------------------- checkpoint reading

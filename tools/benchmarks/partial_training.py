@@ -81,7 +81,6 @@ class Classifier(nn.Module):
         super().__init__()
         fields = dict(model_type='gpt2', n_embd=width, n_head=width // HEAD_DIMS, n_inner=4 * width)
         self.backbone = our_backbone(fields, sizes)
-        self.backbone.init_weights()
         self.head = nn.Linear(width, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:

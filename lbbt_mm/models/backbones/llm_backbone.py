@@ -151,6 +151,7 @@ class LLMBackbone(BaseModule):
         """
         self._check_image(x.shape[-2:])
         x, resolution = self.patch_embed(x)
+        x = x.contiguous()  # it is a transposed view, whose memory order every residual sum would keep and every norm copy
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.to(x.dtype).expand(len(x), -1, -1), x), dim=1)
         rotary = None
