@@ -3,6 +3,8 @@
 ``locations`` lists the modules to import when a name is first looked up; no ``custom_imports``
 is needed in a config.
 """
+from typing import Any
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
@@ -26,3 +28,18 @@ WEIGHT_INITIALIZERS = Registry(
     parent=MMENGINE_WEIGHT_INITIALIZERS,
     scope='lbbt_mm',
     locations=['lbbt_mm.language.initializer', 'lbbt_mm.engine.bridge_init'])
+
+
+def type_name(config: Any) -> str:
+    """The name of the component that a config names, without its scope; mm configs may hold a string or the class itself.
+
+    Args:
+        config: A config dict, or the value of its ``type``.
+
+    Returns:
+        str: For example ``RandomLabel``; empty if the config names none.
+    """
+    kind = config.get('type') if isinstance(config, dict) else config
+    if isinstance(kind, str):
+        return kind.rsplit('.', 1)[-1]
+    return getattr(kind, '__name__', '')

@@ -49,3 +49,10 @@ def test_the_package_itself_is_light():
     script = 'import sys, lbbt_mm; assert not {"torch", "mmengine", "transformers"} & set(sys.modules); print("light")'
     returncode, output = finish(start('python', '-c', script))
     assert returncode == 0 and 'light' in output, output
+
+
+def test_type_name_takes_scope_class_and_config():
+    from lbbt_mm.engine.hooks import SeedingHook
+    from lbbt_mm.registry import type_name
+    assert type_name('lbbt_mm.SeedingHook') == type_name(SeedingHook) == type_name(dict(type=SeedingHook)) == 'SeedingHook'
+    assert type_name(dict(type='A.b.C')) == 'C' and type_name({}) == type_name(None) == ''

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 from lbbt_mm.engine.dataset_checks import check_coco_datasets
 from lbbt_mm.engine.label_checks import check_random_labels
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,
-                                   load_config, pretrained_files, record_language_config, resume_path,
+                                   load_config, pretrained_files, record_language_config, resume_from, resume_path,
                                    start_processes, stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 
@@ -38,8 +38,7 @@ def main() -> None:
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        resume_from(cfg, args.resume)
     record_language_config(cfg)
     check_coco_datasets(cfg)
     check_random_labels(cfg)

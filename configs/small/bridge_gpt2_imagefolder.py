@@ -22,6 +22,7 @@ train_dataloader = dict(
         _delete_=True,
         type='lbbt_mm.EvenSubset',
         num_samples=640,
+        at_most=True,
         dataset=dict(
             type='CustomDataset', data_root=_base_.data_root, data_prefix='train', pipeline=train_pipeline)))
 # Under random labels the test accuracy says little (it is at chance or below): a quick look at 500 images is enough
@@ -30,6 +31,7 @@ val_dataloader = dict(
         _delete_=True,
         type='lbbt_mm.EvenSubset',
         num_samples=500,
+        at_most=True,
         dataset=dict(
             type='CustomDataset', data_root=_base_.data_root, data_prefix='test', pipeline=_base_.pipeline)))
 

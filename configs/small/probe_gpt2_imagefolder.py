@@ -19,6 +19,7 @@ train_dataloader = dict(
         _delete_=True,
         type='lbbt_mm.EvenSubset',
         num_samples=640,
+        at_most=True,
         dataset=dict(
             type='CustomDataset', data_root=_base_.data_root, data_prefix='train', pipeline=_base_.pipeline)))
 

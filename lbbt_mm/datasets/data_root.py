@@ -18,6 +18,11 @@ class DataRoot:
         self.root = os.fspath(root)
         self._absolute = _normalise_url(self.root) if '://' in self.root else _absolute(self.root)
 
+    @property
+    def real(self) -> str:
+        """The folder with links followed, or the URL without detours: one string for all ways to write the same root."""
+        return self._absolute if '://' in self.root else os.path.realpath(self._absolute)
+
     def relative(self, path: Union[str, os.PathLike]) -> str:
         """Make an image's path relative.
 

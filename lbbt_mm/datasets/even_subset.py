@@ -17,17 +17,24 @@ class EvenSubset(DatasetView):
     Args:
         dataset: Any dataset with mmengine's interface, wrappers included, or its config.
         num_samples: Size of the subset.
+        at_most: Take a dataset with fewer samples whole, for configs that fit any dataset. Defaults to False: that is an
+            error.
         lazy_init: Leave reading annotations to :meth:`full_init`. Defaults to False.
 
     Raises:
-        ValueError: If ``num_samples`` is not a whole number from 1 to the size of the dataset.
+        ValueError: If ``num_samples`` is not a whole number from 1 to the size of the dataset, or of at least 1 with ``at_most``.
         TypeError: If the dataset lacks mmengine's interface.
     """
 
-    def __init__(self, dataset: Union[BaseDataset, Dict[str, Any]], num_samples: int, lazy_init: bool = False) -> None:
+    def __init__(self,
+                 dataset: Union[BaseDataset, Dict[str, Any]],
+                 num_samples: int,
+                 at_most: bool = False,
+                 lazy_init: bool = False) -> None:
         if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
             raise ValueError(f'EvenSubset: num_samples={num_samples!r}; expected a whole number of at least 1.')
         self.num_samples = num_samples
+        self.at_most = at_most
         super().__init__(dataset, lazy_init)
 
     def _check_inner(self) -> None:
@@ -38,10 +45,11 @@ class EvenSubset(DatasetView):
 
     def _prepare(self) -> None:
         size = len(self.dataset)
-        if self.num_samples > size:
+        if self.num_samples > size and not self.at_most:
             raise ValueError(f'EvenSubset: num_samples={self.num_samples}, but {type(self.dataset).__name__} has {size} '
-                             f'samples. Set num_samples to {size} or less.')
-        self._indices = [index * size // self.num_samples for index in range(self.num_samples)]
+                             f'samples. Set num_samples to {size} or less, or at_most=True to take all of a smaller dataset.')
+        number = min(self.num_samples, size)
+        self._indices = [index * size // number for index in range(number)]
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -63,4 +71,4 @@ class EvenSubset(DatasetView):
 
     @force_full_init
     def __len__(self) -> int:
-        return self.num_samples
+        return len(self._indices)

@@ -8,17 +8,12 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
+from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, describe_backbone
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
 from lbbt_mm.language.stores import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 from .safe_checkpoints import allow_mmengine_classes
-
-#: Where :class:`lbbt_mm.engine.hooks.LanguageConfigHook` notes in a checkpoint's meta what the backbone is.
-META_KEY = 'lbbt_mm_backbone'
-# What the weights' shapes do not tell, and another value of which would be another function.
-_FUNCTION = ('attention', 'position', 'patch_size')
-
 
 @WEIGHT_INITIALIZERS.register_module()
 class BridgeInit:
@@ -53,10 +48,10 @@ class BridgeInit:
         if not tensors:
             raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
                                   'model with a backbone. Give the one that the bridge wrote.')
-        found = (loaded.get('meta') or {}).get(META_KEY)
+        found = self._read_identity(loaded)
         if found:
             self._check_identity(module, found)
-        tensors = _fit(module, tensors)
+        _fit(module, tensors, found)
         self._check_tensors(module.state_dict(), tensors)
         module.load_state_dict(tensors)
         count = sum(tensor.numel() for tensor in tensors.values())
@@ -67,6 +62,12 @@ class BridgeInit:
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
+    def _read_identity(self, loaded: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+        """What the bridge's backbone was: LanguageConfigHook notes it in the meta, and the backbone beside its weights."""
+        beside = getattr(loaded['state_dict'], '_metadata', None) or {}
+        own = beside.get(self.prefix.rstrip('.')) or {}
+        return (loaded.get('meta') or {}).get(IDENTITY_KEY) or own.get(IDENTITY_KEY)
+
     def _check_identity(self, module: nn.Module, found: Mapping[str, Any]) -> None:
         """Compare what the bridge's backbone was with what this one is."""
         if not isinstance(getattr(module, 'language', None), LanguageOptions):
@@ -74,15 +75,16 @@ class BridgeInit:
         here = describe_backbone(module)
         differences = disagreements(module.language.spec, read_spec(found['config'], str(self.checkpoint)))
         differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
-                        for key in ('blocks', *_FUNCTION) if key in found and here[key] != found[key]]
+                        for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
         if differences:
             raise CheckpointError(f'{self.checkpoint}: its backbone is another than this config\'s: '
                                   f'{"; ".join(differences)}. Give the probe the bridge\'s model.backbone, or another '
                                   'checkpoint.')
         if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
-            print_log(f'BridgeInit: {self.checkpoint} was bridged from {found["checkpoint"]}, while this config names '
-                      f'{here["checkpoint"]}; the blocks have the same shape, so the bridged weights are taken.',
-                      logger='current', level=30)
+            raise CheckpointError(f'{self.checkpoint}: was bridged from {found["checkpoint"]}, this config names '
+                                  f'{here["checkpoint"]}, another language model. Give another bridge or, if it is the same '
+                                  f'model at another place, set model.backbone.language.checkpoint={found["checkpoint"]}; '
+                                  'nothing is read from there.')
 
     def _check_tensors(self, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
         missing = [name for name in expected if name not in found]
@@ -97,23 +99,6 @@ class BridgeInit:
             raise CheckpointError(f'{self.checkpoint}: {self.prefix}{name} has shape {tuple(found[name].shape)}, this '
                                   f'backbone expects {tuple(expected[name].shape)}: another language model or image size. '
                                   "Give the probe the bridge's model.backbone, or another checkpoint.")
-
-
-def describe_backbone(module: nn.Module) -> Dict[str, Any]:
-    """What a checkpoint's meta says of a backbone, in plain values.
-
-    Args:
-        module: A backbone with ``language``, such as LLMBackbone.
-
-    Returns:
-        dict: Language model, blocks and arm, and what the shapes of the weights do not tell.
-    """
-    options: LanguageOptions = module.language
-    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, config=_plain(options.spec.config))
-    for key in options.selections:
-        facts[key] = options.block_indices(key)
-    facts.update({name: _plain(getattr(module, name)) for name in _FUNCTION if hasattr(module, name)})
-    return facts
 
 
 def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
@@ -147,20 +132,11 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
     return loaded
 
 
-def _fit(module: nn.Module, tensors: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def _fit(module: nn.Module, tensors: Dict[str, Tensor], identity: Optional[Dict[str, Any]]) -> None:
     """Let the backbone fit what depends on the image size, as it does when a state dict is loaded."""
     fit = getattr(module, '_fit_loaded_positions', None)
     if fit is not None:
-        fit(tensors, '')
-    return tensors
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+        fit(tensors, '', {IDENTITY_KEY: identity})
 
 
 def _last_part(checkpoint: Optional[str]) -> str:

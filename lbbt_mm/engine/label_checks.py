@@ -7,12 +7,15 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
+from lbbt_mm.registry import type_name
 from .dataset_checks import iter_datasets
 
 _LOADERS = ('train_dataloader', 'val_dataloader')
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 _BRIDGE_LOADER = 'val_cfg.train_dataloader'
 _LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='')
+# Settings of a dataset that leave its samples and their numbers as they are
+_SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch')
 # Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
 _CHANGES_PIXELS = re.compile('Random|Resize|Crop|Flip|Rotat|Aug|Jitter|Lighting|Blur|Album|Pad|Normalize|Distort|Erasing')
 
@@ -28,35 +31,46 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
 
     Raises:
         FileNotFoundError: If an image folder is absent.
-        ValueError: If numbers or names of classes differ, or random labels would change from one epoch or loader to another.
+        ValueError: If numbers or names of classes differ, random labels would change from one epoch or loader to another, or
+            different images would share them.
     """
     used = {name: cfg.get(name) for name in loaders}
     if 'val_dataloader' in loaders:
-        used[_BRIDGE_LOADER] = (cfg.get('val_cfg') or {}).get('train_dataloader')
-    num_classes = _head_classes(cfg)
+        used[_BRIDGE_LOADER] = _mapping(cfg.get('val_cfg')).get('train_dataloader')
+    num_classes = _mapping(_mapping(cfg.get('model')).get('head')).get('num_classes')
+    _check_data_preprocessor(cfg, num_classes)
     for name, loader in used.items():
         for where, transform in _find_random_labels(loader, name):
             _check_num_classes(where, transform, num_classes)
         for where, dataset in iter_datasets(loader, name):
             _check_pixels_key(where, dataset)
+        _check_sample_numbers(name, loader)
     _check_same_labels(used.get('train_dataloader'), used.get(_BRIDGE_LOADER))
-    _check_image_folders(used, num_classes)
+    _check_image_folders(used, num_classes, cfg.get('default_scope'))
 
 
-def _head_classes(cfg: Config) -> Optional[int]:
-    head = (cfg.get('model') or {}).get('head')
-    return head.get('num_classes') if isinstance(head, Mapping) else None
+def _mapping(config: Any) -> Mapping:
+    """A part of a config; nothing where it is absent or built already."""
+    return config if isinstance(config, Mapping) else {}
 
 
-def _type_name(config: Any) -> str:
-    kind = config.get('type', '') if isinstance(config, Mapping) else ''
-    return kind.split('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
+def _check_data_preprocessor(cfg: Config, num_classes: Optional[int]) -> None:
+    """mmpretrain's makes one-hot labels of that many classes."""
+    where, owner = 'model.data_preprocessor', _mapping(cfg.get('model'))
+    if 'data_preprocessor' not in owner:  # then mmengine gives the model the config's
+        where, owner = 'data_preprocessor', cfg
+    preprocessor = _mapping(owner.get('data_preprocessor'))
+    found = preprocessor.get('num_classes')
+    # without a type it is mmpretrain's
+    if type_name(preprocessor) in ('', 'ClsDataPreprocessor') and None not in (found, num_classes) and found != num_classes:
+        raise ValueError(f'{where}.num_classes={found}, but model.head.num_classes={num_classes}. Set both to the same '
+                         'number.')
 
 
 def _find_random_labels(config: Any, where: str) -> Iterator[Tuple[str, Mapping]]:
     """All RandomLabel transforms below a config, inside other transforms too."""
     if isinstance(config, Mapping):
-        if _type_name(config) == 'RandomLabel':
+        if type_name(config) == 'RandomLabel':
             yield where, config
         for key, value in config.items():
             yield from _find_random_labels(value, f'{where}.{key}')
@@ -76,7 +90,7 @@ def _check_pixels_key(where: str, dataset: Mapping) -> None:
     """A label that depends on augmented pixels would be another one in every epoch."""
     before: List[str] = []
     for index, transform in enumerate(dataset.get('pipeline') or []):
-        name = _type_name(transform)
+        name = type_name(transform)
         if name == 'RandomLabel' and transform.get('key') == 'pixels':
             changes = [other for other in before if _CHANGES_PIXELS.search(other)]
             if changes:
@@ -86,29 +100,71 @@ def _check_pixels_key(where: str, dataset: Mapping) -> None:
         before.append(name)
 
 
+def _check_sample_numbers(name: str, loader: Any) -> None:
+    """Every dataset counts its samples from 0, so that equal numbers in two of them are different images."""
+    first: Dict[Tuple[int, str], Tuple[str, Dict[str, Any]]] = {}
+    for where, dataset in iter_datasets(loader, name):
+        samples = {key: value for key, value in dataset.items() if key not in _SAME_SAMPLES}
+        samples['indices'] = _numbering(dataset)
+        for _, transform in _find_random_labels(dataset.get('pipeline'), where):
+            found = _settings(transform, dataset)
+            if found['key'] != 'sample_idx' or found['ratio'] == 0:
+                continue
+            other, others_samples = first.setdefault((found['seed'], found['salt']), (where, samples))
+            if samples != others_samples:
+                raise ValueError(f"{other} and {where}: both have RandomLabel with key='sample_idx', seed={found['seed']} and "
+                                 f"salt={found['salt']!r}, so different images would share labels. Give each dataset's "
+                                 "RandomLabel a salt of its own, such as salt='a' and salt='b'.")
+
+
 def _check_same_labels(training: Any, evaluation: Any) -> None:
     """Train-acc1 on labels other than those that were trained would be chance, and look like a model that learns nothing."""
-    settings = [_settings(transform) for _, transform in _find_random_labels(training, '')]
-    for where, transform in _find_random_labels(evaluation, _BRIDGE_LOADER):
-        found = _settings(transform)
-        if settings and found['ratio'] != 0 and found not in settings:  # ratio 0 asks for the true labels
-            name = next(name for name in found if found[name] != settings[0][name])
-            raise ValueError(f'{where}: RandomLabel has {name}={found[name]!r}, that of train_dataloader '
-                             f'{name}={settings[0][name]!r}, so accuracy would be measured on labels that are not trained. '
-                             'Give both the same settings.')
+    trained = [found for _, found in _all_settings(training, 'train_dataloader')]
+    for where, found in _all_settings(evaluation, _BRIDGE_LOADER):
+        if trained and found['ratio'] != 0 and found not in trained:  # ratio 0 asks for the true labels
+            name = next(name for name in found if found[name] != trained[0][name])
+            numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
+            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={_shorten(found[name])}, that of train_dataloader '
+                             f'{name}={_shorten(trained[0][name])}, so accuracy would be measured on labels that are not '
+                             'trained. Give both the same settings.')
 
 
-def _settings(transform: Mapping) -> Dict[str, Any]:
+def _all_settings(loader: Any, name: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    for where, dataset in iter_datasets(loader, name):
+        for place, transform in _find_random_labels(dataset.get('pipeline'), f'{where}.pipeline'):
+            yield place, _settings(transform, dataset)
+
+
+def _settings(transform: Mapping, dataset: Mapping) -> Dict[str, Any]:
+    """All that a label depends on besides the sample, comparable."""
     settings = {name: transform.get(name, default) for name, default in _LABEL_SETTINGS.items()}
-    return {**settings, 'salt': str(settings['salt'])}
+    root = transform.get('data_root') if settings['key'] == 'img_path' else None
+    if root is not None:
+        from lbbt_mm.datasets.data_root import DataRoot
+        root = DataRoot(root).real
+    indices = _numbering(dataset) if settings['key'] == 'sample_idx' else None
+    return {**settings, 'salt': str(settings['salt']), 'data_root': root, 'indices': indices}
 
 
-def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int]) -> None:
+def _numbering(dataset: Mapping) -> Any:
+    """A dataset's ``indices`` where they number its samples anew; None where each keeps its number, as the first N do."""
+    indices = dataset.get('indices')
+    if isinstance(indices, int):
+        return indices if indices < 0 else None
+    return list(indices) if isinstance(indices, Sequence) else indices
+
+
+def _shorten(value: Any, most: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f'{text[:most]}...'
+
+
+def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int], scope: Optional[str]) -> None:
     """Folders must be there, and agree with the head and with each other: a folder's place in the order is its label."""
     first: Optional[Tuple[str, List[str]]] = None
     for name, loader in used.items():
         for where, dataset in iter_datasets(loader, name):
-            folder = _image_folder(dataset)
+            folder = _image_folder(dataset, scope)
             if folder is None:
                 continue
             if not folder.is_dir():
@@ -136,9 +192,9 @@ def _check_count(where: str, folder: Path, dataset: Mapping, classes: List[str],
                          f'Set num_classes (of the head and of RandomLabel) to {len(classes)}, or correct data_root.')
 
 
-def _image_folder(dataset: Mapping) -> Optional[Path]:
-    """The folder of a local CustomDataset that takes its classes from folders, or None."""
-    if _type_name(dataset) != 'CustomDataset' or dataset.get('ann_file') or not dataset.get('with_label', True):
+def _image_folder(dataset: Mapping, scope: Optional[str]) -> Optional[Path]:
+    """The folder of mmpretrain's CustomDataset where it is local and gives the classes, or None."""
+    if not _is_custom_dataset(dataset.get('type'), scope) or dataset.get('ann_file') or not dataset.get('with_label', True):
         return None
     prefix = dataset.get('data_prefix') or ''
     prefix = prefix.get('img_path', '') if isinstance(prefix, Mapping) else prefix
@@ -146,3 +202,11 @@ def _image_folder(dataset: Mapping) -> Optional[Path]:
     if '://' in f'{root}{prefix}':
         return None
     return Path(root) / os.path.expanduser(prefix)
+
+
+def _is_custom_dataset(kind: Any, scope: Optional[str]) -> bool:
+    """Whether a type is mmpretrain's CustomDataset; mmseg's of old and other projects' have no folder per class."""
+    if type_name(kind) != 'CustomDataset':
+        return False
+    path = kind if isinstance(kind, str) else kind.__module__
+    return (scope if path == 'CustomDataset' else path.split('.')[0]) == 'mmpretrain'

@@ -10,8 +10,10 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from lbbt_mm.registry import type_name
+
 # Initialisation steps that load a checkpoint written by a training run.
-_LOADING_STEPS = ('Pretrained', 'lbbt_mm.BridgeInit')
+_LOADING_STEPS = ('Pretrained', 'PretrainedInit', 'BridgeInit')
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -121,6 +123,20 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def resume_from(cfg: Config, checkpoint: str) -> None:
+    """Set a config to resume.
+
+    Args:
+        cfg: The run's config.
+        checkpoint: A checkpoint, or ``'auto'`` for the latest one in the work directory; while there is none, the run starts
+            as it would without ``--resume``, from the config's ``load_from`` if it has one.
+    """
+    if checkpoint != 'auto':
+        cfg.resume, cfg.load_from = True, checkpoint
+    elif find_latest_checkpoint(cfg.work_dir) or not cfg.get('load_from'):
+        cfg.resume, cfg.load_from = True, None
+
+
 def resume_path(cfg: Config) -> Optional[str]:
     """The checkpoint that the run will start from, or None."""
     if cfg.get('load_from'):
@@ -134,7 +150,7 @@ def pretrained_files(config: Any) -> List[str]:
         return [file for item in config for file in pretrained_files(item)]
     if not isinstance(config, dict):
         return []
-    own = [config['checkpoint']] if config.get('type') in _LOADING_STEPS and config.get('checkpoint') else []
+    own = [config['checkpoint']] if type_name(config) in _LOADING_STEPS and config.get('checkpoint') else []
     return own + [file for value in config.values() for file in pretrained_files(value)]
 
 

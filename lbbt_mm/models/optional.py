@@ -4,7 +4,7 @@ from lbbt_mm.registry import MODELS
 _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}
 
 
-def register_placeholder(name: str, package: str, error: ImportError) -> type:
+def register_placeholder(name: str, package: str, error: Exception) -> type:
     """Register a stand-in that says what to install when a config names it.
 
     Args:

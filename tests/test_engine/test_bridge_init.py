@@ -2,9 +2,12 @@
 import pytest
 import torch
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT
+from mmengine.runner import save_checkpoint
+from torch import nn
 
 from lbbt_mm.language import CheckpointError
-from lbbt_mm.engine.bridge_init import META_KEY, BridgeInit, describe_backbone
+from lbbt_mm.engine.bridge_init import BridgeInit
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
 from lbbt_mm.models.backbones import LLMBackbone
 
 
@@ -14,11 +17,19 @@ def backbone(folder, checkpoint=None, **options):
     return LLMBackbone(language, img_size=options.pop('img_size', 16), patch_size=4, init_cfg=init_cfg, **options)
 
 
+class Holder(nn.Module):
+    """A model with a backbone, as a runner saves it."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+
 def write(path, bridged, meta=True, prefix='backbone.', drop=(), **more):
     """Write a checkpoint as a bridge run does: the backbone's tensors and a random-label head."""
     state = {prefix + name: tensor for name, tensor in bridged.state_dict().items() if name not in drop}
     state.update({'head.fc.weight': torch.ones(10, 32), **more})
-    torch.save(dict(state_dict=state, meta={META_KEY: describe_backbone(bridged)} if meta else {}), path)
+    torch.save(dict(state_dict=state, meta={IDENTITY_KEY: describe_backbone(bridged)} if meta else {}), path)
     return path
 
 
@@ -55,15 +66,37 @@ def test_the_position_table_follows_the_image_size(bridged, folders, tmp_path):
     assert torch.equal(probe.blocks[1].attn.qkv.weight, bridged.blocks[1].attn.qkv.weight)
 
 
-def test_another_place_of_the_same_language_model_is_only_mentioned(bridged, folders, tmp_path, log):
-    probe = backbone(folders['gpt2'], write(tmp_path / 'bridge.pth', bridged),
-                     language=dict(config=bridged.language.spec.config))
-    object.__setattr__(probe.language, 'checkpoint', 'hub/name')
+def test_a_language_model_of_another_name_is_refused_and_the_same_at_another_place_is_not(bridged, folders, tmp_path):
+    """Two language models may have blocks of the same shape; a hub id and a folder may be the same one."""
+    path = write(tmp_path / 'bridge.pth', bridged)
+    config = bridged.language.spec.config
+
+    def probe(checkpoint):
+        return LLMBackbone(dict(checkpoint=checkpoint, config=config, blocks='0:2'), img_size=16, patch_size=4,
+                           init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=str(path)))
+
+    probe(f'owner/{folders["gpt2"].name}').init_weights()
+    with pytest.raises(CheckpointError, match=r'this config names owner/other, another language model.*set model.backbone'):
+        probe('owner/other').init_weights()
+
+
+def test_a_class_as_type_is_as_good_as_its_name(bridged, folders, tmp_path):
+    path = write(tmp_path / 'bridge.pth', bridged)
+    probe = LLMBackbone(dict(checkpoint=str(folders['gpt2']), blocks='0:2'), img_size=16, patch_size=4,
+                        init_cfg=dict(type=BridgeInit, checkpoint=str(path)))
+    assert len(probe.init_cfg) == 1, 'no LanguageInit after it'
     probe.init_weights()
-    assert any('while this config names hub/name' in message for message in log)
+    assert torch.equal(probe.blocks[1].mlp.fc1.weight, bridged.blocks[1].mlp.fc1.weight)
 
 
-def test_a_checkpoint_without_our_meta_is_judged_by_its_tensors(bridged, folders, tmp_path):
+def test_the_weights_themselves_say_what_they_are_where_no_hook_wrote_meta(bridged, folders, tmp_path):
+    save_checkpoint(dict(state_dict=Holder(bridged).state_dict(), meta={}), str(tmp_path / 'bridge.pth'))
+    with pytest.raises(CheckpointError, match="attention 'causal' in the config, 'bidirectional' in the checkpoint"):
+        backbone(folders['gpt2'], tmp_path / 'bridge.pth', attention='causal').init_weights()
+    backbone(folders['gpt2'], tmp_path / 'bridge.pth').init_weights()
+
+
+def test_a_checkpoint_that_says_nothing_is_judged_by_its_tensors(bridged, folders, tmp_path):
     path = write(tmp_path / 'bridge.pth', bridged, meta=False)
     backbone(folders['gpt2'], path).init_weights()
     with pytest.raises(CheckpointError, match='is missing|has no place'):

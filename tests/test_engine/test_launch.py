@@ -170,3 +170,24 @@ class TestResumePath:
         assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from=None, resume=True))) is None
         (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
         assert launch.resume_path(Config(dict(work_dir=str(tmp_path), load_from=None, resume=True))) == 'epoch_3.pth'
+
+
+class TestResuming:
+    """``--resume`` without a checkpoint."""
+
+    @pytest.fixture
+    def cfg(self, tmp_path):
+        return Config(dict(work_dir=str(tmp_path), load_from='start.pth', resume=False))
+
+    def test_it_starts_as_without_the_flag_while_there_is_nothing_to_resume(self, cfg):
+        launch.resume_from(cfg, 'auto')
+        assert (cfg.resume, cfg.load_from) == (False, 'start.pth')
+
+    def test_it_takes_the_latest_checkpoint_of_the_work_dir(self, cfg, tmp_path):
+        (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+        launch.resume_from(cfg, 'auto')
+        assert (cfg.resume, cfg.load_from) == (True, None)
+
+    def test_a_checkpoint_that_is_named_wins(self, cfg):
+        launch.resume_from(cfg, 'mine.pth')
+        assert (cfg.resume, cfg.load_from) == (True, 'mine.pth')

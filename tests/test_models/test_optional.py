@@ -8,39 +8,47 @@ from lbbt_mm.registry import MODELS
 from tests.tool_processes import finish, start
 
 
-def test_lbbt_mm_works_without_mmdet(tmp_path):
-    (tmp_path / 'without_mmdet.py').write_text(textwrap.dedent('''
+COMPONENTS = {'mmdet': ('LanguageDETR', 'det'), 'mmpretrain': ('LanguageClassifier', 'cls')}
+
+
+@pytest.mark.parametrize('absent', (('mmdet', ), ('mmpretrain', ), ('mmdet', 'mmpretrain', 'mmseg')), ids='+'.join)
+def test_lbbt_mm_works_without_a_codebase(absent, tmp_path):
+    (tmp_path / 'without.py').write_text(textwrap.dedent(f'''
         import sys
 
-        class NoMMDet:
-            """Makes mmdet as absent as if it had never been installed."""
+        class Absent:
+            """Makes codebases as absent as if they had never been installed."""
 
             def find_spec(self, name, path=None, target=None):
-                if name.split('.')[0] == 'mmdet':
-                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+                if name.split('.')[0] in {absent!r}:
+                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
-        sys.meta_path.insert(0, NoMMDet())
+        sys.meta_path.insert(0, Absent())
         import torch
         import lbbt_mm.models
-        from lbbt_mm.language import read_spec
-        spec = read_spec(dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=2))
-        block = lbbt_mm.models.LanguageBlock(spec.block, cross_attention=True)
-        assert block(torch.randn(2, 5, 32), memory=torch.randn(2, 7, 32)).shape == (2, 5, 32)
-
-        from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPERS, WEIGHT_INITIALIZERS
-        assert HOOKS.get('lbbt_mm.SeedingHook') and OPTIM_WRAPPERS.get('lbbt_mm.AutocastOptimWrapper')
-        assert WEIGHT_INITIALIZERS.get('lbbt_mm.LanguageInit')
-        try:
-            MODELS.build(dict(type='lbbt_mm.LanguageDETR', language=dict(arm='host')))
-        except ImportError as error:
-            print('said:', error)
-        assert 'mmdet' not in sys.modules
+        from mmengine.registry import (DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS,
+                                       WEIGHT_INITIALIZERS)
+        language = dict(config=dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=2))
+        backbone = MODELS.build(dict(type='lbbt_mm.LLMBackbone', language=language, img_size=32, patch_size=8))
+        assert backbone(torch.randn(2, 3, 32, 32))[0].shape == (2, 32)
+        for registry, names in ((HOOKS, 'SeedingHook PartialFreezeHook'), (OPTIM_WRAPPERS, 'AutocastOptimWrapper'),
+                                (WEIGHT_INITIALIZERS, 'LanguageInit BridgeInit'), (TRANSFORMS, 'RandomLabel'),
+                                (DATASETS, 'RandomLabelDataset EvenSubset'), (LOOPS, 'BridgeValLoop'),
+                                (METRICS, 'RetrievalNDCG')):
+            assert all(registry.get('lbbt_mm.' + name) for name in names.split())
+        for name in {[COMPONENTS[package][0] for package in absent if package in COMPONENTS]!r}:
+            try:
+                MODELS.build(dict(type='lbbt_mm.' + name, language=language))
+            except ImportError as error:
+                print('said:', error)
+        assert not set({absent!r}) & set(sys.modules)
     '''))
-    returncode, output = finish(start('python', tmp_path / 'without_mmdet.py', cwd=tmp_path))
+    returncode, output = finish(start('python', tmp_path / 'without.py', cwd=tmp_path))
     assert returncode == 0, output
-    said = output.split('said: ')[1]
-    assert said.startswith('lbbt_mm.LanguageDETR needs mmdet, which is not installed. Install it with pip install')
-    assert "'lbbt_mm[det]'" in said and "'lbbt_mm[onedl]'" in said
+    for package in set(absent) & set(COMPONENTS):
+        name, extra = COMPONENTS[package]
+        assert (f"said: lbbt_mm.{name} needs {package}, which is not installed. Install it with pip install "
+                f"'lbbt_mm[{extra}]' (or 'lbbt_mm[onedl]'") in output
 
 
 @pytest.fixture
@@ -63,6 +71,13 @@ def test_a_codebase_that_is_broken_is_not_called_absent(placeholder):
 def test_nor_is_one_that_lacks_a_dependency(placeholder):
     placeholder(ModuleNotFoundError("No module named 'ftfy'", name='ftfy'))
     with pytest.raises(ImportError, match="needs mmseg, which does not import .No module named 'ftfy'.*lbbt_mm.seg."):
+        MODELS.build(dict(type='lbbt_mm.Stand-in'))
+
+
+def test_a_codebase_that_refuses_its_dependencies_leaves_the_rest_working(placeholder):
+    """mm codebases assert the versions of mmcv and mmengine when they are imported."""
+    placeholder(AssertionError('MMCV==3.0 is used but incompatible'))
+    with pytest.raises(ImportError, match='needs mmseg, which does not import .MMCV==3.0 is used but incompatible'):
         MODELS.build(dict(type='lbbt_mm.Stand-in'))
 
 

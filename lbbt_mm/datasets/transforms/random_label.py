@@ -34,9 +34,10 @@ class RandomLabel(BaseTransform):
         key: What identifies a sample. Defaults to ``'img_path'``.
 
             - ``'img_path'``: the image's path relative to ``data_root``. It survives every wrapper and ``indices``.
-            - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. ``indices=`` and another
-              list of files renumber it (``lbbt_mm.EvenSubset`` does not), and ``ConcatDataset`` repeats it: give each of
-              its datasets a ``salt``.
+            - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. Labels survive
+              ``lbbt_mm.EvenSubset``, ``RepeatDataset`` and ``ClassBalancedDataset``, but not ``indices=``, which numbers the
+              samples anew (only the first N, ``indices=N``, keep their numbers), nor another list of files. Each dataset
+              counts from 0: in a ``ConcatDataset``, give each of its datasets a ``salt``.
             - ``'pixels'``: the loaded image's bytes, shape and dtype. The transform must then stand directly after
               loading, before resizing and augmentation; equal images get equal labels, and the image decoder has a say.
         data_root: Folder or URL that image paths are made relative to; only for ``key='img_path'``, which needs it.

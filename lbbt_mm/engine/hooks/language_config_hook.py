@@ -6,9 +6,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.engine.bridge_init import META_KEY, describe_backbone
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
-from lbbt_mm.registry import HOOKS
+from lbbt_mm.registry import HOOKS, type_name
 
 
 @HOOKS.register_module()
@@ -46,7 +46,7 @@ class LanguageConfigHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         backbone = getattr(model, 'backbone', None)
         if isinstance(getattr(backbone, 'language', None), LanguageOptions):
-            checkpoint['meta'][META_KEY] = describe_backbone(backbone)
+            checkpoint['meta'][IDENTITY_KEY] = describe_backbone(backbone)
 
 
 def _resumes(runner: Runner) -> bool:
@@ -64,7 +64,7 @@ def _drop_language_init(model: nn.Module) -> None:
 
 
 def _is_language_init(step: Any) -> bool:
-    return isinstance(step, Mapping) and step.get('type') in ('lbbt_mm.LanguageInit', 'lbbt_mm.BridgeInit')
+    return isinstance(step, Mapping) and type_name(step) in ('LanguageInit', 'BridgeInit')
 
 
 def _unresolved(config: Any) -> Iterator[dict]:

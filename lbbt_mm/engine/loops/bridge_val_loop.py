@@ -12,6 +12,7 @@ from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
 from lbbt_mm.datasets.even_subset import EvenSubset
+from lbbt_mm.engine.label_checks import check_random_labels
 from lbbt_mm.registry import LOOPS
 
 
@@ -36,6 +37,11 @@ class BridgeValLoop(ValLoop):
         train_evaluator: Evaluator, or its config, for the training images. Defaults to None, another one like
             ``evaluator``.
 
+    Raises:
+        FileNotFoundError: If an image folder of the runner's config is absent.
+        ValueError: If an argument is out of range, or labels, image folders and head of the runner's config do not agree
+            (:func:`lbbt_mm.engine.label_checks.check_random_labels`).
+
     Example:
         >>> val_cfg = dict(type='lbbt_mm.BridgeValLoop', num_train_samples=1000)
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', save_best='train/accuracy/top1', rule='greater'))
@@ -51,6 +57,7 @@ class BridgeValLoop(ValLoop):
                  train_evaluator: Union[Evaluator, Dict, List, None] = None) -> None:
         if isinstance(num_train_samples, bool) or not isinstance(num_train_samples, int) or num_train_samples < 1:
             raise ValueError(f'num_train_samples={num_train_samples!r}: expected a whole number of at least 1.')
+        check_random_labels(runner.cfg)  # here too: other projects train with a tool of their own
         if train_evaluator is None:
             train_evaluator = deepcopy(evaluator)  # a metric keeps its results
         super().__init__(runner, dataloader, evaluator, fp16)
@@ -91,7 +98,7 @@ class BridgeValLoop(ValLoop):
             raise ValueError('train_dataloader=None takes images from the training dataset, but the runner has no '
                              'train_dataloader. Give one to BridgeValLoop or to the config.')
         dataset = self.runner.train_dataloader.dataset
-        subset = EvenSubset(dataset, min(num_samples, len(dataset)))
+        subset = EvenSubset(dataset, num_samples, at_most=True)
         loader = self.dataloader
         # without rounding up, every sample is on one rank only
         return DataLoader(

@@ -13,11 +13,16 @@ from lbbt_mm.registry import OPTIM_WRAPPERS
 class AutocastOptimWrapper(OptimWrapper):
     """Run the forward pass under bfloat16 autocast; weights, gradients and optimizer stay in float32.
 
-    bfloat16 has float32's range, so no loss scaling is needed.
+    bfloat16 has float32's range, so no loss scaling is needed. Evaluation under ``val_cfg.fp16`` is in bfloat16 too:
+    building the wrapper sets torch's default for autocast on the device in use.
 
     Args:
         **kwargs: As for :class:`mmengine.optim.OptimWrapper`.
     """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        torch.set_autocast_dtype(get_device(), torch.bfloat16)
 
     @contextmanager
     def optim_context(self, model: nn.Module):

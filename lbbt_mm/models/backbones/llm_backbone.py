@@ -10,11 +10,12 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
 from lbbt_mm.language.families import FAMILIES
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding, build_norm
 from lbbt_mm.models.layers.position_table import resize_position_table
-from lbbt_mm.registry import MODELS
+from lbbt_mm.registry import MODELS, type_name
 
 _ATTENTIONS = ('bidirectional', 'causal')
 _POSITIONS = ('learned', 'language', 'rotary')
@@ -37,7 +38,7 @@ class LLMBackbone(BaseModule):
         patch_size: Height and width of a patch, in pixels. Defaults to 16.
         in_channels: Channels of the images. Defaults to 3.
         out_indices: Blocks whose output is returned; the final norm is applied to the last block's only. Blocks behind
-            the last one asked for are not run. Defaults to -1.
+            the last one asked for are not run, and are frozen. Defaults to -1.
         out_type: ``avg_featmap`` (mean of the patches, ``(B, C)``), ``cls_token`` ``(B, C)``, ``last_token`` (for causal
             attention, ``(B, C)``), ``featmap`` ``(B, C, H, W)`` or ``raw`` (all tokens, ``(B, N, C)``).
         attention: ``bidirectional`` or ``causal`` (row by row, from the top left).
@@ -108,12 +109,17 @@ class LLMBackbone(BaseModule):
         self.rotary = RotaryEmbedding(spec) if position == 'rotary' else None
         self.pos_embed = None if position == 'rotary' else nn.Parameter(torch.zeros(1, num_tokens, spec.embed_dims))
         self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
+        self._register_state_dict_hook(note_identity)
 
         rates = np.linspace(0, drop_path_rate, self.num_layers).tolist()  # not torch's: that fails on the meta device
         self.blocks = ModuleList(
             LanguageBlock(spec, attention=attention, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate,
                           with_cp=with_cp) for rate in rates)
         self.norm = build_norm(spec) if final_norm else nn.Identity()
+        # DDP waits for the gradient of every trainable parameter, and these never get one
+        behind = max(self.out_indices) + 1
+        for module in (*self.blocks[behind:], *([self.norm] if behind < self.num_layers else [])):
+            module.requires_grad_(False)
         self._freeze_stages()
 
     def init_weights(self) -> None:
@@ -220,25 +226,35 @@ class LLMBackbone(BaseModule):
             return int(name.split('.')[1]) + 1, depths
         return depths - 1, depths
 
-    def _fit_loaded_positions(self, state_dict: Dict[str, Tensor], prefix: str, *args) -> None:
-        """Resize a loaded position table to this model's image size, and leave out a class token it has no place for."""
+    def _fit_loaded_positions(self, state_dict: Dict[str, Tensor], prefix: str, local_metadata: Mapping, *args) -> None:
+        """Resize a loaded position table to this model's image size."""
         table = state_dict.get(prefix + 'pos_embed')
-        if table is None or self.pos_embed is None or table.shape == self.pos_embed.shape or table.ndim != 3:
+        if table is None or self.pos_embed is None or table.ndim != 3 or table.shape[2] != self.embed_dims:
             return
-        extra = self.num_extra_tokens
-        side = round((table.shape[1] - extra)**0.5)
-        if side * side != table.shape[1] - extra or table.shape[2] != self.embed_dims:
-            return  # not square, or of another width: the loader's own message says what differs
-        resized = resize_position_table(table, (side, side), self.patch_resolution, self.interpolate_mode, extra)
-        print_log(f'LLMBackbone: resized the loaded position table from {side}x{side} to '
+        identity = local_metadata.get(IDENTITY_KEY) or {}
+        source = _grid(table.shape[1] - self.num_extra_tokens, identity.get('patch_resolution'), self.patch_resolution)
+        if source is None or source == self.patch_resolution:
+            return  # where the shapes differ, the loader's own message says so
+        state_dict[prefix + 'pos_embed'] = resize_position_table(table, source, self.patch_resolution, self.interpolate_mode,
+                                                                 self.num_extra_tokens)
+        print_log(f'LLMBackbone: resized the loaded position table from {source[0]}x{source[1]} to '
                   f'{self.patch_resolution[0]}x{self.patch_resolution[1]} patches.', logger='current')
-        state_dict[prefix + 'pos_embed'] = resized
 
     def _check_image(self, size: Sequence[int]) -> None:
         if size[0] % self.patch_size[0] or size[1] % self.patch_size[1]:
             raise ValueError(f'LLMBackbone: an image of {size[0]}x{size[1]} pixels does not divide into patches of '
                              f'{self.patch_size[0]}x{self.patch_size[1]}. Resize the images to a multiple of the patch '
                              'size, or set data_preprocessor.pad_size_divisor.')
+
+
+def _grid(count: int, noted: Optional[Sequence[int]], wanted: Tuple[int, int]) -> Optional[Tuple[int, int]]:
+    """The grid of a loaded table of ``count`` patches: as its checkpoint notes it, the model's own, or a square one."""
+    if noted and noted[0] * noted[1] == count:
+        return tuple(noted)
+    if wanted[0] * wanted[1] == count:
+        return wanted
+    side = round(max(count, 0)**0.5)
+    return (side, side) if side * side == count and side else None
 
 
 def _check_choices(attention: str, position: str, final_norm: Optional[str], out_type: str, with_cls_token: bool) -> None:
@@ -283,7 +299,7 @@ def _init_steps(init_cfg: Any, language: Mapping[str, Any], options: LanguageOpt
                 final_norm: Optional[str]) -> list:
     """Add the copying step to ``init_cfg``, unless a step of it fills the whole backbone anyway."""
     steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    if any(str(step.get('type')).split('.')[-1] in ('Pretrained', 'BridgeInit') for step in steps):
+    if any(type_name(step) in ('Pretrained', 'PretrainedInit', 'BridgeInit') for step in steps):
         return steps
     others = {}
     if position == 'language':

@@ -1,7 +1,7 @@
 """Classifiers; they need mmpretrain."""
 try:
     from .language_classifier import LanguageClassifier
-except ImportError as error:
+except Exception as error:  # a codebase of an unfitting version fails with errors of other types
     from lbbt_mm.models.optional import register_placeholder
     LanguageClassifier = register_placeholder('LanguageClassifier', 'mmpretrain', error)
 

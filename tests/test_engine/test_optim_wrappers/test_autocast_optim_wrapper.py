@@ -58,3 +58,15 @@ def test_an_error_inside_leaves_autocast():
     with pytest.raises(ZeroDivisionError), build(model).optim_context(model):
         raise ZeroDivisionError
     assert not torch.is_autocast_enabled('cpu')
+
+
+def test_evaluation_under_autocast_is_in_the_same_precision(monkeypatch):
+    """mmengine's loops take torch's default for the device, which is float16 on GPUs."""
+    monkeypatch.setattr('lbbt_mm.engine.optim_wrappers.autocast_optim_wrapper.get_device', lambda: 'cuda')
+    before = torch.get_autocast_dtype('cuda')
+    assert before == torch.float16
+    try:
+        build(nn.Linear(8, 4))
+        assert torch.get_autocast_dtype('cuda') == torch.bfloat16
+    finally:
+        torch.set_autocast_dtype('cuda', before)

@@ -189,7 +189,11 @@ def test_out_indices_give_the_blocks_in_the_order_asked_for_and_leave_the_caller
 def test_blocks_behind_the_last_index_are_not_run():
     backbone = initialised(language=dict(arm='random'), out_indices=1)
     backbone.blocks[2].forward = None
-    backbone(images())
+    backbone.train()(images())[0].pow(3).sum().backward()
+    # nor does DDP wait for them
+    assert {name for name, parameter in backbone.named_parameters() if parameter.requires_grad} == {
+        name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
+    assert not any(parameter.requires_grad for parameter in backbone.blocks[2:].parameters())
 
 
 def test_other_image_sizes_resize_the_positions():
@@ -205,6 +209,17 @@ def test_a_checkpoint_of_another_image_size_is_resized(tmp_path, log):
     expected = torch.nn.functional.interpolate(small_table, size=(8, 8), mode='bicubic')
     torch.testing.assert_close(large.pos_embed, expected.flatten(2).transpose(1, 2))
     assert any('from 4x4 to 8x8' in message for message in log)
+
+
+def test_a_checkpoint_of_another_grid_with_as_many_patches_is_resized_too(tmp_path, log):
+    flat, square = initialised(language=dict(arm='random'), img_size=(8, 32)), initialised(language=dict(arm='random'))
+    save_checkpoint(dict(state_dict=flat.state_dict()), str(tmp_path / 'flat.pth'))
+    load_checkpoint(square, str(tmp_path / 'flat.pth'), strict=True)
+    assert any('from 2x8 to 4x4' in message for message in log)
+    assert not torch.equal(square.pos_embed, flat.pos_embed)
+    same = initialised(language=dict(arm='random'), img_size=(8, 32))
+    load_checkpoint(same, str(tmp_path / 'flat.pth'), strict=True)
+    assert torch.equal(same.pos_embed, flat.pos_embed)
 
 
 def test_rotary_positions_tell_patches_apart_without_a_table():
