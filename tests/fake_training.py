@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Dict, List
 
 EPOCHS, STEPS = 4, 2
+#: By behaviour: what a validation writes
+VALIDATIONS = {
+    None: lambda value: {'accuracy/top1': value},
+    'val_loss': lambda value: {'val/loss': 100 - value, 'accuracy/top1': value},
+    'nan_metric': lambda value: {'accuracy/top1': math.nan},
+    'no_val': lambda value: {},
+}
 CONFIG = '''
+data_root = 'images'
 model = dict(backbone=dict(language=dict(checkpoint='none', arm='language', seed=0), width=8))
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
 train_cfg = dict(by_epoch=True, max_epochs=4)
@@ -29,7 +37,7 @@ def write_configs(folder: Path) -> Path:
 
 
 def behave(folder: Path, **runs: str) -> None:
-    """Set what runs do: ``fail``, ``nan`` (to the end), ``nan_error``, ``hang`` or ``fail_once``."""
+    """Set what runs do: ``fail``, ``nan`` (to the end), ``nan_error``, ``hang``, ``fail_once``; see also below."""
     (folder / 'behaviour.json').write_text(json.dumps(runs))
 
 
@@ -70,7 +78,9 @@ def main() -> None:
         with open(scalars, 'a') as file:
             record = dict(lr=0.1, loss=loss, time=0.1, epoch=epoch, iter=epoch * STEPS, step=epoch * STEPS)
             file.write(json.dumps(record) + '\n')
-            file.write(json.dumps({'accuracy/top1': final * epoch / EPOCHS, 'time': 0.1, 'step': epoch}) + '\n')
+            metrics = VALIDATIONS.get(behaviour, VALIDATIONS[None])(final * epoch / EPOCHS)
+            if metrics:
+                file.write(json.dumps({**metrics, 'time': 0.1, 'step': epoch}) + '\n')
         print(f'Epoch(train)  [{epoch}][{STEPS}/{STEPS}]  lr: 1e-1  loss: {loss:.4f}', flush=True)
         (work_dir / f'epoch_{epoch}.pth').touch()
         marker.write_text(str(work_dir / f'epoch_{epoch}.pth'))

@@ -7,13 +7,16 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import pandas as pd
 
 from lbbt_mm.analysis.arm_comparison import best_setting, status_column
-from lbbt_mm.engine.config_keys import find_bridge_init, find_keys, find_language, get_key, shared_options
-from lbbt_mm.engine.run_records import curve, in_validation
+from lbbt_mm.engine.config_keys import (find_bridge_init, find_keys, find_language, get_key, shared_options,
+                                        validation_unit)
+from lbbt_mm.engine.run_records import curve, in_validation, validation_metrics
 from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain
 from lbbt_mm.engine.training_run import OtherRunError, TrainingRun
 
 LR_KEY = 'optim_wrapper.optimizer.lr'
+#: A probe's metrics begin with its file name; those of the first stage can begin with these
+_TAKEN = ('bridge', 'train', 'test', 'accuracy', 'coco')
 
 
 class ArmRun(NamedTuple):
@@ -44,7 +47,8 @@ class ArmExperiment:
         options: Overrides of the config.
         probe_options: Overrides of the probes' configs, after those of ``options`` that fit them.
         metrics: Names of the metrics to compare; empty for all of the last validation.
-        select_metric: The metric that the learning rate is chosen by; None for the first of ``metrics``.
+        select_metric: The metric that the learning rate is chosen by; None for the first of ``metrics``, or of what the
+            runs validate.
         lower_is_better: Whether that metric is better when lower; None for "if its name has ``loss`` in it".
         keep_going: Choose a learning rate even if a run of the sweep failed, without that one.
     """
@@ -81,22 +85,23 @@ class ArmExperiment:
                 raise ValueError(f'--cfg-options {option}: this key is what the experiment varies. Use --arms, --seeds or '
                                  '--lrs.')
         names = [probe.stem for probe in self.probes]
-        if len(set(names)) < len(names):
-            raise ValueError(f'--probe {" ".join(map(str, self.probes))}: two probes have the same file name, which names '
-                             'their metrics. Rename one.')
+        if len(set(names)) < len(names) or set(names) & set(_TAKEN):
+            raise ValueError(f'--probe {" ".join(map(str, self.probes))}: each needs a file name of its own, which names '
+                             f'its metrics, and none can be called {", ".join(_TAKEN)}. Rename it.')
+        self._selector = self.select_metric or next(iter(self.metrics), None)
         self._probe_keys = {probe: self._check_probe(probe) for probe in self.probes}
 
     def _check_probe(self, probe: Path) -> Tuple[str, Optional[str]]:
         """The keys of the probe's bridge initialiser and of its language dict."""
-        cfg = override(self._bases[probe], [*self._shared_options(), *self.probe_options])
+        cfg = override(self._bases[probe], [*self._shared_options(probe), *self.probe_options])
         self._units[f'{probe.stem}/'] = validation_unit(cfg)
         keys = find_bridge_init(cfg.get('model'), probe)
         languages = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
         return keys, languages[0] if len(languages) == 1 else None
 
-    def _shared_options(self) -> List[str]:
-        """The overrides that belong to a probe too: those of the model, and where the data are."""
-        return shared_options(self.options)
+    def _shared_options(self, probe: Path) -> List[str]:
+        """The overrides that belong to a probe too: those of the backbone, and where the data are."""
+        return shared_options(self.options, self._bases[probe])
 
     # the plan
 
@@ -107,9 +112,16 @@ class ArmExperiment:
         arms = self.arms if self.lr_rule == 'per-arm' else [self.baseline]
         return [ArmRun(arm, self.seeds[0], lr) for arm in arms for lr in self.lrs]
 
-    def comparison(self, lrs: Mapping[str, Optional[float]]) -> List[ArmRun]:
-        """The runs that are compared, of the arms whose learning rate is known; seeds one after the other."""
-        return [ArmRun(arm, seed, lrs[arm]) for seed in self.seeds for arm in self.arms if arm in lrs]
+    def comparison(self, lrs: Mapping[str, Optional[float]], share: Tuple[int, int] = (0, 1)) -> List[ArmRun]:
+        """The runs that are compared, of the arms whose learning rate is known; seeds one after the other.
+
+        Args:
+            lrs: The learning rate of each arm.
+            share: Index and number of shares. A run belongs to the same share whichever rates are known by then.
+        """
+        index, count = share
+        pairs = [(arm, seed) for seed in self.seeds for arm in self.arms][index::count]
+        return [ArmRun(arm, seed, lrs[arm]) for arm, seed in pairs if arm in lrs]
 
     def all_runs(self) -> List[ArmRun]:
         """Every run that the experiment can come to, whichever learning rates are chosen."""
@@ -132,16 +144,28 @@ class ArmExperiment:
         return chosen
 
     def edge_warnings(self, lrs: Mapping[str, Optional[float]]) -> List[str]:
-        """A sentence for each arm whose best learning rate is the smallest or largest of the sweep."""
-        swept = list(dict.fromkeys(run.arm for run in self.sweep()))
-        ends = {max(self.lrs): 'largest', min(self.lrs): 'smallest'} if swept else {}
-        return [f'The best learning rate of arm {arm}, {lrs[arm]:g}, is the {ends[lrs[arm]]} of the sweep: a better one may '
-                'lie beyond it.' for arm in swept if lrs.get(arm) in ends]
+        """A sentence for each arm whose best learning rate is the smallest or largest of the sweep, or that has none."""
+        warnings, ends = [], {max(self.lrs): 'largest', min(self.lrs): 'smallest'} if self.sweep() else {}
+        for arm in dict.fromkeys(run.arm for run in self.sweep() if lrs.get(run.arm) in ends):
+            statuses = {self.deciding_status(run) for run in self.sweep() if run.arm == arm}
+            if 'finished' not in statuses:
+                warnings.append(f'Arm {arm} {" or ".join(sorted(statuses))} at every learning rate of the sweep; it is '
+                                f'shown with {lrs[arm]:g}.')
+            else:
+                warnings.append(f'The best learning rate of arm {arm}, {lrs[arm]:g}, is the {ends[lrs[arm]]} of the sweep: '
+                                'a better one may lie beyond it.')
+        return warnings
 
     @property
     def selector(self) -> Optional[str]:
-        """The metric that the learning rate is chosen by, as far as the command line says."""
-        return self.select_metric or (self.metrics[0] if self.metrics else None)
+        """The metric that the learning rate is chosen by; None as long as it is not named and no run has validated.
+
+        Without a name it is the first metric of the validation of the runs themselves, never one of the training.
+        """
+        if self._selector is None:
+            validated = (name for run in self.sweep() for name in validation_metrics(self.training(run).records()))
+            self._selector = next(validated, None)
+        return self._selector
 
     @property
     def lower(self) -> bool:
@@ -152,23 +176,25 @@ class ArmExperiment:
         """The probes that the sweep needs: the one whose metric decides, if it is a probe's."""
         return [probe for probe in self.probes if (self.selector or '').startswith(f'{probe.stem}/')]
 
+    def deciding_status(self, run: ArmRun) -> str:
+        """How the stage of a run ended whose metric decides about the learning rate."""
+        row = self.row(run)
+        return row[status_column(pd.DataFrame([row]), self.selector or '')]
+
     def score(self, run: ArmRun) -> Optional[float]:
         """The value that decides about a learning rate; None for a run that diverged or failed.
 
         Raises:
             ValueError: If a run that finished does not have the metric.
         """
-        row = self.row(run)
-        columns = pd.DataFrame([row])
-        metrics = {name: value for name, value in row.items() if isinstance(value, (int, float))}
-        for key in ('seed', 'lr'):
-            metrics.pop(key, None)
-        name = self.selector or next(iter(metrics), 'of the validation')
-        if row[status_column(columns, name)] != 'finished':
+        if self.deciding_status(run) != 'finished':
             return None
+        name, metrics = self.selector, {name: value for name, value in self.row(run).items()
+                                        if name not in ('seed', 'lr') and isinstance(value, (int, float))}
         if name not in metrics:
-            raise ValueError(f'{run.name} has no metric {name}; found {", ".join(metrics) or "none"}. Correct --metric or '
-                             '--select-metric.')
+            what = f'metric {name}' if name else 'metric of a validation to choose the learning rate by'
+            raise ValueError(f'{run.name} has no {what}; found {", ".join(metrics) or "none"}. '
+                             f'{"Correct" if name else "Give"} --metric or --select-metric.')
         return metrics[name]
 
     # the trainings
@@ -188,7 +214,7 @@ class ArmExperiment:
         if training.status == 'finished':
             checkpoint = training.checkpoint(must_exist=False)
         own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
-        options = [*self._shared_options(), *own, f'randomness.seed={run.seed}', *self.probe_options,
+        options = [*self._shared_options(probe), *own, f'randomness.seed={run.seed}', *self.probe_options,
                    f'{init_key}.checkpoint={checkpoint}']
         return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options, base=self._bases[probe])
 
@@ -248,9 +274,7 @@ class ArmExperiment:
         names: Dict[str, None] = {}
         for run in runs:
             for prefix, training in self._stages(run):
-                for record in training.records()['val'][-1:]:
-                    names.update(dict.fromkeys(f'{prefix}{name}' for name in record
-                                               if name not in ('step', 'time', 'data_time')))
+                names.update(dict.fromkeys(f'{prefix}{name}' for name in validation_metrics(training.records())))
         return list(names)
 
     def curves(self, runs: Sequence[ArmRun], metric: str) -> Tuple[pd.DataFrame, str]:
@@ -273,12 +297,6 @@ class ArmExperiment:
         """Prefix of the metrics' names and training, of a run and its probes."""
         prefixes = ['', *(f'{probe.stem}/' for probe in self.probes)]
         return list(zip(prefixes, self.trainings(run, self.probes)))
-
-
-def validation_unit(cfg: Any) -> str:
-    """What the steps of a config's validation records count."""
-    by_epoch = get_key(cfg, 'train_cfg.max_epochs') and get_key(cfg, 'default_hooks.logger.log_metric_by_epoch') is not False
-    return 'epoch' if by_epoch else 'iteration'
 
 
 def short_number(number: float) -> str:

@@ -33,10 +33,12 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     ours = experiment.results(compared)
     metrics = experiment.validation_metrics(compared)
     unknown = [metric for metric in metrics if metric not in ours]
-    notes = rule_notes(experiment, lrs, runs)
+    notes = rule_notes(experiment, lrs)
     if unknown and (ours['status'] == 'finished').any():
         names = [name for name in ours if name not in ('arm', 'seed', 'lr') and not name.endswith('status')]
         notes.append(f'No run has a metric {", ".join(unknown)}; there are: {", ".join(names)}.')
+    if not metrics:
+        notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
     summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
     for metric in metrics:
         console.print(rich_table(metric, summary, ours, experiment))
@@ -49,7 +51,7 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
                   f'Curves: {experiment.out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
 
 
-def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], runs: Sequence[ArmRun]) -> List[str]:
+def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]]) -> List[str]:
     """How the learning rates were chosen, and what to beware of."""
     notes = [f'Seeds {", ".join(map(str, experiment.seeds))}. Differences are paired by seed; their interval is that of the '
              f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.']
@@ -59,14 +61,14 @@ def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], ru
     rates = ', '.join(f'{lr:g}' for lr in experiment.lrs)
     scope = (f'arm {experiment.baseline}, and given to every arm' if experiment.lr_rule == 'baseline'
              else 'each arm for itself')
-    metric = experiment.selector or experiment.validation_metrics(runs)[0]
-    better = 'lowest' if experiment.lower else 'highest'
+    better = f'{"lowest" if experiment.lower else "highest"} {experiment.selector or "metric"}'
     failed = [run.name for run in experiment.sweep() if experiment.training(run).status == 'failed']
     warnings = experiment.edge_warnings(lrs)
     if failed:
         warnings.append(f'The sweep is without {", ".join(failed)}, which failed.')
-    return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better} {metric}) '
-            f'on {scope}.', *(f'Warning: {warning}' for warning in warnings), *notes]
+    return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better}) on '
+            f'{scope}. Seed {experiment.seeds[0]}, which chose it, is also among the compared seeds.',
+            *(f'Warning: {warning}' for warning in warnings), *notes]
 
 
 def rich_table(metric: str, summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
@@ -100,9 +102,10 @@ def rows(metric: str, summary: pd.DataFrame, results: pd.DataFrame) -> List[List
     cells = []
     for row in summary[summary['metric'] == metric].itertuples():
         status = results.loc[results['arm'] == row.arm, status_column(results, metric)]
+        pairs = f' ({row.pairs} of {row.n} paired)' if 0 < row.pairs < row.n else ''
         interval = '-' if math.isnan(row.low) else f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}]'
         cells.append([row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean), number(row.std),
-                      number(row.difference, sign=True), interval, outcome(status)])
+                      f'{number(row.difference, sign=True)}{pairs}', interval, outcome(status)])
     return cells
 
 

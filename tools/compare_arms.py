@@ -24,7 +24,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without being installed
 
-from arm_experiment import ArmExperiment, ArmRun
+from arm_experiment import ArmExperiment
 from arm_report import report
 from rich.console import Console
 
@@ -46,8 +46,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                       'default: random')
     what.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
                       help='then train these from the last checkpoint of each run (init_cfg of type lbbt_mm.BridgeInit). '
-                      'They get those --cfg-options too that begin with model. or set a data_root; their metrics are called '
-                      'NAME_OF_PROBE_CONFIG/METRIC')
+                      'They get those --cfg-options too that begin with model.backbone., and others of model. or of a '
+                      'data_root if their config has that very key. Their metrics are called NAME_OF_PROBE_CONFIG/METRIC')
     what.add_argument('--metric', nargs='+', action='extend', default=[], metavar='METRIC',
                       help='what goes into tables and curves; default: all metrics of the last validation')
     what.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
@@ -58,7 +58,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     rate.add_argument('--lrs', nargs='+', type=float, default=[], metavar='LR',
                       help='values of optim_wrapper.optimizer.lr to choose from; default: the config\'s for all')
     rate.add_argument('--lr-rule', choices=('baseline', 'per-arm'), default='baseline', help='default: baseline')
-    rate.add_argument('--select-metric', metavar='METRIC', help='what chooses the rate; default: the first --metric')
+    rate.add_argument('--select-metric', metavar='METRIC', help='what chooses the rate; default: the first --metric, '
+                      'else the first of the validation')
     rate.add_argument('--lower-is-better', action='store_true', default=None,
                       help='choose its lowest value; default: only where its name has "loss" in it')
     how = parser.add_argument_group('how it runs')
@@ -135,22 +136,20 @@ def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console)
         missing = [run.name for run in sweep if not experiment.is_over(run, experiment.sweep_probes())]
         console.print(f'No learning rate yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
                       'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
-    rest = experiment.comparison(lrs)
-    return failures + pool.run([experiment.chain(run, experiment.probes) for run in rest[index::count]])
+    rest = experiment.comparison(lrs, args.shard)
+    return failures + pool.run([experiment.chain(run, experiment.probes) for run in rest])
 
 
 def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> None:
     """The commands of the share, as a user would type them; what is not known before the runs is written in <>."""
     index, count = args.shard
-    sweep, lrs = experiment.sweep(), experiment.choose_lrs()
-    unknown = [arm for arm in experiment.arms if arm not in lrs]
-    seeds_of_unknown = [ArmRun(arm, seed, None) for seed in experiment.seeds for arm in unknown]
+    lrs = {**dict.fromkeys(experiment.arms), **experiment.choose_lrs()}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
-    for title, runs, probes in (('Sweep', sweep, experiment.sweep_probes()),
-                                ('Comparison', experiment.comparison(lrs) + seeds_of_unknown, experiment.probes)):
+    for title, runs, probes in (('Sweep', experiment.sweep()[index::count], experiment.sweep_probes()),
+                                ('Comparison', experiment.comparison(lrs, args.shard), experiment.probes)):
         if runs:
             console.print(f'# {title}', highlight=False)
-        for run in runs[index::count]:
+        for run in runs:
             for training in experiment.trainings(run, probes):
                 done = '# done: ' if training.status in ('finished', 'diverged') else ''
                 print(f'{done}{env} {shlex.join(training.command)}')

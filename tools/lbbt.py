@@ -25,7 +25,7 @@ from rich.table import Table
 from lbbt_mm.engine.config_keys import find_bridge_init, shared_options
 from lbbt_mm.engine.run_request import override, read_config, write_whole
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
-from lbbt_mm.engine.training_run import TrainingFailed, TrainingRun
+from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
 
 # The paper's names, Tables 1 to 5
 _TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
@@ -42,12 +42,12 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
                         help='which checkpoint of the bridge the probes take; best: that of save_best. Default: last')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                        help='override settings of the bridge\'s config; probes get those too that begin with model. or '
-                        'set a data_root')
+                        help='override settings of the bridge\'s config. A probe gets those too that begin with '
+                        'model.backbone., and others of model. or of a data_root if its config has that very key')
     parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                         help='override settings of every probe\'s config')
     parser.add_argument('--gpus', type=int, default=1, metavar='N', help='GPUs for each training; default: 1')
-    parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
+    parser.add_argument('--fresh', action='store_true', help='remove the runs of these stages, and start again')
     args = parser.parse_args(arguments)
     args.probe = list(dict.fromkeys(args.probe))
     names = [probe.stem for probe in args.probe]
@@ -58,26 +58,58 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return args
 
 
-def make_chain(args: argparse.Namespace) -> Chain:
+def make_chain(args: argparse.Namespace, console: Console) -> Chain:
     """The bridge and its probes; a probe's config is checked now, its checkpoint is looked up when its turn comes."""
     bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus)
-    shared = [*shared_options(args.cfg_options), *args.probe_cfg_options]
-    keys = {probe: find_bridge_init(override(read_config(probe), shared).get('model'), probe) for probe in args.probe}
     bridge.check()
+    steps = [lambda: bridge]
+    for probe in args.probe:
+        cfg = read_config(probe)
+        shared = shared_options(args.cfg_options, cfg)
+        if shared:
+            console.print(f'{probe.stem} gets these --cfg-options too: {" ".join(shared)}', soft_wrap=True, markup=False,
+                          highlight=False)
+        options = [*shared, *args.probe_cfg_options]
+        key = find_bridge_init(override(cfg, options).get('model'), probe)
+        check_bridge(TrainingRun(probe, args.work_dir / probe.stem), bridge)
+        steps.append(partial(make_probe, args, probe, bridge, options, key))
+    return Chain(args.work_dir.name, steps)
 
-    def make_probe(probe: Path) -> TrainingRun:
-        options = [*shared, f'{keys[probe]}.checkpoint={bridge.checkpoint(args.checkpoint)}']
-        return TrainingRun(probe, args.work_dir / probe.stem, options, args.gpus)
 
-    return Chain(args.work_dir.name, [lambda: bridge, *(partial(make_probe, probe) for probe in args.probe)])
+def make_probe(args: argparse.Namespace, probe: Path, bridge: TrainingRun, options: Sequence[str], key: str) -> TrainingRun:
+    """A probe of a bridge that is trained, whose checkpoint goes into the initialiser at ``key``."""
+    options = [*options, f'{key}.checkpoint={bridge.checkpoint(args.checkpoint)}']
+    run = TrainingRun(probe, args.work_dir / probe.stem, options, args.gpus, also=dict(bridge=bridge.id))
+    check_bridge(run, bridge)
+    return run
+
+
+def is_outdated(probe: TrainingRun, bridge: TrainingRun) -> bool:
+    """Whether a probe is of a bridge that was in the folder before; the path of its checkpoint is the same."""
+    known = probe.recorded.get('also', {}).get('bridge')
+    return probe.has_progress and not (bridge.has_progress and known == bridge.id)
+
+
+def check_bridge(probe: TrainingRun, bridge: TrainingRun) -> None:
+    """Refuse a probe of an earlier bridge.
+
+    Raises:
+        OtherRunError: If the bridge was trained anew since, or will be.
+    """
+    if is_outdated(probe, bridge):
+        raise OtherRunError(
+            f'{probe.work_dir} was trained on an earlier bridge: that of {bridge.work_dir} was trained anew since, or is to '
+            'be. Remove the probe\'s folder to train it on the new one, or add --fresh to this command, which removes the '
+            'bridge and these probes and trains all anew.')
 
 
 def collect(args: argparse.Namespace) -> List[Dict[str, Any]]:
-    """Config, status and final metrics of each stage, the bridge first."""
+    """Config, status and final metrics of each stage, the bridge first; a probe of an earlier bridge has no metrics."""
     stages = {'bridge': args.config, **{probe.stem: probe for probe in args.probe}}
     runs = {stage: TrainingRun(config, args.work_dir / stage) for stage, config in stages.items()}
-    return [dict(stage=stage, config=str(stages[stage]), status=run.status, metrics=run.metrics())
-            for stage, run in runs.items()]
+    outdated = {stage for stage in runs if stage != 'bridge' and is_outdated(runs[stage], runs['bridge'])}
+    return [dict(stage=stage, config=str(stages[stage]), status='outdated' if stage in outdated else run.status,
+                 metrics={} if stage in outdated else run.metrics()) for stage, run in runs.items()]
 
 
 def report(stages: Sequence[Dict[str, Any]], work_dir: Path, console: Console) -> None:
@@ -110,7 +142,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if args.fresh:
             for stage in ('bridge', *(probe.stem for probe in args.probe)):
                 TrainingRun(args.config, args.work_dir / stage).clear()
-        failures = TrainingPool(console=console).run([make_chain(args)])
+        failures = TrainingPool(console=console).run([make_chain(args, console)])
         stages = collect(args)
         report(stages, args.work_dir, console)
         if args.probe and stages[0]['status'] == 'diverged':

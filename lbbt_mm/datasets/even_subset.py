@@ -22,7 +22,7 @@ class EvenSubset(DatasetView):
         lazy_init: Leave reading annotations to :meth:`full_init`. Defaults to False.
 
     Raises:
-        ValueError: If ``num_samples`` is not a whole number from 1 to the size of the dataset, or of at least 1 with ``at_most``.
+        ValueError: If ``num_samples`` is not a whole number of at least 1, or the dataset has fewer and not ``at_most``.
         TypeError: If the dataset lacks mmengine's interface.
     """
 
@@ -47,7 +47,7 @@ class EvenSubset(DatasetView):
         size = len(self.dataset)
         if self.num_samples > size and not self.at_most:
             raise ValueError(f'EvenSubset: num_samples={self.num_samples}, but {type(self.dataset).__name__} has {size} '
-                             f'samples. Set num_samples to {size} or less, or at_most=True to take all of a smaller dataset.')
+                             f'samples. Set num_samples to {size} or less, or at_most=True to take all there are.')
         number = min(self.num_samples, size)
         self._indices = [index * size // number for index in range(number)]
 

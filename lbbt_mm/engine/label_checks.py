@@ -112,9 +112,9 @@ def _check_sample_numbers(name: str, loader: Any) -> None:
                 continue
             other, others_samples = first.setdefault((found['seed'], found['salt']), (where, samples))
             if samples != others_samples:
-                raise ValueError(f"{other} and {where}: both have RandomLabel with key='sample_idx', seed={found['seed']} and "
-                                 f"salt={found['salt']!r}, so different images would share labels. Give each dataset's "
-                                 "RandomLabel a salt of its own, such as salt='a' and salt='b'.")
+                raise ValueError(f"{other} and {where}: RandomLabel has key='sample_idx', seed={found['seed']} and "
+                                 f"salt={found['salt']!r} in both, so different images would share labels. Give each "
+                                 "dataset's RandomLabel a salt of its own, such as salt='a' and salt='b'.")
 
 
 def _check_same_labels(training: Any, evaluation: Any) -> None:

@@ -1,6 +1,7 @@
 """What a training run wrote down: its scalars over all resumptions, its final metrics, whether it diverged."""
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -8,6 +9,9 @@ Record = Dict[str, Any]
 
 #: What mmengine writes beside the metrics.
 _BOOKKEEPING = ('step', 'iter', 'epoch', 'lr', 'base_lr', 'momentum', 'time', 'data_time', 'memory')
+_ERROR_LINE = re.compile(r'(\[rank\d+\]: *)?(Assertion|Value|Runtime|FloatingPoint)Error: ')
+#: mmengine's CheckInvalidLossHook, torch's anomaly mode, scipy's assignment on a cost matrix of NaNs, and their like
+_NAN_ERROR = re.compile(r'\bnans?\b|\binfinite\b|non-?finite|invalid numeric entries', re.IGNORECASE)
 
 
 def read_records(work_dir: Path) -> Dict[str, List[Record]]:
@@ -45,12 +49,20 @@ def final_metrics(records: Dict[str, List[Record]]) -> Dict[str, float]:
     Returns:
         dict: Name -> value; the validation's come first.
     """
-    metrics: Dict[str, float] = {}
-    for kind in ('val', 'train'):
-        for name, value in (records[kind][-1] if records[kind] else {}).items():
-            if name not in _BOOKKEEPING and name not in metrics and isinstance(value, (int, float)):
-                metrics[name] = value
+    metrics = validation_metrics(records)
+    for name, value in _last_metrics(records['train']).items():
+        metrics.setdefault(name, value)
     return metrics
+
+
+def validation_metrics(records: Dict[str, List[Record]]) -> Dict[str, float]:
+    """The metrics of the last validation alone, in the order in which they were written."""
+    return _last_metrics(records['val'])
+
+
+def _last_metrics(records: List[Record]) -> Dict[str, float]:
+    return {name: value for name, value in (records[-1] if records else {}).items()
+            if name not in _BOOKKEEPING and isinstance(value, (int, float))}
 
 
 def curve(records: Dict[str, List[Record]], name: str) -> List[Tuple[int, float]]:
@@ -79,3 +91,17 @@ def loss_is_finite(records: Dict[str, List[Record]]) -> bool:
     """
     losses = [record['loss'] for record in records['train'] if isinstance(record.get('loss'), (int, float))]
     return not losses or math.isfinite(losses[-1])
+
+
+def validation_is_finite(records: Dict[str, List[Record]]) -> bool:
+    """Whether all metrics of the last validation are numbers.
+
+    Except those of single classes, ``coco/CLASS_precision``: mmdet writes NaN for a class that the images do not have.
+    """
+    return all(math.isfinite(value) for name, value in validation_metrics(records).items()
+               if not name.endswith('_precision'))
+
+
+def failed_of_nan(output: str) -> bool:
+    """Whether an error that is in a training's output, of any rank, says that a number was none."""
+    return any(_NAN_ERROR.search(line) for line in output.splitlines() if _ERROR_LINE.match(line))

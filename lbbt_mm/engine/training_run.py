@@ -2,7 +2,6 @@
 import fcntl
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -10,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,12 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 
 from .run_progress import LogFollower, TrainingProgress
-from .run_records import Record, final_metrics, loss_is_finite, read_records
+from .run_records import Record, failed_of_nan, final_metrics, loss_is_finite, read_records, validation_is_finite
 from .run_request import as_json, differences, override, read_config, write_whole
 
 TRAIN_TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
 #: What says where and how a run ran, not which experiment it is.
 _PLACES = ('work_dir', 'launcher')
-_ERROR_LINE = re.compile(r'(\[rank\d+\]: *)?(Assertion|Value|Runtime|FloatingPoint)Error: ')
-#: mmengine's CheckInvalidLossHook, torch's anomaly mode, scipy's assignment on a cost matrix of NaNs, and their like
-_NAN_ERROR = re.compile(r'\bnans?\b|\binfinite\b|non-?finite|invalid numeric entries', re.IGNORECASE)
 _SECONDS_TO_END = 15
 
 
@@ -42,8 +39,8 @@ class TrainingRun:
     """A training that was asked for, in its folder.
 
     The folder holds, beside what ``tools/train.py`` writes: ``train.log``, the output of all attempts; ``request.json``,
-    what was asked for; ``done``, the mark of a run that ended, with the word ``finished`` or ``diverged``; ``failed``,
-    that of one that ended with another error and will be resumed.
+    what was asked for and the run's id; ``done``, the mark of a run that ended, with the word ``finished`` or
+    ``diverged``; ``failed``, that of one that ended with another error and will be resumed.
 
     Args:
         config: The config file.
@@ -88,6 +85,22 @@ class TrainingRun:
             return 'failed'
         return 'interrupted' if (self.work_dir / 'request.json').is_file() else 'missing'
 
+    @property
+    def recorded(self) -> Dict[str, Any]:
+        """What ``request.json`` holds; empty if the run has not started."""
+        path = self.work_dir / 'request.json'
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    @property
+    def id(self) -> Optional[str]:
+        """What tells this training from one that is started anew in the same folder; resumptions keep it."""
+        return self.recorded.get('id')
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether there is something that a resumption would go on from, or that is done."""
+        return any((self.work_dir / name).is_file() for name in ('last_checkpoint', 'done'))
+
     @cached_property
     def request(self) -> Dict[str, Any]:
         """What is asked for: the config with its bases, environment variables and overrides filled in."""
@@ -106,7 +119,7 @@ class TrainingRun:
         if not asked and (self.work_dir / 'last_checkpoint').is_file():
             raise OtherRunError(f'{self.work_dir} holds a run without request.json, so what it trained is not known. '
                                 'Choose another folder, or remove this one.')
-        if asked and any((self.work_dir / name).is_file() for name in ('last_checkpoint', 'done')):
+        if asked and self.has_progress:
             found = self._differences()
             if found:
                 more = f' and {len(found) - 3} more' if len(found) > 3 else ''
@@ -115,8 +128,7 @@ class TrainingRun:
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round."""
-        path = self.work_dir / 'request.json'
-        found = json.loads(path.read_text()) if path.is_file() else self.request
+        found = self.recorded or self.request
         return [phrase for key, prefix in (('config', ''), ('processes', 'processes'), ('also', 'also'))
                 for phrase in differences(found.get(key), self.request[key], prefix)]
 
@@ -153,9 +165,11 @@ class TrainingRun:
         if self._differences():
             self.clear()  # an attempt that left no checkpoint; its scalars are not this run's
         with self._alone() as lock:
-            write_whole(self.work_dir / 'request.json', json.dumps(self.request, indent=1))
-            (self.work_dir / 'failed').unlink(missing_ok=True)
             self._drop_stale_marker()
+            known = self.id if self.has_progress else None  # from the beginning it is another training
+            request = dict(self.request, id=known or uuid.uuid4().hex)
+            write_whole(self.work_dir / 'request.json', json.dumps(request, indent=1))
+            (self.work_dir / 'failed').unlink(missing_ok=True)
             begin = self.log.stat().st_size if self.log.is_file() else 0
             returncode = self._train(lock, begin, on_progress, {**os.environ, **self._launch_environment(), **(env or {})})
             return self._conclude(returncode, begin)
@@ -271,10 +285,11 @@ class TrainingRun:
             log.seek(begin)
             output = log.read().decode(errors='replace')
         if returncode == 0:
-            outcome = 'finished' if loss_is_finite(self.records()) else 'diverged'
+            records = self.records()
+            outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
         elif self._stopped_at is not None:
             return 'interrupted'
-        elif not loss_is_finite(self.records()) or _failed_of_nan(output):
+        elif not loss_is_finite(self.records()) or failed_of_nan(output):
             outcome = 'diverged'
         else:
             write_whole(self.work_dir / 'failed', f'{returncode}\n')
@@ -283,8 +298,3 @@ class TrainingRun:
                                  f'{self.log}. When the cause is removed, the same command resumes it.')
         write_whole(self.work_dir / 'done', f'{outcome}\n')
         return outcome
-
-
-def _failed_of_nan(output: str) -> bool:
-    """Whether an error that is in a training's output, of any rank, says that a number was none."""
-    return any(_NAN_ERROR.search(line) for line in output.splitlines() if _ERROR_LINE.match(line))

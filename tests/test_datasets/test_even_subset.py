@@ -131,8 +131,29 @@ def test_lazy_initialisation(root):
 
 
 def test_more_samples_than_there_are(root):
-    with pytest.raises(ValueError, match='num_samples=31, but CustomDataset has 30 samples. Set num_samples to 30 or less'):
+    with pytest.raises(ValueError, match='num_samples=31, but CustomDataset has 30 samples. Set num_samples to 30 or less, '
+                       'or at_most=True to take all there are'):
         build(subset(folder_config(root), 31))
+
+
+@pytest.mark.parametrize('num_samples, expected', [(6, [0, 5, 10, 15, 20, 25]), (30, range(30)), (31, range(30)),
+                                                   (640, range(30))])
+def test_at_most(root, num_samples, expected):
+    """A dataset with fewer samples is taken whole."""
+    part = build(subset(folder_config(root), num_samples, at_most=True))
+    assert len(part) == len(expected) and indices(part) == list(expected)
+    assert indices_of([part[-1]]) == [expected[-1]]
+    with pytest.raises(IndexError):
+        part[len(expected)]
+    whole = labels(build(folder_config(root)))
+    assert labels(part) == part.get_gt_labels().tolist() == [whole[index] for index in expected]
+
+
+def test_at_most_around_wrappers_and_loaded_late(root):
+    repeated = dict(type='RepeatDataset', times=2, dataset=folder_config(root))
+    assert indices(build(subset(repeated, 100, at_most=True))) == 2 * list(range(30))
+    late = build(subset(folder_config(root, lazy_init=True), 31, at_most=True, lazy_init=True))
+    assert not late._fully_initialized and len(late) == 30
 
 
 @pytest.mark.parametrize('num_samples', [0, -1, 2.0, True, '3', None])

@@ -111,6 +111,15 @@ def test_subsets_by_indices(root, expected, key):
     assert len(found) == 4 and found.items() <= expected[key].items()
 
 
+def test_sample_idx_and_indices(root, expected):
+    """Indices number the samples anew; only the first N keep their numbers."""
+    found = labels_by_path(build(wide(root, 'sample_idx', indices=[12, 3, 7])))
+    assert len(found) == 3 and not found.items() & expected['sample_idx'].items()
+    assert not labels_by_path(build(wide(root, 'sample_idx', indices=-4))).items() & expected['sample_idx'].items()
+    first = labels_by_path(build(wide(root, 'sample_idx', indices=4)))
+    assert len(first) == 4 and first.items() <= expected['sample_idx'].items()
+
+
 @pytest.mark.parametrize('key', KEYS)
 def test_even_subsets(root, expected, key):
     found = labels_by_path(build(dict(type='lbbt_mm.EvenSubset', num_samples=5, dataset=wide(root, key))))

@@ -1,32 +1,17 @@
 """Random labels, image folders and head that do not agree are one error before a run starts."""
 import shutil
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from lbbt_mm.engine.label_checks import check_random_labels
-from tests.image_folders import folder_config, random_label, write_image_folder
+from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    for split, count in (('train', 2), ('test', 1)):
-        write_image_folder(tmp_path / split, dict(a=count, b=count, c=count))
-    return tmp_path
-
-
-def run_config(root: Path, num_classes: int = 3, train_labels: tuple = None) -> Config:
-    """A bridge run: random labels in training and in Train-acc1, true ones in the test."""
-    train_labels = (random_label(root, num_classes=3), ) if train_labels is None else train_labels
-    train = dict(dataset=folder_config(root, *train_labels, data_prefix='train'))
-    return Config(dict(
-        model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=num_classes)),
-        train_dataloader=train,
-        val_dataloader=dict(dataset=folder_config(root, data_prefix='test')),
-        test_dataloader=dict(dataset=folder_config(root, data_prefix='absent')),
-        val_cfg=dict(type='lbbt_mm.BridgeValLoop', train_dataloader=deepcopy(train))))
+    return write_splits(tmp_path)
 
 
 def test_a_run_that_agrees_passes(root):
@@ -48,6 +33,31 @@ def test_num_classes_of_transform_and_head(root, loader):
         check_random_labels(cfg)
     assert str(error.value) == (f'{loader}.dataset.pipeline[1]: RandomLabel has num_classes=4, but '
                                 'model.head.num_classes=3. Set both to the same number.')
+
+
+@pytest.mark.parametrize('kind', [{}, dict(type='ClsDataPreprocessor'), dict(type='mmpretrain.ClsDataPreprocessor')])
+@pytest.mark.parametrize('where', ['data_preprocessor', 'model.data_preprocessor'])
+def test_num_classes_of_data_preprocessor_and_head(root, where, kind):
+    cfg = run_config(root)
+    cfg.merge_from_dict({where: dict(num_classes=3, **kind)})
+    check_random_labels(cfg)
+    cfg.merge_from_dict({f'{where}.num_classes': 10})
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == f'{where}.num_classes=10, but model.head.num_classes=3. Set both to the same number.'
+
+
+def test_data_preprocessors_that_say_nothing(root):
+    cfg = run_config(root)
+    cfg.data_preprocessor = dict(num_classes=10)
+    for own in (dict(mean=[0, 0, 0]), None):  # the model's own comes before the config's
+        cfg.model.data_preprocessor = own
+        check_random_labels(cfg)
+    cfg.model.data_preprocessor = dict(type='project.DataPreprocessor', num_classes=10)
+    check_random_labels(cfg)
+    del cfg.model['head']
+    cfg.model.data_preprocessor = dict(num_classes=10)
+    check_random_labels(cfg, loaders=())
 
 
 def test_num_classes_in_the_loader_of_train_acc1(root):
@@ -97,6 +107,28 @@ def test_a_type_that_is_a_class(root):
     cfg.train_dataloader.dataset.update(type=CustomDataset, data_prefix='absent')
     with pytest.raises(FileNotFoundError):
         check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('options', [
+    dict(type='mmsel.CustomDataset'), dict(type='project.datasets.CustomDataset'), dict(type='CustomDataset')])
+def test_a_custom_dataset_of_another_project_is_passed_over(root, options):
+    cfg = run_config(root)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.val_cfg.train_dataloader):
+        loader.dataset.update(data_prefix='absent', **options)
+    for scope in (None, 'mmsel'):
+        cfg.default_scope = scope
+        check_random_labels(cfg)
+    if options['type'] == 'CustomDataset':
+        cfg.default_scope = 'mmpretrain'
+        with pytest.raises(FileNotFoundError):
+            check_random_labels(cfg)
+
+
+def test_a_custom_dataset_class_of_another_project_is_passed_over(root):
+    cfg = run_config(root)
+    cfg.default_scope = 'mmpretrain'  # says nothing about a class
+    cfg.train_dataloader.dataset.update(type=type('CustomDataset', (), {}), data_prefix='absent')
+    check_random_labels(cfg)
 
 
 @pytest.mark.parametrize('loader, split', [('train_dataloader', 'train'), ('val_dataloader', 'test')])
@@ -193,12 +225,7 @@ def test_pixels_are_read_before_they_change(root, before, passes):
             check_random_labels(cfg)
 
 
-@pytest.mark.parametrize('name, value', [('seed', 4), ('ratio', 0.3), ('salt', 'b'), ('key', 'sample_idx')])
-def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value):
-    cfg = run_config(root)
-    cfg.val_cfg.train_dataloader.dataset.pipeline[1][name] = value
-    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has '
-                       f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both'):
-        check_random_labels(cfg)
-    cfg.val_cfg.train_dataloader.dataset.pipeline[1].ratio = 0
-    check_random_labels(cfg)
+@pytest.mark.parametrize('cfg', [dict(), dict(model='built'), dict(model=dict(head=None), val_cfg='built',
+                                                                    train_dataloader='built')])
+def test_parts_that_are_absent_or_built_already(cfg):
+    check_random_labels(Config(cfg))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lbbt_mm.engine import training_run
+from lbbt_mm.engine.run_records import failed_of_nan, validation_is_finite
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
 from tests.fake_training import behave, starts, write_configs
@@ -158,15 +159,27 @@ class TestDivergence:
                       dict(iter=1, step=1, loss=float('inf')), dict(iter=2, step=2, loss=1.))
         assert training_run.loss_is_finite(make().records())
 
+    def test_a_metric_of_the_last_validation_that_is_no_number(self, make, folder):
+        behave(folder, run='nan_metric')
+        assert make().run() == 'diverged'
+
+    def test_a_metric_that_recovered_or_that_is_of_a_class_without_a_box_has_not(self, make, folder):
+        path = folder / 'run' / '0' / 'vis_data' / 'scalars.json'
+        nan = float('nan')
+        write_scalars(path, {'step': 1, 'mAP': nan}, {'step': 2, 'mAP': 0.1, 'coco/cat_precision': nan})
+        assert validation_is_finite(make().records())
+        write_scalars(path, {'step': 1, 'mAP': 0.1}, {'step': 2, 'mAP': nan})
+        assert not validation_is_finite(make().records())
+
     @pytest.mark.parametrize('line', (
         'AssertionError: loss become infinite or NaN!', 'ValueError: matrix contains invalid numeric entries',
         "[rank1]: RuntimeError: Function 'MulBackward0' returned nan values in its 0th output."))
     def test_errors_that_say_so(self, line):
-        assert training_run._failed_of_nan(f'Traceback\n{line}\nafter')
+        assert failed_of_nan(f'Traceback\n{line}\nafter')
 
     @pytest.mark.parametrize('line', ('FileNotFoundError: /data/nan/1.png', 'loss: nan', 'ValueError: num_classes'))
     def test_and_lines_that_do_not(self, line):
-        assert not training_run._failed_of_nan(f'Traceback\n{line}\nafter')
+        assert not failed_of_nan(f'Traceback\n{line}\nafter')
 
 
 class TestOtherExperiments:
@@ -199,6 +212,23 @@ class TestOtherExperiments:
         other.clear()
         assert other.status == 'missing' and other.run() == 'finished'
         assert len(other.records()['train']) == 4
+
+    def test_a_training_keeps_its_id_until_it_is_started_afresh(self, make, folder):
+        assert make().id is None
+        behave(folder, run='fail')
+        with pytest.raises(TrainingFailed):
+            make().run()
+        failed = make().id
+        behave(folder, run='nan_error')
+        make().run()
+        known = make().id
+        assert known and known != failed, 'the first attempt left nothing to resume'
+        (folder / 'run' / 'done').unlink()
+        behave(folder)
+        assert make().run() == 'finished' and make().id == known
+        make().clear()
+        make().run()
+        assert make().id not in (None, failed, known)
 
     def test_an_attempt_that_left_nothing_to_resume_is_no_obstacle(self, make, folder):
         behave(folder, run='fail')

@@ -136,7 +136,7 @@ class TestLearningRate:
             [f'random-seed0-lr{lr}' for lr in (0.001, 0.01, 0.1)] + ['random-seed1-lr0.01', 'random-seed2-lr0.01']
             + [f'language-seed{seed}-lr0.01' for seed in range(3)]), 'the sweep\'s run is one of the seeds\''
         assert ('Learning rate, rule baseline: the best of 0.001, 0.01, 0.1 (seed 0, highest accuracy/top1) on arm random, '
-                'and given to every arm.') in output
+                'and given to every arm. Seed 0, which chose it, is also among the compared seeds.') in output
         assert 'Warning' not in output and len(results(folder)) == 8
 
     def test_per_arm_tunes_each(self, compare, folder):
@@ -167,12 +167,36 @@ class TestLearningRate:
         status, output = compare('--lrs', 1e-2, 1e-1, '--metric', 'mAP')
         assert status == 1 and 'random-seed0-lr0.01 has no metric mAP; found accuracy/top1, loss. Correct --metric' in output
 
+    def test_without_a_name_the_first_metric_of_the_validation_decides(self, compare, folder):
+        """Its direction comes from its name: the loss is lowest where the accuracy is best."""
+        behave(folder, **{f'random-seed0-lr{lr}': 'val_loss' for lr in (0.001, 0.01, 0.1)})
+        status, output = compare('--lrs', 1e-3, 1e-2, 1e-1, seeds='0')
+        assert status == 0 and set(summary(folder)['lr']) == {0.01} and 'lowest val/loss' in output
+
+    def test_or_one_has_to_be_given(self, compare, folder):
+        behave(folder, **{f'{arm}-seed0-lr{lr}': 'no_val' for arm in ('language', 'random') for lr in (0.01, 0.1)})
+        status, output = compare('--lrs', 1e-2, 1e-1, seeds='0')
+        assert status == 1 and ('random-seed0-lr0.01 has no metric of a validation to choose the learning rate by; found '
+                                'loss. Give --metric or --select-metric.') in output
+        status, output = compare('--lrs', 1e-2, 1e-1, '--select-metric', 'loss', seeds='0')
+        assert status == 0 and 'No run has a metric of a validation. Give --metric, for example --metric loss.' in output
+        assert compare('--lrs', 1e-2, 1e-1, '--metric', 'loss', seeds='0')[0] == 0
+        assert summary(folder, 'loss').loc['language', 'mean'] == 1
+
     def test_no_rate_that_works(self, compare, folder):
         behave(folder, **{'random-seed0-lr0.01': 'nan', 'random-seed0-lr0.1': 'nan'})
         status, output = compare('--lrs', 1e-2, 1e-1)
         assert status == 1 and 'None of 0.01, 0.1 has a score: every run diverged' in output
-        assert compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')[0] == 0
-        assert summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
+        status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
+        assert status == 0 and summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
+        assert 'Arm random diverged at every learning rate of the sweep; it is shown with 0.01.' in output
+        assert 'learning rate of arm random' not in output and 'The best learning rate of arm language, 0.1, is' in output
+
+    def test_per_arm_where_none_validated(self, compare, folder):
+        behave(folder, **{f'{arm}-seed0-lr{lr}': 'fail' for arm in ('language', 'random') for lr in (0.01, 0.1)})
+        arguments = ('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', '--keep-going')
+        status, output = compare(*arguments, seeds='0')
+        assert status == 1 and 'Arm random failed at every learning rate of the sweep' in output
 
 
 class TestResults:
@@ -220,8 +244,13 @@ class TestResults:
         behave(folder, **{'language-seed1-lr0.01': 'nan_error'})
         status, output = compare()
         assert status == 0 and 'diverged 1/3' in output
-        assert '| language | 0.01 | 2 |' in (folder / 'out' / 'summary.md').read_text()
+        assert '| language | 0.01 | 2 | 59 | 4.243 | +17 |' in (folder / 'out' / 'summary.md').read_text()
         assert (results(folder)['status'] == 'diverged').sum() == 1
+
+    def test_the_number_of_pairs_where_it_is_not_n(self, compare, folder):
+        behave(folder, **{'random-seed1-lr0.01': 'nan'})
+        compare()
+        assert '| language | 0.01 | 3 | 59 | 3 | +17 (2 of 3 paired) |' in (folder / 'out' / 'summary.md').read_text()
 
     def test_report_only_shows_what_is_there(self, compare, folder):
         status, output = compare('--report-only')
@@ -272,6 +301,23 @@ class TestProbes:
         status, output = compare('--probe', folder / 'later.py', seeds='0')
         assert status == 1 and 'has no last checkpoint (epoch_4.pth). If it was removed, start this run afresh.' in output
 
+    def test_it_gets_the_options_that_its_config_has_a_place_for(self, compare, folder):
+        (folder / 'probe.py').write_text(fake_training.PROBE + 'data = dict(pipeline=[dict(data_root=1), dict(type=1)])')
+        given = ('model.backbone.depth=3', 'model.head.classes=3', 'data.pipeline.0.data_root=a',
+                 'data.pipeline.1.data_root=a', 'data.dataset.data_root=a')
+        (folder / 'bridge.py').write_text(fake_training.CONFIG + 'data = dict(pipeline=[dict(), dict()])')
+        assert compare('--probe', folder / 'probe.py', '--cfg-options', *given, seeds='0')[0] == 0
+        config = request(folder, 'random-seed0-lr0.01/probes/probe')
+        assert config['data'] == dict(pipeline=[dict(data_root='a'), dict(type=1)])
+        assert config['model']['backbone']['depth'] == 3 and 'head' not in config['model']
+
+    @pytest.mark.parametrize('name', ('bridge', 'train', 'test'))
+    def test_a_name_with_which_metrics_of_the_run_itself_begin(self, compare, folder, name):
+        (folder / 'more').mkdir()
+        (folder / 'more' / f'{name}.py').write_text(fake_training.PROBE)
+        status, output = compare('--probe', folder / 'more' / f'{name}.py')
+        assert status == 1 and 'none can be called bridge, train, test, accuracy, coco. Rename it.' in output
+
     def test_a_config_that_takes_no_bridge_is_refused(self, compare, folder):
         (folder / 'plain.py').write_text(fake_training.CONFIG)
         status, output = compare('--probe', folder / 'plain.py')
@@ -306,7 +352,7 @@ class TestRunning:
         behave(folder, **{'language-seed0-lr0.01': 'fail'})
         assert compare('--jobs', 2)[0] == 1
         assert results(folder).set_index(['arm', 'seed'])['status'][('random', 0)] == 'finished'
-        assert len(starts(folder)) == 2
+        assert len(starts(folder)) < 6, 'the rest is not begun'
 
     def test_or_it_keeps_going(self, compare, folder):
         behave(folder, **{'random-seed0-lr0.01': 'fail'})
@@ -357,6 +403,24 @@ class TestRunning:
         compare(*arguments, '--shard', '0/2')
         assert len(starts(folder)) == len(set(starts(folder))) == 7
         assert compare(*arguments, '--report-only')[0] == 0 and set(results(folder)['status']) == {'finished'}
+
+    def test_a_run_stays_in_its_share_whichever_arms_have_a_rate(self, compare, folder):
+        """After shares 0 and 1 the language arm alone has ended its sweep."""
+        arguments = ('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', '--shard')
+
+        def planned(share):
+            lines = compare(*arguments, f'{share}/3', '--dry-run')[1].split('# Comparison')[1].splitlines()
+            return [tuple(re.findall(r'language.(?:arm|seed)=(\w+)', line)) for line in lines if line]
+
+        before = [planned(share) for share in range(3)]
+        assert before[1] == [('random', '0'), ('language', '2')] and len({run for runs in before for run in runs}) == 6
+        compare(*arguments, '0/3')
+        compare(*arguments, '1/3')
+        assert starts(folder) == ['language-seed0-lr0.01', 'random-seed0-lr0.1', 'language-seed0-lr0.1',
+                                  'language-seed2-lr0.1']
+        assert [planned(share) for share in range(3)] == before
+        compare(*arguments, '2/3')
+        assert starts(folder)[4:] == ['random-seed0-lr0.01', 'language-seed1-lr0.1', 'random-seed2-lr0.01']
 
     def test_a_slurm_array_is_shares(self):
         array = {f'SLURM_ARRAY_TASK_{name}': value for name, value in dict(ID='5', COUNT='3', MIN='1', STEP='2').items()}

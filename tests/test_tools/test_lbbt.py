@@ -1,6 +1,7 @@
 """tools/lbbt.py: the bridge, then the probes on its checkpoint; and both commands on real trainings."""
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -64,12 +65,16 @@ class TestStages:
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
 
     def test_options_go_to_their_stage(self, run_lbbt, folder):
-        run_lbbt('--cfg-options', 'a=1', 'model.width=3', '--probe-cfg-options', 'b=2')
+        _, output = run_lbbt('--cfg-options', 'a=1', 'model.backbone.width=3', 'model.head.width=3', '--probe-cfg-options',
+                             'b=2')
         requests = {stage: json.loads((folder / 'out' / stage / 'request.json').read_text())['config']
                     for stage in ('bridge', 'probe')}
         assert requests['bridge']['a'] == 1 and 'b' not in requests['bridge']
         assert requests['probe']['b'] == 2 and 'a' not in requests['probe']
-        assert requests['bridge']['model']['width'] == requests['probe']['model']['width'] == 3, 'the backbone is one'
+        widths = [requests[stage]['model']['backbone']['width'] for stage in ('bridge', 'probe')]
+        assert widths == [3, 3], 'the backbone is one'
+        assert 'head' in requests['bridge']['model'] and 'head' not in requests['probe']['model']
+        assert 'probe gets these --cfg-options too: model.backbone.width=3\n' in output
 
     def test_the_table_and_the_files(self, run_lbbt, folder):
         _, output = run_lbbt()
@@ -110,6 +115,32 @@ class TestResuming:
         assert starts(folder) == ['bridge', 'probe', 'finetune']
         run_lbbt('--fresh')
         assert starts(folder)[3:] == ['bridge', 'probe']
+
+    @pytest.mark.parametrize('how', ('fresh', 'removed'))
+    def test_a_probe_of_an_earlier_bridge_is_refused(self, run_lbbt, folder, capfd, how):
+        run_lbbt()
+        if how == 'fresh':
+            assert lbbt.main([str(folder / 'bridge.py'), '--work-dir', str(folder / 'out'), '--fresh']) == 0
+        else:
+            shutil.rmtree(folder / 'out' / 'bridge')
+        before, _ = starts(folder), capfd.readouterr()
+        status, output = run_lbbt()
+        assert status == 1 and starts(folder) == before and 'finished' not in output, 'its old number is not shown'
+        out = folder / 'out'
+        assert (f'{out}/probe was trained on an earlier bridge: that of {out}/bridge was trained anew since, or is to be. '
+                'Remove the probe\'s folder to train it on the new one, or add --fresh') in output
+        shutil.rmtree(folder / 'out' / 'probe')
+        assert run_lbbt()[0] == 0 and starts(folder)[-1] == 'probe'
+        assert run_lbbt('--fresh')[0] == 0 and starts(folder)[-2:] == ['bridge', 'probe']
+
+    def test_so_is_one_whose_bridge_went_back_to_the_start_while_it_was_trained(self, run_lbbt, folder):
+        run_lbbt()
+        for path in ('done', *(f'epoch_{epoch}.pth' for epoch in range(1, 5))):
+            (folder / 'out' / 'bridge' / path).unlink()
+        status, output = run_lbbt()
+        assert status == 1 and 'was trained on an earlier bridge' in output
+        stages = json.loads((folder / 'out' / 'results.json').read_text())
+        assert [(stage['status'], bool(stage['metrics'])) for stage in stages] == [('finished', True), ('outdated', False)]
 
     @pytest.mark.parametrize('stage', ('bridge', 'probe'))
     def test_interrupted_in_either_stage_it_goes_on(self, run_lbbt, folder, stage):
@@ -163,7 +194,8 @@ class TestRealTrainings:
                 cv2.imwrite(str(path), np.random.default_rng(index).integers(0, 255, (32, 32, 3), dtype=np.uint8))
         model = [f'model.backbone.language.checkpoint={folders["gpt2"]}', 'model.backbone.language.config=None',
                  'model.head.num_classes=2']
-        schedule = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.dataset.num_samples=16']
+        schedule = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.dataset.num_samples=16',
+                    'data_preprocessor.num_classes=2']
         small = REPO / 'configs' / 'small'
         return [small / 'bridge_gpt2_imagefolder.py', '--probe', small / 'probe_gpt2_imagefolder.py',
                 '--cfg-options', *model, *schedule, 'val_dataloader.dataset.num_samples=16', 'val_cfg.num_train_samples=16',

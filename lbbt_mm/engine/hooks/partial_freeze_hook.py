@@ -43,7 +43,7 @@ class PartialFreezeHook(Hook):
 
     Example:
         >>> custom_hooks = [dict(type='lbbt_mm.PartialFreezeHook', trainable='first:5',
-        ...                      also=('backbone.patch_embed', 'head'))]
+        ...                      also=('backbone.patch_embed', 'backbone.pos_embed', 'backbone.norm', 'head'))]
     """
 
     priority = 'VERY_HIGH'  # other hooks copy the model in before_run

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from mmengine.registry import DATASETS, LOOPS
+from mmengine.registry import DATASETS, LOOPS, MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -29,6 +29,17 @@ def build(work_dir, *transforms: dict, **overrides) -> Runner:
 
 
 build.count = 0
+
+
+def classifier(num_classes: int = CLASSES) -> dict:
+    """Entries of the config for a model of mmpretrain's."""
+    model = dict(
+        type='mmpretrain.ImageClassifier',
+        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', num_classes=num_classes),
+        backbone=dict(type='mmpretrain.VisionTransformer', img_size=2, patch_size=1, out_type='avg_featmap',
+                      arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8)),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=num_classes, in_channels=8, cal_acc=True))
+    return dict(model=model, custom_hooks=[], default_scope='mmpretrain')
 
 
 def recorder(runner: Runner):
@@ -83,14 +94,7 @@ def test_the_loader_of_training_images_is_set_up_as_that_of_the_test_images(tmp_
 
 
 def test_a_model_and_classes_of_mmpretrain_s(tmp_path):
-    model = dict(
-        type='mmpretrain.ImageClassifier',
-        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', num_classes=CLASSES),
-        backbone=dict(type='mmpretrain.VisionTransformer', img_size=2, patch_size=1, out_type='avg_featmap',
-                      arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8)),
-        head=dict(type='mmpretrain.LinearClsHead', num_classes=CLASSES, in_channels=8, cal_acc=True))
-    runner = build(tmp_path, model=model, val_evaluator=dict(type='mmpretrain.Accuracy', topk=(1, 2)), custom_hooks=[],
-                   default_scope='mmpretrain')
+    runner = build(tmp_path, **classifier(), val_evaluator=dict(type='mmpretrain.Accuracy', topk=(1, 2)))
     runner.train()
     metrics = runner.val_loop.run()
     assert set(metrics) == {f'{part}/accuracy/top{k}' for part in ('train', 'test') for k in (1, 2)}
@@ -247,3 +251,20 @@ def test_a_number_of_samples_that_is_none(value, tmp_path):
 def test_a_run_without_training_images(tmp_path):
     with pytest.raises(ValueError, match='train_dataloader=None takes images from the training dataset'):
         build(tmp_path, train_dataloader=None, train_cfg=None, optim_wrapper=None).val()
+
+
+def test_labels_that_the_head_does_not_have_are_refused_before_training(tmp_path):
+    """Whatever tool trains: they would be a CUDA assertion, or on a CPU an index out of range."""
+    runner = build(tmp_path, **classifier(num_classes=CLASSES - 1))
+    with pytest.raises(ValueError, match=r'train_dataloader.dataset.pipeline\[0\]: RandomLabel has num_classes=4, but '
+                       'model.head.num_classes=3. Set both to the same number'):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_a_runner_that_was_built_without_a_config(tmp_path):
+    cfg = {**run_config(), 'work_dir': str(tmp_path), 'log_level': 'ERROR', 'experiment_name': 'bridge_without_config'}
+    cfg.pop('custom_imports')
+    runner = Runner(**{**cfg, 'model': MODELS.build(cfg['model'])})
+    assert not runner.cfg
+    assert runner.val()['train/numbers/count'] == 10
