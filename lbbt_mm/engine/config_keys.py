@@ -76,8 +76,9 @@ def validation_unit(cfg: Any) -> str:
 def shared_options(options: Sequence[str], probe: Any) -> List[str]:
     """The overrides of a bridge's config that belong to a probe too.
 
-    Those of ``model.backbone``, which is the bridge's own. Others of the model and its preprocessor, and where the data are, only if the probe's
-    config has that very key: the same place of another pipeline or of a dataset without a wrapper is another thing.
+    Those of ``model.backbone``, which is the bridge's own. Others of the model and its preprocessor, and where the data are,
+    only if the probe's config has that very key: the same place of another pipeline or of a dataset without a wrapper is
+    another thing.
 
     Args:
         options: Overrides ``KEY=VALUE``.
