@@ -1,5 +1,6 @@
 """The paper's rows, run: their data, labels, loops, hooks and schedules with a tiny GPT-2 on a handful of images."""
 import pickle
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def data_root(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(CIFAR10, '_check_integrity', lambda self: True)  # the checksums are those of the real images
     write_image_folder(root / 'train', dict(cat=8, dog=8), size=16)
     write_image_folder(root / 'test', dict(cat=3, dog=3), size=16, seed=1)
+    for split, index in product(('train', 'test'), range(198)):
+        (root / split / f'empty{index:03d}').mkdir()  # the other classes of TinyImageNet
     monkeypatch.setenv('LBBT_DATA_ROOT', str(root))
     return root
 

@@ -53,7 +53,7 @@ class OverwriteGuard:
 
     def _check(self, module: nn.Module, args) -> None:
         # a frozen module stays in eval mode while the rest trains; evaluation runs without gradients
-        if not module.training and not torch.is_grad_enabled():
+        if not module.training and not torch.is_grad_enabled() or torch.jit.is_tracing():
             return
         self.cancel()
         parameters: Dict[str, Tensor] = dict(module.named_parameters())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
@@ -37,6 +38,7 @@ def cfg(tmp_path, monkeypatch) -> Config:
 @pytest.fixture
 def bridge(cfg, tmp_path):
     """A classifier of the same backbone, as a bridge leaves it, and its checkpoint."""
+    init_default_scope('mmpretrain')
     head = dict(type='LinearClsHead', num_classes=3, in_channels=None)
     model = MODELS.build(dict(type='lbbt_mm.LanguageClassifier', backbone=cfg.model.image_encoder, head=head))
     model.init_weights()
