@@ -1,0 +1,93 @@
+"""The small and demo classification configs: each builds, with any language model, and fits its partner."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from lbbt_mm.engine.label_checks import check_random_labels
+from lbbt_mm.registry import DATASETS, LOOPS, MODELS, type_name
+from tests.image_folders import write_image_folder
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
+RUNS = sorted(path for folder in ('small', 'demo') for path in (CONFIGS / folder).glob('*.py')
+              if not path.stem.startswith('detr_'))
+PARTIAL = {'first1': 'first:1', 'first2': 'first:2', 'first5': 'first:5', 'last1': 'last:1'}
+
+
+def build(cfg: Config) -> torch.nn.Module:
+    """Build the model without memory for its parameters."""
+    init_default_scope('mmpretrain')
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def hook(cfg: Config, name: str) -> dict:
+    """The config of a hook, None if it is not there."""
+    return next((hook for hook in cfg.custom_hooks if type_name(hook) == name), None)
+
+
+def test_there_are_configs():
+    assert {'bridge_gpt2_imagefolder', 'probe_gpt2_imagefolder', 'probe_nobridge_gpt2_imagefolder',
+            'finetune_gpt2_imagefolder', 'bridge_smollm2_digits', 'probe_smollm2_digits'} <= {path.stem for path in RUNS}
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_every_config_builds_its_model_and_its_data(path, tmp_path, monkeypatch):
+    counts = {f'class{index}': 3 for index in range(10)}
+    for split in ('train', 'test'):
+        write_image_folder(tmp_path / split, counts, size=8)
+    monkeypatch.setenv('LBBT_DATA_ROOT', str(tmp_path))
+    cfg = Config.fromfile(path)
+    check_random_labels(cfg)
+    model = build(cfg)
+    assert model.head.fc.in_features == model.backbone.embed_dims and model.head.fc.out_features == 10
+    if 'demo' in path.parts and 'bridge' in path.stem:
+        cfg.train_dataloader.dataset.num_samples = 30  # it takes 500 of the digits, which are all there
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        sample = DATASETS.build(loader.dataset)[7]
+        side = cfg.model.backbone.img_size
+        assert sample['inputs'].shape == (3, side, side)
+        random = loader is cfg.train_dataloader and path.stem.startswith('bridge')
+        assert sample['data_samples'].get('true_label') == (2 if random else None)
+
+
+@pytest.mark.parametrize('path', LANGUAGE_MODELS, ids=lambda path: path.stem)
+def test_one_key_picks_the_language_model(path, tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = [{str(CONFIGS / '_base_' / 'language_classification.py')!r}, {str(path)!r}]\n"
+        'model = dict(backbone=dict(language=dict(blocks=-1, **_base_.language)), head=dict(num_classes=3),\n'
+        "             neck=dict(type='ClsBatchNormNeck', input_features=None))\n")
+    model = build(Config.fromfile(tmp_path / 'mine.py'))
+    assert model.head.fc.in_features == model.neck.bn.num_features == model.backbone.blocks[0].spec.embed_dims
+
+
+@pytest.mark.parametrize('bridge, probe', (('small/bridge_gpt2_imagefolder', 'small/probe_gpt2_imagefolder'),
+                                           ('small/bridge_gpt2_imagefolder', 'small/finetune_gpt2_imagefolder'),
+                                           ('small/bridge_gpt2_imagefolder', 'small/probe_nobridge_gpt2_imagefolder'),
+                                           ('demo/bridge_smollm2_digits', 'demo/probe_smollm2_digits')))
+def test_a_probe_has_its_bridges_backbone(bridge, probe):
+    first, second = (Config.fromfile(CONFIGS / f'{name}.py') for name in (bridge, probe))
+    assert {k: v for k, v in first.model.backbone.items() if k != 'drop_path_rate'} == {
+        k: v for k, v in second.model.backbone.items() if k != 'init_cfg'}
+    assert first.data_preprocessor == second.data_preprocessor
+    if 'nobridge' not in probe:
+        assert second.model.backbone.init_cfg == dict(type='lbbt_mm.BridgeInit', checkpoint=None)
+    frozen = hook(second, 'PartialFreezeHook')
+    assert frozen is None if 'finetune' in probe else (frozen.trainable, frozen.also) == ('none', ('neck', 'head'))
+
+
+@pytest.mark.parametrize('name', PARTIAL)
+def test_partial_bridges_differ_in_the_hook_alone(name):
+    whole, part = (Config.fromfile(CONFIGS / 'small' / f'bridge_gpt2_imagefolder{suffix}.py') for suffix in ('', f'_{name}'))
+    assert hook(part, 'PartialFreezeHook').trainable == PARTIAL[name] and hook(whole, 'PartialFreezeHook') is None
+    part.custom_hooks = whole.custom_hooks
+    assert part.to_dict() == whole.to_dict()
+
+
+def test_bridges_report_both_accuracies():
+    for path in RUNS:
+        if path.stem.startswith('bridge'):
+            assert LOOPS.get(Config.fromfile(path).val_cfg.type).__name__ == 'BridgeValLoop'
