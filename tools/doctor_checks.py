@@ -16,6 +16,9 @@ LIBRARIES = {
     'safetensors': '>=0.4.3',
     'gguf': '>=0.10',
     'rich': '>=12',
+    'pandas': '>=1.5',
+    'scipy': '>=1.9',
+    'matplotlib': '>=3.5',
 }
 OPTIONAL = {'torchvision', 'rich'}
 PYTHON = '>=3.9,<3.13'
