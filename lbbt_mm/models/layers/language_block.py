@@ -144,7 +144,9 @@ class LanguageMLP(nn.Module):
         hidden = self.fc1(x)
         if self.gated:
             gate, up = hidden.chunk(2, dim=-1)
-            hidden = self.act(gate) * up
+            hidden = self.act(gate)
+            # without gradients nobody needs the activated gate: no second large tensor
+            hidden = hidden * up if torch.is_grad_enabled() else hidden.mul_(up)
         else:
             hidden = self.act(hidden)
         return self.drop(self.fc2(self.drop(hidden)))
