@@ -1,13 +1,15 @@
 """The control arms: what a component starts from, so that "language helps" has something to be compared with."""
 import hashlib
+from dataclasses import replace
 from typing import Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .families import block_tensors, model_tensors, random_tensor
+from .families import FAMILIES, block_tensors, model_tensors, random_tensor
 from .source import LanguageCheckpoint
 from .spec import LanguageModelSpec
+from .weight_selection import WeightSelection
 
 #: ``language`` copies the weights; ``host`` leaves the host model's own initialisation; ``random`` is the language
 #: model family's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
@@ -20,11 +22,13 @@ def needs_weights(arm: str) -> bool:
     return arm in ('language', 'shuffled', 'moment_matched')
 
 
-def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint], index: int,
-                   seed: int) -> Dict[str, Tensor]:
+def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint], index: int, seed: int,
+                   selection: Optional[WeightSelection] = None) -> Dict[str, Tensor]:
     """Make the source tensors of one block for an arm.
 
-    A tensor depends on (arm, checkpoint, seed, its name) only, so two layers that copy the same block start equal.
+    A tensor depends on (arm, checkpoint, seed, its name, selection) only, so two layers that copy the same block start equal.
+    A selection comes before the arm: ``shuffled`` permutes the very entries that ``language`` copies, and ``random`` draws a
+    model of the narrower width.
 
     Args:
         arm: One of :data:`ARMS` except ``host``.
@@ -32,13 +36,19 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
         checkpoint: Where the weights are; may be None for ``random``.
         index: Which block.
         seed: Seed of the arm.
+        selection: Which part of the block to take; None for all of it.
 
     Returns:
         dict[str, Tensor]: The block's tensors by canonical checkpoint name, on the CPU.
     """
     if arm == 'random':
+        spec = replace(spec, block=selection.target) if selection else spec
         return _draw(spec, block_tensors(spec, index), seed)
-    return _as_arm(arm, checkpoint.read_block(index), seed)
+    tensors = checkpoint.read_block(index)
+    if selection:
+        family = FAMILIES[spec.model_type]
+        tensors = selection.select(family.rules(spec.block), tensors, family.block_prefix.format(i=index))
+    return _as_arm(arm, tensors, seed)
 
 
 def read_arm_part(arm: str, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint], part: str,

@@ -2,6 +2,7 @@
 import io
 import zlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -20,6 +21,7 @@ from .options import LanguageOptions, disagreements
 from .overwrite_guard import OverwriteGuard
 from .source import LanguageCheckpoint, open_checkpoint
 from .stores import CheckpointError
+from .weight_selection import WeightSelection
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -79,13 +81,17 @@ class LanguageInit:
 
     def _fill_layers(self, module: nn.Module, checkpoint: Optional[LanguageCheckpoint], report: '_Report', index: int,
                      layers: List[str], arm: str) -> Dict[str, Tensor]:
-        options = self.options
-        tensors = read_arm_block(arm, options.spec, checkpoint if needs_weights(arm) else None, index, options.seed)
-        report.add(index, layers, arm, tensors)
+        options, spec, selection = self.options, self.options.spec, None
+        if options.fit == 'select':  # the blocks were built as a part of the language model's
+            spec = replace(spec, block=module.get_submodule(layers[0]).spec)
+            selection = WeightSelection(options.spec.block, spec.block)
+        checkpoint = checkpoint if needs_weights(arm) else None
+        tensors = read_arm_block(arm, options.spec, checkpoint, index, options.seed, selection)
+        report.add(index, layers, arm, tensors, selection)
         return {
             f'{path}.{name}': parameter
             for path in layers
-            for name, parameter in copy_block(module.get_submodule(path), options.spec, index, tensors).items()
+            for name, parameter in copy_block(module.get_submodule(path), spec, index, tensors).items()
         }
 
     def _open(self) -> LanguageCheckpoint:
@@ -215,9 +221,13 @@ class _Report:
         self._checkpoint = checkpoint
         self._rows: List[Tuple[str, ...]] = []
         self._parameters = 0
+        self._selection = ''
 
-    def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor]) -> None:
+    def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor],
+            selection: Optional[WeightSelection] = None) -> None:
         """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
+        if selection:
+            self._selection = str(selection)
         is_extra = arm != self._options.arm or arm == 'random'
         files = 'drawn' if is_extra else ', '.join(self._checkpoint.files_of_block(index))
         name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
@@ -245,7 +255,7 @@ class _Report:
         read = f'{self._checkpoint.bytes_read:,} bytes read' if self._checkpoint else 'no weights read'
         table = Table(
             title=f'LanguageInit: arm {options.arm}, seed {options.seed}, {source} ({spec.model_type}, '
-            f'{spec.num_blocks} blocks, width {spec.block.embed_dims}); {self._parameters:,} parameters, {read}',
+            f'{spec.num_blocks} blocks, width {spec.block.embed_dims}{self._selection}); {self._parameters:,} parameters, {read}',
             box=box.ASCII, title_justify='left')
         for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'crc32'):
             table.add_column(column, justify='right' if column == 'parameters' else 'left', overflow='fold')

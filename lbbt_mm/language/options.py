@@ -23,7 +23,8 @@ class LanguageOptions:
         arm: Where the start values come from, one of :data:`lbbt_mm.language.arms.ARMS`.
         seed: Seed of the arms ``random``, ``shuffled`` and ``moment_matched``, and of extra layers.
         extra_layers: ``'random'`` lets a component have more layers than blocks; the rest start at random.
-        fit: How blocks are fitted to another width, where a component offers that.
+        fit: How blocks meet a component of another width, where it offers that: ``'project'`` runs them at their own width,
+            ``'select'`` takes a part of them (:mod:`lbbt_mm.language.weight_selection`).
     """
     spec: LanguageModelSpec
     selections: Mapping[str, BlockSelection]
@@ -59,6 +60,7 @@ class LanguageOptions:
                    if key in language}
         _check_choice('arm', options.get('arm', 'language'), ARMS)
         _check_choice('extra_layers', options.get('extra_layers'), (None, 'random'))
+        _check_choice('fit', options.get('fit'), (None, 'project', 'select'))
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
             raise ValueError(f'language.seed={options["seed"]!r}: expected a whole number.')
         config, checkpoint = language.get('config'), language.get('checkpoint')

@@ -1,5 +1,7 @@
 """Models of lbbt_mm. Importing this registers them in scope ``lbbt_mm``."""
 from .backbones import *  # noqa: F401,F403
 from .classifiers import *  # noqa: F401,F403
+from .decode_heads import *  # noqa: F401,F403
 from .detectors import *  # noqa: F401,F403
 from .layers import LanguageBlock  # noqa: F401
+from .segmentors import *  # noqa: F401,F403

@@ -1,0 +1,162 @@
+"""Weight selection: a narrower block made of evenly spaced channels, heads and hidden units of a language model's block.
+
+Source: "Initializing Models with Larger Ones" (arXiv 2311.18823), section 3, uniform selection. There each tensor is thinned on
+its own; here one choice of channels, heads and hidden units holds for all tensors of all blocks, so that what one tensor
+writes is what the next one reads.
+"""
+from dataclasses import dataclass, replace
+from typing import Dict, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .families import TensorRule
+from .spec import BlockSpec
+
+# The axes of each LanguageBlock parameter: channels of the residual stream, query/key/value and output rows of the heads, hidden
+# units (twice in a gated block), channels of one head.
+_AXES = {
+    'norm1': ('channels', ),
+    'norm2': ('channels', ),
+    'attn.qkv': ('qkv', 'channels'),
+    'attn.q_norm': ('head', ),
+    'attn.k_norm': ('head', ),
+    'attn.proj': ('channels', 'heads'),
+    'mlp.fc1': ('hidden', 'channels'),
+    'mlp.fc2': ('channels', 'units'),
+}
+
+
+def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = None,
+                ffn_dims: Optional[int] = None) -> BlockSpec:
+    """The spec of a narrower block.
+
+    Query heads keep sharing key/value heads in groups of the source's size. Rotary positions are left out: they belong to heads
+    of the source's width.
+
+    Args:
+        source: The language model's block.
+        embed_dims: Width of the narrower block.
+        num_heads: Its query heads. Defaults to None: as many as fill ``embed_dims`` with the source's head width.
+        ffn_dims: Its hidden units. Defaults to None: the source's, in proportion to the width.
+
+    Returns:
+        BlockSpec: The narrower block's spec.
+
+    Raises:
+        ValueError: If the source has fewer channels, heads or hidden units, or the heads cannot be grouped or divided.
+    """
+    group = source.num_heads // source.num_kv_heads
+    if num_heads is None:
+        num_heads = max(1, embed_dims // source.head_dims)
+    if ffn_dims is None:
+        ffn_dims = source.ffn_dims * embed_dims // source.embed_dims
+    for name, wanted, available in (('embed_dims', embed_dims, source.embed_dims), ('num_heads', num_heads, source.num_heads),
+                                    ('ffn_dims', ffn_dims, source.ffn_dims)):
+        if not 1 <= wanted <= available:
+            raise ValueError(f"fit='select' cannot take {name}={wanted} from a language model with {available}; expected 1 to "
+                             f"{available}. Choose a wider language model, a narrower head, or fit='project'.")
+    if embed_dims % num_heads:
+        raise ValueError(f"fit='select': embed_dims={embed_dims} does not divide into num_heads={num_heads}. Choose a number of "
+                         "heads that divides it, or fit='project'.")
+    head_dims = embed_dims // num_heads
+    if head_dims > source.head_dims:
+        raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads} are {head_dims} channels a head, but the "
+                         f'language model has {source.head_dims}; expected at least {-(-embed_dims // source.head_dims)} heads. '
+                         "Set num_heads, or choose fit='project'.")
+    if num_heads % group:
+        raise ValueError(f"fit='select': the language model's query heads share key/value heads in groups of {group}, and "
+                         f'num_heads={num_heads} is no multiple of that. Choose a multiple of {group}, or fit=\'project\'.')
+    return replace(
+        source,
+        embed_dims=embed_dims,
+        num_heads=num_heads,
+        num_kv_heads=num_heads // group,
+        head_dims=head_dims,
+        ffn_dims=ffn_dims,
+        rotary=None)
+
+
+@dataclass(frozen=True)
+class WeightSelection:
+    """Takes a narrower block's tensors from a language model's.
+
+    Args:
+        source: The language model's block.
+        target: The narrower block, from :func:`select_spec`.
+    """
+    source: BlockSpec
+    target: BlockSpec
+
+    def __str__(self) -> str:
+        source, target = self.source, self.target
+        return (f'; selected {target.embed_dims} channels, {target.num_heads} of {source.num_heads} heads of {target.head_dims}, '
+                f'{target.ffn_dims} of {source.ffn_dims} hidden units')
+
+    def select(self, rules: List[TensorRule], tensors: Mapping[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+        """Thin the tensors of one block.
+
+        Args:
+            rules: The family's copying rules for the source block.
+            tensors: Its tensors by canonical checkpoint name.
+            prefix: What those names start with.
+
+        Returns:
+            dict[str, Tensor]: Under the same names, exact sub-tensors in the checkpoint's orientation.
+        """
+        selected = {}
+        for rule in rules:
+            rows, *columns = self.indices(rule.target)
+            start = 0
+            for source in rule.sources:
+                tensor = tensors[prefix + source.name]
+                tensor = tensor.T if rule.transpose else tensor
+                # sources are stacked along the first axis; each has its own share of the rows
+                share = rows[(rows >= start) & (rows < start + len(tensor))] - start
+                start += len(tensor)
+                thinned = tensor.index_select(0, share)
+                for index in columns:
+                    thinned = thinned.index_select(1, index)
+                selected[prefix + source.name] = (thinned.T if rule.transpose else thinned).contiguous()
+        return selected
+
+    def indices(self, parameter: str) -> Tuple[Tensor, ...]:
+        """Which entries of a full-width LanguageBlock parameter are taken, an index an axis.
+
+        Args:
+            parameter: Its name, for example ``attn.qkv.weight``.
+        """
+        module, kind = parameter.rsplit('.', 1)
+        axes = _AXES[module]
+        return tuple(self._axis(axis) for axis in (axes if kind == 'weight' else axes[:1]))
+
+    def _axis(self, axis: str) -> Tensor:
+        source, target = self.source, self.target
+        if axis == 'channels':
+            return _evenly(source.embed_dims, target.embed_dims)
+        if axis == 'head':
+            return _evenly(source.head_dims, target.head_dims)
+        if axis == 'heads':
+            return self._query_rows()
+        if axis == 'qkv':
+            keys = _rows_of(_evenly(source.num_kv_heads, target.num_kv_heads), source, target)
+            queries, width = source.num_heads * source.head_dims, source.num_kv_heads * source.head_dims
+            return torch.cat((self._query_rows(), queries + keys, queries + width + keys))
+        units = _evenly(source.ffn_dims, target.ffn_dims)
+        return torch.cat((units, source.ffn_dims + units)) if axis == 'hidden' and source.gated else units
+
+    def _query_rows(self) -> Tensor:
+        """Whole groups of query heads, those whose key/value heads are taken."""
+        group = self.source.num_heads // self.source.num_kv_heads
+        groups = _evenly(self.source.num_kv_heads, self.target.num_kv_heads)
+        heads = (groups[:, None] * group + torch.arange(group)).flatten()
+        return _rows_of(heads, self.source, self.target)
+
+
+def _rows_of(heads: Tensor, source: BlockSpec, target: BlockSpec) -> Tensor:
+    return (heads[:, None] * source.head_dims + _evenly(source.head_dims, target.head_dims)).flatten()
+
+
+def _evenly(available: int, wanted: int) -> Tensor:
+    """``wanted`` whole numbers evenly spaced over ``range(available)``, 0 first."""
+    return torch.arange(wanted) * available // wanted

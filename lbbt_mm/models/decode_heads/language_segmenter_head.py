@@ -1,0 +1,170 @@
+"""LanguageSegmenterHead: Segmenter's mask transformer made of language-model blocks (LBBT, Table 9)."""
+from dataclasses import replace
+from typing import Any, List, Mapping, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import ModuleList
+from mmengine.model.weight_init import trunc_normal_
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.language.spec import BlockSpec
+from lbbt_mm.language.weight_selection import select_spec
+from lbbt_mm.models.layers import LanguageBlock
+from lbbt_mm.registry import MODELS
+
+_PROJECTION_INITS = ('scaled_normal', 'trunc_normal')
+
+
+@MODELS.register_module()
+class LanguageSegmenterHead(BaseDecodeHead):
+    """Mask transformer (Segmenter, arXiv 2105.05633, section 3.2) whose blocks are a language model's.
+
+    Patches and one learned embedding a class go through the blocks, which attend to each other in both directions and without
+    positions; a class's mask is the cosine of its embedding with each patch, normalised over the classes.
+
+    Where the language model is not as wide as Segmenter's decoder, ``language.fit`` says what gives way. ``'project'``
+    (default) runs the decoder at the language model's width, behind the projection that the head has anyway: all weights are
+    copied as they are. ``'select'`` keeps the decoder's width and takes evenly spaced channels, heads and hidden units of each
+    block: the architecture is the original's, the copy is a part (:mod:`lbbt_mm.language.weight_selection`).
+
+    Args:
+        in_channels: Width of the encoder's features.
+        language: ``checkpoint, revision, config, blocks, arm, seed, extra_layers, fit``; see
+            :class:`lbbt_mm.language.options.LanguageOptions`. ``arm='host'`` is Segmenter's own initialisation.
+        num_layers: Number of blocks. Defaults to None, as many as ``language.blocks`` selects; more need ``extra_layers``.
+        embed_dims: Width of the decoder. Defaults to None: the language model's, with ``fit='select'`` the encoder's.
+        num_heads: Attention heads with ``fit='select'``. Defaults to None: as many as fill ``embed_dims`` with heads of the
+            language model's width.
+        ffn_dims: Hidden units with ``fit='select'``. Defaults to None: the language model's, in proportion to the width.
+        channels: mmseg's name for ``embed_dims``; may be left out.
+        attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels; Segmenter has 0.1.
+        proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.1, Segmenter's.
+        drop_path_rate: Stochastic-depth rate of the last block. Defaults to 0., Segmenter's; mmseg has 0.1.
+        with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        projection_init: How the projections of patches and classes start: ``scaled_normal``, Segmenter's normal of standard
+            deviation ``embed_dims ** -0.5``, or ``trunc_normal``, mmseg's of ``init_std``. Defaults to ``scaled_normal``.
+        init_std: Standard deviation of the truncated normals. Defaults to 0.02.
+        init_cfg: Further initialisation of the head. Defaults to None.
+        **kwargs: ``num_classes, in_index, loss_decode, ignore_index, align_corners, sampler, ...`` as in mmseg's
+            BaseDecodeHead.
+
+    Raises:
+        ValueError: If widths contradict the language model, or it cannot be selected down to them.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 language: Mapping[str, Any],
+                 num_layers: Optional[int] = None,
+                 embed_dims: Optional[int] = None,
+                 num_heads: Optional[int] = None,
+                 ffn_dims: Optional[int] = None,
+                 channels: Optional[int] = None,
+                 attn_drop: float = 0.,
+                 proj_drop: float = 0.1,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False,
+                 projection_init: str = 'scaled_normal',
+                 init_std: float = 0.02,
+                 init_cfg: Any = None,
+                 **kwargs) -> None:
+        if projection_init not in _PROJECTION_INITS:
+            raise ValueError(f'LanguageSegmenterHead: projection_init={projection_init!r}; expected one of '
+                             f'{", ".join(map(repr, _PROJECTION_INITS))}.')
+        options = LanguageOptions.from_dict(language)
+        embed_dims = _one_width(embed_dims, channels)
+        if options.fit == 'select':
+            spec = select_spec(options.spec.block, embed_dims or in_channels, num_heads, ffn_dims)
+        else:
+            spec = replace(options.spec.block, rotary=None)
+            _check_sizes(options, spec, embed_dims=embed_dims, num_heads=num_heads, ffn_dims=ffn_dims)
+        kwargs.setdefault('dropout_ratio', 0.)  # of a convolution that is not used here
+        # BaseDecodeHead's default init_cfg is for that convolution too
+        super().__init__(in_channels, spec.embed_dims, init_cfg=_init_steps(init_cfg, language), **kwargs)
+        del self.conv_seg
+        self.language = options
+        self.embed_dims = spec.embed_dims
+        self.projection_init = projection_init
+        self.init_std = init_std
+
+        depth = options.num_layers('blocks', num_layers)
+        rates = [drop_path_rate * layer / max(depth - 1, 1) for layer in range(depth)]
+        self.dec_proj = nn.Linear(in_channels, spec.embed_dims)
+        self.cls_emb = nn.Parameter(torch.zeros(1, self.num_classes, spec.embed_dims))
+        self.layers = ModuleList(
+            LanguageBlock(spec, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate, with_cp=with_cp)
+            for rate in rates)
+        self.decoder_norm = nn.LayerNorm(spec.embed_dims)
+        self.patch_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)
+        self.classes_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)
+        self.mask_norm = nn.LayerNorm(self.num_classes)
+
+    def init_weights(self) -> None:
+        """Initialise as Segmenter, then run ``init_cfg``, which copies the language blocks (unless the arm is ``host``)."""
+        if not self.is_init:
+            self._init_as_segmenter()
+        super().init_weights()
+
+    @torch.no_grad()
+    def _init_as_segmenter(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=self.init_std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+                module.reset_parameters()
+        trunc_normal_(self.cls_emb, std=self.init_std)
+        if self.projection_init == 'scaled_normal':
+            for projection in (self.patch_proj, self.classes_proj):
+                nn.init.normal_(projection.weight, std=self.embed_dims**-0.5)
+
+    def forward(self, inputs: Tuple[Tensor, ...]) -> Tensor:
+        """Compute the masks.
+
+        Args:
+            inputs: The encoder's feature maps, of which ``in_index`` is used, ``(B, in_channels, H, W)``.
+
+        Returns:
+            Tensor: Mask logits ``(B, num_classes, H, W)``, float32 under autocast too.
+        """
+        x = self._transform_inputs(inputs)
+        resolution = x.shape[-2:]
+        x = self.dec_proj(x.flatten(2).transpose(1, 2))
+        num_patches = x.shape[1]
+        x = torch.cat((x, self.cls_emb.to(x.dtype).expand(len(x), -1, -1)), dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        patches, classes = self.decoder_norm(x).split((num_patches, self.num_classes), dim=1)
+        patches, classes = self.patch_proj(patches), self.classes_proj(classes)
+        # the norm over classes magnifies rounding; the product is a small one
+        with torch.autocast(x.device.type, enabled=False):
+            patches, classes = F.normalize(patches.float(), dim=2), F.normalize(classes.float(), dim=2)
+            masks = self.mask_norm(patches @ classes.transpose(1, 2))
+        return masks.transpose(1, 2).unflatten(2, resolution).contiguous()
+
+
+def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[int]:
+    if None not in (embed_dims, channels) and embed_dims != channels:
+        raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and differ. '
+                         'Set channels to None.')
+    return channels if embed_dims is None else embed_dims
+
+
+def _check_sizes(options: LanguageOptions, spec: BlockSpec, **written: Optional[int]) -> None:
+    """At the language model's own width, a size that someone wrote has to be the language model's."""
+    for name, size in written.items():
+        found = getattr(spec, name)
+        if size is not None and size != found:
+            model = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
+            raise ValueError(f'LanguageSegmenterHead: {name}={size} contradicts the language model {model}, which has '
+                             f"{found}. Set it to None to have it inferred, or language.fit='select' to take a part of each "
+                             'block.')
+
+
+def _init_steps(init_cfg: Any, language: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+    return steps + [dict(type='lbbt_mm.LanguageInit', language=language, targets=dict(layers='blocks'))]

@@ -1,0 +1,35 @@
+"""Fills in the input width of a neck or head that a config leaves None, so that one key picks the language model."""
+from typing import Any, Mapping, Optional, Sequence
+
+
+def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequence[str] = ('in_channels', ),
+                     strict: bool = True) -> Any:
+    """A copy of a config with its input width filled in.
+
+    Args:
+        name: What the config is of, for messages.
+        config: The config; anything that is no dict (a built module, None) is returned as it is.
+        width: The width of what comes in; None if it is not known.
+        keys: What the component may call it.
+        strict: Whether a width that is written has to agree.
+
+    Returns:
+        Any: The config with every one of ``keys`` that was None filled in.
+
+    Raises:
+        ValueError: If a width is None and cannot be known, or is written and contradicts what comes in.
+    """
+    if not isinstance(config, Mapping):
+        return config
+    config = config.copy()  # ConfigDict stays ConfigDict, and the caller's stays as it is
+    for key in keys:
+        if key not in config:
+            continue
+        if width is None and config[key] is None:
+            raise ValueError(f'{name}.{key}=None cannot be inferred: the backbone has no embed_dims. Write its width.')
+        if config[key] is None:
+            config[key] = width
+        elif strict and isinstance(config[key], int) and width is not None and config[key] != width:
+            raise ValueError(f'{name}.{key}={config[key]} contradicts the backbone, which is {width} wide. Set it to None '
+                             'to have it inferred, or choose another language model.')
+    return config
