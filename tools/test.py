@@ -5,14 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
+from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from lbbt_mm.engine.dataset_checks import check_coco_datasets
-from lbbt_mm.engine.label_checks import check_random_labels
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, load_config, start_processes,
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, load_config, start_processes,
                                    stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
-from lbbt_mm.engine.testing import dump_metric, enable_painting, enable_tta
+from lbbt_mm.engine.testing import (dump_metric, enable_painting, enable_tta, scale_table,
+                                    single_and_multi_scale)
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +23,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation; of a segmentor, also the test without it: '
+                        'single-scale and multi-scale mIoU in one table')
     add_run_arguments(parser)
     return parser.parse_args()
 
@@ -37,21 +38,28 @@ def main() -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
-    if args.show_dir:
-        enable_painting(cfg, args.show_dir)
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
-    if args.tta:
-        enable_tta(cfg)
-    dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
-    check_coco_datasets(cfg, loaders=('test_dataloader', ))
-    check_random_labels(cfg, loaders=('test_dataloader', ))
+    check_datasets(cfg, loaders=('test_dataloader', ))
     refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
+    tests = dict(test=cfg)
+    if args.tta:
+        if cfg.get('default_scope') == 'mmseg':
+            tests = single_and_multi_scale(cfg)
+        else:
+            enable_tta(cfg)
+    if args.show_dir:
+        enable_painting(cfg, args.show_dir)
+    dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
     start_processes(cfg)
-    runner = build_runner(cfg)
-    if dump:
-        runner.test_evaluator.metrics.append(METRICS.build(dump))
-    runner.test()
+    scores = {}
+    for name, test in tests.items():
+        runner = build_runner(test)
+        if dump and test is cfg:  # with test-time augmentation, its predictions
+            runner.test_evaluator.metrics.append(METRICS.build(dump))
+        scores[name] = runner.test()
+    if len(tests) > 1:
+        print_log(f'\n{scale_table(scores)}', logger='current')
     stop_processes()
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
-from lbbt_mm.engine.dataset_checks import check_coco_datasets
-from lbbt_mm.engine.label_checks import check_random_labels
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, enable_amp, enable_auto_scale_lr,
-                                   load_config, pretrained_files, record_language_config, resume_from, resume_path,
-                                   start_processes, stop_processes)
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, enable_amp,
+                                   enable_auto_scale_lr, load_config, pretrained_files, record_language_config,
+                                   resume_from, resume_path, start_processes, stop_processes)
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 
 
@@ -40,8 +38,7 @@ def main() -> None:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     record_language_config(cfg)
-    check_coco_datasets(cfg)
-    check_random_labels(cfg)
+    check_datasets(cfg)
     refuse_unsafe_checkpoints([resume_path(cfg), *pretrained_files(cfg.get('model'))], args.trust_checkpoint)
     start_processes(cfg)
     build_runner(cfg).train()

@@ -4,7 +4,7 @@ import mmap
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
@@ -86,14 +86,14 @@ def _check_dataset(where: str, dataset: Mapping) -> None:
                          "'images', 'annotations' and 'categories'.")
     unknown = sorted(used - set(categories))
     if unknown:
-        raise ValueError(f'{where}.ann_file: annotations in {annotations} have category_id {_few(unknown)}, which its '
-                         f"'categories' do not list (they list {_few(sorted(categories))}). mmdet would drop those boxes; "
+        raise ValueError(f'{where}.ann_file: annotations in {annotations} have category_id {few(unknown)}, which its '
+                         f"'categories' do not list (they list {few(sorted(categories))}). mmdet would drop those boxes; "
                          'correct the file.')
     names = set(categories.values())
     missing = [name for name in _classes(dataset) if name not in names]
     if missing:
-        raise ValueError(f'{where}: classes {_few(missing)} are not among the categories of {annotations} '
-                         f'({_few(sorted(names))}). Set metainfo=dict(classes=...) of the dataset to the names in the '
+        raise ValueError(f'{where}: classes {few(missing)} are not among the categories of {annotations} '
+                         f'({few(sorted(names))}). Set metainfo=dict(classes=...) of the dataset to the names in the '
                          'file, and model.bbox_head.num_classes to their number.')
 
 
@@ -152,6 +152,7 @@ def _join(dataset: Mapping, path: str) -> Path:
     return Path(dataset.get('data_root') or '') / path
 
 
-def _few(items: List[Any], most: int = 5) -> str:
+def few(items: Sequence[Any], most: int = 5) -> str:
+    """The first of some items, for a message, and how many more there are."""
     shown = ', '.join(map(repr, items[:most]))
     return shown + (f' and {len(items) - most} more' if len(items) > most else '')

@@ -2,7 +2,7 @@
 import argparse
 import os
 import os.path as osp
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
@@ -11,6 +11,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from lbbt_mm.registry import type_name
+from .dataset_checks import check_coco_datasets
+from .label_checks import check_random_labels
+from .segmentation_checks import check_segmentation_datasets
 
 # Initialisation steps that load a checkpoint written by a training run.
 _LOADING_STEPS = ('Pretrained', 'PretrainedInit', 'BridgeInit')
@@ -76,6 +79,21 @@ def _has_language(config: Any) -> bool:
     """Whether a ``language`` dict is in the model's config or in a part of it."""
     return isinstance(config, dict) and (isinstance(config.get('language'), dict)
                                          or any(_has_language(part) for part in config.values()))
+
+
+def check_datasets(cfg: Config, loaders: Sequence[str] = ('train_dataloader', 'val_dataloader')) -> None:
+    """Check the datasets of a run before it starts, each by what its task needs.
+
+    Args:
+        cfg: The run's config.
+        loaders: Which data loaders the run uses.
+
+    Raises:
+        FileNotFoundError: If files or folders are absent.
+        ValueError: If annotations and model disagree.
+    """
+    for check in (check_coco_datasets, check_random_labels, check_segmentation_datasets):
+        check(cfg, loaders=loaders)
 
 
 def start_processes(cfg: Config) -> None:
@@ -151,6 +169,8 @@ def pretrained_files(config: Any) -> List[str]:
     if not isinstance(config, dict):
         return []
     own = [config['checkpoint']] if type_name(config) in _LOADING_STEPS and config.get('checkpoint') else []
+    if isinstance(config.get('pretrained'), str):  # mmseg's and mmpretrain's other way to name one
+        own.append(config['pretrained'])
     return own + [file for value in config.values() for file in pretrained_files(value)]
 
 

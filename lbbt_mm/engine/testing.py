@@ -1,8 +1,15 @@
 """What ``tools/test.py`` adds to a config: test-time augmentation, painted pictures, dumped predictions."""
+import io
 from copy import deepcopy
-from typing import Any, Dict, Optional
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .segmentation_checks import check_tta_sizes
 
 _DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 
@@ -11,7 +18,8 @@ def enable_tta(cfg: Config) -> None:
     """Wrap model and pipeline for test-time augmentation.
 
     A config's own ``tta_model`` and ``tta_pipeline`` are used where it has them; otherwise detection and classification
-    average an image with its mirror image, as mmdet's and mmpretrain's test tools do.
+    average an image with its mirror image, as mmdet's and mmpretrain's test tools do. Segmentation is tested without
+    augmentation too, see :func:`single_and_multi_scale`.
 
     Raises:
         ValueError: If the config has neither and its codebase has no default.
@@ -26,6 +34,44 @@ def enable_tta(cfg: Config) -> None:
             cfg.setdefault(key, value)
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+
+
+def single_and_multi_scale(cfg: Config) -> Dict[str, Config]:
+    """The two tests of a segmentor that papers report: ``ss`` as configured, ``ms`` with test-time augmentation.
+
+    Args:
+        cfg: The run's config with ``tta_model`` and ``tta_pipeline``.
+
+    Returns:
+        dict[str, Config]: Name of the test -> its config, each with a folder of its own below the work directory.
+    """
+    tests = dict(ss=deepcopy(cfg), ms=cfg)
+    enable_tta(cfg)
+    check_tta_sizes(cfg)
+    for name, test in tests.items():
+        test.work_dir = str(Path(test.work_dir) / name)
+        # runners of one process share loggers and visualizers by this name
+        test.experiment_name = f'{Path(test.filename).stem}_{name}'
+    return tests
+
+
+def scale_table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of segmentation scores, a row a test.
+
+    Args:
+        scores: Name of the test -> its metrics by name.
+    """
+    names = list(dict.fromkeys(name for metrics in scores.values() for name in metrics))
+    table = Table(box=box.ASCII)
+    table.add_column('scales')
+    for name in names:
+        table.add_column(name, justify='right')
+    for test, metrics in scores.items():
+        table.add_row(dict(ss='single (ss)', ms='multiple, flipped (ms)').get(test, test),
+                      *(f'{metrics[name]:.2f}' if name in metrics else '-' for name in names))
+    text = io.StringIO()
+    Console(file=text, width=140).print(table)
+    return text.getvalue()
 
 
 def _detection_tta(cfg: Config) -> Dict[str, Any]:
