@@ -1,4 +1,4 @@
-"""Makes a run a function of its seed: resumed at an epoch boundary, or with other worker counts, it is the same run."""
+"""Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
 import hashlib
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, Optional
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import Dataset
 
 from lbbt_mm.registry import HOOKS
@@ -16,7 +16,8 @@ from lbbt_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class SeedingHook(Hook):
-    """Seed every training step by (seed, iteration, rank) and every sample by (seed, epoch, index, occurrence).
+    """Seed every training step by (seed, iteration, rank) and every sample by (seed, epoch, index, occurrence), or, where the
+    loop counts iterations, by (seed, place in the run, index).
 
     mmengine's runner keeps no random state, and the seeds of data workers depend on their number and on the rank. With
     this hook dropout continues where a stopped run left off, and the images that a model sees depend neither on the number
@@ -36,15 +37,18 @@ class SeedingHook(Hook):
         """Put seeds beside the indices that the data loader hands out."""
         if self.seed is None:
             self.seed = runner.seed
-        loader = runner.train_dataloader
-        self._sampler = _SeedingBatchSampler(loader.batch_sampler, self.seed)
+        loader, loop = runner.train_dataloader, runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            self._sampler = _PlaceBatchSampler(loader.batch_sampler, self.seed, runner.rank, runner.world_size)
+        else:
+            self._sampler = _SeedingBatchSampler(loader.batch_sampler, self.seed)
         # DataLoader forbids assigning these once it is built; no worker has been started yet.
         object.__setattr__(loader, 'batch_sampler', self._sampler)
         object.__setattr__(loader, 'dataset', _SeededDataset(loader.dataset))
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Tell the sampler which epoch begins."""
-        self._sampler.start_epoch(runner.epoch)
+        """Tell the sampler where the run is."""
+        self._sampler.start(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
@@ -70,21 +74,21 @@ class _SeedingBatchSampler:
     def __init__(self, batch_sampler: Any, seed: int) -> None:
         self._batch_sampler = batch_sampler
         self._seed = seed
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Begin an epoch of the training loop."""
-        self._epoch = epoch
-        # An iteration-based loop comes back to an index without a new epoch: count how often.
+        self._epoch = 0
         self._seen: Counter = Counter()
+
+    def start(self, runner: Runner) -> None:
+        """Begin an epoch of the training loop."""
+        self._epoch = runner.epoch
+        self._seen = Counter()  # a sampler may hand out an index more than once an epoch
 
     def __iter__(self) -> Iterator[List[_SeededIndex]]:
         for batch in self._batch_sampler:
-            seeded = []
-            for index in batch:
-                seeded.append(_SeededIndex(index, _derive(self._seed, self._epoch, int(index), self._seen[index])))
-                self._seen[index] += 1
-            yield seeded
+            yield [_SeededIndex(index, self._seed_of(int(index))) for index in batch]
+
+    def _seed_of(self, index: int) -> int:
+        self._seen[index] += 1
+        return _derive(self._seed, self._epoch, index, self._seen[index] - 1)
 
     def __len__(self) -> int:
         return len(self._batch_sampler)
@@ -93,6 +97,29 @@ class _SeedingBatchSampler:
         if name == '_batch_sampler':  # not there yet while a copy is being unpickled
             raise AttributeError(name)
         return getattr(self._batch_sampler, name)
+
+
+class _PlaceBatchSampler(_SeedingBatchSampler):
+    """For loops that count iterations: a sample's seed is its place among all samples of the run, over all ranks.
+
+    A resumed run knows its place from its iteration.
+    """
+
+    def __init__(self, batch_sampler: Any, seed: int, rank: int, world_size: int) -> None:
+        super().__init__(batch_sampler, seed)
+        self._rank, self._world_size = rank, world_size
+        self._place = 0
+
+    def start(self, runner: Runner) -> None:
+        """Go to where the run is; from the beginning, if mmengine cannot let the sampler skip what was handed out before."""
+        size = getattr(self._batch_sampler, 'batch_size', None)
+        self._place = runner.iter * size if size and hasattr(runner.train_dataloader.sampler, 'skip') else 0
+
+    def _seed_of(self, index: int) -> int:
+        # mmengine's samplers deal indices to the ranks in turn
+        place = self._place * self._world_size + self._rank
+        self._place += 1
+        return _derive(self._seed, 'place', place, index)
 
 
 class _SeededDataset(Dataset):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
 from lbbt_mm.engine.hooks.seeding_hook import SeedingHook, _SeededDataset
 
@@ -44,7 +44,7 @@ class DrawingModel(BaseModel):
 
 
 def run(work_dir, num_workers: int = 0, sampler: str = 'DefaultSampler', loop: dict = None, seed: int = 3,
-        hook: Any = None, resume: bool = False, batch_size: int = 2) -> DrawingModel:
+        hook: Any = None, resume: bool = False, batch_size: int = 2, **kwargs: Any) -> DrawingModel:
     """Train in a runner of mmengine's and return the model with its records."""
     run.count += 1
     runner = Runner(
@@ -59,6 +59,7 @@ def run(work_dir, num_workers: int = 0, sampler: str = 'DefaultSampler', loop: d
         randomness=dict(seed=seed),
         resume=resume,
         log_level='ERROR',
+        **kwargs,
         experiment_name=f'seeding{run.count}')
     runner.train()
     if num_workers:  # left to the garbage collector, each worker would take five seconds
@@ -133,6 +134,29 @@ def test_iteration_based_loops_draw_anew_on_every_pass(tmp_path, monkeypatch, sa
     assert run(tmp_path / '2', 2, sampler=sampler, loop=loop).samples == samples
 
 
+@pytest.mark.parametrize('sampler', ['DefaultSampler', 'InfiniteSampler'])
+def test_a_resumed_iteration_based_run_goes_on_with_the_samples_and_draws_of_the_whole(tmp_path, monkeypatch, sampler):
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)
+    checkpoint = dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)))
+    whole = run(tmp_path / 'whole', sampler=sampler, loop=dict(by_epoch=False, max_iters=9, val_interval=100))
+    started = run(tmp_path / 'resumed', sampler=sampler, loop=dict(by_epoch=False, max_iters=5, val_interval=100), **checkpoint)
+    resumed = run(tmp_path / 'resumed', sampler=sampler, loop=dict(by_epoch=False, max_iters=9, val_interval=100), resume=True)
+    assert started.samples + resumed.samples == whole.samples
+    assert started.draws + resumed.draws == whole.draws
+
+
+def test_iteration_based_ranks_draw_what_one_rank_draws_for_the_same_samples():
+    def deal(rank, world_size, batch_size):
+        loader = DataLoader(DrawingDataset(), sampler=_Dealt(rank, world_size), batch_size=batch_size)
+        runner = _mock_runner(loader, rank=rank, world_size=world_size, train_loop=MagicMock(spec=IterBasedTrainLoop))
+        hook = SeedingHook()
+        hook.before_train(runner)
+        hook.before_train_epoch(runner)
+        return [(int(index), index.seed) for batch in loader.batch_sampler for index in batch]
+
+    assert sorted(deal(0, 2, 1) + deal(1, 2, 1)) == sorted(deal(0, 1, 2))
+
+
 def test_ranks_draw_their_own_dropout():
     draws = []
     for rank in (0, 1, 0):
@@ -180,5 +204,18 @@ def _loader() -> DataLoader:
     return DataLoader(dataset, batch_sampler=BatchSampler(SequentialSampler(dataset), 2, False))
 
 
-def _mock_runner(loader: DataLoader, rank: int = 0) -> MagicMock:
-    return MagicMock(train_dataloader=loader, seed=7, epoch=0, iter=0, rank=rank)
+class _Dealt(Sampler):
+    """Deals indices to ranks in turn, as mmengine's samplers do."""
+
+    def __init__(self, rank: int, world_size: int) -> None:
+        self._indices = range(NUM_SAMPLES)[rank::world_size]
+
+    def __iter__(self):
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+
+def _mock_runner(loader: DataLoader, rank: int = 0, **attributes: Any) -> MagicMock:
+    return MagicMock(train_dataloader=loader, seed=7, epoch=0, iter=0, rank=rank, **attributes)
