@@ -1,4 +1,5 @@
 """Catches initialisation steps that overwrite copied weights before training begins."""
+from functools import partial
 from typing import Dict, Mapping
 
 import torch
@@ -30,9 +31,14 @@ class OverwriteGuard:
         guard = cls(parameters)
         # a state dict may be loaded into a part of the module: every part that holds a watched parameter listens
         parts = {name[:end] for name in parameters for end in range(len(name)) if end == 0 or name[end] == '.'}
-        guard._handles = [module.register_forward_pre_hook(guard._check)] + [
+        guard._handles = [
             module.get_submodule(part).register_load_state_dict_pre_hook(guard._on_load) for part in parts
         ]
+        # mmseg's heads call their own forward past all hooks; their blocks are called as modules
+        for part in parts:
+            if not part or isinstance(module.get_submodule(part.rpartition('.')[0]), nn.ModuleList):
+                hook = partial(guard._check, module)
+                guard._handles.append(module.get_submodule(part).register_forward_pre_hook(hook))
         module._overwrite_guard = guard
         return guard
 
@@ -51,7 +57,7 @@ class OverwriteGuard:
         if not hasattr(module, '_params_init_info'):
             self.cancel()
 
-    def _check(self, module: nn.Module, args) -> None:
+    def _check(self, module: nn.Module, *args) -> None:
         # a frozen module stays in eval mode while the rest trains; evaluation runs without gradients
         if not module.training and not torch.is_grad_enabled() or torch.jit.is_tracing():
             return

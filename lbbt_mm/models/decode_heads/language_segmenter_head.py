@@ -93,7 +93,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
         depth = options.num_layers('blocks', num_layers)
         rates = [drop_path_rate * layer / max(depth - 1, 1) for layer in range(depth)]
         self.dec_proj = nn.Linear(in_channels, spec.embed_dims)
-        self.cls_emb = nn.Parameter(torch.zeros(1, self.num_classes, spec.embed_dims))
+        self.cls_emb = nn.Parameter(torch.randn(1, self.num_classes, spec.embed_dims))
         self.layers = ModuleList(
             LanguageBlock(spec, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate, with_cp=with_cp)
             for rate in rates)
