@@ -21,7 +21,7 @@ class RecordingHook(Hook):
         self.steps = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        seen = all_gather_object([sample.img_id for sample in data_batch['data_samples']])
+        seen = all_gather_object([getattr(sample, 'img_id', sample.img_path) for sample in data_batch['data_samples']])
         losses = all_gather_object(float(outputs['loss']))
         self.steps.append([sorted(sum(seen, [])), sum(losses) / len(losses)])
         if runner.rank == 0 and runner.iter == 0:

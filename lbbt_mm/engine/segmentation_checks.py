@@ -39,8 +39,9 @@ def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS, 
         _check_folders(where, config)
         dataset = _build(config)
         _check_num_classes(where, dataset, cfg)
-        _check_files(where, dataset, config)
-        _check_masks(where, dataset, cfg, most_masks)
+        infos = dataset.load_data_list()
+        _check_files(where, dataset, infos)
+        _check_masks(where, dataset, infos, cfg, most_masks)
 
 
 def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
@@ -58,7 +59,7 @@ def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
     if patch is None or not scales:
         return
     for where, config in _segmentation_datasets(cfg, ('test_dataloader', )):
-        sizes = {mask.shape[1::-1]: name for name, mask in _masks(_build(config), most_masks)}
+        sizes = {mask.shape[1::-1]: name for name, mask in _masks(_build(config).load_data_list(), most_masks)}
         for size, name in sizes.items():
             for resize in scales:
                 scale = resize['scale_factor'] if resize.get('scale') is None else tuple(resize['scale'])
@@ -96,7 +97,7 @@ def _is_remote(config: Mapping) -> bool:
 def _build(config: Mapping) -> Any:
     """The dataset without its pipeline: it knows its files, classes and label map."""
     from mmseg.registry import DATASETS
-    return DATASETS.build({**config, 'pipeline': [], 'lazy_init': False})
+    return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
 
 
 def _check_folders(where: str, config: Mapping) -> None:
@@ -123,8 +124,7 @@ def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
                              f'model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
 
 
-def _check_files(where: str, dataset: Any, config: Mapping) -> None:
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+def _check_files(where: str, dataset: Any, infos: Sequence[Mapping]) -> None:
     if not infos:
         folder = dataset.data_prefix.get('img_path')
         raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct data_root, '
@@ -143,12 +143,12 @@ def _check_files(where: str, dataset: Any, config: Mapping) -> None:
                                     'or remove the images.')
 
 
-def _check_masks(where: str, dataset: Any, cfg: Config, most_masks: int) -> None:
+def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, most_masks: int) -> None:
     count = len(dataset.metainfo.get('classes') or ()) or _head_classes(cfg)
     if count is None:
         return
     checked = 0
-    for name, mask in _masks(dataset, most_masks):
+    for name, mask in _masks(infos, most_masks):
         if mask is None:
             raise ValueError(f'{where}: {name} cannot be read as an image. Expected a mask of one channel with 8 bits; replace it.')
         if mask.ndim != 2 or mask.dtype != np.uint8:
@@ -163,7 +163,7 @@ def _check_masks(where: str, dataset: Any, cfg: Config, most_masks: int) -> None
                 f'reduce_zero_label={dataset.reduce_zero_label}, and {"0 or " if dataset.reduce_zero_label else ""}{_IGNORED} where '
                 'pixels are ignored. Correct the mask, the number of classes, or reduce_zero_label.')
         checked += 1
-    of_all = '' if checked == len(dataset) else f' of {len(dataset)}, evenly spaced,'
+    of_all = '' if checked == len(infos) else f' of {len(infos)}, evenly spaced,'
     print_log(f'{where}: {checked} masks{of_all} hold no value outside the {count} classes.', logger='current')
 
 
@@ -175,10 +175,10 @@ def _is_class(value: int, dataset: Any, count: int) -> bool:
     return value < count or value == _IGNORED
 
 
-def _masks(dataset: Any, most: int) -> Iterator[Tuple[str, Optional[np.ndarray]]]:
-    number = min(len(dataset), most)
+def _masks(infos: Sequence[Mapping], most: int) -> Iterator[Tuple[str, Optional[np.ndarray]]]:
+    number = min(len(infos), most)
     for index in range(number):
-        path = dataset.get_data_info(index * len(dataset) // number).get('seg_map_path')
+        path = infos[index * len(infos) // number].get('seg_map_path')
         if path is not None:
             yield path, cv2.imread(path, cv2.IMREAD_UNCHANGED)
 

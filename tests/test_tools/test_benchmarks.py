@@ -23,7 +23,7 @@ def benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
     yield
     for name in ('benchmark_report', 'detr_contenders', 'interleaved_rounds', 'llm_backbone', 'llm_backbone_contenders',
-                 'matrix_floor', 'synthetic_checkpoint'):
+                 'matrix_floor', 'segmenter_contenders', 'segmenter_head', 'synthetic_checkpoint'):
         sys.modules.pop(name, None)
 
 
@@ -70,9 +70,12 @@ def test_detr_layers_measures_the_rows_asked_for(tmp_path):
     assert {row['row'] for row in tables(done.output)} == {'inference bf16'}
 
 
-def test_sizes_that_cannot_be_are_refused():
-    for option, value, said in (('--tokens', '1050', 'HEIGHTxWIDTH'), ('--width', '100', 'multiple of 64')):
-        done = run_tool('benchmarks/detr_layers.py', option, value)
+@pytest.mark.parametrize('tool, options', [('detr_layers', ()),
+                                           ('segmenter_head', (('--stride', 513, 'stride <= crop'),
+                                                               ('--image', '500x1024', 'crop <= both sides')))])
+def test_sizes_that_cannot_be_are_refused(tool, options):
+    for option, value, said in (('--tokens', '1050', 'HEIGHTxWIDTH'), ('--width', '100', 'multiple of 64'), *options):
+        done = run_tool(f'benchmarks/{tool}.py', option, value)
         assert done.returncode == 2 and said in done.output
 
 
@@ -170,6 +173,74 @@ def test_floor_counts_the_products_of_a_backbone(benchmarks, fields):
     work = contenders.backbone_work(backbone, batch=2)
     assert 1e-9 * forward == pytest.approx(giga_flops(work.forward))
     assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(work.all))
+
+
+# ------------------------------------------------------------------------------------------ Segmenter head
+def small_segmenter():
+    from segmenter_contenders import HeadSize, SlideSize
+    return (HeadSize(width=128, num_layers=2, num_classes=5, batch=2, height=3, columns=4),
+            SlideSize(image=(48, 100), crop=48, stride=32))
+
+
+def test_segmenter_head_compares_every_row(tmp_path):
+    done = run_tool('benchmarks/segmenter_head.py', '--layers', 1, '--width', 64, '--classes', 3, '--tokens', '2x4',
+                    '--image', '32x64', '--crop', 32, '--stride', 16, '--repeats', 2, '--threads', 1, '--clock', 'cpu',
+                    '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    rows, data = tables(done.output), json.loads((tmp_path / 'segmenter_head.json').read_text())
+    assert [(row['row'], row['wanted'].split(' ')[0]) for row in rows] == [
+        ('training fp32, attn drop 0', '1.15'), ('training fp32, attn drop 0.1', '1.00'), ('inference fp32', '1.15'),
+        ('training bf16, attn drop 0', '1.00'), ('training bf16, attn drop 0.1', '1.00'), ('inference bf16', '10.00'),
+        ('sliding window fp32', '1.00'), ('sliding window bf16', '1.00')]
+    assert {(row['ours'], row['against']) for row in rows} == {('LanguageSegmenterHead', 'mmseg')}
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    assert float(data['facts']['largest difference of the outputs']) < 1e-4
+    assert rows == tables((tmp_path / 'segmenter_head.md').read_text())
+
+
+def test_both_segmenters_compute_the_same_function(benchmarks):
+    from segmenter_contenders import Features, Image, build_heads, build_segmentors
+    size, slide = small_segmenter()
+    with torch.no_grad():
+        for inputs, models in ((Features(size), build_heads(size, 0.2, 0.1)),
+                               (Image(slide), build_segmentors(size, slide))):
+            theirs, ours = (inputs.run(model.eval()) for model in models.values())
+            assert theirs.std() > 0.1
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_both_segmenter_heads_drop_in_the_same_places(benchmarks):
+    from segmenter_contenders import Features, build_heads
+    size, _ = small_segmenter()
+    applied, weights = [], []
+    for head in build_heads(size, attn_drop=0.2, proj_drop=0.1).values():
+        applied.append([])
+        for module in head.modules():
+            if isinstance(module, nn.Dropout) and module.p:
+                module.register_forward_hook(lambda module, args, out, counts=applied[-1]: counts.append(
+                    (module.p, tuple(out.shape))))
+        Features(size).run(head.train())
+        weights.append([module.dropout if isinstance(module, nn.MultiheadAttention) else module.attn_drop
+                        for module in head.modules() if isinstance(module, nn.MultiheadAttention)
+                        or hasattr(module, 'attn_drop')])
+    assert weights == 2 * [2 * [0.2]]
+    assert applied[0] == applied[1] == 2 * [(0.1, (2, 17, 128)), (0.1, (2, 17, 512)), (0.1, (2, 17, 128))]
+
+
+def test_floor_counts_the_products_of_a_segmenter(benchmarks):
+    from matrix_floor import giga_flops
+    from segmenter_contenders import Features, Image, build_heads, build_segmentors, head_work, slide_work
+    size, slide = small_segmenter()
+    for inputs, models, work in ((Features(size), build_heads(size), head_work(size)),
+                                 (Image(slide), build_segmentors(size, slide), slide_work(size, slide))):
+        for model in models.values():
+            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                output = inputs.run(model.train())
+                forward = counter.get_total_flops()
+                if work.activations:  # windows are not trained with
+                    output.sum().backward()
+            assert 1e-9 * forward == pytest.approx(giga_flops(work.forward))
+            assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(work.all))
 
 
 # ----------------------------------------------------------------------------------------- partial training

@@ -1,0 +1,173 @@
+"""Checks of segmentation datasets: one clear error each, before a run starts."""
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets, check_tta_sizes
+from tests.tiny_segmentation import CLASSES, run_config, write_dataset
+
+TRAIN = 'train_dataloader.dataset'
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_dataset(tmp_path / 'data', num_train=3, num_val=2)
+
+
+def check(root, **overrides):
+    check_segmentation_datasets(run_config(root, **overrides))
+
+
+def mask_of(root, number=1):
+    return root / 'annotations' / 'training' / f'{number:03d}.png'
+
+
+def rewrite(root, change, number=1):
+    mask = cv2.imread(str(mask_of(root, number)), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(mask_of(root, number)), change(mask))
+
+
+def test_a_sound_data_set_passes_and_says_what_was_looked_at(root, log):
+    check(root)
+    assert any('train_dataloader.dataset: 3 masks hold no value outside the 4 classes' in line for line in log)
+    assert any('val_dataloader.dataset: 2 masks' in line for line in log)
+
+
+def test_large_sets_are_looked_at_in_even_steps(root, log):
+    rewrite(root, lambda mask: mask + 100, number=1)
+    check_segmentation_datasets(run_config(root), ('train_dataloader', ), most_masks=1)
+    assert any('1 masks of 3, evenly spaced, hold' in line for line in log)
+    with pytest.raises(ValueError, match='holds'):
+        check_segmentation_datasets(run_config(root), ('train_dataloader', ), most_masks=2)
+
+
+@pytest.mark.parametrize('value, allowed', [(4, True), (5, False), (254, False), (255, True), (0, True)])
+def test_values_outside_the_classes(root, value, allowed):
+    rewrite(root, lambda mask: np.where(mask == 1, value, mask).astype(np.uint8))
+    if allowed:
+        check(root)
+        return
+    with pytest.raises(ValueError, match=rf'{TRAIN}: the mask .*001.png holds {value}; expected 1 to 4, for 4 classes with '
+                       'reduce_zero_label=True, and 0 or 255 where pixels are ignored'):
+        check(root)
+
+
+@pytest.mark.parametrize('value, allowed', [(3, True), (4, False), (255, True)])
+def test_values_where_zero_is_a_class(root, value, allowed):
+    for number in range(3):
+        rewrite(root, lambda mask: np.maximum(mask, 1) - 1, number)
+    rewrite(root, lambda mask: np.where(mask == 0, value, mask).astype(np.uint8))
+    overrides = dict(train_dataloader__dataset__reduce_zero_label=False)
+    if allowed:
+        check_segmentation_datasets(run_config(root, **overrides), ('train_dataloader', ))
+        return
+    with pytest.raises(ValueError, match='holds 4; expected 0 to 3, .*reduce_zero_label=False, and 255'):
+        check_segmentation_datasets(run_config(root, **overrides), ('train_dataloader', ))
+
+
+def test_a_mask_in_colours(root):
+    rewrite(root, lambda mask: np.stack([mask] * 3, axis=2))
+    with pytest.raises(ValueError, match=r'shape \(48, 64, 3\) and type uint8; expected one channel of 8 bits'):
+        check(root)
+
+
+def test_a_mask_of_16_bits(root):
+    rewrite(root, lambda mask: mask.astype(np.uint16) + 256)
+    with pytest.raises(ValueError, match='type uint16; expected one channel of 8 bits'):
+        check(root)
+
+
+def test_a_mask_that_is_no_image(root):
+    mask_of(root).write_bytes(b'not a picture')
+    with pytest.raises(ValueError, match='001.png cannot be read as an image'):
+        check(root)
+
+
+def test_images_without_masks(root):
+    mask_of(root).unlink()
+    with pytest.raises(FileNotFoundError, match=rf'{TRAIN}: 1 of 3 masks are missing, the first is .*001.png. Expected a mask for '
+                       'each image'):
+        check(root)
+
+
+def test_images_that_are_listed_and_absent(root):
+    (root / 'train.txt').write_text('000\nnowhere\n')
+    with pytest.raises(FileNotFoundError, match='1 of 2 images are missing, the first is .*nowhere.jpg'):
+        check(root, train_dataloader__dataset__ann_file='train.txt')
+
+
+def test_a_list_that_is_absent(root):
+    with pytest.raises(FileNotFoundError, match='train_dataloader.dataset.ann_file: .*train.txt does not exist'):
+        check(root, train_dataloader__dataset__ann_file='train.txt')
+
+
+def test_folders_that_are_absent(root, tmp_path, monkeypatch):
+    monkeypatch.setenv('LBBT_DATA_ROOT', '/else/where')
+    with pytest.raises(FileNotFoundError, match=r'img_path: .*images/training is not a folder.*LBBT_DATA_ROOT .now /else/where'):
+        check(tmp_path / 'nowhere')
+
+
+def test_a_folder_without_images(root):
+    shutil.rmtree(root / 'images' / 'training')
+    (root / 'images' / 'training').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'images/training holds no image \*.jpg'):
+        check(root)
+
+
+@pytest.mark.parametrize('head', ['decode_head', 'auxiliary_head'])
+def test_a_class_count_that_contradicts_the_data_set(root, head):
+    overrides = {f'model__{head}': dict(type='FCNHead', num_classes=7)} if head != 'decode_head' else {
+        'model__decode_head__num_classes': 7}
+    with pytest.raises(ValueError, match=rf"{TRAIN} has 4 classes \('ground', .*, but model.{head}.num_classes=7"):
+        check(root, **overrides)
+
+
+def test_classes_of_a_known_data_set_are_its_own(root):
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.update(type='ADE20KDataset', metainfo=None)
+    with pytest.raises(ValueError, match='has 150 classes .*num_classes=4'):
+        check_segmentation_datasets(cfg, ('train_dataloader', ))
+
+
+def test_wrappers_and_concatenations_are_looked_into(root):
+    mask_of(root).unlink()
+    cfg = run_config(root)
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=inner)])
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.datasets\[0\].dataset: 1 of 3 masks'):
+        check_segmentation_datasets(cfg)
+
+
+def test_data_sets_of_other_codebases_are_passed_over(root):
+    cfg = run_config('nowhere')
+    cfg.default_scope = 'mmpretrain'
+    check_segmentation_datasets(cfg)
+
+
+# -------------------------------------------------------------------------------------------- test-time augmentation
+def tta(root, *resizes):
+    cfg = run_config(root)
+    cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', keep_ratio=True, **resize) for resize in resizes]
+    check_tta_sizes(cfg)
+
+
+def test_ratios_that_leave_a_patch_pass(root):
+    tta(root, dict(scale_factor=0.17), dict(scale=(64, 48)), dict(scale_factor=2.0))
+
+
+@pytest.mark.parametrize('resize, size', [(dict(scale_factor=0.1), '6x5'), (dict(scale=(32, 6)), '8x6'),
+                                          (dict(scale_factor=0), '0x0')])
+def test_ratios_that_leave_less_than_a_patch(root, resize, size):
+    with pytest.raises(ValueError, match=rf'tta_pipeline: Resize to .* 64x48 pixels, {size}, smaller than a patch of 8x8. Remove'):
+        tta(root, dict(scale_factor=1.0), resize)
+
+
+def test_encoders_without_patches_take_any_size(root):
+    cfg = run_config(root)
+    cfg.model.backbone = dict(type='ResNet', depth=18)
+    cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale_factor=0.01, keep_ratio=True)]
+    check_tta_sizes(cfg)
+    assert len(CLASSES) == 4

@@ -1,0 +1,64 @@
+"""LanguageEncoderDecoder: head widths that follow from an encoder of language-model blocks."""
+from copy import deepcopy
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from mmseg.models.segmentors import EncoderDecoder
+
+from lbbt_mm.models.segmentors import LanguageEncoderDecoder
+from lbbt_mm.registry import MODELS
+from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_segmentation import batch_of
+
+WIDTH = 32
+
+
+def segmentor(model_type='gpt2', **options) -> LanguageEncoderDecoder:
+    init_default_scope('mmseg')
+    head = dict(in_channels=None, channels=16, num_classes=4, num_convs=1, norm_cfg=dict(type='BN'), concat_input=False)
+    config = dict(
+        type='lbbt_mm.LanguageEncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32), test_cfg=dict(size_divisor=8)),
+        backbone=dict(type='lbbt_mm.LLMBackbone', img_size=32, patch_size=8, out_type='featmap', out_indices=(1, 3),
+                      language=dict(config=deepcopy(CONFIGS[model_type]), arm='random')),
+        decode_head=dict(type='FCNHead', in_index=1, **head),
+        auxiliary_head=[dict(type='FCNHead', in_index=0, **head)],
+        test_cfg=dict(mode='whole'))
+    config.update(options)
+    return MODELS.build(ConfigDict(config))
+
+
+@pytest.mark.parametrize('model_type', ('gpt2', 'qwen3'))
+def test_widths_follow_from_the_language_model(model_type):
+    model = segmentor(model_type)
+    assert isinstance(model, EncoderDecoder)
+    assert model.decode_head.in_channels == model.auxiliary_head[0].in_channels == WIDTH
+
+
+def test_it_trains_and_predicts_images_that_are_no_whole_patches():
+    model = segmentor()
+    losses = model.train()(**model.data_preprocessor(batch_of(), training=True), mode='loss')
+    assert {'decode.loss_ce', 'aux_0.loss_ce'} <= set(losses)
+    data = batch_of(1, size=30)
+    with torch.no_grad():
+        prediction = model.eval().test_step(data)[0]
+    assert prediction.pred_sem_seg.data.shape == (1, 30, 30)
+
+
+def test_a_single_auxiliary_head_may_be_none_wide_too():
+    auxiliary = dict(type='FCNHead', in_index=0, in_channels=None, channels=16, num_classes=4, num_convs=1)
+    assert segmentor(auxiliary_head=auxiliary).auxiliary_head.in_channels == WIDTH
+
+
+def test_a_width_that_contradicts_is_one_error():
+    head = dict(type='FCNHead', in_index=1, in_channels=48, channels=16, num_classes=4)
+    with pytest.raises(ValueError, match='decode_head.in_channels=48 contradicts the backbone, which is 32 wide'):
+        segmentor(decode_head=head)
+
+
+def test_behind_a_neck_widths_have_to_be_written():
+    neck = dict(type='FPN', in_channels=[WIDTH, WIDTH], out_channels=16, num_outs=2)
+    with pytest.raises(ValueError, match='decode_head.in_channels=None cannot be inferred'):
+        segmentor(neck=neck)
