@@ -8,7 +8,8 @@ from lbbt_mm.registry import MODELS
 from tests.tool_processes import finish, start
 
 
-COMPONENTS = {'mmdet': ('LanguageDETR', 'det'), 'mmpretrain': ('LanguageClassifier', 'cls')}
+COMPONENTS = {'mmdet': ('LanguageDETR', 'det'), 'mmpretrain': ('LanguageClassifier', 'cls'),
+              'mmseg': ('LanguageSegmenterHead', 'seg')}
 
 
 @pytest.mark.parametrize('absent', (('mmdet', ), ('mmpretrain', ), ('mmdet', 'mmpretrain', 'mmseg')), ids='+'.join)

@@ -1,0 +1,130 @@
+"""The shipped Segmenter configs: each parses, builds and has the original's recipe; a baseline differs in one key."""
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.datasets import ADE20KDataset, PascalContextDataset, PascalContextDataset59
+from mmseg.registry import MODELS
+
+from lbbt_mm.models.decode_heads import LanguageSegmenterHead
+from tests.tiny_detection import REPO
+
+CONFIGS = REPO / 'configs'
+RUNS = sorted(CONFIGS.glob('segmenter_*.py'))
+SCRATCH = [path for path in RUNS if 'scratch' in path.stem]
+DATASETS = dict(ADE20KDataset=ADE20KDataset, PascalContextDataset=PascalContextDataset,
+                PascalContextDataset59=PascalContextDataset59)
+
+# Width, heads, key/value heads, hidden units and norm of the mask transformer
+DECODERS = {
+    'gpt2': (768, 12, 12, 3072, 'layer'),
+    'select': (192, 3, 3, 768, 'layer'),
+    'smollm2': (576, 9, 3, 1536, 'rms'),
+}
+ENCODERS = {'s': 384, 'b': 768}
+
+
+def build(cfg: Config):
+    init_default_scope('mmseg')
+    return MODELS.build(cfg.model)  # mmseg's encoder asks tensors for numbers: the meta device will not do
+
+
+def flat(config, prefix=''):
+    """Dotted key -> value of every leaf."""
+    if isinstance(config, dict):
+        return {name: value for key, part in config.items() for name, value in flat(part, f'{prefix}{key}.').items()}
+    return {prefix: config}
+
+
+def test_the_rows_of_the_paper_and_of_the_issue_are_there():
+    assert {path.stem for path in RUNS} >= {
+        'segmenter_gpt2_ade20k', 'segmenter_scratch_ade20k', 'segmenter_gpt2_pascal_context', 'segmenter_scratch_pascal_context',
+        'segmenter_gpt2_pascal_context_59', 'segmenter_s_gpt2_ade20k', 'segmenter_b_gpt2_ade20k', 'segmenter_smollm2_ade20k',
+        'segmenter_gpt2_encoder_ade20k', 'segmenter_gpt2_select_ade20k'}
+
+
+@pytest.mark.parametrize('path', [path for path in RUNS if 'encoder' not in path.stem], ids=lambda path: path.stem)
+def test_a_segmenter_has_the_sizes_of_its_name(path):
+    cfg = Config.fromfile(path)
+    model = build(cfg)
+    head = model.decode_head
+    assert isinstance(head, LanguageSegmenterHead) and len(head.layers) == 2
+    words = path.stem.split('_')
+    spec = head.layers[0].spec
+    expected = DECODERS['select' if 'select' in words else 'smollm2' if 'smollm2' in words else 'gpt2']
+    assert (spec.embed_dims, spec.num_heads, spec.num_kv_heads, spec.ffn_dims, spec.norm) == expected
+    assert model.backbone.pos_embed.shape[-1] == head.in_channels == ENCODERS.get(words[1], 192)
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_the_recipe_is_the_original_s(path):
+    cfg = Config.fromfile(path)
+    pascal = 'pascal' in path.stem
+    side = 480 if pascal else 512
+    assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_iters) == ((16, 80000) if pascal else (8, 160000))
+    assert tuple(cfg.model.data_preprocessor.size) == tuple(cfg.model.test_cfg.crop_size) == (side, side)
+    assert tuple(cfg.model.test_cfg.stride) == ((320, 320) if pascal else (480, 480))
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0.)
+    schedule, = cfg.param_scheduler
+    assert (schedule.type, schedule.power, schedule.eta_min, schedule.end) == ('PolyLR', 0.9, 1e-5, cfg.train_cfg.max_iters)
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    assert cfg.model.data_preprocessor.mean == cfg.model.data_preprocessor.std == [127.5] * 3
+    head = cfg.model.decode_head
+    assert head.drop_path_rate == 0. and head.loss_decode.avg_non_ignore
+    if 'encoder' not in path.stem:
+        assert head.attn_drop == head.proj_drop == 0.1 and head.projection_init == 'scaled_normal'
+        assert cfg.model.pretrained.endswith('.pth')
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_classes_are_those_of_the_data_set_everywhere(path):
+    cfg = Config.fromfile(path)
+    kinds = {cfg[f'{name}_dataloader'].dataset.type for name in ('train', 'val', 'test')}
+    assert len(kinds) == 1
+    classes = DATASETS[kinds.pop()].METAINFO['classes']
+    assert len(classes) == cfg.model.decode_head.num_classes == {'59': 59, 'context': 60}.get(path.stem.split('_')[-1], 150)
+
+
+@pytest.mark.parametrize('path', SCRATCH, ids=lambda path: path.stem)
+def test_a_baseline_differs_in_the_arm_alone(path):
+    language = flat(Config.fromfile(path.with_name(path.name.replace('scratch', 'gpt2'))).to_dict())
+    baseline = flat(Config.fromfile(path).to_dict())
+    assert baseline.keys() == language.keys()
+    differing = {name for name, value in baseline.items() if value != language[name]}
+    assert differing == {'model.decode_head.language.arm.'}
+    assert baseline['model.decode_head.language.arm.'] == 'host' and language['model.decode_head.language.arm.'] == 'language'
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_multi_scale_tests_multiply_the_single_scale_test_s_size(path):
+    cfg = Config.fromfile(path)
+    single = next(step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize').scale
+    resizes, flips, *_ = cfg.tta_pipeline[1].transforms
+    assert [step.scale[1] / single[1] for step in resizes] == [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+    assert [flip.prob for flip in flips] == [0., 1.] and cfg.tta_model.type == 'SegTTAModel'
+
+
+@pytest.mark.parametrize('language', ['gpt2_medium', 'llama3_2_1b', 'smollm2_135m'])
+def test_one_key_picks_the_language_model(language, tmp_path):
+    for name in ('segmenter_gpt2_ade20k', 'segmenter_gpt2_select_ade20k'):
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        cfg.model.decode_head.language.update(Config.fromfile(CONFIGS / '_base_' / 'language' / f'{language}.py').language)
+        if language == 'llama3_2_1b':  # its query heads come in groups of four
+            cfg.model.decode_head.update(num_heads=4 if 'select' in name else None)
+        head = build(cfg).decode_head
+        assert head.embed_dims == (192 if 'select' in name else head.language.spec.block.embed_dims)
+
+
+def test_a_language_model_as_encoder():
+    model = build(Config.fromfile(CONFIGS / 'segmenter_gpt2_encoder_ade20k.py'))
+    assert len(model.backbone.blocks) == 12 and model.decode_head.in_channels == 768
+
+
+@pytest.mark.parametrize('classes', [None, 11])
+def test_the_small_config_takes_its_number_of_classes_from_the_environment(classes, monkeypatch):
+    if classes:
+        monkeypatch.setenv('LBBT_NUM_CLASSES', str(classes))
+    else:
+        monkeypatch.delenv('LBBT_NUM_CLASSES', raising=False)
+    cfg = Config.fromfile(CONFIGS / 'small' / 'segmenter_gpt2_ade20k.py')
+    assert cfg.model.decode_head.num_classes == len(cfg.train_dataloader.dataset.metainfo.classes) == (classes or 150)
+    assert build(cfg).decode_head.embed_dims == 768
