@@ -10,7 +10,7 @@ help:
 	@echo "make demo     LBBT with four arms, then a DETR on SmolLM2's blocks beside one without (DEMO_ARGS='...')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-n 2', '-m slow' for the slow ones)"
 	@echo 'make lint     check the style of the code'
-	@echo 'make bench    time our layers, backbone and partial training, and reading a checkpoint (BENCH_ARGS)'
+	@echo 'make bench    time our layers, heads, backbone and partial training, and reading a checkpoint (BENCH_ARGS)'
 	@echo 'make clean    remove caches and build products; .venv and work_dirs stay'
 
 install:
@@ -28,6 +28,7 @@ lint: install
 bench: install
 	$(PY) -m pip install -q --no-input --disable-pip-version-check --no-deps -r requirements/bench.txt
 	$(PY) tools/benchmarks/detr_layers.py $(BENCH_ARGS)
+	$(PY) tools/benchmarks/segmenter_head.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/llm_backbone.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/partial_training.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/checkpoint_reading.py $(BENCH_ARGS)
