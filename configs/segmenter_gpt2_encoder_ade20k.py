@@ -1,4 +1,5 @@
-# A Segmenter whose encoder is GPT-2: its 12 blocks on patches of 16, from language alone; the mask transformer is mmseg's own
+# A Segmenter whose encoder is GPT-2: its 12 blocks on patches of 16, from language alone; the mask transformer is
+# mmseg's own
 _base_ = [
     '_base_/datasets/ade20k.py', '_base_/segmenter_160k.py', '_base_/segmentation_runtime.py', '_base_/language/gpt2.py'
 ]

@@ -136,8 +136,8 @@ def test_what_it_learnt_shows_in_the_miou(learned):
 
 def test_tta_gives_the_single_scale_and_the_multi_scale_miou(learned, tmp_path):
     work_dir, output = learned
-    returncode, tested = run_tool('test.py', work_dir / 'run.py', work_dir / 'iter_150.pth', '--tta', '--work-dir', tmp_path / 'work',
-                                  '--show-dir', tmp_path / 'pictures')
+    returncode, tested = run_tool('test.py', work_dir / 'run.py', work_dir / 'iter_150.pth', '--tta', '--work-dir',
+                                  tmp_path / 'work', '--show-dir', tmp_path / 'pictures')
     assert returncode == 0, tested
     rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip('|').split('|')]
                                               for line in tested.splitlines() if line.startswith('|')) if '(' in cells[0]}
@@ -163,7 +163,8 @@ def test_two_ranks_give_the_miou_of_one(learned, tmp_path):
     arguments = (work_dir / 'run.py', work_dir / 'iter_150.pth', '--work-dir')
     returncode, one = run_tool('test.py', *arguments, tmp_path / 'one')
     assert returncode == 0, one
-    process = start('bash', REPO / 'tools' / 'dist_test.sh', *arguments[:2], 2, '--work-dir', tmp_path / 'two', PORT=free_port())
+    process = start('bash', REPO / 'tools' / 'dist_test.sh', *arguments[:2], 2, '--work-dir', tmp_path / 'two',
+                    PORT=free_port())
     returncode, two = finish(process)
     assert returncode == 0, two
     assert last(one) == last(two)
@@ -187,7 +188,8 @@ def test_tta_ratios_below_a_patch_are_refused_before_the_test(learned, tmp_path)
     cfg = Config.fromfile(work_dir / 'run.py')
     cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale_factor=0.1, keep_ratio=True)]
     cfg.dump(tmp_path / 'small.py')
-    returncode, output = run_tool('test.py', tmp_path / 'small.py', work_dir / 'iter_150.pth', '--tta', '--work-dir', tmp_path)
+    returncode, output = run_tool('test.py', tmp_path / 'small.py', work_dir / 'iter_150.pth', '--tta', '--work-dir',
+                                  tmp_path)
     assert returncode != 0
     assert 'smaller than a patch of 8x8. Remove that ratio' in output and 'Iter(test)' not in output
 

@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaFor
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from lbbt_mm.language import LanguageCheckpoint
+from lbbt_mm.language.gguf_store import open_gguf
 from lbbt_mm.language.initializer import copy_block
-from lbbt_mm.language.stores import open_gguf
 from lbbt_mm.models.layers import LanguageBlock
 
 NUM_BLOCKS = 4

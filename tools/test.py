@@ -23,8 +23,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation; of a segmentor, also the test without it: '
-                        'single-scale and multi-scale mIoU in one table')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation; of a segmentor also the test without it: single- and multi-scale mIoU in one table')
     add_run_arguments(parser)
     return parser.parse_args()
 

@@ -1,5 +1,6 @@
-# Segmenter-T-Mask/16 (ViT-Tiny encoder) with language blocks in its mask transformer. What depends on the language model is None.
-# Where mmseg's Segmenter differs from the original (arXiv 2105.05633 and its code), these are the original's values.
+# Segmenter-T-Mask/16 (ViT-Tiny encoder) with language blocks in its mask transformer. What depends on the language
+# model is None. Where mmseg's Segmenter differs from the original (arXiv 2105.05633 and its code), these are the
+# original's values.
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(

@@ -1,6 +1,6 @@
-# A Segmenter for a CPU and minutes, on any data in the ADE20K layout under LBBT_DATA_ROOT with LBBT_NUM_CLASSES classes: images
-# with short sides of 192 in crops of 128, a small ViT from scratch with patches of 8, GPT-2's first two blocks in the mask
-# transformer, bfloat16
+# A Segmenter for a CPU and minutes, on any data in the ADE20K layout under LBBT_DATA_ROOT with LBBT_NUM_CLASSES
+# classes: images with short sides of 192 in crops of 128, a small ViT from scratch with patches of 8, GPT-2's first two
+# blocks in the mask transformer, bfloat16
 _base_ = '../segmenter_gpt2_ade20k.py'
 num_classes = {{'$LBBT_NUM_CLASSES:150'}}
 crop_size, scale = (128, 128), (768, 192)
@@ -11,7 +11,8 @@ model = dict(
     decode_head=dict(num_classes=num_classes, attn_drop=0., proj_drop=0.),
     test_cfg=dict(crop_size=crop_size, stride=(96, 96)))
 
-# Masks as ADE20K has them: 0 is ignored, the first class is 1. Classes are called by those numbers unless they are given names
+# Masks as ADE20K has them: 0 is ignored, the first class is 1. Classes are called by those numbers unless they are
+# given names
 dataset = dict(
     type='BaseSegDataset',
     reduce_zero_label=True,

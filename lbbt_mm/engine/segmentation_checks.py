@@ -1,4 +1,4 @@
-"""Checks of segmentation datasets before a run starts: a stray mask value would stop it hours later, or train another class."""
+"""Checks of segmentation datasets before a run starts, rather than an error or a wrong class in the middle of it."""
 import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
@@ -58,16 +58,16 @@ def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
     scales = list(_tta_resizes(cfg.get('tta_pipeline')))
     if patch is None or not scales:
         return
-    for where, config in _segmentation_datasets(cfg, ('test_dataloader', )):
+    for _, config in _segmentation_datasets(cfg, ('test_dataloader', )):
         sizes = {mask.shape[1::-1]: name for name, mask in _masks(_build(config).load_data_list(), most_masks)}
         for size, name in sizes.items():
             for resize in scales:
                 scale = resize['scale_factor'] if resize.get('scale') is None else tuple(resize['scale'])
                 width, height = _resized(size, scale, resize.get('keep_ratio', False))
                 if height < patch[0] or width < patch[1]:
-                    raise ValueError(
-                        f'tta_pipeline: Resize to {scale!r} makes the image of {name}, {size[0]}x{size[1]} pixels, {width}x{height}, '
-                        f'smaller than a patch of {patch[1]}x{patch[0]}. Remove that ratio from tta_pipeline.')
+                    raise ValueError(f'tta_pipeline: Resize to {scale!r} makes the image of {name}, {size[0]}x{size[1]} '
+                                     f'pixels, {width}x{height}, smaller than a patch of {patch[1]}x{patch[0]}. Remove '
+                                     'that ratio from tta_pipeline.')
 
 
 def _segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Mapping]]:
@@ -104,13 +104,13 @@ def _check_folders(where: str, config: Mapping) -> None:
     root = Path(config.get('data_root') or '')
     for key, folder in (config.get('data_prefix') or {}).items():
         if folder is not None and not (root / folder).is_dir():
-            raise FileNotFoundError(f'{where}.data_prefix.{key}: {root / folder} is not a folder. Expected images and masks as in '
-                                    f'{key}={folder!r} below data_root. Correct data_root and data_prefix, or LBBT_DATA_ROOT '
-                                    f'(now {os.environ.get("LBBT_DATA_ROOT", "unset")}).')
+            raise FileNotFoundError(f'{where}.data_prefix.{key}: {root / folder} is not a folder. Expected {folder!r} below '
+                                    'data_root. Correct data_root and data_prefix, or LBBT_DATA_ROOT (now '
+                                    f'{os.environ.get("LBBT_DATA_ROOT", "unset")}).')
     listed = config.get('ann_file')
     if listed and not (root / listed).exists():
-        raise FileNotFoundError(f'{where}.ann_file: {root / listed} does not exist. Expected a file with an image name a line; '
-                                'correct data_root and ann_file.')
+        raise FileNotFoundError(f'{where}.ann_file: {root / listed} does not exist. Expected a file with an image name a '
+                                'line; correct data_root and ann_file.')
 
 
 def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
@@ -120,15 +120,15 @@ def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
     for name, head in _heads(_model(cfg)):
         count = head.get('num_classes')
         if count is not None and count != len(classes) and not (count == 1 or head.get('out_channels') == 1):
-            raise ValueError(f'{where} has {len(classes)} classes ({few(classes)}), but model.{name}.num_classes={count}. Set '
-                             f'model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
+            raise ValueError(f'{where} has {len(classes)} classes ({few(classes)}), but model.{name}.num_classes={count}. '
+                             f'Set model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
 
 
 def _check_files(where: str, dataset: Any, infos: Sequence[Mapping]) -> None:
     if not infos:
         folder = dataset.data_prefix.get('img_path')
-        raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct data_root, '
-                                'data_prefix or img_suffix.')
+        raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct '
+                                'data_root, data_prefix or img_suffix.')
     for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
         paths = [info[key] for info in infos if key in info]
         present: Dict[str, set] = {}
@@ -138,9 +138,9 @@ def _check_files(where: str, dataset: Any, infos: Sequence[Mapping]) -> None:
                 present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         missing = [path for path in paths if os.path.basename(path) not in present[os.path.dirname(path)]]
         if missing:
-            raise FileNotFoundError(f'{where}: {len(missing)} of {len(paths)} {what} are missing, the first is {missing[0]}. Expected '
-                                    f'a mask for each image, of the same name with the suffix {dataset.seg_map_suffix!r}. Add them, '
-                                    'or remove the images.')
+            raise FileNotFoundError(f'{where}: {len(missing)} of {len(paths)} {what} are missing, first {missing[0]}. '
+                                    'Expected a mask for each image, of the same name with the suffix '
+                                    f'{dataset.seg_map_suffix!r}. Add them, or remove the images.')
 
 
 def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, most_masks: int) -> None:
@@ -150,18 +150,19 @@ def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config
     checked = 0
     for name, mask in _masks(infos, most_masks):
         if mask is None:
-            raise ValueError(f'{where}: {name} cannot be read as an image. Expected a mask of one channel with 8 bits; replace it.')
+            raise ValueError(f'{where}: {name} cannot be read as an image. Expected a mask of one channel with 8 bits; '
+                             'replace it.')
         if mask.ndim != 2 or mask.dtype != np.uint8:
-            raise ValueError(f'{where}: the mask {name} has shape {mask.shape} and type {mask.dtype}; expected one channel of 8 bits '
-                             'that holds class numbers, as mmseg\'s dataset converters write it. Convert it.')
+            raise ValueError(f'{where}: the mask {name} has shape {mask.shape} and type {mask.dtype}; expected one channel '
+                             "of 8 bits that holds class numbers, as mmseg's dataset converters write it. Convert it.")
         values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
         stray = [int(value) for value in values if not _is_class(int(value), dataset, count)]
         if stray:
-            first, last = (1, count) if dataset.reduce_zero_label else (0, count - 1)
-            raise ValueError(
-                f'{where}: the mask {name} holds {few(stray)}; expected {first} to {last}, for {count} classes with '
-                f'reduce_zero_label={dataset.reduce_zero_label}, and {"0 or " if dataset.reduce_zero_label else ""}{_IGNORED} where '
-                'pixels are ignored. Correct the mask, the number of classes, or reduce_zero_label.')
+            zero = dataset.reduce_zero_label
+            values = f'1 to {count}' if zero else f'0 to {count - 1}'
+            raise ValueError(f'{where}: the mask {name} holds {few(stray)}; expected {values}, for {count} classes with '
+                             f'reduce_zero_label={zero}, and {"0 or " if zero else ""}{_IGNORED} where pixels are ignored. '
+                             'Correct the mask, the number of classes, or reduce_zero_label.')
         checked += 1
     of_all = '' if checked == len(infos) else f' of {len(infos)}, evenly spaced,'
     print_log(f'{where}: {checked} masks{of_all} hold no value outside the {count} classes.', logger='current')

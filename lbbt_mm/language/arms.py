@@ -26,9 +26,9 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
                    selection: Optional[WeightSelection] = None) -> Dict[str, Tensor]:
     """Make the source tensors of one block for an arm.
 
-    A tensor depends on (arm, checkpoint, seed, its name, selection) only, so two layers that copy the same block start equal.
-    A selection comes before the arm: ``shuffled`` permutes the very entries that ``language`` copies, and ``random`` draws a
-    model of the narrower width.
+    A tensor depends on (arm, checkpoint, seed, its name, selection) only, so two layers that copy the same block start
+    equal. A selection comes before the arm: ``shuffled`` permutes the very entries that ``language`` copies, and
+    ``random`` draws a model of the narrower width.
 
     Args:
         arm: One of :data:`ARMS` except ``host``.

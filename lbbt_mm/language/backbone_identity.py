@@ -1,9 +1,10 @@
 """What a backbone of language-model blocks is, in plain values that a checkpoint can keep."""
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
 from torch import nn
 
 from .options import LanguageOptions
+from .spec import plain
 
 #: The key of these facts, in a checkpoint's meta and in a state dict's metadata.
 IDENTITY_KEY = 'lbbt_mm_backbone'
@@ -21,21 +22,13 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
         dict: Language model, blocks and arm, and what the shapes of the weights do not tell; plain values only.
     """
     options: LanguageOptions = module.language
-    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, config=_plain(options.spec.config))
+    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, config=plain(options.spec.config))
     for key in options.selections:
         facts[key] = options.block_indices(key)
-    facts.update({name: _plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution') if hasattr(module, name)})
+    facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution') if hasattr(module, name)})
     return facts
 
 
 def note_identity(module: nn.Module, state_dict: Any, prefix: str, local_metadata: Dict[str, Any]) -> None:
     """A state-dict hook: keep what the backbone is beside its weights, whichever tool saves them."""
     local_metadata[IDENTITY_KEY] = describe_backbone(module)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
-from .spec import BlockSpec, LanguageModelSpec, RotarySpec
+from .spec import BlockSpec, LanguageModelSpec, RotarySpec, plain
 
 
 @dataclass(frozen=True)
@@ -273,11 +273,11 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
     fields = {key: value for key, value in config.items() if key != 'model_type'}
     family = get_family(config.get('model_type'), where)
     try:
-        hf_config = AutoConfig.for_model(config['model_type'], **_plain(fields))
+        hf_config = AutoConfig.for_model(config['model_type'], **plain(fields))
         block = family.block_spec(hf_config)
     except (TypeError, ZeroDivisionError) as error:
         raise ValueError(f'{where}: its fields cannot be read ({error}). Expected numbers where a size is meant; found '
-                         f'{_plain(fields)}. Correct the field.') from None
+                         f'{plain(fields)}. Correct the field.') from None
     if block.num_heads % block.num_kv_heads:
         raise ValueError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
                          'expected a divisor. Correct num_key_value_heads.')
@@ -336,12 +336,3 @@ def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
 
 def _rename(fields: Mapping[str, Any], names: Mapping[str, str]) -> Dict[str, Any]:
     return {name: fields[key] for key, name in names.items() if key in fields}
-
-
-def _plain(value: Any) -> Any:
-    """Copy mmengine's ConfigDict into plain dicts, which transformers serialises."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

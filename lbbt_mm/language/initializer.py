@@ -255,7 +255,8 @@ class _Report:
         read = f'{self._checkpoint.bytes_read:,} bytes read' if self._checkpoint else 'no weights read'
         table = Table(
             title=f'LanguageInit: arm {options.arm}, seed {options.seed}, {source} ({spec.model_type}, '
-            f'{spec.num_blocks} blocks, width {spec.block.embed_dims}{self._selection}); {self._parameters:,} parameters, {read}',
+            f'{spec.num_blocks} blocks, width {spec.block.embed_dims}{self._selection}); {self._parameters:,} parameters, '
+            f'{read}',
             box=box.ASCII, title_justify='left')
         for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'crc32'):
             table.add_column(column, justify='right' if column == 'parameters' else 'left', overflow='fold')

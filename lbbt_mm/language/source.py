@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from .families import FAMILIES, block_tensors, get_family, model_tensors, read_spec
+from .gguf_store import GGUFStore, open_gguf
 from .spec import LanguageModelSpec
-from .stores import (CheckpointError, FetchFile, GGUFStore, PickleStore, SafetensorsStore, TensorStore,
-                     UnreachableError, open_gguf, read_index)
+from .stores import (CheckpointError, FetchFile, PickleStore, SafetensorsStore, TensorStore, UnreachableError,
+                     read_index)
 
 # In the order of preference: safe formats first.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'

@@ -144,3 +144,12 @@ def _parse_slice(selection: str, num_blocks: int, name: str) -> List[int]:
 def _out_of_range(name: str, selection: Any, num_blocks: int) -> str:
     return (f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
             f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')
+
+
+def plain(value: Any) -> Any:
+    """Copy mmengine's ConfigDict, and what is in it, into plain dicts and lists, which others can serialise."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

@@ -1,8 +1,8 @@
 """Weight selection: a narrower block made of evenly spaced channels, heads and hidden units of a language model's block.
 
-Source: "Initializing Models with Larger Ones" (arXiv 2311.18823), section 3, uniform selection. There each tensor is thinned on
-its own; here one choice of channels, heads and hidden units holds for all tensors of all blocks, so that what one tensor
-writes is what the next one reads.
+Source: "Initializing Models with Larger Ones" (arXiv 2311.18823), section 3, uniform selection. There each tensor is
+thinned on its own; here one choice of channels, heads and hidden units holds for all tensors of all blocks, so that
+what one tensor writes is what the next one reads.
 """
 from dataclasses import dataclass, replace
 from typing import Dict, List, Mapping, Optional, Tuple
@@ -13,8 +13,8 @@ from torch import Tensor
 from .families import TensorRule
 from .spec import BlockSpec
 
-# The axes of each LanguageBlock parameter: channels of the residual stream, query/key/value and output rows of the heads, hidden
-# units (twice in a gated block), channels of one head.
+# The axes of each LanguageBlock parameter: channels of the residual stream, query/key/value and output rows of the
+# heads, hidden units (twice in a gated block), channels of one head.
 _AXES = {
     'norm1': ('channels', ),
     'norm2': ('channels', ),
@@ -31,8 +31,8 @@ def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = N
                 ffn_dims: Optional[int] = None) -> BlockSpec:
     """The spec of a narrower block.
 
-    Query heads keep sharing key/value heads in groups of the source's size. Rotary positions are left out: they belong to heads
-    of the source's width.
+    Query heads keep sharing key/value heads in groups of the source's size. Rotary positions are left out: they belong
+    to heads of the source's width.
 
     Args:
         source: The language model's block.
@@ -51,22 +51,23 @@ def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = N
         num_heads = max(1, embed_dims // source.head_dims)
     if ffn_dims is None:
         ffn_dims = source.ffn_dims * embed_dims // source.embed_dims
-    for name, wanted, available in (('embed_dims', embed_dims, source.embed_dims), ('num_heads', num_heads, source.num_heads),
-                                    ('ffn_dims', ffn_dims, source.ffn_dims)):
+    for name, wanted in dict(embed_dims=embed_dims, num_heads=num_heads, ffn_dims=ffn_dims).items():
+        available = getattr(source, name)
         if not 1 <= wanted <= available:
-            raise ValueError(f"fit='select' cannot take {name}={wanted} from a language model with {available}; expected 1 to "
-                             f"{available}. Choose a wider language model, a narrower head, or fit='project'.")
+            raise ValueError(f"fit='select' cannot take {name}={wanted} from a language model with {available}; expected 1 "
+                             f"to {available}. Choose a wider language model, a narrower head, or fit='project'.")
     if embed_dims % num_heads:
-        raise ValueError(f"fit='select': embed_dims={embed_dims} does not divide into num_heads={num_heads}. Choose a number of "
-                         "heads that divides it, or fit='project'.")
+        raise ValueError(f"fit='select': embed_dims={embed_dims} does not divide into num_heads={num_heads}. Choose a "
+                         "number of heads that divides it, or fit='project'.")
     head_dims = embed_dims // num_heads
     if head_dims > source.head_dims:
-        raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads} are {head_dims} channels a head, but the "
-                         f'language model has {source.head_dims}; expected at least {-(-embed_dims // source.head_dims)} heads. '
-                         "Set num_heads, or choose fit='project'.")
+        fewest = -(-embed_dims // source.head_dims)
+        raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads} are {head_dims} channels a head, "
+                         f'but the language model has {source.head_dims}; expected at least {fewest} heads. Set '
+                         "num_heads, or choose fit='project'.")
     if num_heads % group:
         raise ValueError(f"fit='select': the language model's query heads share key/value heads in groups of {group}, and "
-                         f'num_heads={num_heads} is no multiple of that. Choose a multiple of {group}, or fit=\'project\'.')
+                         f"num_heads={num_heads} is no multiple. Choose a multiple of {group}, or fit='project'.")
     return replace(
         source,
         embed_dims=embed_dims,
@@ -90,8 +91,8 @@ class WeightSelection:
 
     def __str__(self) -> str:
         source, target = self.source, self.target
-        return (f'; selected {target.embed_dims} channels, {target.num_heads} of {source.num_heads} heads of {target.head_dims}, '
-                f'{target.ffn_dims} of {source.ffn_dims} hidden units')
+        return (f'; selected {target.embed_dims} channels, {target.num_heads} of {source.num_heads} heads of '
+                f'{target.head_dims}, {target.ffn_dims} of {source.ffn_dims} hidden units')
 
     def select(self, rules: List[TensorRule], tensors: Mapping[str, Tensor], prefix: str) -> Dict[str, Tensor]:
         """Thin the tensors of one block.

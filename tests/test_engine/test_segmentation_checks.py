@@ -87,8 +87,8 @@ def test_a_mask_that_is_no_image(root):
 
 def test_images_without_masks(root):
     mask_of(root).unlink()
-    with pytest.raises(FileNotFoundError, match=rf'{TRAIN}: 1 of 3 masks are missing, the first is .*001.png. Expected a mask for '
-                       'each image'):
+    with pytest.raises(FileNotFoundError, match=rf'{TRAIN}: 1 of 3 masks are missing, the first is .*001.png. '
+                       'Expected a mask for each image'):
         check(root)
 
 
@@ -105,7 +105,8 @@ def test_a_list_that_is_absent(root):
 
 def test_folders_that_are_absent(root, tmp_path, monkeypatch):
     monkeypatch.setenv('LBBT_DATA_ROOT', '/else/where')
-    with pytest.raises(FileNotFoundError, match=r'img_path: .*images/training is not a folder.*LBBT_DATA_ROOT .now /else/where'):
+    with pytest.raises(FileNotFoundError, match='img_path: .*images/training is not a folder.*LBBT_DATA_ROOT .now '
+                       '/else/where'):
         check(tmp_path / 'nowhere')
 
 
@@ -161,7 +162,7 @@ def test_ratios_that_leave_a_patch_pass(root):
 @pytest.mark.parametrize('resize, size', [(dict(scale_factor=0.1), '6x5'), (dict(scale=(32, 6)), '8x6'),
                                           (dict(scale_factor=0), '0x0')])
 def test_ratios_that_leave_less_than_a_patch(root, resize, size):
-    with pytest.raises(ValueError, match=rf'tta_pipeline: Resize to .* 64x48 pixels, {size}, smaller than a patch of 8x8. Remove'):
+    with pytest.raises(ValueError, match=rf'tta_pipeline: Resize to .* 64x48 pixels, {size}, smaller than a patch of 8x8'):
         tta(root, dict(scale_factor=1.0), resize)
 
 

@@ -47,7 +47,7 @@ def test_every_parameter_is_an_exact_part_of_the_full_block(model_type, folders)
 
 
 def test_gpt2_by_hand(folders):
-    """12 heads of a width would be many; here 4 heads of 8, of which 3 are taken: 0, 1 and 2 (0, 4/3 and 8/3 rounded down)."""
+    """Of 4 heads 3 are taken: 0, 1 and 2, which are 0, 4/3 and 8/3 rounded down."""
     block, _ = selected_block(folders['gpt2'], 'gpt2')
     source = open_checkpoint(folders['gpt2']).read_block(1)
     channels = [index * 32 // 24 for index in range(24)]
@@ -115,8 +115,8 @@ def test_sizes_that_are_not_written_follow_from_the_width():
     ('gpt2', dict(embed_dims=24, num_heads=6), r'num_heads=6 from a language model with 4'),
     ('gpt2', dict(embed_dims=24, num_heads=3, ffn_dims=500), r'ffn_dims=500 from a language model with 128'),
     ('gpt2', dict(embed_dims=25, num_heads=3), r'embed_dims=25 does not divide into num_heads=3'),
-    ('gpt2', dict(embed_dims=24, num_heads=2), r'12 channels a head, but the language model has 8; expected at least 3 heads'),
-    ('llama', dict(embed_dims=24, num_heads=3), r'in groups of 2, and num_heads=3 is no multiple of that. Choose a multiple of 2'),
+    ('gpt2', dict(embed_dims=24, num_heads=2), r'12 channels a head, but the language model has 8; expected at least 3'),
+    ('llama', dict(embed_dims=24, num_heads=3), r'in groups of 2, and num_heads=3 is no multiple. Choose a multiple of 2'),
 ])
 def test_what_cannot_be_selected(model_type, sizes, message):
     with pytest.raises(ValueError, match=message):

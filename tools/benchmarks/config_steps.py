@@ -1,7 +1,7 @@
 """Time training steps of runs as their configs describe them, in turn, and add up the memory they hold.
 
-Each config's model, data, optimizer wrapper and hooks are built as tools/train.py builds them. The steps take the first batch of
-the training data over and over.
+Each config's model, data, optimizer wrapper and hooks are built as tools/train.py builds them. The steps take the first
+batch of the training data over and over.
 """
 import argparse
 import logging
@@ -40,8 +40,8 @@ class ConfigStep:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options)
         folder = tempfile.mkdtemp()
-        cfg.update(work_dir=folder, val_dataloader=None, val_cfg=None, val_evaluator=None, test_dataloader=None, test_cfg=None,
-                   test_evaluator=None, launcher='none', experiment_name=f'{path.stem}-{Path(folder).name}')
+        cfg.update({f'{phase}_{part}': None for phase in ('val', 'test') for part in ('dataloader', 'cfg', 'evaluator')})
+        cfg.update(work_dir=folder, launcher='none', experiment_name=f'{path.stem}-{Path(folder).name}')
         cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
         runner = build_runner(cfg)
         loop = runner.build_train_loop(cfg.train_cfg)
@@ -85,8 +85,8 @@ def time_steps(steps: Dict[str, Callable[[], None]], repeats: int, clock: Callab
     for repeat in range(repeats):
         for name in list(steps)[::1 if repeat % 2 == 0 else -1]:
             times[name].append(timed(steps[name], clock))
-        print(f'  round {repeat + 1} of {repeats}: ' + ', '.join(f'{name} {seconds[-1]:.2f} s' for name, seconds in times.items()),
-              flush=True)
+        took = ', '.join(f'{name} {seconds[-1]:.2f} s' for name, seconds in times.items())
+        print(f'  round {repeat + 1} of {repeats}: {took}', flush=True)
     return times
 
 
@@ -105,11 +105,12 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0].replace('\n', ' '),
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='the first is what the others are compared with')
+    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='the others are compared with the first')
     parser.add_argument('--repeats', type=int, default=10, help='rounds, after one to warm up')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'), help='folder for config_steps.json and .md')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'),
+                        help='folder for config_steps.json and .md')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='overrides of all configs')
     args = parser.parse_args()

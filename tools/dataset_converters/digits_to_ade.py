@@ -1,7 +1,7 @@
 """Make a segmentation set in the ADE20K layout from scikit-learn's real handwritten digits, scattered on canvases.
 
-Masks are as ADE20K has them: 0 is ignored, here the blurred rims of the digits; 1 is the background, 2 to 11 are the digits 0
-to 9. The canvases are those of digits_to_coco.py. The same arguments give the same files.
+Masks are as ADE20K has them: 0 is ignored, here the blurred rims of the digits; 1 is the background, 2 to 11 are the
+digits 0 to 9. The canvases are those of digits_to_coco.py. The same arguments give the same files.
 """
 from pathlib import Path
 
@@ -20,7 +20,8 @@ def make_digits_segmentation(out: Path, num_train: int = 6000, num_val: int = 20
     """Write the data set, unless it is there already.
 
     Args:
-        out: Folder of the data set; gets ``images/{training,validation}/*.jpg``, ``annotations/{training,validation}/*.png``.
+        out: Folder of the data set; gets ``images/{training,validation}/*.jpg``,
+            ``annotations/{training,validation}/*.png``.
         num_train: Number of training canvases.
         num_val: Number of validation canvases.
         size: Side of a canvas in pixels.

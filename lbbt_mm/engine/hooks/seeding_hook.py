@@ -1,23 +1,20 @@
 """Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
 import hashlib
-import random
 from collections import Counter
-from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional
 
-import numpy as np
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import Dataset
 
+from lbbt_mm.engine.random_state import random_state_kept, seed_all
 from lbbt_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class SeedingHook(Hook):
-    """Seed every training step by (seed, iteration, rank) and every sample by (seed, epoch, index, occurrence), or, where the
-    loop counts iterations, by (seed, place in the run, index).
+    """Seed every training step by (seed, iteration, rank) and every sample by (seed, epoch, index, occurrence), or,
+    where the loop counts iterations, by (seed, place in the run, index).
 
     mmengine's runner keeps no random state, and the seeds of data workers depend on their number and on the rank. With
     this hook dropout continues where a stopped run left off, and the images that a model sees depend neither on the number
@@ -52,7 +49,7 @@ class SeedingHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
-        _seed_all(_derive(self.seed, 'step', runner.iter, runner.rank))
+        seed_all(_derive(self.seed, 'step', runner.iter, runner.rank))
 
 
 class _SeededIndex(int):
@@ -131,8 +128,8 @@ class _SeededDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, _SeededIndex):
             return self._dataset[index]
-        with _random_state_kept():
-            _seed_all(index.seed)
+        with random_state_kept(accelerators=False):  # without workers, samples are loaded in the training process
+            seed_all(index.seed)
             return self._dataset[int(index)]
 
     def __len__(self) -> int:
@@ -152,21 +149,3 @@ class _SeededDataset(Dataset):
 def _derive(*parts: Any) -> int:
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:4], 'little')  # numpy takes 32 bits
-
-
-def _seed_all(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Keep the caller's random state: without workers, samples are loaded in the training process."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])

@@ -1,11 +1,7 @@
 """Validation of bridge training: Train-acc1 on random labels and Test-acc1 on true ones (LBBT, Tables 2, 8 and 12)."""
-import random
-from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
-import numpy as np
-import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, ValLoop
@@ -13,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.engine.label_checks import check_random_labels
+from lbbt_mm.engine.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
 
 
@@ -81,7 +78,7 @@ class BridgeValLoop(ValLoop):
         Returns:
             dict: Metrics of both sets.
         """
-        with _random_state_kept():
+        with random_state_kept():  # data loaders and pipelines draw from it
             self.runner.call_hook('before_val')
             self.runner.call_hook('before_val_epoch')
             # test images first: hooks time the first batch from before_val_epoch on
@@ -131,16 +128,3 @@ class _QuietRunner:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Leave the random state of training as it is: data loaders and pipelines draw from it."""
-    states = random.getstate(), np.random.get_state()
-    devices: Optional[list] = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

@@ -22,13 +22,13 @@ _PROJECTION_INITS = ('scaled_normal', 'trunc_normal')
 class LanguageSegmenterHead(BaseDecodeHead):
     """Mask transformer (Segmenter, arXiv 2105.05633, section 3.2) whose blocks are a language model's.
 
-    Patches and one learned embedding a class go through the blocks, which attend to each other in both directions and without
-    positions; a class's mask is the cosine of its embedding with each patch, normalised over the classes.
+    Patches and one learned embedding a class go through the blocks, which attend to each other in both directions and
+    without positions; a class's mask is the cosine of its embedding with each patch, normalised over the classes.
 
     Where the language model is not as wide as Segmenter's decoder, ``language.fit`` says what gives way. ``'project'``
     (default) runs the decoder at the language model's width, behind the projection that the head has anyway: all weights are
-    copied as they are. ``'select'`` keeps the decoder's width and takes evenly spaced channels, heads and hidden units of each
-    block: the architecture is the original's, the copy is a part (:mod:`lbbt_mm.language.weight_selection`).
+    copied as they are. ``'select'`` keeps the decoder's width and takes evenly spaced channels, heads and hidden units
+    of each block: the architecture is the original's, the copy is a part (:mod:`lbbt_mm.language.weight_selection`).
 
     Args:
         in_channels: Width of the encoder's features.
@@ -149,8 +149,8 @@ class LanguageSegmenterHead(BaseDecodeHead):
 
 def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[int]:
     if None not in (embed_dims, channels) and embed_dims != channels:
-        raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and differ. '
-                         'Set channels to None.')
+        raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and '
+                         'differ. Set channels to None.')
     return channels if embed_dims is None else embed_dims
 
 

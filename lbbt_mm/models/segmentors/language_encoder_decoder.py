@@ -11,13 +11,13 @@ from lbbt_mm.registry import MODELS
 class LanguageEncoderDecoder(EncoderDecoder):
     """EncoderDecoder that fills in ``in_channels`` of its heads where a config leaves it None.
 
-    So one key, ``backbone.language``, picks the language model of an encoder such as ``lbbt_mm.LLMBackbone``. Everything else
-    is mmseg's.
+    So one key, ``backbone.language``, picks the language model of an encoder such as ``lbbt_mm.LLMBackbone``.
+    Everything else is mmseg's.
 
     Args:
         *args: As for mmseg's EncoderDecoder.
-        **kwargs: As for mmseg's EncoderDecoder. ``in_channels`` of ``decode_head`` and of ``auxiliary_head``, which may be a list,
-            may be None where ``backbone`` has ``embed_dims`` and there is no ``neck``.
+        **kwargs: As for mmseg's EncoderDecoder. ``in_channels`` of ``decode_head`` and of ``auxiliary_head``, which may
+            be a list, may be None where ``backbone`` has ``embed_dims`` and there is no ``neck``.
     """
 
     def _init_decode_head(self, decode_head: Any) -> None:

@@ -138,9 +138,10 @@ def test_iteration_based_loops_draw_anew_on_every_pass(tmp_path, monkeypatch, sa
 def test_a_resumed_iteration_based_run_goes_on_with_the_samples_and_draws_of_the_whole(tmp_path, monkeypatch, sampler):
     monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)
     checkpoint = dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)))
-    whole = run(tmp_path / 'whole', sampler=sampler, loop=dict(by_epoch=False, max_iters=9, val_interval=100))
-    started = run(tmp_path / 'resumed', sampler=sampler, loop=dict(by_epoch=False, max_iters=5, val_interval=100), **checkpoint)
-    resumed = run(tmp_path / 'resumed', sampler=sampler, loop=dict(by_epoch=False, max_iters=9, val_interval=100), resume=True)
+    five, nine = (dict(by_epoch=False, max_iters=count, val_interval=100) for count in (5, 9))
+    whole = run(tmp_path / 'whole', sampler=sampler, loop=nine)
+    started = run(tmp_path / 'resumed', sampler=sampler, loop=five, **checkpoint)
+    resumed = run(tmp_path / 'resumed', sampler=sampler, loop=nine, resume=True)
     assert started.samples + resumed.samples == whole.samples
     assert started.draws + resumed.draws == whole.draws
 

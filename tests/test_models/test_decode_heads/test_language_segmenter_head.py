@@ -221,7 +221,7 @@ def test_an_auxiliary_head_looks_at_an_earlier_block():
 
 # --------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize('options, message', [
-    (dict(embed_dims=48), r'embed_dims=48 contradicts the language model gpt2 .language.config., which has 32.*fit=.select.'),
+    (dict(embed_dims=48), r'embed_dims=48 contradicts the language model gpt2 .language.config., which has 32.*select'),
     (dict(channels=48), r'embed_dims=48 contradicts'),
     (dict(channels=32, embed_dims=48), r'embed_dims=48 and channels=32 name the same width and differ'),
     (dict(num_heads=3), r'num_heads=3 contradicts the language model'),
