@@ -38,8 +38,10 @@ def flat(config, prefix=''):
 def test_the_rows_of_the_paper_and_of_the_issue_are_there():
     assert {path.stem for path in RUNS} >= {
         'segmenter_gpt2_ade20k', 'segmenter_scratch_ade20k', 'segmenter_gpt2_pascal_context',
-        'segmenter_scratch_pascal_context', 'segmenter_gpt2_pascal_context_59', 'segmenter_s_gpt2_ade20k', 'segmenter_b_gpt2_ade20k', 'segmenter_smollm2_ade20k',
-        'segmenter_gpt2_encoder_ade20k', 'segmenter_gpt2_select_ade20k'}
+        'segmenter_scratch_pascal_context', 'segmenter_gpt2_pascal_context_59', 'segmenter_s_gpt2_ade20k',
+        'segmenter_b_gpt2_ade20k', 'segmenter_smollm2_ade20k', 'segmenter_gpt2_encoder_ade20k',
+        'segmenter_gpt2_select_ade20k'
+    }
 
 
 @pytest.mark.parametrize('path', [path for path in RUNS if 'encoder' not in path.stem], ids=lambda path: path.stem)

@@ -87,14 +87,14 @@ def test_a_mask_that_is_no_image(root):
 
 def test_images_without_masks(root):
     mask_of(root).unlink()
-    with pytest.raises(FileNotFoundError, match=rf'{TRAIN}: 1 of 3 masks are missing, the first is .*001.png. '
+    with pytest.raises(FileNotFoundError, match=rf'{TRAIN}: 1 of 3 masks are missing, first .*001.png. '
                        'Expected a mask for each image'):
         check(root)
 
 
 def test_images_that_are_listed_and_absent(root):
     (root / 'train.txt').write_text('000\nnowhere\n')
-    with pytest.raises(FileNotFoundError, match='1 of 2 images are missing, the first is .*nowhere.jpg'):
+    with pytest.raises(FileNotFoundError, match='1 of 2 images are missing, first .*nowhere.jpg'):
         check(root, train_dataloader__dataset__ann_file='train.txt')
 
 
