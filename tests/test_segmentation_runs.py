@@ -1,19 +1,20 @@
 """A Segmenter from end to end: trained, killed and resumed, on two ranks, tested at one and several scales, drawn."""
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer
-from mmseg.evaluation import IoUMetric
+from mmseg.registry import DATASETS, METRICS
 
 from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
 from tests.tiny_segmentation import CLASSES, augmentation, run_config, write_dataset
@@ -145,7 +146,7 @@ def test_tta_gives_the_single_scale_and_the_multi_scale_miou(learned, tmp_path):
     assert len(single) == len(multiple) == 3
     # bfloat16 in training's evaluation, float32 here
     assert float(single[1]) == pytest.approx(last(output), abs=1) and float(multiple[1]) > 30 and single != multiple
-    pictures = list(Path(tmp_path).rglob('*.png'))
+    pictures = list((tmp_path / 'pictures').rglob('*.png'))
     assert len(pictures) == 12 and cv2.imread(str(pictures[0])).shape[2] == 3
 
 
@@ -163,11 +164,13 @@ def test_two_ranks_give_the_miou_of_one(learned, tmp_path):
     arguments = (work_dir / 'run.py', work_dir / 'iter_150.pth', '--work-dir')
     returncode, one = run_tool('test.py', *arguments, tmp_path / 'one')
     assert returncode == 0, one
-    process = start('bash', REPO / 'tools' / 'dist_test.sh', *arguments[:2], 2, '--work-dir', tmp_path / 'two',
-                    PORT=free_port())
+    process = start('bash', REPO / 'tools' / 'dist_test.sh', *arguments[:2], 2, '--work-dir', tmp_path / 'two', '--tta',
+                    '--out', tmp_path / 'masks.pkl', PORT=free_port())
     returncode, two = finish(process)
     assert returncode == 0, two
-    assert last(one) == last(two)
+    single = next(line for line in two.splitlines() if 'single (ss)' in line)
+    assert f' {last(one):.2f} ' in single and 'multiple, flipped (ms)' in two
+    assert len(pickle.loads((tmp_path / 'masks.pkl').read_bytes())) == 12
 
 
 def test_mmseg_s_inferencer_takes_the_config_and_the_checkpoint_as_they_are(learned, data):
@@ -204,11 +207,14 @@ def test_a_bad_mask_is_refused_before_training(folders, tmp_path):
 
 
 def test_a_perfect_prediction_has_100_miou(data, log):
-    metric = IoUMetric()
-    metric.dataset_meta = dict(classes=CLASSES)
-    for path in sorted((data / 'annotations' / 'training').iterdir()):
-        truth = torch.from_numpy(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)).long()
-        truth = torch.where(truth == 0, 255, truth - 1)
-        predicted = torch.where(truth == 255, 0, truth)  # any class will do where pixels are ignored
-        metric.process({}, [dict(pred_sem_seg=dict(data=predicted[None]), gt_sem_seg=dict(data=truth[None]))])
-    assert metric.evaluate(12)['mIoU'] == 100
+    init_default_scope('mmseg')
+    cfg = run_config(data)
+    dataset, metric = DATASETS.build(cfg.train_dataloader.dataset), METRICS.build(cfg.val_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    for index, path in enumerate(sorted((data / 'annotations' / 'training').iterdir())):
+        truth = dataset[index]['data_samples'].gt_sem_seg.data
+        mask = cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (32, 32), interpolation=cv2.INTER_NEAREST)
+        predicted = torch.from_numpy(mask).long()[None] - 1  # 0 is ignored, the first class is 1
+        predicted[predicted < 0] = 3  # any class will do there
+        metric.process({}, [dict(pred_sem_seg=dict(data=predicted), gt_sem_seg=dict(data=truth))])
+    assert len(dataset) == 12 and metric.evaluate(12)['mIoU'] == 100

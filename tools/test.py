@@ -20,8 +20,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='checkpoint to test')
-    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file')
-    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file, with --tta the augmented ones')
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions, with --tta the augmented ones')
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument(
         '--tta',
@@ -53,7 +53,8 @@ def main() -> None:
     if args.show_dir:
         enable_painting(cfg, args.show_dir)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
-    start_processes(cfg)
+    for test in tests.values():
+        start_processes(test)
     scores = {}
     for name, test in tests.items():
         runner = build_runner(test)

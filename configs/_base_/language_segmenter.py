@@ -27,7 +27,7 @@ model = dict(
         final_norm=True,
         norm_cfg=dict(type='LN', eps=1e-6, requires_grad=True),
         with_cls_token=True,
-        interpolate_mode='bicubic'),
+        interpolate_mode='bilinear'),
     decode_head=dict(
         type='lbbt_mm.LanguageSegmenterHead',
         in_channels=192,

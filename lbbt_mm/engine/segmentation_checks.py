@@ -1,13 +1,13 @@
 """Checks of segmentation datasets before a run starts, rather than an error or a wrong class in the middle of it."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
-from mmcv import rescale_size
+from mmcv import imfrombytes, rescale_size
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 
 from ..registry import type_name
 from .dataset_checks import few, iter_datasets
@@ -39,9 +39,11 @@ def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS, 
         _check_folders(where, config)
         dataset = _build(config)
         _check_num_classes(where, dataset, cfg)
-        infos = dataset.load_data_list()
-        _check_files(where, dataset, infos)
-        _check_masks(where, dataset, infos, cfg, most_masks)
+        infos = _infos(dataset, config)
+        loading = _loading_step(config.get('pipeline'))
+        _check_files(where, dataset, infos, loading)
+        if loading is not None:
+            _check_masks(where, dataset, infos, cfg, most_masks, loading)
 
 
 def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
@@ -59,12 +61,13 @@ def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
     if patch is None or not scales:
         return
     for _, config in _segmentation_datasets(cfg, ('test_dataloader', )):
-        sizes = {mask.shape[1::-1]: name for name, mask in _masks(_build(config).load_data_list(), most_masks)}
+        infos = _infos(_build(config), config)
+        sizes = {mask.shape[1::-1]: name for name, mask in _masks(infos, most_masks, {}) if mask is not None}
         for size, name in sizes.items():
             for resize in scales:
-                scale = resize['scale_factor'] if resize.get('scale') is None else tuple(resize['scale'])
-                width, height = _resized(size, scale, resize.get('keep_ratio', False))
+                width, height = _resized(size, resize)
                 if height < patch[0] or width < patch[1]:
+                    scale = resize.get('scale') or resize['scale_factor']
                     raise ValueError(f'tta_pipeline: Resize to {scale!r} makes the image of {name}, {size[0]}x{size[1]} '
                                      f'pixels, {width}x{height}, smaller than a patch of {patch[1]}x{patch[0]}. Remove '
                                      'that ratio from tta_pipeline.')
@@ -97,13 +100,30 @@ def _is_remote(config: Mapping) -> bool:
 def _build(config: Mapping) -> Any:
     """The dataset without its pipeline: it knows its files, classes and label map."""
     from mmseg.registry import DATASETS
-    return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
+
+
+def _infos(dataset: Any, config: Mapping) -> List[Mapping]:
+    """What the dataset knows of its samples; of those that ``indices`` leaves, where it is set."""
+    infos, indices = dataset.load_data_list(), config.get('indices')
+    if indices is None:
+        return infos
+    if isinstance(indices, int):
+        return infos[:indices] if indices >= 0 else infos[indices:]
+    return [infos[index] for index in indices]
+
+
+def _loading_step(pipeline: Any) -> Optional[Mapping]:
+    """mmseg's LoadAnnotations in a pipeline; None if masks are loaded otherwise, or not at all."""
+    steps = pipeline if isinstance(pipeline, (list, tuple)) else []
+    return next((step for step in steps if type_name(step) == 'LoadAnnotations'), None)
 
 
 def _check_folders(where: str, config: Mapping) -> None:
     root = Path(config.get('data_root') or '')
     for key, folder in (config.get('data_prefix') or {}).items():
-        if folder is not None and not (root / folder).is_dir():
+        if folder and not (root / folder).is_dir():
             raise FileNotFoundError(f'{where}.data_prefix.{key}: {root / folder} is not a folder. Expected {folder!r} below '
                                     'data_root. Correct data_root and data_prefix, or LBBT_DATA_ROOT (now '
                                     f'{os.environ.get("LBBT_DATA_ROOT", "unset")}).')
@@ -119,16 +139,21 @@ def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
         return
     for name, head in _heads(_model(cfg)):
         count = head.get('num_classes')
+        if 'boundary_threshold' in head:  # STDC's and PIDNet's learn where classes meet
+            continue
         if count is not None and count != len(classes) and not (count == 1 or head.get('out_channels') == 1):
             raise ValueError(f'{where} has {len(classes)} classes ({few(classes)}), but model.{name}.num_classes={count}. '
                              f'Set model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
 
 
-def _check_files(where: str, dataset: Any, infos: Sequence[Mapping]) -> None:
+def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Optional[Mapping]) -> None:
     if not infos:
         folder = dataset.data_prefix.get('img_path')
         raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct '
                                 'data_root, data_prefix or img_suffix.')
+    if loading is not None and 'seg_map_path' not in infos[0]:
+        raise ValueError(f'{where}: its images have no masks, but its pipeline loads them. Set data_prefix.seg_map_path to '
+                         'their folder.')
     for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
         paths = [info[key] for info in infos if key in info]
         present: Dict[str, set] = {}
@@ -143,12 +168,16 @@ def _check_files(where: str, dataset: Any, infos: Sequence[Mapping]) -> None:
                                     f'{dataset.seg_map_suffix!r}. Add them, or remove the images.')
 
 
-def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, most_masks: int) -> None:
-    count = len(dataset.metainfo.get('classes') or ()) or _head_classes(cfg)
+def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, most_masks: int,
+                 loading: Mapping) -> None:
+    heads = [head for _, head in _heads(_model(cfg))]
+    count = len(dataset.metainfo.get('classes') or ()) or next((head.get('num_classes') for head in heads), None)
+    ignored = heads[0].get('ignore_index', _IGNORED) if heads else _IGNORED
     if count is None:
         return
+    labels = [_label(value, dataset) for value in range(256)]
     checked = 0
-    for name, mask in _masks(infos, most_masks):
+    for name, mask in _masks(infos, most_masks, loading):
         if mask is None:
             raise ValueError(f'{where}: {name} cannot be read as an image. Expected a mask of one channel with 8 bits; '
                              'replace it.')
@@ -156,32 +185,38 @@ def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config
             raise ValueError(f'{where}: the mask {name} has shape {mask.shape} and type {mask.dtype}; expected one channel '
                              "of 8 bits that holds class numbers, as mmseg's dataset converters write it. Convert it.")
         values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-        stray = [int(value) for value in values if not _is_class(int(value), dataset, count)]
+        stray = [int(value) for value in values if labels[value] >= count and labels[value] != ignored]
         if stray:
             zero = dataset.reduce_zero_label
-            values = f'1 to {count}' if zero else f'0 to {count - 1}'
-            raise ValueError(f'{where}: the mask {name} holds {few(stray)}; expected {values}, for {count} classes with '
-                             f'reduce_zero_label={zero}, and {"0 or " if zero else ""}{_IGNORED} where pixels are ignored. '
-                             'Correct the mask, the number of classes, or reduce_zero_label.')
+            expected = f'1 to {count}' if zero else f'0 to {count - 1}'
+            nothing = ' or '.join(str(value) for value in range(256) if labels[value] == ignored) or 'nothing'
+            raise ValueError(f'{where}: the mask {name} holds {few(stray)}; expected {expected}, for {count} classes with '
+                             f'reduce_zero_label={zero}, and {nothing} where pixels are ignored. Correct the mask, the '
+                             'number of classes, or reduce_zero_label.')
         checked += 1
     of_all = '' if checked == len(infos) else f' of {len(infos)}, evenly spaced,'
     print_log(f'{where}: {checked} masks{of_all} hold no value outside the {count} classes.', logger='current')
 
 
-def _is_class(value: int, dataset: Any, count: int) -> bool:
-    """Whether a mask's value is a class or ignored, after what mmseg's LoadAnnotations does to it."""
+def _label(value: int, dataset: Any) -> int:
+    """What mmseg's LoadAnnotations makes of a mask's value."""
     if dataset.reduce_zero_label:
         value = _IGNORED if value in (0, _IGNORED) else value - 1
-    value = (dataset.label_map or {}).get(value, value)
-    return value < count or value == _IGNORED
+    return (dataset.label_map or {}).get(value, value)
 
 
-def _masks(infos: Sequence[Mapping], most: int) -> Iterator[Tuple[str, Optional[np.ndarray]]]:
+def _masks(infos: Sequence[Mapping], most: int, loading: Mapping) -> Iterator[Tuple[str, Optional[np.ndarray]]]:
+    """Names and masks as LoadAnnotations decodes them; None for a file that is no image."""
     number = min(len(infos), most)
     for index in range(number):
         path = infos[index * len(infos) // number].get('seg_map_path')
-        if path is not None:
-            yield path, cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        if path is None:
+            continue
+        try:
+            yield path, imfrombytes(Path(path).read_bytes(), 'unchanged',
+                                    backend=loading.get('imdecode_backend', 'pillow')).squeeze()
+        except (OSError, ValueError, AttributeError):  # what the decoders make of other bytes
+            yield path, None
 
 
 def _model(cfg: Config) -> Mapping:
@@ -196,10 +231,6 @@ def _heads(model: Mapping) -> Iterator[Tuple[str, Mapping]]:
         for index, head in enumerate(heads if isinstance(heads, (list, tuple)) else [heads]):
             if isinstance(head, Mapping):
                 yield (f'{name}.{index}' if isinstance(heads, (list, tuple)) else name), head
-
-
-def _head_classes(cfg: Config) -> Optional[int]:
-    return next((head['num_classes'] for _, head in _heads(_model(cfg)) if head.get('num_classes')), None)
 
 
 def _patch_size(model: Mapping) -> Optional[Tuple[int, int]]:
@@ -221,8 +252,13 @@ def _tta_resizes(pipeline: Any) -> Iterator[Mapping]:
             yield from _tta_resizes(step)
 
 
-def _resized(size: Tuple[int, int], scale: Any, keep_ratio: bool) -> Tuple[int, int]:
+def _resized(size: Tuple[int, int], resize: Mapping) -> Tuple[int, int]:
     """Width and height after Resize."""
-    if (min(scale) if isinstance(scale, tuple) else scale) <= 0:
-        return 0, 0
-    return scale if isinstance(scale, tuple) and not keep_ratio else rescale_size(size, scale)
+    scale, factor = resize.get('scale'), resize.get('scale_factor')
+    if scale is None:
+        factors = (factor, factor) if isinstance(factor, (int, float)) else factor
+        scale = tuple(int(side * part + 0.5) for side, part in zip(size, factors))
+    scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
+    if min(scale) <= 0 or not resize.get('keep_ratio', False):
+        return scale
+    return rescale_size(size, scale)

@@ -50,8 +50,10 @@ def single_and_multi_scale(cfg: Config) -> Dict[str, Config]:
     check_tta_sizes(cfg)
     for name, test in tests.items():
         test.work_dir = str(Path(test.work_dir) / name)
-        # runners of one process share loggers and visualizers by this name
+        # the runners of one process would share a logger or a visualizer of the same name
         test.experiment_name = f'{Path(test.filename).stem}_{name}'
+        if test.get('visualizer'):
+            test.visualizer.name = f'{test.visualizer.get("name", "visualizer")}_{name}'
     return tests
 
 

@@ -25,11 +25,18 @@ def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequenc
     for key in keys:
         if key not in config:
             continue
-        if width is None and config[key] is None:
-            raise ValueError(f'{name}.{key}=None cannot be inferred: the backbone has no embed_dims. Write its width.')
-        if config[key] is None:
-            config[key] = width
-        elif strict and isinstance(config[key], int) and width is not None and config[key] != width:
-            raise ValueError(f'{name}.{key}={config[key]} contradicts the backbone, which is {width} wide. Set it to None '
-                             'to have it inferred, or choose another language model.')
+        written = config[key]
+        if isinstance(written, (list, tuple)):  # one for each of several feature maps
+            config[key] = [_one_width(f'{name}.{key}[{index}]', item, width, strict) for index, item in enumerate(written)]
+        else:
+            config[key] = _one_width(f'{name}.{key}', written, width, strict)
     return config
+
+
+def _one_width(name: str, written: Optional[int], width: Optional[int], strict: bool) -> Optional[int]:
+    if width is None and written is None:
+        raise ValueError(f'{name}=None cannot be inferred: the width of what the backbone gives is not known. Write it.')
+    if written is not None and strict and width is not None and written != width:
+        raise ValueError(f'{name}={written} contradicts the backbone, which is {width} wide. Set it to None to have it '
+                         'inferred, or choose another language model.')
+    return width if written is None else written

@@ -4,9 +4,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets, check_tta_sizes
-from tests.tiny_segmentation import CLASSES, run_config, write_dataset
+from tests.tiny_segmentation import run_config, write_dataset
 
 TRAIN = 'train_dataloader.dataset'
 
@@ -65,6 +66,48 @@ def test_values_where_zero_is_a_class(root, value, allowed):
         return
     with pytest.raises(ValueError, match='holds 4; expected 0 to 3, .*reduce_zero_label=False, and 255'):
         check_segmentation_datasets(run_config(root, **overrides), ('train_dataloader', ))
+
+
+def test_another_ignored_value_of_the_heads(root):
+    cfg = run_config(root, model__decode_head__ignore_index=99)
+    with pytest.raises(ValueError, match='holds 0; expected 1 to 4, .* and 100 where pixels are ignored'):
+        check_segmentation_datasets(cfg, ('train_dataloader', ))
+    for number in range(3):
+        rewrite(root, lambda mask: np.where(mask == 0, 100, mask).astype(np.uint8), number)
+    check_segmentation_datasets(cfg, ('train_dataloader', ))
+
+
+def test_a_mask_with_a_palette_as_pascal_voc_s(root):
+    mask = Image.open(mask_of(root)).convert('P')
+    mask.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9, 8, 8, 8])
+    mask.save(mask_of(root))
+    check(root)
+
+
+def test_files_outside_the_chosen_indices_are_nobody_s_business(root):
+    mask_of(root, 2).unlink()
+    check(root, train_dataloader__dataset__indices=2)
+    check(root, train_dataloader__dataset__indices=[0, 1])
+    with pytest.raises(FileNotFoundError, match='1 of 1 masks'):
+        check(root, train_dataloader__dataset__indices=-1)
+
+
+def test_a_training_set_that_names_no_masks(root):
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.data_prefix = dict(img_path='images/training')
+    with pytest.raises(ValueError, match='no masks, but its pipeline loads them. Set data_prefix.seg_map_path'):
+        check_segmentation_datasets(cfg)
+
+
+def test_a_test_set_without_masks_is_fine(root):
+    cfg = run_config(root)
+    cfg.test_dataloader.dataset.update(data_prefix=dict(img_path='images/validation'),
+                                       pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
+    check_segmentation_datasets(cfg, ('test_dataloader', ))
+
+
+def test_a_head_that_learns_boundaries_has_classes_of_its_own(root):
+    check(root, model__auxiliary_head=[dict(type='STDCHead', num_classes=2, boundary_threshold=0.1)])
 
 
 def test_a_mask_in_colours(root):
@@ -156,10 +199,12 @@ def tta(root, *resizes):
 
 
 def test_ratios_that_leave_a_patch_pass(root):
-    tta(root, dict(scale_factor=0.17), dict(scale=(64, 48)), dict(scale_factor=2.0))
+    tta(root, dict(scale_factor=0.17), dict(scale=(64, 48)), dict(scale_factor=2.0), dict(scale=64),
+        dict(scale_factor=(0.5, 0.5)))
 
 
 @pytest.mark.parametrize('resize, size', [(dict(scale_factor=0.1), '6x5'), (dict(scale=(32, 6)), '8x6'),
+                                          (dict(scale_factor=(0.5, 0.1)), '7x5'), (dict(scale=6), '6x5'),
                                           (dict(scale_factor=0), '0x0')])
 def test_ratios_that_leave_less_than_a_patch(root, resize, size):
     with pytest.raises(ValueError, match=rf'tta_pipeline: Resize to .* 64x48 pixels, {size}, smaller than a patch of 8x8'):
@@ -171,4 +216,3 @@ def test_encoders_without_patches_take_any_size(root):
     cfg.model.backbone = dict(type='ResNet', depth=18)
     cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale_factor=0.01, keep_ratio=True)]
     check_tta_sizes(cfg)
-    assert len(CLASSES) == 4

@@ -39,9 +39,13 @@ class SeedingHook(Hook):
             self._sampler = _PlaceBatchSampler(loader.batch_sampler, self.seed, runner.rank, runner.world_size)
         else:
             self._sampler = _SeedingBatchSampler(loader.batch_sampler, self.seed)
-        # DataLoader forbids assigning these once it is built; no worker has been started yet.
+        # DataLoader forbids assigning these once it is built
         object.__setattr__(loader, 'batch_sampler', self._sampler)
         object.__setattr__(loader, 'dataset', _SeededDataset(loader.dataset))
+        if getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None) is not None:
+            runner.logger.warning('SeedingHook: this mmengine starts the data loader of an iteration-based loop before any '
+                                  'hook, so its samples are not seeded: they depend on the number of workers, and a '
+                                  'resumed run sees others. Use onedl-mmengine 0.10.12 or later.')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler where the run is."""

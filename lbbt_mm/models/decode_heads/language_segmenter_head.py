@@ -1,6 +1,6 @@
 """LanguageSegmenterHead: Segmenter's mask transformer made of language-model blocks (LBBT, Table 9)."""
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
     of each block: the architecture is the original's, the copy is a part (:mod:`lbbt_mm.language.weight_selection`).
 
     Args:
-        in_channels: Width of the encoder's features.
+        in_channels: Width of the encoder's features; with ``input_transform='resize_concat'`` a list of them.
         language: ``checkpoint, revision, config, blocks, arm, seed, extra_layers, fit``; see
             :class:`lbbt_mm.language.options.LanguageOptions`. ``arm='host'`` is Segmenter's own initialisation.
         num_layers: Number of blocks. Defaults to None, as many as ``language.blocks`` selects; more need ``extra_layers``.
@@ -56,7 +56,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
     """
 
     def __init__(self,
-                 in_channels: int,
+                 in_channels: Union[int, Sequence[int]],
                  language: Mapping[str, Any],
                  num_layers: Optional[int] = None,
                  embed_dims: Optional[int] = None,
@@ -71,16 +71,10 @@ class LanguageSegmenterHead(BaseDecodeHead):
                  init_std: float = 0.02,
                  init_cfg: Any = None,
                  **kwargs) -> None:
-        if projection_init not in _PROJECTION_INITS:
-            raise ValueError(f'LanguageSegmenterHead: projection_init={projection_init!r}; expected one of '
-                             f'{", ".join(map(repr, _PROJECTION_INITS))}.')
+        _check_options(projection_init, kwargs)
         options = LanguageOptions.from_dict(language)
-        embed_dims = _one_width(embed_dims, channels)
-        if options.fit == 'select':
-            spec = select_spec(options.spec.block, embed_dims or in_channels, num_heads, ffn_dims)
-        else:
-            spec = replace(options.spec.block, rotary=None)
-            _check_sizes(options, spec, embed_dims=embed_dims, num_heads=num_heads, ffn_dims=ffn_dims)
+        sizes = dict(embed_dims=_one_width(embed_dims, channels), num_heads=num_heads, ffn_dims=ffn_dims)
+        spec = _decoder_spec(options, in_channels, sizes)
         kwargs.setdefault('dropout_ratio', 0.)  # of a convolution that is not used here
         # BaseDecodeHead's default init_cfg is for that convolution too
         super().__init__(in_channels, spec.embed_dims, init_cfg=_init_steps(init_cfg, language), **kwargs)
@@ -92,7 +86,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
 
         depth = options.num_layers('blocks', num_layers)
         rates = [drop_path_rate * layer / max(depth - 1, 1) for layer in range(depth)]
-        self.dec_proj = nn.Linear(in_channels, spec.embed_dims)
+        self.dec_proj = nn.Linear(self.in_channels, spec.embed_dims)
         self.cls_emb = nn.Parameter(torch.randn(1, self.num_classes, spec.embed_dims))
         self.layers = ModuleList(
             LanguageBlock(spec, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate, with_cp=with_cp)
@@ -143,8 +137,39 @@ class LanguageSegmenterHead(BaseDecodeHead):
         # the norm over classes magnifies rounding; the product is a small one
         with torch.autocast(x.device.type, enabled=False):
             patches, classes = F.normalize(patches.float(), dim=2), F.normalize(classes.float(), dim=2)
-            masks = self.mask_norm(patches @ classes.transpose(1, 2))
+            norm = self.mask_norm
+            masks = F.layer_norm(patches @ classes.transpose(1, 2), norm.normalized_shape, norm.weight.float(),
+                                 norm.bias.float(), norm.eps)
         return masks.transpose(1, 2).unflatten(2, resolution).contiguous()
+
+
+def _check_options(projection_init: str, kwargs: Mapping[str, Any]) -> None:
+    if projection_init not in _PROJECTION_INITS:
+        raise ValueError(f'LanguageSegmenterHead: projection_init={projection_init!r}; expected one of '
+                         f'{", ".join(map(repr, _PROJECTION_INITS))}.')
+    if kwargs.get('input_transform') == 'multiple_select':
+        raise ValueError("LanguageSegmenterHead: input_transform='multiple_select' hands it several feature maps; expected "
+                         "None or 'resize_concat'.")
+    if kwargs.get('num_classes') == 1:
+        raise ValueError('LanguageSegmenterHead: num_classes=1; expected at least 2, since masks are normalised over the '
+                         'classes. Use 2 classes for foreground and background.')
+
+
+def _decoder_spec(options: LanguageOptions, in_channels: Union[int, Sequence[int]],
+                  sizes: Mapping[str, Optional[int]]) -> BlockSpec:
+    """What a block of the decoder is: the language model's or, with ``fit='select'``, a part of it."""
+    if options.fit == 'select':
+        encoder_width = in_channels if isinstance(in_channels, int) else sum(in_channels)
+        return select_spec(options.spec.block, **{**sizes, 'embed_dims': sizes['embed_dims'] or encoder_width})
+    spec = replace(options.spec.block, rotary=None)
+    for name, size in sizes.items():
+        found = getattr(spec, name)
+        if size is not None and size != found:
+            model = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
+            raise ValueError(f'LanguageSegmenterHead: {name}={size} contradicts the language model {model}, which has '
+                             f"{found}. Set it to None to have it inferred, or language.fit='select' to take a part of each "
+                             'block.')
+    return spec
 
 
 def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[int]:
@@ -152,17 +177,6 @@ def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[i
         raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and '
                          'differ. Set channels to None.')
     return channels if embed_dims is None else embed_dims
-
-
-def _check_sizes(options: LanguageOptions, spec: BlockSpec, **written: Optional[int]) -> None:
-    """At the language model's own width, a size that someone wrote has to be the language model's."""
-    for name, size in written.items():
-        found = getattr(spec, name)
-        if size is not None and size != found:
-            model = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
-            raise ValueError(f'LanguageSegmenterHead: {name}={size} contradicts the language model {model}, which has '
-                             f"{found}. Set it to None to have it inferred, or language.fit='select' to take a part of each "
-                             'block.')
 
 
 def _init_steps(init_cfg: Any, language: Mapping[str, Any]) -> List[Mapping[str, Any]]:

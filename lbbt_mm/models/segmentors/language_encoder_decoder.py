@@ -3,6 +3,7 @@ from typing import Any, Optional
 
 from mmseg.models.segmentors import EncoderDecoder
 
+from lbbt_mm.models.backbones import LLMBackbone
 from lbbt_mm.models.input_widths import with_input_width
 from lbbt_mm.registry import MODELS
 
@@ -11,13 +12,13 @@ from lbbt_mm.registry import MODELS
 class LanguageEncoderDecoder(EncoderDecoder):
     """EncoderDecoder that fills in ``in_channels`` of its heads where a config leaves it None.
 
-    So one key, ``backbone.language``, picks the language model of an encoder such as ``lbbt_mm.LLMBackbone``.
-    Everything else is mmseg's.
+    So one key, ``backbone.language``, picks the language model of the encoder, ``lbbt_mm.LLMBackbone``. Everything else
+    is mmseg's.
 
     Args:
         *args: As for mmseg's EncoderDecoder.
         **kwargs: As for mmseg's EncoderDecoder. ``in_channels`` of ``decode_head`` and of ``auxiliary_head``, which may
-            be a list, may be None where ``backbone`` has ``embed_dims`` and there is no ``neck``.
+            be a list, may be None, or a list of None, where ``backbone`` is an LLMBackbone and there is no ``neck``.
     """
 
     def _init_decode_head(self, decode_head: Any) -> None:
@@ -33,4 +34,5 @@ class LanguageEncoderDecoder(EncoderDecoder):
         super()._init_auxiliary_head(auxiliary_head)
 
     def _width(self) -> Optional[int]:
-        return None if self.with_neck else getattr(self.backbone, 'embed_dims', None)
+        # the embed_dims of a hierarchical encoder is that of its first stage
+        return self.backbone.embed_dims if isinstance(self.backbone, LLMBackbone) and not self.with_neck else None

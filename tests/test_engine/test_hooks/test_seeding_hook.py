@@ -146,6 +146,21 @@ def test_a_resumed_iteration_based_run_goes_on_with_the_samples_and_draws_of_the
     assert started.draws + resumed.draws == whole.draws
 
 
+def test_a_loop_that_starts_its_loader_before_any_hook_is_warned_of(tmp_path, monkeypatch):
+    """As upstream's mmengine does."""
+    build = IterBasedTrainLoop.__init__
+
+    def build_early(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        self.dataloader_iterator._iterator = iter(self.dataloader)
+
+    monkeypatch.setattr(IterBasedTrainLoop, '__init__', build_early)
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, message, *args: warnings.append(message))
+    run(tmp_path, sampler='InfiniteSampler', loop=dict(by_epoch=False, max_iters=2, val_interval=100))
+    assert [message for message in warnings if 'its samples are not seeded' in message]
+
+
 def test_iteration_based_ranks_draw_what_one_rank_draws_for_the_same_samples():
     def deal(rank, world_size, batch_size):
         loader = DataLoader(DrawingDataset(), sampler=_Dealt(rank, world_size), batch_size=batch_size)

@@ -1,12 +1,17 @@
 """LanguageSegmenterHead: Segmenter's function, the language model's blocks, mmseg's pipeline."""
+import logging
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmseg.models.decode_heads import SegmenterMaskTransformerHead
 from torch import nn
 
+from lbbt_mm.engine.hooks import PartialFreezeHook
 from lbbt_mm.language import FAMILIES, open_checkpoint
 from lbbt_mm.models.decode_heads import LanguageSegmenterHead
 from lbbt_mm.models.layers import LanguageBlock
@@ -110,6 +115,37 @@ def test_dropout_is_segmenter_s_by_default_and_off_in_evaluation():
     module, inputs = head().train(), features()
     assert not torch.equal(module(inputs), module(inputs))
     assert torch.equal(module.eval()(inputs), module(inputs))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_it_runs_with_weights_of_half_precision(dtype):
+    module = head().eval()
+    inputs = features()
+    masks = module(inputs)
+    found = module.to(dtype)((inputs[0].to(dtype), ))
+    torch.testing.assert_close(found.float(), masks, rtol=0, atol=0.1)
+
+
+def test_feature_maps_can_be_concatenated():
+    options = dict(in_channels=[24, 8], in_index=(0, 1), input_transform='resize_concat')
+    inputs = (torch.randn(2, 24, 4, 6), torch.randn(2, 8, 2, 3))
+    assert head(**options)(inputs).shape == (2, 5, 4, 6)
+    assert head(**options, language=dict(fit='select')).embed_dims == 32
+
+
+def test_a_frozen_head_keeps_its_blocks_and_an_average_of_it_is_one_of_its_own(folders):
+    segmentor = initialised('gpt2', folders['gpt2']).train()
+    average = ExponentialMovingAverage(segmentor)
+    runner = SimpleNamespace(model=segmentor, logger=logging.getLogger('test'),
+                             optim_wrapper=OptimWrapper(torch.optim.AdamW(segmentor.parameters(), lr=0.1)))
+    PartialFreezeHook(module='decode_head.layers', trainable='first:1', also=['backbone']).before_run(runner)
+    before = {name: parameter.clone() for name, parameter in segmentor.named_parameters()}
+    segmentor.train_step(batch_of(), runner.optim_wrapper)
+    average.update_parameters(segmentor)
+    for name, parameter in segmentor.named_parameters():
+        trains = name.startswith(('decode_head.layers.0.', 'backbone.'))
+        assert torch.equal(parameter, before[name]) != trains or not trains, name
+        assert parameter.requires_grad == trains, name
 
 
 def test_drop_path_rises_to_the_last_block():
@@ -232,6 +268,8 @@ def test_an_auxiliary_head_looks_at_an_earlier_block():
     (dict(language=dict(fit='select'), in_channels=48), r'embed_dims=48 from a language model with 32'),
     (dict(language=dict(fit='select'), num_heads=5), r'num_heads=5 from a language model with 4'),
     (dict(proj_drop=1.), r'proj_drop=1.0: expected a rate in'),
+    (dict(num_classes=1), r'num_classes=1; expected at least 2'),
+    (dict(input_transform='multiple_select', in_channels=[24, 8], in_index=(0, 1)), r"expected None or 'resize_concat'"),
 ])
 def test_bad_options_are_one_error(options, message):
     with pytest.raises(ValueError, match=message):

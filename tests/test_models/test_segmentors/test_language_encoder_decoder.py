@@ -52,6 +52,17 @@ def test_a_single_auxiliary_head_may_be_none_wide_too():
     assert segmentor(auxiliary_head=auxiliary).auxiliary_head.in_channels == WIDTH
 
 
+def test_a_list_of_widths_may_be_none_wide():
+    head = dict(type='UPerHead', in_index=(0, 1), in_channels=[None, None], channels=16, num_classes=4, pool_scales=(1, 2))
+    assert segmentor(decode_head=head).decode_head.in_channels == [WIDTH, WIDTH]
+
+
+def test_widths_of_other_encoders_are_as_they_are_written():
+    backbone = dict(type='MixVisionTransformer', embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 1, 1])
+    head = dict(type='FCNHead', in_index=3, in_channels=8, channels=16, num_classes=4)
+    assert segmentor(backbone=backbone, decode_head=head, auxiliary_head=None).decode_head.in_channels == 8
+
+
 def test_a_width_that_contradicts_is_one_error():
     head = dict(type='FCNHead', in_index=1, in_channels=48, channels=16, num_classes=4)
     with pytest.raises(ValueError, match='decode_head.in_channels=48 contradicts the backbone, which is 32 wide'):
