@@ -3,6 +3,8 @@
 bridge     Language Bias Bridge Training: four arms learn random labels, then a linear probe learns the true ones. One table
            and one figure.
 detection  LanguageDETR beside the same detector with DETR's own initialisation: mAPs, loss curves, predicted boxes.
+segmentation  a Segmenter with language blocks beside the same one with Segmenter's own initialisation: mIoUs, loss curves,
+           predicted masks.
 
 What is done already is not done again; --fresh starts over.
 """
@@ -17,7 +19,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools'), str(ROOT / 'tools' / 'dataset_converters')]
 
-PARTS = ('bridge', 'detection')
+PARTS = ('bridge', 'detection', 'segmentation')
 
 
 def main() -> None:
@@ -26,15 +28,18 @@ def main() -> None:
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=' '.join(PARTS))
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
     parser.add_argument('--epochs', type=int, help='train for this many epochs; default: the configs\'')
-    parser.add_argument('--canvases', type=int, default=5000, help='number of training canvases for detection')
+    parser.add_argument('--iterations', type=int, help='the same for segmentation, which counts iterations')
+    parser.add_argument('--canvases', type=int, default=5000, help='number of training canvases for detection, segmentation')
     parser.add_argument('--fresh', action='store_true', help='train again even if the runs are complete')
     args = parser.parse_args()
     from demo_bridge import run_bridge_demo
     from demo_detection import run_detection_demo
+    from demo_segmentation import run_segmentation_demo
     console, checkpoint, out = Console(), find_smollm2(), args.out.resolve()
     console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}')
     runs = dict(bridge=lambda: run_bridge_demo(out, checkpoint, console, args.epochs),
-                detection=lambda: run_detection_demo(out, checkpoint, console, args.epochs, args.canvases))
+                detection=lambda: run_detection_demo(out, checkpoint, console, args.epochs, args.canvases),
+                segmentation=lambda: run_segmentation_demo(out, checkpoint, console, args.iterations, args.canvases))
     for part in PARTS:
         if part in args.only:
             if args.fresh:

@@ -3,8 +3,9 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
+from demo_curves import plot_curves
 from digits_to_coco import make_digits_detection
 from rich.console import Console
 from rich.table import Table
@@ -69,28 +70,9 @@ def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console
                       f'{records["train"][-1]["loss"]:.2f}')
     console.print(table)
     curves, page = out / 'curves.png', out / 'predictions.png'
-    plot_curves(scalars, curves)
+    plot_curves(scalars, curves, 'coco/bbox_mAP_50', 'mAP50', 'epoch')
     draw_predictions(runs, data, page)
     console.print(f'Curves: {curves}\nPredicted boxes: {page}', soft_wrap=True)
-
-
-def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path) -> None:
-    """Draw training loss over steps and validation mAP50 over epochs, a line an arm."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-    for arm, records in scalars.items():
-        left.plot([r['step'] for r in records['train']], [r['loss'] for r in records['train']], label=arm)
-        right.plot([r['step'] for r in records['val']], [r['coco/bbox_mAP_50'] for r in records['val']],
-                   marker='o', label=arm)
-    left.set(xlabel='iteration', ylabel='training loss', yscale='log')
-    right.set(xlabel='epoch', ylabel='validation mAP50', ylim=(0, 1))
-    for axes in (left, right):
-        axes.legend(title='arm')
-        axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, columns: int = 6, threshold: float = 0.5) -> None:

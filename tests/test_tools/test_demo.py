@@ -26,16 +26,18 @@ def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
 
 def test_help_names_the_parts():
     output = run_tool('demo.py', '--help').output
-    assert 'bridge' in output and 'detection' in output and '--only' in output
+    assert all(word in output for word in ('bridge', 'detection', 'segmentation', '--only'))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('part, told, files', (
     ('bridge', ('language', 'random', 'shuffled', 'moment_matched', 'probe_smollm2_digits/accuracy/top1'),
      ('bridge/curves.png', 'bridge/results.csv', 'bridge/summary.md')),
-    ('detection', ('language', 'host', 'mAP50'), ('detection/curves.png', 'detection/predictions.png'))))
+    ('detection', ('language', 'host', 'mAP50'), ('detection/curves.png', 'detection/predictions.png')),
+    ('segmentation', ('language', 'host', 'mIoU'), ('segmentation/curves.png', 'segmentation/predictions.png'))))
 def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smollm2, tmp_path):
-    command = ('python', REPO / 'tools' / 'demo.py', '--only', part, '--epochs', '1', '--canvases', '64', '--out', tmp_path)
+    command = ('python', REPO / 'tools' / 'demo.py', '--only', part, '--epochs', '1', '--iterations', '4', '--canvases',
+               '64', '--out', tmp_path)
     first = finish(start(*command))
     assert first.returncode == 0, first.output
     assert all(word in first.output for word in told)

@@ -1,0 +1,128 @@
+"""The segmentation part of ``demo.py``: a Segmenter on SmolLM2's blocks beside the same one with Segmenter's own start."""
+import logging
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import numpy as np
+from demo_curves import plot_curves
+from digits_to_ade import make_digits_segmentation
+from rich.console import Console
+from rich.table import Table
+
+from lbbt_mm.engine.training_pool import Chain, TrainingPool
+from lbbt_mm.engine.training_run import TrainingRun
+
+CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'segmenter_smollm2_digits.py'
+ARMS = ('language', 'host')
+
+
+def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterations: Optional[int] = None,
+                          canvases: int = 5000) -> None:
+    """Make the data, train both arms at the same time, print their scores and write the pictures.
+
+    Args:
+        out: The demo's folder.
+        checkpoint: The language model.
+        console: Where to print.
+        iterations: Number of iterations; None for the config's.
+        canvases: Number of training canvases.
+    """
+    started = time.monotonic()
+    data = make_digits_segmentation(out / 'digits_ade', num_train=canvases)
+    console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits with masks in {data}',
+                  soft_wrap=True)
+    runs = {arm: TrainingRun(CONFIG, out / 'segmentation' / arm, train_options(arm, data, checkpoint, iterations))
+            for arm in ARMS}
+    # small matrices gain little from a second core: each arm gets its share of the cores
+    failures = TrainingPool(len(ARMS), console=console).run(
+        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
+    if failures:
+        sys.exit('\n'.join(failures))
+    report(runs, out / 'segmentation', data, console)
+    console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
+
+
+def train_options(arm: str, data: Path, checkpoint: Path, iterations: Optional[int]) -> List[str]:
+    """What differs from the config."""
+    options = [f'model.decode_head.language.arm={arm}', f'model.decode_head.language.checkpoint={checkpoint}']
+    options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
+    if iterations:
+        options += [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
+                    f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}']
+    return options
+
+
+def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console) -> None:
+    """Print the table of both arms and write the pictures.
+
+    Args:
+        runs: Arm -> its run.
+        out: Folder for the pictures.
+        data: The data set.
+        console: Where to print.
+    """
+    scalars = {arm: run.records() for arm, run in runs.items()}
+    table = Table(title='Digits, 200 validation canvases, one seed')
+    for column in ('arm', 'mIoU', 'aAcc', 'mAcc', 'final loss'):
+        table.add_column(column, justify='left' if column == 'arm' else 'right')
+    for arm, records in scalars.items():
+        table.add_row(arm, *(f'{records["val"][-1][name]:.1f}' for name in ('mIoU', 'aAcc', 'mAcc')),
+                      f'{records["train"][-1]["loss"]:.2f}')
+    console.print(table)
+    curves, page = out / 'curves.png', out / 'predictions.png'
+    plot_curves(scalars, curves, 'mIoU', 'mIoU', 'iteration', (0, 100))
+    draw_predictions(runs, data, page)
+    console.print(f'Curves: {curves}\nPredicted masks beside the truth: {page}', soft_wrap=True)
+
+
+def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, columns: int = 8) -> None:
+    """Draw some validation canvases, their true masks, and those that each arm predicts.
+
+    Args:
+        runs: Arm -> its run.
+        data: The data set.
+        path: Picture to write.
+        columns: Number of canvases, a column each.
+    """
+    import cv2
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+    images = sorted((data / 'images' / 'validation').iterdir())[:columns]
+    truths = [cv2.imread(str(data / 'annotations' / 'validation' / f'{image.stem}.png'), cv2.IMREAD_UNCHANGED)
+              for image in images]
+    ignored = [truth == 0 for truth in truths]
+    rows = {'image': [cv2.imread(str(image)) for image in images]}
+    predicted, classes, palette = {}, (), np.zeros((0, 3))
+    for arm, run in runs.items():
+        predicted[f'arm {arm}'], classes, palette = predict(run, images)
+    masks = {'truth': [np.where(truth == 0, 255, truth - 1) for truth in truths], **predicted}
+    colours = np.vstack([palette, np.zeros((256 - len(palette), 3))]).astype(np.uint8)
+    rows.update({name: [colours[mask] for mask in row] for name, row in masks.items()})
+    figure, axes = plt.subplots(len(rows), columns, figsize=(1.5 * columns, 1.65 * len(rows) + 0.5), layout='constrained')
+    for cells, (name, pictures) in zip(axes, rows.items()):
+        for cell, picture, blank in zip(cells, pictures, ignored):
+            cell.imshow(picture)
+            if name != 'image':  # where no one could say what a pixel is
+                cell.imshow(np.ma.masked_where(~blank, blank), cmap='gray', vmin=0, vmax=1.4)
+            cell.set_axis_off()
+        cells[0].set_title(name, loc='left', fontsize=9)
+    handles = [Patch(color=colour / 255, label=name) for name, colour in zip(classes, palette)]
+    figure.legend(handles=[*handles, Patch(color='0.7', label='ignored')], loc='outside lower center', ncols=12, fontsize=8)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def predict(run: TrainingRun, images: List[Path]) -> tuple:
+    """Masks that a run's last checkpoint predicts, the names of its classes and their colours."""
+    from mmseg.apis import MMSegInferencer
+    logging.disable(logging.INFO)
+    inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu')
+    predictions = inferencer([str(image) for image in images], show=False)['predictions']
+    logging.disable(logging.NOTSET)
+    meta = inferencer.model.dataset_meta
+    return [np.asarray(mask) for mask in predictions], meta['classes'], np.asarray(meta['palette'])
