@@ -1,5 +1,6 @@
 """The shipped Segmenter configs: each parses, builds and has the original's recipe; a baseline differs in one key."""
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets import ADE20KDataset, PascalContextDataset, PascalContextDataset59
@@ -131,3 +132,17 @@ def test_the_small_config_takes_its_number_of_classes_from_the_environment(class
     cfg = Config.fromfile(CONFIGS / 'small' / 'segmenter_gpt2_ade20k.py')
     assert cfg.model.decode_head.num_classes == len(cfg.train_dataloader.dataset.metainfo.classes) == (classes or 150)
     assert build(cfg).decode_head.embed_dims == 768
+
+
+def test_the_demo_s_config_labels_whole_canvases_with_middle_blocks():
+    cfg = Config.fromfile(CONFIGS / 'demo' / 'segmenter_smollm2_digits.py')
+    model = build(cfg)
+    head = model.decode_head
+    assert isinstance(head, LanguageSegmenterHead) and list(head.language.block_indices('blocks')) == [10, 11]
+    with torch.no_grad():
+        features = model.extract_feat(torch.zeros(2, 3, 64, 64))
+        assert head(features).shape == (2, 11, 16, 16)
+        assert model.eval().encode_decode(torch.zeros(2, 3, 64, 64), [dict(img_shape=(64, 64))] * 2).shape == (2, 11, 64, 64)
+    names = [name for name, _ in model.named_parameters()]
+    for key in cfg.optim_wrapper.paramwise_cfg.custom_keys:
+        assert any(key in name for name in names), f'{key} has a learning rate of its own'

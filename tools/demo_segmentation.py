@@ -51,7 +51,8 @@ def train_options(arm: str, data: Path, checkpoint: Path, iterations: Optional[i
     options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
     if iterations:
         options += [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
-                    f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}']
+                    f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}',
+                    f'default_hooks.logger.interval={min(iterations, 20)}']
     return options
 
 
@@ -121,7 +122,7 @@ def predict(run: TrainingRun, images: List[Path]) -> tuple:
     """Masks that a run's last checkpoint predicts, the names of its classes and their colours."""
     from mmseg.apis import MMSegInferencer
     logging.disable(logging.INFO)
-    inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu')
+    inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu', show_progress=False)
     predictions = inferencer([str(image) for image in images], show=False)['predictions']
     logging.disable(logging.NOTSET)
     meta = inferencer.model.dataset_meta
