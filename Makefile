@@ -7,7 +7,7 @@ TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false M
 
 help:
 	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
-	@echo "make demo     LBBT with four arms, then a DETR on SmolLM2's blocks beside one without (DEMO_ARGS='...')"
+	@echo "make demo     LBBT with four arms, then a DETR and a Segmenter with SmolLM2's blocks and without (DEMO_ARGS='...')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-n 2', '-m slow' for the slow ones)"
 	@echo 'make lint     check the style of the code'
 	@echo 'make bench    time our layers, heads, backbone and partial training, and reading a checkpoint (BENCH_ARGS)'
