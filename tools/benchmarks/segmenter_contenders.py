@@ -8,6 +8,7 @@ from typing import Any, Dict, Tuple
 import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class SlideSize:
 
 def build_heads(size: HeadSize, attn_drop: float = 0., proj_drop: float = 0.) -> Dict[str, nn.Module]:
     """Both heads by name, mmseg's first."""
+    init_default_scope('mmseg')
     stock = MODELS.build(stock_head_cfg(size, attn_drop, proj_drop))
     stock.init_weights()
     for module in stock.modules():
@@ -132,6 +134,7 @@ def our_head(stock: nn.Module, size: HeadSize, attn_drop: float = 0., proj_drop:
 def build_segmentors(size: HeadSize, slide: SlideSize) -> Dict[str, EncoderDecoder]:
     """mmseg's EncoderDecoder with either head, behind equal encoders: the ViT-Tiny of our Segmenter configs, untrained."""
     window = (slide.crop, slide.crop)
+    init_default_scope('mmseg')
     stock = EncoderDecoder(
         backbone=dict(encoder_cfg(), img_size=window), decode_head=stock_head_cfg(size),
         test_cfg=ConfigDict(mode='slide', crop_size=window, stride=(slide.stride, slide.stride)))
