@@ -21,6 +21,9 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
         experiment: The experiment.
         lrs: The learning rate of each arm; arms that have none yet are left out.
         console: Where the tables go.
+
+    Raises:
+        ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
     """
     compared = experiment.comparison(lrs)
     runs = list(dict.fromkeys([*experiment.sweep(), *compared]))
@@ -33,10 +36,13 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     ours = experiment.results(compared)
     metrics = experiment.validation_metrics(compared)
     unknown = [metric for metric in metrics if metric not in ours]
-    notes = rule_notes(experiment, lrs)
-    if unknown and (ours['status'] == 'finished').any():
+    wrong = [metric for metric in unknown if (ours[status_column(ours, metric)] == 'finished').any()]
+    if wrong:
         names = [name for name in ours if name not in ('arm', 'seed', 'lr') and not name.endswith('status')]
-        notes.append(f'No run has a metric {", ".join(unknown)}; there are: {", ".join(names)}.')
+        raise ValueError(f'--metric {" ".join(wrong)}: no run that finished has it; there are: '
+                         f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no table or curve '
+                         'was written.')
+    notes = rule_notes(experiment, lrs)
     if not metrics:
         notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
     summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)

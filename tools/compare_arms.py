@@ -175,7 +175,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         elif args.report_only:
             failures = [f'{args.out / "runs"} has no runs of this experiment. Leave --report-only out, or correct --out.']
     except KeyboardInterrupt:
-        console.print('Interrupted. The same command goes on from the last checkpoints.')
+        console.print('Interrupted. The same command goes on from the last checkpoints, or from the start where there is '
+                      'none.', soft_wrap=True)
         return 130
     except (ValueError, FileNotFoundError, TrainingFailed) as error:
         failures = [str(error)]

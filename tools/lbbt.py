@@ -149,7 +149,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
                             'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
     except KeyboardInterrupt:
-        console.print('Interrupted. The same command goes on from the last checkpoint.')
+        console.print('Interrupted. The same command goes on from the last checkpoint, or from the start where there is '
+                      'none.', soft_wrap=True)
         return 130
     except (ValueError, FileNotFoundError, TrainingFailed) as error:
         failures.append(str(error))

@@ -161,8 +161,9 @@ class TrainingRun:
         self.check()
         if self.status in ('finished', 'diverged'):
             return self.status
+        differs = self._differences()  # reads the config: one that is not there leaves no folder
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        if self._differences():
+        if differs:
             self.clear()  # an attempt that left no checkpoint; its scalars are not this run's
         with self._alone() as lock:
             self._drop_stale_marker()

@@ -226,6 +226,20 @@ class TestResults:
         assert re.search(r'language │ 0.01 │ 3 │   59 │   3 │\s+\+17 │ \[\+14.52, \+19.48\]', output)
         assert 'Learning rate: the same for every arm, from the config.' in output
 
+    def test_a_metric_that_no_run_has_leaves_what_was_written(self, compare, folder):
+        compare(seeds='0')
+        before = {name: (folder / 'out' / name).read_bytes() for name in ('summary.md', 'summary.csv', 'curves.csv')}
+        status, output = compare('--report-only', '--metric', 'accuracy/top1', 'accuracy/top7', seeds='0')
+        assert status == 1 and ('--metric accuracy/top7: no run that finished has it; there are: accuracy/top1, loss. '
+                                'Correct it and add --report-only') in output
+        assert all((folder / 'out' / name).read_bytes() == text for name, text in before.items())
+
+    def test_nor_has_a_probe(self, compare, folder):
+        status, output = compare('--probe', folder / 'probe.py', '--metric', 'probe/top9', seeds='0')
+        assert status == 1 and '--metric probe/top9: no run that finished has it' in output
+        assert not (folder / 'out' / 'summary.md').exists()
+        assert compare('--probe', folder / 'probe.py', '--report-only', '--metric', 'probe/accuracy/top1', seeds='0')[0] == 0
+
     def test_one_seed_has_no_spread(self, compare, folder):
         compare(seeds='5')
         text = (folder / 'out' / 'summary.md').read_text()
@@ -388,7 +402,7 @@ class TestRunning:
 
         threading.Thread(target=interrupt, daemon=True).start()
         status, output = compare(seeds='0')
-        assert status == 130 and 'The same command goes on from the last checkpoints.' in output
+        assert status == 130 and 'The same command goes on from the last checkpoints, or from the start' in output
         behave(folder)
         assert compare(seeds='0')[0] == 0
         assert starts(folder) == ['language-seed0-lr0.01', 'random-seed0-lr0.01', 'random-seed0-lr0.01']
