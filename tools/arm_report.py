@@ -40,8 +40,8 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     if wrong:
         names = [name for name in ours if name not in ('arm', 'seed', 'lr') and not name.endswith('status')]
         raise ValueError(f'--metric {" ".join(wrong)}: no run that finished has it; there are: '
-                         f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no table or curve '
-                         'was written.')
+                         f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no '
+                         'table or curve was written.')
     notes = rule_notes(experiment, lrs)
     if not metrics:
         notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')

@@ -60,7 +60,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def make_chain(args: argparse.Namespace, console: Console) -> Chain:
     """The bridge and its probes; a probe's config is checked now, its checkpoint is looked up when its turn comes."""
-    bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus)
+    bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus,
+                         base=read_config(args.config))
     bridge.check()
     steps = [lambda: bridge]
     for probe in args.probe:

@@ -142,6 +142,11 @@ class TestResuming:
         stages = json.loads((folder / 'out' / 'results.json').read_text())
         assert [(stage['status'], bool(stage['metrics'])) for stage in stages] == [('finished', True), ('outdated', False)]
 
+    def test_a_config_that_is_absent_leaves_nothing(self, run_lbbt, folder):
+        (folder / 'bridge.py').unlink()
+        status, output = run_lbbt()
+        assert status == 1 and output.count('no such config file') == 1 and not (folder / 'out').exists()
+
     @pytest.mark.parametrize('stage', ('bridge', 'probe'))
     def test_interrupted_in_either_stage_it_goes_on(self, run_lbbt, folder, stage):
         behave(folder, **{stage: 'hang'})
