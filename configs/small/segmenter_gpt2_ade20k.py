@@ -51,7 +51,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(
     _delete_=True,
     type='lbbt_mm.AutocastOptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01, fused=True),
+    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
 max_iters = 600
 param_scheduler = [
