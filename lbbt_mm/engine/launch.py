@@ -68,11 +68,15 @@ def record_language_config(cfg: Config) -> None:
 
     So a config that only writes ``type='lbbt_mm.LanguageDETR'`` can be resumed without the language model too.
     """
-    model = cfg.get('model')
+    if _has_language(cfg.get('model')):
+        _add_hook(cfg, 'LanguageConfigHook')
+
+
+def _add_hook(cfg: Config, name: str) -> None:
+    """Add a hook of ours, unless the config names it."""
     hooks = list(cfg.get('custom_hooks') or [])
-    named = any('LanguageConfigHook' in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks)
-    if _has_language(model) and not named:
-        cfg.custom_hooks = [*hooks, dict(type='lbbt_mm.LanguageConfigHook')]
+    if not any(name in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=f'lbbt_mm.{name}')]
 
 
 def _has_language(config: Any) -> bool:
@@ -142,7 +146,7 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def resume_from(cfg: Config, checkpoint: str) -> None:
-    """Set a config to resume.
+    """Set a config to resume, and to make up for a validation that was cut off (PendingValidationHook).
 
     Args:
         cfg: The run's config.
@@ -153,6 +157,8 @@ def resume_from(cfg: Config, checkpoint: str) -> None:
         cfg.resume, cfg.load_from = True, checkpoint
     elif find_latest_checkpoint(cfg.work_dir) or not cfg.get('load_from'):
         cfg.resume, cfg.load_from = True, None
+    if cfg.get('resume'):
+        _add_hook(cfg, 'PendingValidationHook')
 
 
 def resume_path(cfg: Config) -> Optional[str]:

@@ -324,7 +324,6 @@ def test_a_real_training_is_killed_and_resumed(tmp_path):
     assert again.run(env=env) == 'finished'
     assert 'Auto resumed from the latest checkpoint' in again.log.read_text()
     assert [record['step'] for record in again.records()['train']] == list(range(1, 21))
-    # mmengine does not make up for a validation that was cut off after its epoch's checkpoint
-    assert {record['step'] for record in again.records()['val']} | {done + 1} == set(range(1, 11))
+    assert [record['step'] for record in again.records()['val']] == list(range(1, 11))
     assert set(again.metrics()) == {'right', 'loss'} and again.metrics()['right'] > 0.8
     assert again.checkpoint().name == 'epoch_10.pth'

@@ -1,0 +1,112 @@
+"""PendingValidationHook: what a run lacks that ended while it validated, its resumption makes up for, once."""
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from lbbt_mm.engine.hooks import PendingValidationHook
+from lbbt_mm.engine.run_records import read_records
+
+
+class Points(Dataset):
+    metainfo = dict(classes=('one', ))
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.full((2, ), float(index)))
+
+
+class Model(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+
+    def forward(self, inputs, mode='loss'):
+        out = self.linear(inputs).squeeze(1)
+        return dict(loss=out.square().mean()) if mode == 'loss' else list(out.abs())
+
+
+class Size(BaseMetric):
+    """The mean output; the validations whose numbers are in ``cut`` do not come to their end."""
+
+    def __init__(self, cut=()):
+        super().__init__()
+        self.cut, self.count = cut, 0
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(sample) for sample in data_samples]
+
+    def compute_metrics(self, results):
+        self.count += 1
+        if self.count in self.cut:
+            raise KeyboardInterrupt
+        return dict(size=sum(results) / len(results))
+
+
+LOOPS = dict(
+    epoch=(dict(by_epoch=True, max_epochs=3, val_interval=1), [1, 2, 3]),
+    iteration=(dict(by_epoch=False, max_iters=6, val_interval=2), [2, 4, 6]))
+
+
+def run(work_dir, kind, cut=(), resume=False, hooks=(PendingValidationHook, ), **options):
+    run.count += 1
+    by_epoch = kind == 'epoch'
+    loader = dict(batch_size=2, num_workers=0, dataset=Points(), collate_fn=dict(type='default_collate'))
+    sampler = dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=False)
+    metric = Size(cut)
+    torch.manual_seed(1)
+    Runner(
+        model=Model(), work_dir=str(work_dir), train_dataloader=dict(loader, sampler=sampler),
+        val_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)), val_evaluator=Evaluator(metric),
+        train_cfg={**LOOPS[kind][0], **options}, val_cfg=dict(), optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=by_epoch),
+            checkpoint=dict(type='CheckpointHook', interval=1 if by_epoch else 2, by_epoch=by_epoch, save_best='size',
+                            rule='less')),
+        log_processor=dict(by_epoch=by_epoch), custom_hooks=[hook() for hook in hooks], randomness=dict(seed=1),
+        resume=resume, experiment_name=f'{work_dir.name}{run.count}').train()
+    return metric.count
+
+
+run.count = 0
+
+
+def validations(work_dir):
+    return [(record['step'], record['size']) for record in read_records(work_dir)['val']]
+
+
+@pytest.mark.parametrize('kind', LOOPS)
+@pytest.mark.parametrize('cut', (1, 3))
+def test_the_validation_that_was_cut_off_is_done_when_the_run_goes_on(tmp_path, kind, cut):
+    run(tmp_path / 'whole', kind)
+    steps = LOOPS[kind][1]
+    assert [step for step, _ in validations(tmp_path / 'whole')] == steps
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / 'cut', kind, cut=[cut])
+    assert [step for step, _ in validations(tmp_path / 'cut')] == steps[:cut - 1]
+    assert run(tmp_path / 'cut', kind, resume=True) == 3 - cut + 1
+    assert validations(tmp_path / 'cut') == validations(tmp_path / 'whole')
+    best = [sorted(path.name for path in (tmp_path / name).glob('best_*')) for name in ('cut', 'whole')]
+    assert best[0] == best[1] and best[0]
+
+
+def test_without_it_mmengine_leaves_the_last_metrics_out(tmp_path):
+    """Why the hook is there; if this fails, it is no longer needed."""
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 'epoch', cut=[3])
+    assert run(tmp_path, 'epoch', resume=True, hooks=()) == 0
+    assert [step for step, _ in validations(tmp_path)] == [1, 2]
+
+
+def test_what_has_been_done_or_is_not_due_is_not_done(tmp_path):
+    assert run(tmp_path, 'epoch') == 3, 'a run from its beginning validates as ever'
+    assert run(tmp_path, 'epoch', resume=True) == 0
+    for path in tmp_path.glob('*/vis_data/scalars.json'):
+        path.unlink()
+    assert run(tmp_path, 'epoch', resume=True, max_epochs=4, val_interval=4) == 1, 'that of epoch 4 alone'
