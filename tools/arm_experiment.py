@@ -80,10 +80,7 @@ class ArmExperiment:
             raise ValueError(f'{self.config} has no {LR_KEY}, which --lrs sets. Leave --lrs out, or use a config with a '
                              'single optimizer.')
         own = (f'{self.language_key}.arm', f'{self.language_key}.seed', 'randomness.seed', *([LR_KEY] if self.lrs else []))
-        for option in self.options:
-            if option.split('=')[0] in own:
-                raise ValueError(f'--cfg-options {option}: this key is what the experiment varies. Use --arms, --seeds or '
-                                 '--lrs.')
+        _refuse_keys('--cfg-options', self.options, own)
         names = [probe.stem for probe in self.probes]
         if len(set(names)) < len(names) or set(names) & set(_TAKEN):
             raise ValueError(f'--probe {" ".join(map(str, self.probes))}: each needs a file name of its own, which names '
@@ -97,7 +94,10 @@ class ArmExperiment:
         self._units[f'{probe.stem}/'] = validation_unit(cfg)
         keys = find_bridge_init(cfg.get('model'), probe)
         languages = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
-        return keys, languages[0] if len(languages) == 1 else None
+        language = languages[0] if len(languages) == 1 else None
+        own = [f'{language}.arm', f'{language}.seed'] if language else []
+        _refuse_keys('--probe-cfg-options', self.probe_options, [*own, 'randomness.seed', f'{keys}.checkpoint'])
+        return keys, language
 
     def _shared_options(self, probe: Path) -> List[str]:
         """The overrides that belong to a probe too: those of the backbone, and where the data are."""
@@ -255,17 +255,18 @@ class ArmExperiment:
     def row(self, run: ArmRun) -> Dict[str, Any]:
         """A run's row of ``results.csv``."""
         training = self.training(run)
-        row = dict(arm=run.arm, seed=run.seed, lr=run.lr, status=training.status)
-        metrics = training.metrics()
+        metrics, statuses = training.metrics(), dict(status=training.status)
         for probe in self.probes:
             later = self.probing(run, probe)
-            row[f'{probe.stem}/status'] = later.status if row['status'] == 'finished' else row['status']
+            statuses[f'{probe.stem}/status'] = later.status if training.status == 'finished' else training.status
             metrics.update({f'{probe.stem}/{name}': value for name, value in later.metrics().items()})
-        return {**row, **metrics}
+        return {**dict(arm=run.arm, seed=run.seed, lr=run.lr), **metrics, **statuses}
 
     def results(self, runs: Sequence[ArmRun]) -> pd.DataFrame:
-        """A row a run."""
-        return pd.DataFrame([self.row(run) for run in dict.fromkeys(runs)])
+        """A row a run: arm, seed, learning rate, its final metrics by name, how it and its probes ended."""
+        table = pd.DataFrame([self.row(run) for run in dict.fromkeys(runs)])
+        # a run that has no metrics yet would put its status in front of theirs
+        return table[sorted(table, key=lambda name: name.split('/')[-1] == 'status')]
 
     def validation_metrics(self, runs: Sequence[ArmRun]) -> List[str]:
         """The metrics to compare: those asked for, else all of the last validations, in the order they were written."""
@@ -297,6 +298,12 @@ class ArmExperiment:
         """Prefix of the metrics' names and training, of a run and its probes."""
         prefixes = ['', *(f'{probe.stem}/' for probe in self.probes)]
         return list(zip(prefixes, self.trainings(run, self.probes)))
+
+
+def _refuse_keys(flag: str, options: Sequence[str], varied: Sequence[str]) -> None:
+    for option in options:
+        if option.split('=')[0] in varied:
+            raise ValueError(f'{flag} {option}: this key is what the experiment varies. Use --arms, --seeds or --lrs.')
 
 
 def short_number(number: float) -> str:

@@ -27,8 +27,7 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     """
     compared = experiment.comparison(lrs)
     runs = list(dict.fromkeys([*experiment.sweep(), *compared]))
-    results = experiment.results(runs)
-    write_whole(experiment.out / 'results.csv', results.to_csv(index=False))
+    write_results(experiment, runs)
     if not compared:
         console.print(f'No learning rate is chosen yet; the sweep so far is in {experiment.out / "results.csv"}',
                       soft_wrap=True)
@@ -46,8 +45,7 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     if not metrics:
         notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
     summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
-    for metric in metrics:
-        console.print(rich_table(metric, summary, ours, experiment))
+    console.print(rich_table(metrics, summary, ours, experiment))
     for note in notes:
         console.print(note, soft_wrap=True, highlight=False)
     write_whole(experiment.out / 'summary.csv', summary.to_csv(index=False))
@@ -55,6 +53,11 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     draw(experiment, compared, metrics)
     console.print(f'Runs: {experiment.out / "results.csv"}\nSummary: {experiment.out / "summary.md"} and .csv\n'
                   f'Curves: {experiment.out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
+
+
+def write_results(experiment: ArmExperiment, runs: Sequence[ArmRun]) -> None:
+    """Write ``results.csv``, a row a run."""
+    write_whole(experiment.out / 'results.csv', experiment.results(runs).to_csv(index=False))
 
 
 def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]]) -> List[str]:
@@ -77,13 +80,15 @@ def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]]) ->
             *(f'Warning: {warning}' for warning in warnings), *notes]
 
 
-def rich_table(metric: str, summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
-    """The table of one metric."""
-    table = Table(title=metric)
-    for name in header(experiment):
-        table.add_column(name, justify='left' if name in ('arm', 'runs') else 'right')
-    for row in rows(metric, summary, results):
-        table.add_row(*row)
+def rich_table(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
+    """One table, a section a metric."""
+    table = Table(title=experiment.config.name)
+    for name in ('metric', *header(experiment)):
+        table.add_column(name, justify='left' if name in ('metric', 'arm', 'runs') else 'right')
+    for metric in metrics:
+        table.add_section()
+        for index, row in enumerate(rows(metric, summary, results)):
+            table.add_row('' if index else metric, *row)
     return table
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without being installed
 
 from arm_experiment import ArmExperiment
-from arm_report import report
+from arm_report import report, write_results
 from rich.console import Console
 
 from lbbt_mm.engine.training_pool import TrainingPool, job_environment
@@ -130,6 +130,8 @@ def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console)
     failures = pool.run([experiment.chain(run, experiment.sweep_probes()) for run in sweep[index::count]])
     if failures and not args.keep_going:
         return failures
+    if sweep:
+        write_results(experiment, sweep)  # should no rate be left to choose, they are what there is
     lrs = experiment.choose_lrs()
     waiting = [arm for arm in experiment.arms if arm not in lrs]
     if waiting:

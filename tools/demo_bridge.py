@@ -29,7 +29,7 @@ def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optio
     os.environ['LBBT_DATA_ROOT'] = str(data)  # the configs' pipelines name the folder too
     options = [f'model.backbone.language.checkpoint={checkpoint}']
     if epochs:
-        options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
+        options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', f'param_scheduler.1.end={epochs}']
     jobs = 2 if len(os.sched_getaffinity(0)) > 1 else 1
     failed = compare_arms([str(BRIDGE), '--probe', str(PROBE), '--seeds', '0', '--jobs', str(jobs), '--out',
                            str(out / 'bridge'), '--metric', 'train/accuracy/top1', 'test/accuracy/top1',

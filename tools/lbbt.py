@@ -141,6 +141,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     failures: List[str] = []
     try:
         if args.fresh:
+            for config in (args.config, *args.probe):
+                read_config(config)  # nothing is removed for a command that cannot run
             for stage in ('bridge', *(probe.stem for probe in args.probe)):
                 TrainingRun(args.config, args.work_dir / stage).clear()
         failures = TrainingPool(console=console).run([make_chain(args, console)])

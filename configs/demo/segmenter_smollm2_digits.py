@@ -59,4 +59,4 @@ param_scheduler = [
 train_cfg = dict(max_iters=max_iters, val_interval=300)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300, max_keep_ckpts=1, save_best=None))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300, max_keep_ckpts=2, save_best=None))

@@ -46,4 +46,4 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=10),
-    checkpoint=dict(interval=1, max_keep_ckpts=1, save_best='train/accuracy/top1', rule='greater'))
+    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='train/accuracy/top1', rule='greater'))

@@ -29,7 +29,7 @@ val_cfg = dict(fp16=True)
 test_cfg = dict()
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True)]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=2))
 custom_hooks = [
     *_base_.custom_hooks,
     dict(type='lbbt_mm.PartialFreezeHook', module='backbone.blocks', trainable='none', also=('neck', 'head'))

@@ -61,4 +61,4 @@ param_scheduler = [
 train_cfg = dict(max_iters=max_iters, val_interval=200)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200, max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200, max_keep_ckpts=2))

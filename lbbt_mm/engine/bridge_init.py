@@ -15,6 +15,7 @@ from lbbt_mm.language.stores import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 from .safe_checkpoints import allow_mmengine_classes
 
+
 @WEIGHT_INITIALIZERS.register_module()
 class BridgeInit:
     """Fill a backbone from the checkpoint of a run that trained the same backbone, for a probe or fine-tuning.
@@ -48,9 +49,9 @@ class BridgeInit:
         if not tensors:
             raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
                                   'model with a backbone. Give the one that the bridge wrote.')
-        found = self._read_identity(loaded)
+        found = read_identity(loaded, self.prefix)
         if found:
-            self._check_identity(module, found)
+            check_identity(module, found, str(self.checkpoint))
         _fit(module, tensors, found)
         self._check_tensors(module.state_dict(), tensors)
         module.load_state_dict(tensors)
@@ -61,30 +62,6 @@ class BridgeInit:
                   f'{left} other tensors (the head among them) stay behind.', logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
-
-    def _read_identity(self, loaded: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-        """What the bridge's backbone was: LanguageConfigHook notes it in the meta, and the backbone beside its weights."""
-        beside = getattr(loaded['state_dict'], '_metadata', None) or {}
-        own = beside.get(self.prefix.rstrip('.')) or {}
-        return (loaded.get('meta') or {}).get(IDENTITY_KEY) or own.get(IDENTITY_KEY)
-
-    def _check_identity(self, module: nn.Module, found: Mapping[str, Any]) -> None:
-        """Compare what the bridge's backbone was with what this one is."""
-        if not isinstance(getattr(module, 'language', None), LanguageOptions):
-            return
-        here = describe_backbone(module)
-        differences = disagreements(module.language.spec, read_spec(found['config'], str(self.checkpoint)))
-        differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
-                        for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
-        if differences:
-            raise CheckpointError(f'{self.checkpoint}: its backbone is another than this config\'s: '
-                                  f'{"; ".join(differences)}. Give the probe the bridge\'s model.backbone, or another '
-                                  'checkpoint.')
-        if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
-            raise CheckpointError(f'{self.checkpoint}: was bridged from {found["checkpoint"]}, this config names '
-                                  f'{here["checkpoint"]}, another language model. Give another bridge or, if it is the same '
-                                  f'model at another place, set model.backbone.language.checkpoint={found["checkpoint"]}; '
-                                  'nothing is read from there.')
 
     def _check_tensors(self, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
         missing = [name for name in expected if name not in found]
@@ -130,6 +107,47 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
     if not isinstance(loaded, Mapping) or not isinstance(loaded.get('state_dict'), Mapping):
         raise CheckpointError(f'{checkpoint}: has no state_dict; expected a checkpoint that tools/train.py wrote.')
     return loaded
+
+
+def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optional[Dict[str, Any]]:
+    """What a checkpoint says of its backbone: LanguageConfigHook notes it in the meta, and the backbone beside its weights.
+
+    Args:
+        loaded: A training checkpoint.
+        prefix: What the backbone's tensors start with there.
+
+    Returns:
+        dict | None: See :func:`lbbt_mm.language.backbone_identity.describe_backbone`; None if it says nothing.
+    """
+    beside = getattr(loaded.get('state_dict'), '_metadata', None) or {}
+    own = beside.get(prefix.rstrip('.')) or {}
+    return (loaded.get('meta') or {}).get(IDENTITY_KEY) or own.get(IDENTITY_KEY)
+
+
+def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> None:
+    """Compare what a checkpoint's backbone was with what this one is.
+
+    Args:
+        module: The backbone to fill; one without language blocks is not looked at.
+        found: What :func:`read_identity` returned.
+        where: The checkpoint's name, for messages.
+
+    Raises:
+        CheckpointError: If they differ in language model, blocks, or what the weights' shapes do not tell.
+    """
+    if not isinstance(getattr(module, 'language', None), LanguageOptions):
+        return
+    here = describe_backbone(module)
+    differences = disagreements(module.language.spec, read_spec(found['config'], where))
+    differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
+                    for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
+    if differences:
+        raise CheckpointError(f'{where}: its backbone is another than this config\'s: {"; ".join(differences)}. Write the '
+                              'bridge\'s model.backbone into this config, or give another checkpoint.')
+    if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
+        raise CheckpointError(f'{where}: was bridged from {found["checkpoint"]}, this config names {here["checkpoint"]}, '
+                              'another language model. Give another bridge or, if it is the same model elsewhere, set '
+                              f"the backbone's language.checkpoint={found['checkpoint']}; nothing is read from there.")
 
 
 def _fit(module: nn.Module, tensors: Dict[str, Tensor], identity: Optional[Dict[str, Any]]) -> None:

@@ -76,7 +76,7 @@ def test_a_language_model_of_another_name_is_refused_and_the_same_at_another_pla
                            init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=str(path)))
 
     probe(f'owner/{folders["gpt2"].name}').init_weights()
-    with pytest.raises(CheckpointError, match=r'this config names owner/other, another language model.*set model.backbone'):
+    with pytest.raises(CheckpointError, match=r'this config names owner/other, another language model.*set the backbone'):
         probe('owner/other').init_weights()
 
 

@@ -95,6 +95,11 @@ class TestMatching:
         status, output = compare('--lrs', 0.1, '--cfg-options', option)
         assert status == 1 and f'--cfg-options {option}: this key is what the experiment varies.' in output
 
+    @pytest.mark.parametrize('option', ('model.backbone.language.arm=host', 'randomness.seed=4'))
+    def test_nor_can_those_of_the_probes(self, compare, folder, option):
+        status, output = compare('--probe', folder / 'probe.py', '--probe-cfg-options', option)
+        assert status == 1 and f'--probe-cfg-options {option}: this key is what the experiment varies.' in output
+
     @pytest.mark.parametrize('model, found', (
         ("dict(type='ResNet')", 'none'),
         ('dict(a=dict(language=dict(arm=1)), b=[dict(language=dict(arm=1))])', r'model.a.language, model.b.0.language')))
@@ -187,6 +192,7 @@ class TestLearningRate:
         behave(folder, **{'random-seed0-lr0.01': 'nan', 'random-seed0-lr0.1': 'nan'})
         status, output = compare('--lrs', 1e-2, 1e-1)
         assert status == 1 and 'None of 0.01, 0.1 has a score: every run diverged' in output
+        assert results(folder)['status'].tolist() == ['diverged', 'diverged'], 'what there is, is written'
         status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
         assert status == 0 and summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
         assert 'Arm random diverged at every learning rate of the sweep; it is shown with 0.01.' in output
@@ -204,9 +210,9 @@ class TestResults:
     def test_a_row_a_run_with_its_final_metrics(self, compare, folder):
         compare(seeds='0 1')
         table = results(folder)
-        assert list(table.columns) == ['arm', 'seed', 'lr', 'status', 'accuracy/top1', 'loss']
+        assert list(table.columns) == ['arm', 'seed', 'lr', 'accuracy/top1', 'loss', 'status']
         for row in table.itertuples(index=False):
-            assert row[4] == pytest.approx(accuracy(row.arm, row.seed, row.lr)) and row.status == 'finished'
+            assert row[3] == pytest.approx(accuracy(row.arm, row.seed, row.lr)) and row.status == 'finished'
         assert len(table) == 4
 
     def test_the_summary_is_paired_over_seeds(self, compare, folder):

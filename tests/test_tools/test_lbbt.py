@@ -142,6 +142,12 @@ class TestResuming:
         stages = json.loads((folder / 'out' / 'results.json').read_text())
         assert [(stage['status'], bool(stage['metrics'])) for stage in stages] == [('finished', True), ('outdated', False)]
 
+    def test_fresh_removes_nothing_for_a_command_that_cannot_run(self, run_lbbt, folder):
+        assert run_lbbt()[0] == 0
+        status, output = run_lbbt('--fresh', probes=('typo.py', ))
+        assert status == 1 and 'typo.py: no such config file' in output
+        assert (folder / 'out' / 'bridge' / 'done').is_file() and starts(folder) == ['bridge', 'probe']
+
     def test_a_config_that_is_absent_leaves_nothing(self, run_lbbt, folder):
         (folder / 'bridge.py').unlink()
         status, output = run_lbbt()

@@ -4,7 +4,6 @@ Each config's model, data, optimizer wrapper and hooks are built as tools/train.
 batch of the training data over and over.
 """
 import argparse
-import logging
 import statistics
 import sys
 import tempfile
@@ -39,7 +38,8 @@ class ConfigStep:
     def __init__(self, path: Path, options: Dict[str, Any]) -> None:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options)
-        folder = tempfile.mkdtemp()
+        self._folder = tempfile.TemporaryDirectory()  # of the runner; goes with this object
+        folder = self._folder.name
         cfg.update({f'{phase}_{part}': None for phase in ('val', 'test') for part in ('dataloader', 'cfg', 'evaluator')})
         cfg.update(work_dir=folder, launcher='none', experiment_name=f'{path.stem}-{Path(folder).name}')
         cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
@@ -50,7 +50,6 @@ class ConfigStep:
         runner.call_hook('before_run')
         runner.model.init_weights()
         self.model, self.batch = runner.model.train(), next(iter(loop.dataloader))
-        logging.disable(logging.NOTSET)
 
     def __call__(self) -> None:
         """Run once."""
@@ -68,12 +67,20 @@ class ConfigStep:
                 kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients: List[int] = []
+
+        def measure(*_) -> None:
+            gradients.append(sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None))
+
+        optimizer = self.optim_wrapper.optimizer
+        handle = optimizer.register_step_pre_hook(measure)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             self()
-        state = [value for values in self.optim_wrapper.optimizer.state.values() for value in values.values()]
+        handle.remove()
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        state = [value for values in optimizer.state.values() for value in values.values()]
         return dict(trained=sum(parameter.numel() for parameter in trained), kept=sum(kept.values()),
-                    gradients=sum(parameter.nbytes for parameter in trained),
+                    gradients=gradients[-1],
                     optimizer=sum(value.nbytes for value in state if isinstance(value, Tensor)))
 
 

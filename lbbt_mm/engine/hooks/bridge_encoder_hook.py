@@ -3,6 +3,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from lbbt_mm.engine.bridge_init import check_identity, read_identity
 from lbbt_mm.registry import HOOKS
 
 
@@ -18,7 +19,8 @@ class BridgeEncoderHook(Hook):
         target: Name of the module of the model that gets them.
 
     Raises:
-        ValueError: If the checkpoint has no such tensors, or they do not match the module's in name and shape.
+        ValueError: If the checkpoint has no such tensors, they do not match the module's in name and shape, or it says that
+            its backbone was of another language model or used in another way (attention, positions).
     """
 
     def __init__(self, source: str = 'backbone', target: str = 'image_encoder') -> None:
@@ -33,7 +35,8 @@ class BridgeEncoderHook(Hook):
         found = {name[len(self.source) + 1:]: tensor for name, tensor in tensors.items()
                  if name.startswith(f'{self.source}.')}
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        expected = model.get_submodule(self.target).state_dict()
+        encoder = model.get_submodule(self.target)
+        expected = encoder.state_dict()
         if not found:
             raise ValueError(f'The checkpoint has no {self.source}.*, found {_some(tensors)}; expected one of a classifier '
                              f'with the {self.target} of this config. Give the last checkpoint of a bridge.')
@@ -43,6 +46,9 @@ class BridgeEncoderHook(Hook):
             raise ValueError(f"The checkpoint's {self.source} is not the {self.target} of this config: {len(wrong)} tensors "
                              f'are missing, extra or of another shape ({_some(wrong)}). Give the {self.target} the language '
                              'model, blocks, img_size and patch_size of the bridge.')
+        identity = read_identity(checkpoint, f'{self.source}.')
+        if identity:
+            check_identity(encoder, identity, 'The checkpoint')
         checkpoint['state_dict'] = {f'{self.target}.{name}': tensor for name, tensor in found.items()}
         runner.logger.info(f'{self.target}: {len(found)} tensors from the {self.source} of the checkpoint')
 

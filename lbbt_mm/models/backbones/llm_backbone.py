@@ -244,7 +244,8 @@ class LLMBackbone(BaseModule):
         if size[0] % self.patch_size[0] or size[1] % self.patch_size[1]:
             raise ValueError(f'LLMBackbone: an image of {size[0]}x{size[1]} pixels does not divide into patches of '
                              f'{self.patch_size[0]}x{self.patch_size[1]}. Resize the images to a multiple of the patch '
-                             'size, or set data_preprocessor.pad_size_divisor.')
+                             'size, or have them padded: data_preprocessor.pad_size_divisor, or in mmsegmentation '
+                             'data_preprocessor.size for training and test_cfg=dict(size_divisor=...) for testing.')
 
 
 def _grid(count: int, noted: Optional[Sequence[int]], wanted: Tuple[int, int]) -> Optional[Tuple[int, int]]:
@@ -288,6 +289,8 @@ def _check_frozen_stages(frozen_stages: int, num_layers: int) -> int:
 
 def _block_numbers(out_indices: Union[int, Sequence[int]], num_layers: int) -> Tuple[int, ...]:
     indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+    if not indices:
+        raise ValueError('LLMBackbone: out_indices is empty; expected at least one block, for example -1, the last.')
     for index in indices:
         if not -num_layers <= index < num_layers:
             raise ValueError(f'LLMBackbone: out_indices={out_indices!r}, but there are {num_layers} blocks (0 to '

@@ -226,10 +226,6 @@ def test_pixels_of_something_else_than_an_array(img):
         pixel_label(img)
 
 
-def test_the_docstring_says_where_pixels_are_read():
-    assert 'directly after\n              loading, before resizing' in RandomLabel.__doc__
-
-
 # ---- the way to the data sample
 
 

@@ -7,6 +7,8 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from lbbt_mm.engine.hooks import BridgeEncoderHook
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
+from lbbt_mm.models.backbones import LLMBackbone
 
 
 def mock_runner() -> MagicMock:
@@ -65,3 +67,22 @@ def test_a_wrapped_model_is_looked_into():
     bridge = checkpoint()
     BridgeEncoderHook().after_load_checkpoint(runner, bridge)
     assert 'image_encoder.weight' in bridge['state_dict']
+
+
+@pytest.mark.parametrize('key, there, here', (('attention', 'causal', 'bidirectional'), ('blocks', [1, 2], [0, 1])))
+def test_a_backbone_of_the_same_shape_that_is_another_function_is_an_error(folders, key, there, here):
+    def backbone(blocks='0:2', attention='bidirectional'):
+        return LLMBackbone(dict(checkpoint=str(folders['gpt2']), blocks=blocks, arm='random'), img_size=8, patch_size=4,
+                           attention=attention)
+
+    runner = mock_runner()
+    runner.model.image_encoder = backbone()
+    bridged = backbone(**{key: '1:3' if key == 'blocks' else there})
+    state = {f'backbone.{name}': tensor for name, tensor in bridged.state_dict().items()}
+    bridge = dict(state_dict=state, meta={IDENTITY_KEY: describe_backbone(bridged)})
+    with pytest.raises(ValueError, match='another than this config') as caught:
+        BridgeEncoderHook().after_load_checkpoint(runner, bridge)
+    assert f'{key} {here!r} in the config, {there!r} in the checkpoint' in str(caught.value)
+    bridge['meta'] = {IDENTITY_KEY: describe_backbone(runner.model.image_encoder)}
+    BridgeEncoderHook().after_load_checkpoint(runner, bridge)
+    assert len(bridge['state_dict']) == len(state)

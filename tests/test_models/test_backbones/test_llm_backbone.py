@@ -211,6 +211,19 @@ def test_a_checkpoint_of_another_image_size_is_resized(tmp_path, log):
     assert any('from 4x4 to 8x8' in message for message in log)
 
 
+def test_a_class_token_keeps_its_position_at_another_image_size(tmp_path):
+    small = initialised(language=dict(arm='random'), out_type='cls_token').eval()
+    assert small(torch.randn(1, 3, 24, 32))[0].shape == (1, WIDTH)
+    large = initialised(language=dict(arm='random'), out_type='cls_token', img_size=32)
+    save_checkpoint(dict(state_dict=small.state_dict()), str(tmp_path / 'small.pth'))
+    load_checkpoint(large, str(tmp_path / 'small.pth'), strict=True)
+    assert large.pos_embed.shape == (1, 1 + 8 * 8, WIDTH)
+    assert torch.equal(large.pos_embed[:, 0], small.pos_embed[:, 0])
+    table = small.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    expected = torch.nn.functional.interpolate(table, size=(8, 8), mode='bicubic').flatten(2).transpose(1, 2)
+    torch.testing.assert_close(large.pos_embed[:, 1:], expected)
+
+
 def test_a_checkpoint_of_another_grid_with_as_many_patches_is_resized_too(tmp_path, log):
     flat, square = initialised(language=dict(arm='random'), img_size=(8, 32)), initialised(language=dict(arm='random'))
     save_checkpoint(dict(state_dict=flat.state_dict()), str(tmp_path / 'flat.pth'))
@@ -223,13 +236,15 @@ def test_a_checkpoint_of_another_grid_with_as_many_patches_is_resized_too(tmp_pa
 
 
 def test_rotary_positions_tell_patches_apart_without_a_table():
-    backbone = initialised('llama', language=dict(arm='random'), position='rotary', out_type='raw').eval()
-    assert backbone.pos_embed is None and not any('pos_embed' in name for name in backbone.state_dict())
-    one_patch = images()[..., :4, :4].repeat(1, 1, 4, 4)
-    same_patches, learned = backbone(one_patch)[0], initialised('llama', language=dict(arm='random'))
-    assert same_patches.shape[1] == 16 and learned.pos_embed.shape == (1, 16, WIDTH)
-    mirrored = backbone(images().flip(-1))[0].unflatten(1, (4, 4)).flip(2).flatten(1, 2)
-    assert (backbone(images())[0] - mirrored).abs().max() > 1e-4
+    rotary, learned = (initialised('llama', language=dict(arm='random'), position=position, out_type='raw').eval()
+                       for position in ('rotary', 'learned'))
+    assert rotary.pos_embed is None and not any('pos_embed' in name for name in rotary.state_dict())
+    torch.nn.init.zeros_(learned.pos_embed)
+    # whole patches change places, each as it is
+    moved = images().unflatten(3, (4, 4)).flip(3).flatten(3)
+    for backbone, told_apart in ((rotary, True), (learned, False)):
+        back = backbone(moved)[0].unflatten(1, (4, 4)).flip(2).flatten(1, 2)
+        assert torch.allclose(backbone(images())[0], back, atol=1e-5) != told_apart
 
 
 def test_stochastic_depth_grows_linearly():
@@ -312,6 +327,19 @@ def test_torch_compile_gives_the_same_features(folders):
         torch.testing.assert_close(torch.compile(backbone)(images())[0], backbone(images())[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_torch_compile_gives_the_same_gradients(folders):
+    plain, compiled = (initialised(folder=folders['gpt2']).train() for _ in range(2))
+    with torch.no_grad():
+        for parameter, other in zip(compiled.parameters(), plain.parameters()):
+            parameter.copy_(other)
+    for forward in (plain, torch.compile(compiled)):
+        for _ in range(2):  # the first forward pass of a model that was initialised has a check of its own
+            forward(images())[0].square().mean().backward()
+    for (name, parameter), other in zip(compiled.named_parameters(), plain.parameters()):
+        torch.testing.assert_close(parameter.grad, other.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
 def test_is_built_from_any_registry_by_its_scoped_name():
     from mmdet.registry import MODELS as MMDET_MODELS
     from mmengine.registry import MODELS as ROOT
@@ -332,6 +360,7 @@ def test_is_built_from_any_registry_by_its_scoped_name():
     (dict(out_type='cls_token', with_cls_token=False), r'needs a class token'),
     (dict(out_type='cls_token', attention='causal'), r'sees no patch under causal attention'),
     (dict(out_indices=4), r'out_indices=4, but there are 4 blocks'),
+    (dict(out_indices=[]), r'out_indices is empty; expected at least one block'),
     (dict(frozen_stages=5), r'frozen_stages=5; expected -1 .* to 4'),
     (dict(num_layers=6), r"num_layers=6, but language.blocks=None gives 4 blocks"),
     (dict(img_size=40, position='language'), r'100 tokens, but the language model\'s table has 64 positions'),
