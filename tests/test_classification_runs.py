@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
 
@@ -42,7 +44,7 @@ def data_root(tmp_path, monkeypatch) -> Path:
     return root
 
 
-def run(name: str, tmp_path: Path, checkpoint=None) -> Runner:
+def run(name: str, tmp_path: Path, checkpoint=None, resume=None, hooks=(), **options) -> Runner:
     """Train a row for two epochs at 16 x 16 pixels with six tiny blocks."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg.merge_from_dict({
@@ -56,10 +58,24 @@ def run(name: str, tmp_path: Path, checkpoint=None) -> Runner:
                 step.scale = (16, 16)
     if checkpoint:
         cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
+    cfg.update(resume=bool(resume), load_from=resume, **options)
     allow_mmengine_classes()  # as our tools do
     runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
     runner.train()
     return runner
+
+
+class LabelsSeen(Hook):
+    """Path and label of each image of each epoch."""
+
+    def __init__(self) -> None:
+        self.epochs = {}
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        labels = {sample.img_path: sample.gt_label.item() for sample in data_batch['data_samples']}
+        self.epochs.setdefault(runner.epoch, {}).update(labels)
 
 
 def metrics(runner: Runner) -> set:
@@ -82,6 +98,27 @@ def test_a_bridge_and_its_probe_on_an_image_folder(data_root, tmp_path):
         assert torch.equal(tensor, probe.model.backbone.state_dict()[name]), f'{name} is the bridge\'s, and frozen'
     assert probe.model.neck.bn.num_batches_tracked == 2 and not torch.equal(
         probe.model.neck.bn.running_mean, torch.zeros(32)), 'features are standardised by what was gathered'
+
+
+def test_a_resumed_bridge_goes_on_with_the_same_random_labels(data_root, tmp_path):
+    name, whole, rest = 'bridge_gpt2_medium_tiny_imagenet', LabelsSeen(), LabelsSeen()
+    run(name, tmp_path, hooks=[whole], experiment_name='whole')
+    assert len(whole.epochs[0]) == 16 and len(set(whole.epochs[0].values())) > 8
+    assert whole.epochs[1] == whole.epochs[0]
+    checkpoint = tmp_path / name / 'epoch_1.pth'
+    run(name, tmp_path / 'resumed', resume=str(checkpoint), hooks=[rest], experiment_name='resumed')
+    assert rest.epochs == {1: whole.epochs[1]}
+
+
+def test_a_probe_takes_the_averaged_weights_of_a_bridge_with_ema(data_root, tmp_path):
+    name, ema = 'bridge_gpt2_medium_tiny_imagenet', dict(type='EMAHook', momentum=0.5, update_buffers=True)
+    hook = HOOKS.build(ema)
+    bridge = run(name, tmp_path, hooks=[hook])
+    probe = run('probe_gpt2_medium_tiny_imagenet', tmp_path, tmp_path / name / 'epoch_2.pth')
+    averaged, last = hook.ema_model.module.backbone.state_dict(), bridge.model.backbone.state_dict()
+    assert not torch.equal(averaged['pos_embed'], last['pos_embed'])
+    for name, tensor in probe.model.backbone.state_dict().items():
+        assert torch.equal(tensor, averaged[name]), name
 
 
 def test_a_partial_bridge_on_cifar10(data_root, tmp_path):
