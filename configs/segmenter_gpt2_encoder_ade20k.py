@@ -29,6 +29,8 @@ model = dict(
         num_heads=3,
         num_layers=2,
         num_classes=150,
+        drop_rate=0.1,
+        attn_drop_rate=0.1,
         drop_path_rate=0.,
         dropout_ratio=0.,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),

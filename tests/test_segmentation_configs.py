@@ -107,6 +107,19 @@ def test_multi_scale_tests_multiply_the_single_scale_test_s_size(path):
     assert [flip.prob for flip in flips] == [0., 1.] and cfg.tta_model.type == 'SegTTAModel'
 
 
+@pytest.mark.parametrize('name', ['small/segmenter_gpt2_ade20k', 'demo/segmenter_smollm2_digits'])
+def test_so_do_those_of_small_images_in_smaller_steps(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    resizes = cfg.tta_pipeline[1].transforms[0]
+    if 'demo' in name:  # the canvases are tested as they are
+        assert not any(step.type == 'Resize' for step in cfg.test_dataloader.dataset.pipeline)
+        ratios = [step.scale_factor for step in resizes]
+    else:
+        single = next(step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize').scale
+        ratios = [step.scale[1] / single[1] for step in resizes]
+    assert ratios == [0.75, 1.0, 1.25]
+
+
 @pytest.mark.parametrize('language', ['gpt2_medium', 'llama3_2_1b', 'smollm2_135m'])
 def test_one_key_picks_the_language_model(language, tmp_path):
     for name in ('segmenter_gpt2_ade20k', 'segmenter_gpt2_select_ade20k'):
@@ -121,6 +134,9 @@ def test_one_key_picks_the_language_model(language, tmp_path):
 def test_a_language_model_as_encoder():
     model = build(Config.fromfile(CONFIGS / 'segmenter_gpt2_encoder_ade20k.py'))
     assert len(model.backbone.blocks) == 12 and model.decode_head.in_channels == 768
+    for layer in model.decode_head.layers:  # Segmenter's dropout
+        assert layer.attn.attn.dropout == layer.attn.proj_drop.p == 0.1
+        assert [module.p for module in layer.ffn.layers.modules() if isinstance(module, torch.nn.Dropout)] == [0.1, 0.1]
 
 
 @pytest.mark.parametrize('classes', [None, 11])

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from demo_curves import plot_curves
+from demo_pictures import plot_curves, quiet_logging
 from digits_to_coco import make_digits_detection
 from rich.console import Console
 from rich.table import Table
@@ -85,8 +85,6 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
         columns: Number of canvases, a column each; a row an arm.
         threshold: Lowest score that is drawn.
     """
-    import logging
-
     import cv2
     import matplotlib
     matplotlib.use('Agg')
@@ -95,10 +93,10 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
     images = sorted((data / 'val2017').glob('*.png'))[:columns]
     figure, axes = plt.subplots(len(runs), columns, figsize=(2.2 * columns, 2.5 * len(runs)), layout='constrained')
     for row, (arm, run) in zip(axes, runs.items()):
-        logging.disable(logging.INFO)
-        inferencer = DetInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu', show_progress=False)
-        predictions = inferencer([str(image) for image in images], no_save_vis=True)['predictions']
-        logging.disable(logging.NOTSET)
+        with quiet_logging():
+            inferencer = DetInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu',
+                                       show_progress=False)
+            predictions = inferencer([str(image) for image in images], no_save_vis=True)['predictions']
         for cell, image, prediction in zip(row, images, predictions):
             cell.imshow(cv2.imread(str(image)))
             cell.set_axis_off()

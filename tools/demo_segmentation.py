@@ -1,5 +1,4 @@
 """The segmentation part of ``demo.py``: a Segmenter on SmolLM2's blocks beside the same one with Segmenter's own start."""
-import logging
 import sys
 import time
 from functools import partial
@@ -7,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
-from demo_curves import plot_curves
+from demo_pictures import plot_curves, quiet_logging
 from digits_to_ade import make_digits_segmentation
 from rich.console import Console
 from rich.table import Table
@@ -121,9 +120,9 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
 def predict(run: TrainingRun, images: List[Path]) -> tuple:
     """Masks that a run's last checkpoint predicts, the names of its classes and their colours."""
     from mmseg.apis import MMSegInferencer
-    logging.disable(logging.INFO)
-    inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu', show_progress=False)
-    predictions = inferencer([str(image) for image in images], show=False)['predictions']
-    logging.disable(logging.NOTSET)
+    with quiet_logging():
+        inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu',
+                                     show_progress=False)
+        predictions = inferencer([str(image) for image in images], show=False)['predictions']
     meta = inferencer.model.dataset_meta
     return [np.asarray(mask) for mask in predictions], meta['classes'], np.asarray(meta['palette'])

@@ -40,6 +40,15 @@ dataset = dict(
         palette=[[30, 30, 30], [31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40], [148, 103, 189],
                  [140, 86, 75], [227, 119, 194], [188, 189, 34], [23, 190, 207], [255, 221, 113]]))
 pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+img_ratios = [0.75, 1.0, 1.25]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[[dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in img_ratios],
+                    [dict(type='RandomFlip', prob=0., direction='horizontal')], [dict(type='LoadAnnotations')],
+                    [dict(type='PackSegInputs')]])  # digits are not mirrored
+]
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(**dataset, pipeline=pipeline))
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(**dataset, pipeline=pipeline))
 test_dataloader = val_dataloader

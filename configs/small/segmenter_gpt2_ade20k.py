@@ -53,12 +53,12 @@ optim_wrapper = dict(
     type='lbbt_mm.AutocastOptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
-max_iters = 600
+max_iters = 400
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
     dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=20, end=max_iters, by_epoch=False)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=200)
+train_cfg = dict(max_iters=max_iters, val_interval=100)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100, max_keep_ckpts=2))

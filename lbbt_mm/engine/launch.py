@@ -14,6 +14,7 @@ from lbbt_mm.registry import type_name
 from .dataset_checks import check_coco_datasets
 from .label_checks import check_random_labels
 from .segmentation_checks import check_segmentation_datasets
+from .tta_checks import check_tta_sizes
 
 # Initialisation steps that load a checkpoint written by a training run.
 _LOADING_STEPS = ('Pretrained', 'PretrainedInit', 'BridgeInit')
@@ -94,10 +95,12 @@ def check_datasets(cfg: Config, loaders: Sequence[str] = ('train_dataloader', 'v
 
     Raises:
         FileNotFoundError: If files or folders are absent.
-        ValueError: If annotations and model disagree.
+        ValueError: If annotations and model disagree, or test-time augmentation leaves an image less than a patch.
     """
     for check in (check_coco_datasets, check_random_labels, check_segmentation_datasets):
         check(cfg, loaders=loaders)
+    if 'val_dataloader' in loaders:  # before training too, rather than after it
+        check_tta_sizes(cfg)
 
 
 def start_processes(cfg: Config) -> None:

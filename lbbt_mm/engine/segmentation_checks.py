@@ -1,10 +1,12 @@
 """Checks of segmentation datasets before a run starts, rather than an error or a wrong class in the middle of it."""
+import logging
 import os
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from mmcv import imfrombytes, rescale_size
+from mmcv import imfrombytes
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
@@ -13,67 +15,41 @@ from ..registry import type_name
 from .dataset_checks import few, iter_datasets
 
 _LOADERS = ('train_dataloader', 'val_dataloader')
-#: Masks that are opened for each data set: all of smaller ones, evenly spaced ones of larger ones.
-MOST_MASKS = 2000
 _IGNORED = 255
 
 
-def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS, most_masks: int = MOST_MASKS) -> None:
+def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
     """Check that folders, masks and classes of mmseg's datasets are there and agree with the heads.
+
+    Every mask is opened, by all cores together (20,000 of ADE20K's size take a minute or two on two of them); the ranks of a
+    distributed run share them out.
 
     Args:
         cfg: A run's config; datasets other than mmseg's, and remote ones, are passed over.
         loaders: Which data loaders the run uses.
-        most_masks: How many masks of a data set are opened.
 
     Raises:
         FileNotFoundError: If a folder, an image or a mask is absent.
         ValueError: If class counts differ, or a mask holds values outside the classes or has another form.
     """
     seen = set()
-    for where, config in _segmentation_datasets(cfg, loaders):
-        key = repr({name: value for name, value in config.items() if name != 'pipeline'})
+    for where, config in segmentation_datasets(cfg, loaders):
+        loading = _loading_step(config.get('pipeline'))
+        key = repr([loading, {name: value for name, value in config.items() if name != 'pipeline'}])
         if key in seen:
             continue
         seen.add(key)
         _check_folders(where, config)
-        dataset = _build(config)
+        dataset = build_without_pipeline(config)
         _check_num_classes(where, dataset, cfg)
-        infos = _infos(dataset, config)
-        loading = _loading_step(config.get('pipeline'))
+        infos = sample_infos(dataset, config)
         _check_files(where, dataset, infos, loading)
         if loading is not None:
-            _check_masks(where, dataset, infos, cfg, most_masks, loading)
+            _check_masks(where, dataset, infos, cfg, loading)
 
 
-def check_tta_sizes(cfg: Config, most_masks: int = MOST_MASKS) -> None:
-    """Check that test-time augmentation leaves every image at least one patch.
-
-    Args:
-        cfg: A run's config with ``tta_pipeline``.
-        most_masks: How many masks are opened for their images' sizes.
-
-    Raises:
-        ValueError: If a ratio makes an image narrower or lower than a patch of the encoder.
-    """
-    patch = _patch_size(_model(cfg))
-    scales = list(_tta_resizes(cfg.get('tta_pipeline')))
-    if patch is None or not scales:
-        return
-    for _, config in _segmentation_datasets(cfg, ('test_dataloader', )):
-        infos = _infos(_build(config), config)
-        sizes = {mask.shape[1::-1]: name for name, mask in _masks(infos, most_masks, {}) if mask is not None}
-        for size, name in sizes.items():
-            for resize in scales:
-                width, height = _resized(size, resize)
-                if height < patch[0] or width < patch[1]:
-                    scale = resize.get('scale') or resize['scale_factor']
-                    raise ValueError(f'tta_pipeline: Resize to {scale!r} makes the image of {name}, {size[0]}x{size[1]} '
-                                     f'pixels, {width}x{height}, smaller than a patch of {patch[1]}x{patch[0]}. Remove '
-                                     'that ratio from tta_pipeline.')
-
-
-def _segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Mapping]]:
+def segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Mapping]]:
+    """Where mmseg's local datasets are in a run's config, and their configs."""
     for name in loaders:
         for where, config in iter_datasets(cfg.get(name), name):
             if _is_segmentation(config, cfg.get('default_scope')) and not _is_remote(config):
@@ -97,14 +73,14 @@ def _is_remote(config: Mapping) -> bool:
     return bool(config.get('backend_args')) or '://' in f'{config.get("data_root")}{config.get("data_prefix")}'
 
 
-def _build(config: Mapping) -> Any:
-    """The dataset without its pipeline: it knows its files, classes and label map."""
+def build_without_pipeline(config: Mapping) -> Any:
+    """A dataset without its pipeline: it knows its files, classes and label map."""
     from mmseg.registry import DATASETS
     with DefaultScope.overwrite_default_scope('mmseg'):
         return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
 
 
-def _infos(dataset: Any, config: Mapping) -> List[Mapping]:
+def sample_infos(dataset: Any, config: Mapping) -> List[Mapping]:
     """What the dataset knows of its samples; of those that ``indices`` leaves, where it is set."""
     infos, indices = dataset.load_data_list(), config.get('indices')
     if indices is None:
@@ -137,11 +113,14 @@ def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
     classes = dataset.metainfo.get('classes')
     if classes is None:
         return
-    for name, head in _heads(_model(cfg)):
+    for name, head in _heads(segmentor_of(cfg)):
         count = head.get('num_classes')
         if 'boundary_threshold' in head:  # STDC's and PIDNet's learn where classes meet
             continue
-        if count is not None and count != len(classes) and not (count == 1 or head.get('out_channels') == 1):
+        # two classes can be one channel with a threshold
+        if len(classes) == 2 and (count == 1 or head.get('out_channels') == 1):
+            continue
+        if count is not None and count != len(classes):
             raise ValueError(f'{where} has {len(classes)} classes ({few(classes)}), but model.{name}.num_classes={count}. '
                              f'Set model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
 
@@ -168,34 +147,58 @@ def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Op
                                     f'{dataset.seg_map_suffix!r}. Add them, or remove the images.')
 
 
-def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, most_masks: int,
-                 loading: Mapping) -> None:
-    heads = [head for _, head in _heads(_model(cfg))]
+def _check_masks(where: str, dataset: Any, infos: Sequence[Mapping], cfg: Config, loading: Mapping) -> None:
+    heads = [head for _, head in _heads(segmentor_of(cfg))]
     count = len(dataset.metainfo.get('classes') or ()) or next((head.get('num_classes') for head in heads), None)
     ignored = heads[0].get('ignore_index', _IGNORED) if heads else _IGNORED
     if count is None:
         return
-    labels = [_label(value, dataset) for value in range(256)]
-    checked = 0
-    for name, mask in _masks(infos, most_masks, loading):
-        if mask is None:
-            raise ValueError(f'{where}: {name} cannot be read as an image. Expected a mask of one channel with 8 bits; '
-                             'replace it.')
-        if mask.ndim != 2 or mask.dtype != np.uint8:
-            raise ValueError(f'{where}: the mask {name} has shape {mask.shape} and type {mask.dtype}; expected one channel '
-                             "of 8 bits that holds class numbers, as mmseg's dataset converters write it. Convert it.")
-        values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-        stray = [int(value) for value in values if labels[value] >= count and labels[value] != ignored]
-        if stray:
-            zero = dataset.reduce_zero_label
-            expected = f'1 to {count}' if zero else f'0 to {count - 1}'
-            nothing = ' or '.join(str(value) for value in range(256) if labels[value] == ignored) or 'nothing'
-            raise ValueError(f'{where}: the mask {name} holds {few(stray)}; expected {expected}, for {count} classes with '
-                             f'reduce_zero_label={zero}, and {nothing} where pixels are ignored. Correct the mask, the '
-                             'number of classes, or reduce_zero_label.')
-        checked += 1
-    of_all = '' if checked == len(infos) else f' of {len(infos)}, evenly spaced,'
-    print_log(f'{where}: {checked} masks{of_all} hold no value outside the {count} classes.', logger='current')
+    labels = np.array([_label(value, dataset) for value in range(256)])
+    rank, ranks = _share()
+    paths = [info['seg_map_path'] for info in infos if 'seg_map_path' in info][rank::ranks]
+    backend, highest = loading.get('imdecode_backend', 'pillow'), -1
+    with ThreadPool(len(os.sched_getaffinity(0))) as pool:  # decoders leave Python alone
+        for path, (problem, values) in zip(paths, pool.imap(lambda path: _mask_values(path, backend), paths, chunksize=16)):
+            if problem:
+                raise ValueError(f'{where}: the mask {path} {problem}')
+            found = labels[values]
+            stray = values[(found >= count) & (found != ignored)].tolist()
+            if stray:
+                zero = dataset.reduce_zero_label
+                expected = f'1 to {count}' if zero else f'0 to {count - 1}'
+                nothing = ' or '.join(map(str, np.flatnonzero(labels == ignored))) or 'nothing'
+                raise ValueError(f'{where}: the mask {path} holds {few(stray)}; expected {expected}, for {count} classes '
+                                 f'with reduce_zero_label={zero}, and {nothing} where pixels are ignored. Correct the '
+                                 'mask, the number of classes, or reduce_zero_label.')
+            highest = max(highest, *found[found < count].tolist(), -1)
+    share = '' if ranks == 1 else f' (share {rank + 1} of {ranks})'
+    print_log(f'{where}: {len(paths)} masks{share} hold no value outside the {count} classes.', logger='current')
+    if -1 < highest < count - 1 and ranks == 1:
+        print_log(f'{where}: the highest class in its masks is number {highest + 1} of {count}. If it has no more classes, '
+                  f'set num_classes={highest + 1} (in the small preset: LBBT_NUM_CLASSES={highest + 1}).', logger='current',
+                  level=logging.WARNING)
+
+
+def _share() -> Tuple[int, int]:
+    """This process's rank and the number of ranks, as torchrun or slurm says; the process group is not there yet."""
+    for rank, ranks in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
+        if rank in os.environ and ranks in os.environ:
+            return int(os.environ[rank]), int(os.environ[ranks])
+    return 0, 1
+
+
+def _mask_values(path: str, backend: str) -> Tuple[str, Optional[np.ndarray]]:
+    """What is wrong with a mask's form, or nothing; and which values it holds, as LoadAnnotations decodes it."""
+    try:
+        mask = imfrombytes(Path(path).read_bytes(), 'unchanged', backend=backend).squeeze()
+    except (OSError, ValueError, AttributeError):  # what the decoders make of other bytes
+        return 'cannot be read as an image. Expected one of one channel with 8 bits; replace it.', None
+    if mask.ndim == 2 and mask.dtype != np.uint8 and (mask.dtype == bool or mask.min() >= 0 and mask.max() <= 255):
+        mask = mask.astype(np.uint8)  # as LoadAnnotations does
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        return (f'has shape {mask.shape} and type {mask.dtype}; expected one channel of 8 bits that holds class numbers, as '
+                "mmseg's dataset converters write it. Convert it."), None
+    return '', np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
 
 
 def _label(value: int, dataset: Any) -> int:
@@ -205,21 +208,7 @@ def _label(value: int, dataset: Any) -> int:
     return (dataset.label_map or {}).get(value, value)
 
 
-def _masks(infos: Sequence[Mapping], most: int, loading: Mapping) -> Iterator[Tuple[str, Optional[np.ndarray]]]:
-    """Names and masks as LoadAnnotations decodes them; None for a file that is no image."""
-    number = min(len(infos), most)
-    for index in range(number):
-        path = infos[index * len(infos) // number].get('seg_map_path')
-        if path is None:
-            continue
-        try:
-            yield path, imfrombytes(Path(path).read_bytes(), 'unchanged',
-                                    backend=loading.get('imdecode_backend', 'pillow')).squeeze()
-        except (OSError, ValueError, AttributeError):  # what the decoders make of other bytes
-            yield path, None
-
-
-def _model(cfg: Config) -> Mapping:
+def segmentor_of(cfg: Config) -> Mapping:
     """The segmentor's config, within test-time augmentation or not."""
     model = cfg.get('model') or {}
     return model['module'] if isinstance(model.get('module'), Mapping) else model
@@ -231,34 +220,3 @@ def _heads(model: Mapping) -> Iterator[Tuple[str, Mapping]]:
         for index, head in enumerate(heads if isinstance(heads, (list, tuple)) else [heads]):
             if isinstance(head, Mapping):
                 yield (f'{name}.{index}' if isinstance(heads, (list, tuple)) else name), head
-
-
-def _patch_size(model: Mapping) -> Optional[Tuple[int, int]]:
-    """Height and width of the encoder's patches; None if it has none."""
-    patch = (model.get('backbone') or {}).get('patch_size')
-    if patch is None or isinstance(patch, int):
-        return patch and (patch, patch)
-    return tuple(patch)
-
-
-def _tta_resizes(pipeline: Any) -> Iterator[Mapping]:
-    """Every Resize of fixed size below a pipeline."""
-    if isinstance(pipeline, Mapping):
-        if type_name(pipeline) == 'Resize' and (pipeline.get('scale') or pipeline.get('scale_factor') is not None):
-            yield pipeline
-        pipeline = pipeline.get('transforms')
-    if isinstance(pipeline, (list, tuple)):
-        for step in pipeline:
-            yield from _tta_resizes(step)
-
-
-def _resized(size: Tuple[int, int], resize: Mapping) -> Tuple[int, int]:
-    """Width and height after Resize."""
-    scale, factor = resize.get('scale'), resize.get('scale_factor')
-    if scale is None:
-        factors = (factor, factor) if isinstance(factor, (int, float)) else factor
-        scale = tuple(int(side * part + 0.5) for side, part in zip(size, factors))
-    scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
-    if min(scale) <= 0 or not resize.get('keep_ratio', False):
-        return scale
-    return rescale_size(size, scale)

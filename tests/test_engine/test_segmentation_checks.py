@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets, check_tta_sizes
+from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets
 from tests.tiny_segmentation import run_config, write_dataset
 
 TRAIN = 'train_dataloader.dataset'
@@ -36,12 +36,38 @@ def test_a_sound_data_set_passes_and_says_what_was_looked_at(root, log):
     assert any('val_dataloader.dataset: 2 masks' in line for line in log)
 
 
-def test_large_sets_are_looked_at_in_even_steps(root, log):
+def test_ranks_share_the_masks_out(root, log, monkeypatch):
     rewrite(root, lambda mask: mask + 100, number=1)
-    check_segmentation_datasets(run_config(root), ('train_dataloader', ), most_masks=1)
-    assert any('1 masks of 3, evenly spaced, hold' in line for line in log)
-    with pytest.raises(ValueError, match='holds'):
-        check_segmentation_datasets(run_config(root), ('train_dataloader', ), most_masks=2)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    monkeypatch.setenv('RANK', '0')
+    check_segmentation_datasets(run_config(root), ('train_dataloader', ))
+    assert any('2 masks (share 1 of 2) hold' in line for line in log)
+    monkeypatch.setenv('RANK', '1')
+    with pytest.raises(ValueError, match='001.png holds'):
+        check_segmentation_datasets(run_config(root), ('train_dataloader', ))
+
+
+def test_a_class_count_above_what_the_masks_hold_is_warned_of(root, log):
+    check(root)
+    assert not any('the highest class' in line for line in log)
+    cfg = run_config(root, model__decode_head__num_classes=150)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=[str(number) for number in range(150)])
+    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    assert any('the highest class in its masks is number 4 of 150' in line for line in log)
+
+
+def test_a_set_whose_masks_another_loader_does_not_load_is_checked_all_the_same(root):
+    rewrite(root, lambda mask: mask + 100)
+    cfg = run_config(root)
+    cfg.val_dataloader.dataset = {**cfg.train_dataloader.dataset, 'pipeline': [dict(type='LoadImageFromFile')]}
+    with pytest.raises(ValueError, match='001.png holds'):
+        check_segmentation_datasets(cfg, ('val_dataloader', 'train_dataloader'))
+
+
+def test_a_mask_of_one_bit(root):
+    """mmseg reads it as 0 and 1."""
+    Image.fromarray(cv2.imread(str(mask_of(root)), cv2.IMREAD_UNCHANGED) > 1).save(mask_of(root))
+    check(root)
 
 
 @pytest.mark.parametrize('value, allowed', [(4, True), (5, False), (254, False), (255, True), (0, True)])
@@ -168,6 +194,18 @@ def test_a_class_count_that_contradicts_the_data_set(root, head):
         check(root, **overrides)
 
 
+@pytest.mark.parametrize('head, allowed', ((dict(num_classes=1), 2), (dict(num_classes=2, out_channels=1), 2)))
+def test_one_channel_is_for_two_classes(root, head, allowed):
+    check(root, model__auxiliary_head=None)
+    with pytest.raises(ValueError, match=rf"has 4 classes .*, but model.auxiliary_head.num_classes={head['num_classes']}"):
+        check(root, model__auxiliary_head=dict(type='FCNHead', **head))
+    for number in range(3):
+        rewrite(root, lambda mask: np.minimum(mask, 2), number)
+    cfg = run_config(root, model__auxiliary_head=dict(type='FCNHead', **head), model__decode_head__num_classes=allowed)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('ground', 'thing'))
+    check_segmentation_datasets(cfg, ('train_dataloader', ))
+
+
 def test_classes_of_a_known_data_set_are_its_own(root):
     cfg = run_config(root)
     cfg.train_dataloader.dataset.update(type='ADE20KDataset', metainfo=None)
@@ -189,30 +227,3 @@ def test_data_sets_of_other_codebases_are_passed_over(root):
     cfg = run_config('nowhere')
     cfg.default_scope = 'mmpretrain'
     check_segmentation_datasets(cfg)
-
-
-# -------------------------------------------------------------------------------------------- test-time augmentation
-def tta(root, *resizes):
-    cfg = run_config(root)
-    cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', keep_ratio=True, **resize) for resize in resizes]
-    check_tta_sizes(cfg)
-
-
-def test_ratios_that_leave_a_patch_pass(root):
-    tta(root, dict(scale_factor=0.17), dict(scale=(64, 48)), dict(scale_factor=2.0), dict(scale=64),
-        dict(scale_factor=(0.5, 0.5)))
-
-
-@pytest.mark.parametrize('resize, size', [(dict(scale_factor=0.1), '6x5'), (dict(scale=(32, 6)), '8x6'),
-                                          (dict(scale_factor=(0.5, 0.1)), '7x5'), (dict(scale=6), '6x5'),
-                                          (dict(scale_factor=0), '0x0')])
-def test_ratios_that_leave_less_than_a_patch(root, resize, size):
-    with pytest.raises(ValueError, match=rf'tta_pipeline: Resize to .* 64x48 pixels, {size}, smaller than a patch of 8x8'):
-        tta(root, dict(scale_factor=1.0), resize)
-
-
-def test_encoders_without_patches_take_any_size(root):
-    cfg = run_config(root)
-    cfg.model.backbone = dict(type='ResNet', depth=18)
-    cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale_factor=0.01, keep_ratio=True)]
-    check_tta_sizes(cfg)

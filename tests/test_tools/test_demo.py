@@ -1,4 +1,4 @@
-"""The demo: its data, and that both parts run and say what came out."""
+"""The demo: its data, and that its parts run and say what came out."""
 import sys
 
 import cv2

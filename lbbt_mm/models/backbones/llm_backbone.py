@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
 from lbbt_mm.language.families import FAMILIES
 from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.init_steps import with_language_init
 from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding, build_norm
 from lbbt_mm.models.layers.position_table import resize_position_table
-from lbbt_mm.registry import MODELS, type_name
+from lbbt_mm.registry import MODELS
 
 _ATTENTIONS = ('bidirectional', 'causal')
 _POSITIONS = ('learned', 'language', 'rotary')
@@ -85,7 +86,8 @@ class LLMBackbone(BaseModule):
         if with_cls_token is None:
             with_cls_token = out_type == 'cls_token'
         _check_choices(attention, position, final_norm, out_type, with_cls_token)
-        super().__init__(init_cfg=_init_steps(init_cfg, language, options, position, final_norm))
+        super().__init__(init_cfg=with_language_init(
+            init_cfg, language, targets=dict(blocks='blocks'), others=_other_parts(position, final_norm)))
         spec = options.spec.block
         self.language = options
         self.embed_dims = spec.embed_dims
@@ -298,15 +300,11 @@ def _block_numbers(out_indices: Union[int, Sequence[int]], num_layers: int) -> T
     return tuple(index % num_layers for index in indices)
 
 
-def _init_steps(init_cfg: Any, language: Mapping[str, Any], options: LanguageOptions, position: str,
-                final_norm: Optional[str]) -> list:
-    """Add the copying step to ``init_cfg``, unless a step of it fills the whole backbone anyway."""
-    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    if any(type_name(step) in ('Pretrained', 'PretrainedInit', 'BridgeInit') for step in steps):
-        return steps
+def _other_parts(position: str, final_norm: Optional[str]) -> Dict[str, str]:
+    """What else comes from the language model: ``others`` of LanguageInit."""
     others = {}
     if position == 'language':
         others['pos_embed'] = 'position_table'
     if final_norm == 'language':
         others['norm'] = 'final_norm'
-    return steps + [dict(type='lbbt_mm.LanguageInit', language=language, targets=dict(blocks='blocks'), others=others)]
+    return others

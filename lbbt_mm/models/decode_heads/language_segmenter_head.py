@@ -1,6 +1,6 @@
 """LanguageSegmenterHead: Segmenter's mask transformer made of language-model blocks (LBBT, Table 9)."""
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.language.weight_selection import select_spec
+from lbbt_mm.models.init_steps import with_language_init
 from lbbt_mm.models.layers import LanguageBlock
 from lbbt_mm.registry import MODELS
 
@@ -47,7 +48,8 @@ class LanguageSegmenterHead(BaseDecodeHead):
         projection_init: How the projections of patches and classes start: ``scaled_normal``, Segmenter's normal of standard
             deviation ``embed_dims ** -0.5``, or ``trunc_normal``, mmseg's of ``init_std``. Defaults to ``scaled_normal``.
         init_std: Standard deviation of the truncated normals. Defaults to 0.02.
-        init_cfg: Further initialisation of the head. Defaults to None.
+        init_cfg: Further initialisation of the head. With ``Pretrained`` in it no language weights are copied, since that
+            fills the whole head. Defaults to None.
         **kwargs: ``num_classes, in_index, loss_decode, ignore_index, align_corners, sampler, ...`` as in mmseg's
             BaseDecodeHead.
 
@@ -77,7 +79,8 @@ class LanguageSegmenterHead(BaseDecodeHead):
         spec = _decoder_spec(options, in_channels, sizes)
         kwargs.setdefault('dropout_ratio', 0.)  # of a convolution that is not used here
         # BaseDecodeHead's default init_cfg is for that convolution too
-        super().__init__(in_channels, spec.embed_dims, init_cfg=_init_steps(init_cfg, language), **kwargs)
+        steps = with_language_init(init_cfg, language, targets=dict(layers='blocks'))
+        super().__init__(in_channels, spec.embed_dims, init_cfg=steps, **kwargs)
         del self.conv_seg
         self.language = options
         self.embed_dims = spec.embed_dims
@@ -150,6 +153,9 @@ def _check_options(projection_init: str, kwargs: Mapping[str, Any]) -> None:
     if kwargs.get('input_transform') == 'multiple_select':
         raise ValueError("LanguageSegmenterHead: input_transform='multiple_select' hands it several feature maps; expected "
                          "None or 'resize_concat'.")
+    if kwargs.get('out_channels') not in (None, kwargs.get('num_classes')):
+        raise ValueError(f"LanguageSegmenterHead: out_channels={kwargs['out_channels']}; it gives one channel a class. "
+                         'Leave out_channels out, or set it to num_classes.')
     if kwargs.get('num_classes') == 1:
         raise ValueError('LanguageSegmenterHead: num_classes=1; expected at least 2, since masks are normalised over the '
                          'classes. Use 2 classes for foreground and background.')
@@ -158,9 +164,12 @@ def _check_options(projection_init: str, kwargs: Mapping[str, Any]) -> None:
 def _decoder_spec(options: LanguageOptions, in_channels: Union[int, Sequence[int]],
                   sizes: Mapping[str, Optional[int]]) -> BlockSpec:
     """What a block of the decoder is: the language model's or, with ``fit='select'``, a part of it."""
+    widths = [in_channels] if isinstance(in_channels, int) else list(in_channels or [None])
+    if None in widths:
+        raise ValueError(f"LanguageSegmenterHead: in_channels={in_channels!r}; expected the width of the encoder's "
+                         "features. Write it; lbbt_mm.LanguageEncoderDecoder fills it in for an LLMBackbone.")
     if options.fit == 'select':
-        encoder_width = in_channels if isinstance(in_channels, int) else sum(in_channels)
-        return select_spec(options.spec.block, **{**sizes, 'embed_dims': sizes['embed_dims'] or encoder_width})
+        return select_spec(options.spec.block, **{**sizes, 'embed_dims': sizes['embed_dims'] or sum(widths)})
     spec = replace(options.spec.block, rotary=None)
     for name, size in sizes.items():
         found = getattr(spec, name)
@@ -177,8 +186,3 @@ def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[i
         raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and '
                          'differ. Set channels to None.')
     return channels if embed_dims is None else embed_dims
-
-
-def _init_steps(init_cfg: Any, language: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    return steps + [dict(type='lbbt_mm.LanguageInit', language=language, targets=dict(layers='blocks'))]

@@ -19,9 +19,15 @@ class LanguageEncoderDecoder(EncoderDecoder):
         *args: As for mmseg's EncoderDecoder.
         **kwargs: As for mmseg's EncoderDecoder. ``in_channels`` of ``decode_head`` and of ``auxiliary_head``, which may
             be a list, may be None, or a list of None, where ``backbone`` is an LLMBackbone and there is no ``neck``.
+
+    Raises:
+        ValueError: If a width cannot be known or contradicts the backbone, or the backbone gives no feature maps.
     """
 
     def _init_decode_head(self, decode_head: Any) -> None:
+        if isinstance(self.backbone, LLMBackbone) and self.backbone.out_type != 'featmap':
+            raise ValueError(f'LanguageEncoderDecoder: backbone.out_type={self.backbone.out_type!r}; segmentation heads '
+                             "need feature maps. Set it to 'featmap'.")
         super()._init_decode_head(with_input_width('decode_head', decode_head, self._width()))
 
     def _init_auxiliary_head(self, auxiliary_head: Any) -> None:

@@ -7,9 +7,10 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
 
+from lbbt_mm.language import open_checkpoint
 from lbbt_mm.models.segmentors import LanguageEncoderDecoder
 from lbbt_mm.registry import MODELS
-from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_checkpoints import CONFIGS, copied_block
 from tests.tiny_segmentation import batch_of
 
 WIDTH = 32
@@ -67,6 +68,39 @@ def test_a_width_that_contradicts_is_one_error():
     head = dict(type='FCNHead', in_index=1, in_channels=48, channels=16, num_classes=4)
     with pytest.raises(ValueError, match='decode_head.in_channels=48 contradicts the backbone, which is 32 wide'):
         segmentor(decode_head=head)
+
+
+def test_the_language_weights_survive_the_initialisation_of_the_whole_segmentor(folders):
+    model = segmentor(backbone=dict(
+        type='lbbt_mm.LLMBackbone', img_size=32, patch_size=8, out_type='featmap', out_indices=(1, 3),
+        language=dict(checkpoint=str(folders['gpt2']))))
+    model.init_weights()
+    checkpoint = open_checkpoint(folders['gpt2'])
+    for index, block in enumerate(model.backbone.blocks):
+        for (name, ours), theirs in zip(block.named_parameters(), copied_block(checkpoint, index).parameters()):
+            assert torch.equal(ours, theirs), name
+    model.train()(**model.data_preprocessor(batch_of(), training=True), mode='loss')  # the guard agrees
+
+
+def test_sliding_windows():
+    model = segmentor(test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(24, 24)), auxiliary_head=None).eval()
+    data = batch_of(1, size=52)
+    with torch.no_grad():
+        logits = model.test_step(data)[0].seg_logits.data
+    assert logits.shape == (4, 52, 52)
+    assert (logits[:, 2:4, 2:4] - logits[:, -4:-2, -4:-2]).abs().max() > 0
+    whole = segmentor(auxiliary_head=None).eval()
+    whole.load_state_dict(model.state_dict())
+    data = batch_of(1, size=32)  # one window is the whole image
+    with torch.no_grad():
+        torch.testing.assert_close(model.test_step(data)[0].seg_logits.data, whole.test_step(data)[0].seg_logits.data)
+
+
+def test_a_backbone_without_feature_maps_is_one_error():
+    backbone = dict(type='lbbt_mm.LLMBackbone', img_size=32, patch_size=8,
+                    language=dict(config=deepcopy(CONFIGS['gpt2']), arm='random'))
+    with pytest.raises(ValueError, match="backbone.out_type='avg_featmap'; segmentation heads need feature maps"):
+        segmentor(backbone=backbone, auxiliary_head=None)
 
 
 def test_behind_a_neck_widths_have_to_be_written():

@@ -1,6 +1,8 @@
-"""The figure of the demo's detection and segmentation parts."""
+"""What the demo's detection and segmentation parts share: their figure, and quiet inference."""
+import logging
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 
 def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path, metric: str, name: str, step: str,
@@ -29,3 +31,14 @@ def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path,
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+@contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Leave out what mm's inferencers say while they load a model."""
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(level)
