@@ -21,7 +21,7 @@ _IGNORED = 255
 def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
     """Check that folders, masks and classes of mmseg's datasets are there and agree with the heads.
 
-    Every mask is opened, by all cores together (20,000 of ADE20K's size take a minute or two on two of them); the ranks of a
+    Every mask is opened, by all cores together (20,000 of ADE20K's size are about a minute of CPU time); the ranks of a
     distributed run share them out.
 
     Args:
