@@ -1,7 +1,7 @@
 """Curves over training, an arm a line, with a band for the spread over seeds."""
 import os
 from pathlib import Path
-from typing import Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import pandas as pd
 
@@ -38,6 +38,8 @@ def band(curves: pd.DataFrame) -> pd.DataFrame:
 def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> None:
     """Draw the mean of each arm with a band of one standard deviation to either side.
 
+    A metric that was measured once, at the end, has a point a seed and the same spread as a bar instead.
+
     Args:
         panels: Title -> what to draw.
         path: Picture to write; written whole or not at all.
@@ -52,15 +54,32 @@ def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> No
     arms = list(dict.fromkeys(arm for panel in panels.values() for arm in panel.curves['arm']))
     for index, (title, panel) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, index)
-        for arm, line in band(panel.curves).groupby('arm', sort=False):
-            color = f'C{arms.index(arm)}'  # an arm has one colour in all panels
-            axes.plot(line['step'], line['mean'], label=arm, color=color, marker='o' if len(line) < 30 else None, ms=3)
-            axes.fill_between(line['step'], line['mean'] - line['std'], line['mean'] + line['std'], alpha=0.2, color=color,
-                              linewidth=0)
-        axes.set(title=title, xlabel=panel.unit)
+        colors = {arm: f'C{number}' for number, arm in enumerate(arms)}  # an arm has one colour in all panels
+        (_draw_lines if panel.curves['step'].nunique() > 1 else _draw_points)(axes, panel, colors)
+        axes.set_title(title)
         axes.grid(alpha=0.3)
         if index == 1:
             axes.legend(title='arm')
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     figure.savefig(part, dpi=120, format='png')
     part.replace(path)
+
+
+def _draw_lines(axes: Any, panel: Panel, colors: Mapping[str, str]) -> None:
+    for arm, line in band(panel.curves).groupby('arm', sort=False):
+        axes.plot(line['step'], line['mean'], label=arm, color=colors[arm], marker='o' if len(line) < 30 else None, ms=3)
+        axes.fill_between(line['step'], line['mean'] - line['std'], line['mean'] + line['std'], alpha=0.2, color=colors[arm],
+                          linewidth=0)
+    axes.set_xlabel(panel.unit)
+
+
+def _draw_points(axes: Any, panel: Panel, colors: Mapping[str, str]) -> None:
+    arms = list(colors)
+    for row in band(panel.curves).itertuples():
+        seeds = panel.curves.loc[panel.curves['arm'] == row.arm, 'value']
+        place, style = arms.index(row.arm), dict(color=colors[row.arm], marker='o')
+        axes.plot([place + 0.15] * len(seeds), seeds, ms=3, ls='', alpha=0.6, **style)
+        axes.errorbar(place, row.mean, row.std, label=row.arm, ms=5, capsize=4, **style)
+    axes.set_xticks(range(len(arms)), arms)
+    axes.set_xlim(-0.5, len(arms) - 0.5)
+    axes.set_xlabel(f"{panel.unit} {panel.curves['step'].iloc[0]}")

@@ -34,3 +34,17 @@ def test_the_picture_has_a_panel_a_metric_and_a_colour_an_arm(tmp_path):
     for color in ((180, 119, 31), (14, 127, 255)):  # the first two of the colour cycle, in BGR
         assert (np.abs(image[:height // 2, :width // 3].astype(int) - color).max(-1) < 8).any()
     assert [path.name for path in tmp_path.iterdir()] == ['curves.png'], 'no half-written file is left'
+
+
+def test_a_metric_that_was_measured_once_has_its_seeds_side_by_side(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+    bars = []
+    plain = Axes.errorbar
+    monkeypatch.setattr(Axes, 'errorbar', lambda self, x, y, yerr, **more: (bars.append((x, y, yerr)),
+                                                                           plain(self, x, y, yerr, **more))[1])
+    curves = points(('language', 0, 15, 1.), ('language', 1, 15, 3.), ('random', 0, 15, 5.), ('random', 1, 15, 5.))
+    draw_curves({'probe': Panel(curves, 'epoch')}, tmp_path / 'curves.png')
+    np.testing.assert_allclose(bars, [(0, 2, np.sqrt(2)), (1, 5, 0)])
+    image = cv2.imread(str(tmp_path / 'curves.png'))
+    for color in ((180, 119, 31), (14, 127, 255)):
+        assert (np.abs(image.astype(int) - color).max(-1) < 8).any()
