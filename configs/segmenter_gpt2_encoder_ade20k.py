@@ -1,20 +1,15 @@
 # A Segmenter whose encoder is GPT-2: its 12 blocks on patches of 16, from language alone; the mask transformer is
-# mmseg's own
+# mmseg's own, with the original's dropout
 _base_ = [
-    '_base_/datasets/ade20k.py', '_base_/segmenter_160k.py', '_base_/segmentation_runtime.py', '_base_/language/gpt2.py'
+    '_base_/language_segmenter.py', '_base_/datasets/ade20k.py', '_base_/segmenter_160k.py',
+    '_base_/segmentation_runtime.py', '_base_/language/gpt2.py'
 ]
 model = dict(
     type='lbbt_mm.LanguageEncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-        test_cfg=dict(size_divisor=16)),  # LLMBackbone takes whole patches only
+    data_preprocessor=dict(test_cfg=dict(size_divisor=16)),  # LLMBackbone takes whole patches only
+    pretrained=None,
     backbone=dict(
+        _delete_=True,
         type='lbbt_mm.LLMBackbone',
         img_size=512,
         patch_size=16,
@@ -22,6 +17,7 @@ model = dict(
         drop_path_rate=0.1,
         language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
     decode_head=dict(
+        _delete_=True,
         type='SegmenterMaskTransformerHead',
         in_channels=None,
         channels=192,
@@ -33,6 +29,4 @@ model = dict(
         attn_drop_rate=0.1,
         drop_path_rate=0.,
         dropout_ratio=0.,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
-    train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(480, 480)))
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)))
