@@ -56,26 +56,33 @@ def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = N
         if not 1 <= wanted <= available:
             raise ValueError(f"fit='select' cannot take {name}={wanted} from a language model with {available}; expected 1 "
                              f"to {available}. Choose a wider language model, a narrower head, or fit='project'.")
-    if embed_dims % num_heads:
-        raise ValueError(f"fit='select': embed_dims={embed_dims} does not divide into num_heads={num_heads}. Choose a "
-                         "number of heads that divides it, or fit='project'.")
-    head_dims = embed_dims // num_heads
-    if head_dims > source.head_dims:
-        fewest = -(-embed_dims // source.head_dims)
-        raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads} are {head_dims} channels a head, "
-                         f'but the language model has {source.head_dims}; expected at least {fewest} heads. Set '
-                         "num_heads, or choose fit='project'.")
-    if num_heads % group:
-        raise ValueError(f"fit='select': the language model's query heads share key/value heads in groups of {group}, and "
-                         f"num_heads={num_heads} is no multiple. Choose a multiple of {group}, or fit='project'.")
+    _check_heads(source, embed_dims, num_heads)
     return replace(
         source,
         embed_dims=embed_dims,
         num_heads=num_heads,
         num_kv_heads=num_heads // group,
-        head_dims=head_dims,
+        head_dims=embed_dims // num_heads,
         ffn_dims=ffn_dims,
         rotary=None)
+
+
+def _check_heads(source: BlockSpec, embed_dims: int, num_heads: int) -> None:
+    """Refuse a number of heads that the source cannot give, and say which it can."""
+    group = source.num_heads // source.num_kv_heads
+    possible = [heads for heads in range(group, source.num_heads + 1, group)
+                if embed_dims % heads == 0 and embed_dims // heads <= source.head_dims]
+    if num_heads in possible:
+        return
+    if embed_dims % num_heads:
+        problem = f'embed_dims={embed_dims} does not divide into them'
+    elif embed_dims // num_heads > source.head_dims:
+        problem = f'{embed_dims // num_heads} channels a head are more than the {source.head_dims} of the language model'
+    else:
+        problem = f"the language model's query heads share key/value heads in groups of {group}"
+    expected = f'one of {", ".join(map(str, possible))}' if possible else 'another embed_dims, since no number fits this one'
+    raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads}: {problem}. Expected {expected}. Set "
+                     "num_heads, or choose fit='project'.")
 
 
 @dataclass(frozen=True)
