@@ -1,20 +1,15 @@
 """The detection part of ``demo.py``: LanguageDETR on SmolLM2's blocks beside the same detector with DETR's own start."""
-import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from demo_pictures import plot_curves, quiet_logging
+from demo_arms import ARMS, plot_curves, quiet_logging, score_table, train_arms
 from digits_to_coco import make_digits_detection
 from rich.console import Console
-from rich.table import Table
 
-from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import TrainingRun
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'detr_smollm2_digits.py'
-ARMS = ('language', 'host')
 
 
 def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Optional[int] = None,
@@ -32,11 +27,7 @@ def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Op
     data = make_digits_detection(out / 'digits', num_train=canvases)
     console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits in {data}', soft_wrap=True)
     runs = {arm: TrainingRun(CONFIG, out / 'detection' / arm, train_options(arm, data, checkpoint, epochs)) for arm in ARMS}
-    # small matrices gain little from a second core: each arm gets its share of the cores
-    failures = TrainingPool(len(ARMS), console=console).run(
-        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
-    if failures:
-        sys.exit('\n'.join(failures))
+    train_arms(runs, console)
     report(runs, out / 'detection', data, console)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
 
@@ -61,14 +52,8 @@ def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console
         console: Where to print.
     """
     scalars = {arm: run.records() for arm, run in runs.items()}
-    table = Table(title='Digits, 200 validation canvases, one seed')
-    for column in ('arm', 'mAP', 'mAP50', 'mAP75', 'final loss'):
-        table.add_column(column, justify='left' if column == 'arm' else 'right')
-    for arm, records in scalars.items():
-        last = records['val'][-1]
-        table.add_row(arm, *(f'{last[f"coco/bbox_{name}"]:.3f}' for name in ('mAP', 'mAP_50', 'mAP_75')),
-                      f'{records["train"][-1]["loss"]:.2f}')
-    console.print(table)
+    metrics = dict(mAP='coco/bbox_mAP', mAP50='coco/bbox_mAP_50', mAP75='coco/bbox_mAP_75')
+    console.print(score_table(scalars, metrics, digits=3))
     curves, page = out / 'curves.png', out / 'predictions.png'
     plot_curves(scalars, curves, 'coco/bbox_mAP_50', 'mAP50', 'epoch')
     draw_predictions(runs, data, page)

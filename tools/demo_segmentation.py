@@ -1,21 +1,16 @@
 """The segmentation part of ``demo.py``: a Segmenter on SmolLM2's blocks beside the same one with Segmenter's own start."""
-import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
-from demo_pictures import plot_curves, quiet_logging
+from demo_arms import ARMS, plot_curves, quiet_logging, score_table, train_arms
 from digits_to_ade import make_digits_segmentation
 from rich.console import Console
-from rich.table import Table
 
-from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import TrainingRun
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'segmenter_smollm2_digits.py'
-ARMS = ('language', 'host')
 
 
 def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterations: Optional[int] = None,
@@ -35,11 +30,7 @@ def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterati
                   soft_wrap=True)
     runs = {arm: TrainingRun(CONFIG, out / 'segmentation' / arm, train_options(arm, data, checkpoint, iterations))
             for arm in ARMS}
-    # small matrices gain little from a second core: each arm gets its share of the cores
-    failures = TrainingPool(len(ARMS), console=console).run(
-        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
-    if failures:
-        sys.exit('\n'.join(failures))
+    train_arms(runs, console)
     report(runs, out / 'segmentation', data, console)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
 
@@ -65,13 +56,7 @@ def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console
         console: Where to print.
     """
     scalars = {arm: run.records() for arm, run in runs.items()}
-    table = Table(title='Digits, 200 validation canvases, one seed')
-    for column in ('arm', 'mIoU', 'aAcc', 'mAcc', 'final loss'):
-        table.add_column(column, justify='left' if column == 'arm' else 'right')
-    for arm, records in scalars.items():
-        table.add_row(arm, *(f'{records["val"][-1][name]:.1f}' for name in ('mIoU', 'aAcc', 'mAcc')),
-                      f'{records["train"][-1]["loss"]:.2f}')
-    console.print(table)
+    console.print(score_table(scalars, dict(mIoU='mIoU', aAcc='aAcc', mAcc='mAcc'), digits=1))
     curves, page = out / 'curves.png', out / 'predictions.png'
     plot_curves(scalars, curves, 'mIoU', 'mIoU', 'iteration', (0, 100))
     draw_predictions(runs, data, page)

@@ -1,0 +1,86 @@
+"""What the demo's detection and segmentation parts share: training both arms, their table and figure, quiet inference."""
+import logging
+import sys
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+from rich.console import Console
+from rich.table import Table
+
+from lbbt_mm.engine.training_pool import Chain, TrainingPool
+from lbbt_mm.engine.training_run import TrainingRun
+
+ARMS = ('language', 'host')
+
+
+def train_arms(runs: Mapping[str, TrainingRun], console: Console) -> None:
+    """Train all arms at the same time, or end the demo with what went wrong.
+
+    Args:
+        runs: Arm -> its run.
+        console: Where the progress goes.
+    """
+    # small matrices gain little from a second core: each arm gets its share of the cores
+    failures = TrainingPool(len(runs), console=console).run(
+        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
+    if failures:
+        sys.exit('\n'.join(failures))
+
+
+def score_table(scalars: Mapping[str, Mapping[str, List[Dict[str, Any]]]], metrics: Mapping[str, str],
+                digits: int) -> Table:
+    """The last scores of each arm.
+
+    Args:
+        scalars: Arm -> the records of its run.
+        metrics: Title of a column -> key of the metric in the validation records.
+        digits: After the decimal point.
+    """
+    table = Table(title='Digits, 200 validation canvases, one seed')
+    for column in ('arm', *metrics, 'final loss'):
+        table.add_column(column, justify='left' if column == 'arm' else 'right')
+    for arm, records in scalars.items():
+        table.add_row(arm, *(f'{records["val"][-1][key]:.{digits}f}' for key in metrics.values()),
+                      f'{records["train"][-1]["loss"]:.2f}')
+    return table
+
+
+def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path, metric: str, name: str, step: str,
+                limits: Tuple[float, float] = (0, 1)) -> None:
+    """Draw training loss over iterations and a validation metric, a line an arm.
+
+    Args:
+        scalars: Arm -> the records of its run.
+        path: Picture to write.
+        metric: Key of the metric in the validation records.
+        name: What the figure calls it.
+        step: What a validation's step counts.
+        limits: Range of the metric.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for arm, records in scalars.items():
+        left.plot([r['step'] for r in records['train']], [r['loss'] for r in records['train']], label=arm)
+        right.plot([r['step'] for r in records['val']], [r[metric] for r in records['val']], marker='o', label=arm)
+    left.set(xlabel='iteration', ylabel='training loss', yscale='log')
+    right.set(xlabel=step, ylabel=f'validation {name}', ylim=limits)
+    for axes in (left, right):
+        axes.legend(title='arm')
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+@contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Leave out what mm's inferencers say while they load a model."""
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(level)
