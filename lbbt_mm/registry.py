@@ -30,6 +30,10 @@ WEIGHT_INITIALIZERS = Registry(
     locations=['lbbt_mm.language.initializer', 'lbbt_mm.engine.bridge_init'])
 
 
+#: Initialisation steps that load a checkpoint written by a training run, and so fill the whole module.
+LOADING_STEPS = ('Pretrained', 'PretrainedInit', 'BridgeInit')
+
+
 def type_name(config: Any) -> str:
     """The name of the component that a config names, without its scope; mm configs may hold a string or the class itself.
 

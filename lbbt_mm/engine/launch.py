@@ -10,14 +10,11 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from lbbt_mm.registry import type_name
+from lbbt_mm.registry import LOADING_STEPS, type_name
 from .dataset_checks import check_coco_datasets
 from .label_checks import check_random_labels
 from .segmentation_checks import check_segmentation_datasets
 from .tta_checks import check_tta_sizes
-
-# Initialisation steps that load a checkpoint written by a training run.
-_LOADING_STEPS = ('Pretrained', 'PretrainedInit', 'BridgeInit')
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -177,7 +174,7 @@ def pretrained_files(config: Any) -> List[str]:
         return [file for item in config for file in pretrained_files(item)]
     if not isinstance(config, dict):
         return []
-    own = [config['checkpoint']] if type_name(config) in _LOADING_STEPS and config.get('checkpoint') else []
+    own = [config['checkpoint']] if type_name(config) in LOADING_STEPS and config.get('checkpoint') else []
     if isinstance(config.get('pretrained'), str):  # mmseg's and mmpretrain's other way to name one
         own.append(config['pretrained'])
     return own + [file for value in config.values() for file in pretrained_files(value)]

@@ -1,9 +1,7 @@
 """Where the copy of the language weights stands among a module's own initialisation steps."""
 from typing import Any, List, Mapping
 
-from lbbt_mm.registry import type_name
-
-_FILLING = ('Pretrained', 'PretrainedInit', 'BridgeInit')
+from lbbt_mm.registry import LOADING_STEPS, type_name
 
 
 def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any) -> List[Mapping[str, Any]]:
@@ -18,6 +16,6 @@ def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any
         list: The steps.
     """
     steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    if any(type_name(step) in _FILLING for step in steps):
+    if any(type_name(step) in LOADING_STEPS for step in steps):
         return steps
     return [*steps, dict(type='lbbt_mm.LanguageInit', language=language, **places)]
