@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.fileio import list_from_file
 
 # What a training run builds; a test set may be absent then.
-_LOADERS = ('train_dataloader', 'val_dataloader')
+TRAINING_LOADERS = ('train_dataloader', 'val_dataloader')
 
 
-def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
+def check_coco_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
     """Check that annotation files and image folders exist and that their categories are the config's classes.
 
     Args:
@@ -29,7 +29,7 @@ def check_coco_datasets(cfg: Config, loaders=_LOADERS) -> None:
         for where, dataset in iter_datasets(cfg.get(name), name):
             key = repr((dataset.get('data_root'), dataset.get('ann_file'), dataset.get('metainfo'),
                         dataset.get('data_prefix')))
-            if key not in seen and _is_coco(dataset) and not _is_remote(dataset):
+            if key not in seen and _is_coco(dataset) and not is_remote(dataset):
                 seen.add(key)
                 _check_dataset(where, dataset)
         _check_evaluators(cfg, name.replace('dataloader', 'evaluator'))
@@ -66,8 +66,10 @@ def _is_coco(dataset: Mapping) -> bool:
     return str(dataset.get('type', '')).split('.')[-1] == 'CocoDataset' and 'ann_file' in dataset
 
 
-def _is_remote(dataset: Mapping) -> bool:
-    return bool(dataset.get('backend_args')) or '://' in f"{dataset.get('data_root')}{dataset.get('ann_file')}"
+def is_remote(dataset: Mapping) -> bool:
+    """Whether a dataset's files may lie elsewhere than on this machine's disks."""
+    places = (dataset.get(key) for key in ('data_root', 'data_prefix', 'ann_file'))
+    return bool(dataset.get('backend_args')) or any('://' in str(place) for place in places)
 
 
 def _check_dataset(where: str, dataset: Mapping) -> None:

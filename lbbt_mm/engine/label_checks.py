@@ -8,9 +8,8 @@ from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
 from lbbt_mm.registry import type_name
-from .dataset_checks import iter_datasets
+from .dataset_checks import TRAINING_LOADERS, is_remote, iter_datasets
 
-_LOADERS = ('train_dataloader', 'val_dataloader')
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 _BRIDGE_LOADER = 'val_cfg.train_dataloader'
 _LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='')
@@ -20,7 +19,7 @@ _SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_re
 _CHANGES_PIXELS = re.compile('Random|Resize|Crop|Flip|Rotat|Aug|Jitter|Lighting|Blur|Album|Pad|Normalize|Distort|Erasing')
 
 
-def check_random_labels(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
+def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
     """Check that random labels, image folders and the classification head agree.
 
     Args:
@@ -196,12 +195,11 @@ def _image_folder(dataset: Mapping, scope: Optional[str]) -> Optional[Path]:
     """The folder of mmpretrain's CustomDataset where it is local and gives the classes, or None."""
     if not _is_custom_dataset(dataset.get('type'), scope) or dataset.get('ann_file') or not dataset.get('with_label', True):
         return None
+    if is_remote(dataset):
+        return None
     prefix = dataset.get('data_prefix') or ''
     prefix = prefix.get('img_path', '') if isinstance(prefix, Mapping) else prefix
-    root = str(dataset.get('data_root') or '')
-    if '://' in f'{root}{prefix}':
-        return None
-    return Path(root) / os.path.expanduser(prefix)
+    return Path(str(dataset.get('data_root') or '')) / os.path.expanduser(prefix)
 
 
 def _is_custom_dataset(kind: Any, scope: Optional[str]) -> bool:

@@ -12,13 +12,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from ..registry import type_name
-from .dataset_checks import few, iter_datasets
+from .dataset_checks import TRAINING_LOADERS, few, is_remote, iter_datasets
 
-_LOADERS = ('train_dataloader', 'val_dataloader')
 _IGNORED = 255
 
 
-def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = _LOADERS) -> None:
+def check_segmentation_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
     """Check that folders, masks and classes of mmseg's datasets are there and agree with the heads.
 
     Every mask is opened, by all cores together (20,000 of ADE20K's size are about a minute of CPU time); the ranks of a
@@ -52,7 +51,7 @@ def segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple
     """Where mmseg's local datasets are in a run's config, and their configs."""
     for name in loaders:
         for where, config in iter_datasets(cfg.get(name), name):
-            if _is_segmentation(config, cfg.get('default_scope')) and not _is_remote(config):
+            if _is_segmentation(config, cfg.get('default_scope')) and not is_remote(config):
                 yield where, config
 
 
@@ -67,10 +66,6 @@ def _is_segmentation(config: Mapping, scope: Optional[str]) -> bool:
         return False
     found = DATASETS.get(kind) if isinstance(kind, str) else kind
     return isinstance(found, type) and issubclass(found, BaseSegDataset)
-
-
-def _is_remote(config: Mapping) -> bool:
-    return bool(config.get('backend_args')) or '://' in f'{config.get("data_root")}{config.get("data_prefix")}'
 
 
 def build_without_pipeline(config: Mapping) -> Any:

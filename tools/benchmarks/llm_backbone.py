@@ -93,7 +93,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('--layers', type=int, default=12, help="of all models; 12 of SmolLM2's 30 save time")
     parser.add_argument('--image', type=int, default=224, help=f'height and width, a multiple of {PATCH}')
-    parser.add_argument('--batch', type=int, default=4, help='images')
+    parser.add_argument('--batch', type=int, default=16, help='images')
     add_timing_options(parser, list(ROWS), 'llm_backbone', repeats=6)
     args = parser.parse_args()
     if args.image < PATCH or args.image % PATCH:
