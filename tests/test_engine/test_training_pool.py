@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 from rich.console import Console
@@ -22,6 +23,14 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
     write_configs(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as a shell's foreground has it; a background job ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -105,7 +114,7 @@ class TestFailures:
         assert quiet().run([chain('a', 'a', 'a2'), chain('b')]) == [] and starts(folder) == ['a', 'b']
 
     @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_the_trainings_and_leaves_them_resumable(self, folder, chain, number):
+    def test_a_signal_ends_the_trainings_and_leaves_them_resumable(self, folder, chain, interruptible, number):
         behave(folder, a='hang')
 
         def send() -> None:
