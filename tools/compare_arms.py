@@ -65,7 +65,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     how = parser.add_argument_group('how it runs')
     how.add_argument('--jobs', type=int, metavar='N', help='trainings at once; default: one a GPU of --gpus, else 1')
     how.add_argument('--gpus', metavar='0,1', help='GPUs to use; each training gets one')
-    how.add_argument('--shard', metavar='I/N', help='do share I (from 0) of the runs; default: by SLURM_ARRAY_TASK_ID')
+    how.add_argument('--shard', metavar='I/N', help='do share I (from 0) of the runs; default: by SLURM_ARRAY_TASK_ID, of '
+                     'arrays like --array=0-7 (give it for a task that is submitted again alone)')
     how.add_argument('--keep-going', action='store_true', help='go on after a training that failed')
     how.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
     how.add_argument('--report-only', action='store_true', help='no training: tables and curves of what is there')
@@ -95,20 +96,30 @@ def read_shard(text: Optional[str], env: Dict[str, str]) -> Tuple[int, int]:
         tuple: Its index from 0, and the number of shares.
 
     Raises:
-        ValueError: If the text is not a share.
+        ValueError: If the text is not a share, or the slurm array does not tell which it is.
     """
     if text is None and 'SLURM_ARRAY_TASK_ID' in env:
-        first, step = (int(env.get(f'SLURM_ARRAY_TASK_{name}', default)) for name, default in (('MIN', 0), ('STEP', 1)))
-        count = int(env.get('SLURM_ARRAY_TASK_COUNT', 1))
-        index = (int(env['SLURM_ARRAY_TASK_ID']) - first) // max(1, step)
-    else:
-        try:
-            index, count = map(int, (text or '0/1').split('/'))
-        except ValueError:
-            index, count = -1, 0
+        return _slurm_share({name.split('_')[-1]: int(value) for name, value in env.items()
+                             if name.startswith('SLURM_ARRAY_TASK_')})
+    try:
+        index, count = map(int, (text or '0/1').split('/'))
+    except ValueError:
+        index, count = -1, 0
     if not 0 <= index < count:
         raise ValueError(f'--shard {text}: expected I/N with I from 0 to N - 1, for example 0/4')
     return index, count
+
+
+def _slurm_share(task: Dict[str, int]) -> Tuple[int, int]:
+    count, step = task.get('COUNT', 1), max(1, task.get('STEP', 1))
+    first = task.get('MIN', 0)
+    last = task.get('MAX', first + (count - 1) * step)
+    # a list such as --array=0,3,5, or one task of a larger array that was submitted again
+    if count != (last - first) // step + 1 or count == 1 and task['ID'] > 1:
+        raise ValueError(f'task {task["ID"]} of a slurm array of {count} from {first} to {last} does not say which share of '
+                         'the runs it has: expected an array like --array=0-7. Give --shard I/N; a task that is submitted '
+                         'again needs the share it had')
+    return (task['ID'] - first) // step, count
 
 
 def make_experiment(args: argparse.Namespace) -> ArmExperiment:

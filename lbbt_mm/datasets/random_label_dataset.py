@@ -67,6 +67,9 @@ class RandomLabelDataset(DatasetView):
         if 'gt_label' not in info:
             raise ValueError(f"RandomLabelDataset: a sample has no 'gt_label', only {', '.join(info)}. Use a dataset with "
                              'labels (with_label=True).')
+        if 'true_label' in info:
+            raise ValueError("RandomLabelDataset: a sample has a 'true_label', so its label was replaced before, by a "
+                             'RandomLabelDataset further inside. Labels are permuted once; remove one of the two.')
         return single_label('RandomLabelDataset', info['gt_label'])
 
     @force_full_init

@@ -66,10 +66,12 @@ def _is_coco(dataset: Mapping) -> bool:
     return str(dataset.get('type', '')).split('.')[-1] == 'CocoDataset' and 'ann_file' in dataset
 
 
-def is_remote(dataset: Mapping) -> bool:
-    """Whether a dataset's files may lie elsewhere than on this machine's disks."""
-    places = (dataset.get(key) for key in ('data_root', 'data_prefix', 'ann_file'))
-    return bool(dataset.get('backend_args')) or any('://' in str(place) for place in places)
+def is_remote(config: Mapping) -> bool:
+    """Whether a dataset's, or an evaluator's, files may lie elsewhere than on this machine's disks."""
+    backend = config.get('backend_args')
+    if backend and backend.get('backend') != 'local':
+        return True
+    return any('://' in str(config.get(key)) for key in ('data_root', 'data_prefix', 'ann_file'))
 
 
 def _check_dataset(where: str, dataset: Mapping) -> None:
@@ -104,7 +106,7 @@ def _check_evaluators(cfg: Config, name: str) -> None:
     evaluators = cfg.get(name) or []
     for evaluator in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
         path = evaluator.get('ann_file') if str(evaluator.get('type')).endswith('CocoMetric') else None
-        if path and not evaluator.get('backend_args') and '://' not in path and not Path(path).is_file():
+        if path and not is_remote(evaluator) and not Path(path).is_file():
             raise FileNotFoundError(f'{name}.ann_file: {path} does not exist. Expected the annotation file of the dataset '
                                     'that is evaluated; correct it together with data_root.')
 

@@ -25,7 +25,7 @@ class LogFollower:
     """Reads what a training adds to its log."""
 
     def __init__(self, path: Path, begin: int, config: Mapping[str, Any]) -> None:
-        self._path, self._position, self._rest = path, begin, ''
+        self._path, self._position, self._rest = path, begin, b''
         self._epochs = (config.get('train_cfg') or {}).get('max_epochs')
 
     def news(self) -> Optional[TrainingProgress]:
@@ -34,8 +34,8 @@ class LogFollower:
             log.seek(self._position)
             added = log.read()
         self._position += len(added)
-        *lines, self._rest = (self._rest + added.decode(errors='replace')).split('\n')
-        for line in reversed(lines):
+        *lines, self._rest = (self._rest + added).split(b'\n')
+        for line in (line.decode(errors='replace') for line in reversed(lines)):
             loss = _LOSS.search(line)
             text = loss[1] if loss else '-'
             found = _EPOCH_LINE.search(line)

@@ -154,6 +154,8 @@ def test_random_labels_are_not_drawn_twice(root):
         build(config(root, inner))[0]
     with pytest.raises(TypeError, match='a RandomLabelDataset too; labels are permuted once'):
         build(config(root, config(root)))
+    with pytest.raises(ValueError, match="a sample has a 'true_label'.*permuted once; remove one"):
+        build(config(root, dict(type='lbbt_mm.EvenSubset', num_samples=3, dataset=config(root))))
 
 
 @pytest.mark.parametrize('wrapper', [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lbbt_mm.datasets.stable_draw import check_draw, single_label, stable_generator, stable_hash, unit_interval
+from tests.tool_processes import REPO, environment
 
 
 PERMUTATION = [0, 4, 5, 7, 6, 3, 2, 1]
@@ -24,9 +25,10 @@ class TestHash:
     def test_another_process_gets_the_same(self):
         code = "from lbbt_mm.datasets.stable_draw import stable_hash; print(stable_hash(0, '', 'train/1.png'))"
         for seed in ('1', '2'):  # Python's own hash would differ
-            out = subprocess.run([sys.executable, '-c', code], env={'PYTHONHASHSEED': seed}, check=True,
-                                 capture_output=True, text=True).stdout
-            assert int(out.split()[-1]) == stable_hash(0, '', 'train/1.png')
+            done = subprocess.run([sys.executable, '-c', code], env=environment(PYTHONHASHSEED=seed, PYTHONPATH=REPO),
+                                  capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert int(done.stdout.split()[-1]) == stable_hash(0, '', 'train/1.png')
 
 
 class TestNumbers:

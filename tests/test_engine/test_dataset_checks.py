@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.dataset_checks import check_coco_datasets
+from lbbt_mm.engine.dataset_checks import check_coco_datasets, is_remote
 from tests.tiny_detection import run_config, write_dataset
 
 
@@ -121,6 +121,27 @@ def test_data_sets_inside_wrappers_are_checked(data):
         type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=[inner, broken]))
     with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.dataset.datasets\[1\].ann_file: .*absent.json'):
         check_coco_datasets(cfg)
+
+
+@pytest.mark.parametrize('config, remote', [
+    (dict(data_root='s3://bucket/data'), True), (dict(ann_file='https://host/a.json', data_root='data'), True),
+    (dict(data_prefix=dict(img='gs://bucket/images')), True), (dict(data_prefix='s3://bucket/'), True),
+    (dict(data_root='data', backend_args=dict(backend='petrel', path_mapping={})), True),
+    (dict(data_root='data', backend_args=dict(backend='local')), False), (dict(data_root='data', backend_args=None), False),
+    (dict(data_root='/data', ann_file='a.json', data_prefix=dict(img='images/')), False), (dict(), False)])
+def test_files_are_remote_by_their_address_or_their_backend(config, remote):
+    assert is_remote(config) is remote
+
+
+@pytest.mark.parametrize('options', [dict(data_prefix=dict(img='s3://bucket/images')),
+                                     dict(backend_args=dict(backend='petrel'))])
+def test_a_data_set_that_is_remote_in_part_is_passed_over(data, options):
+    cfg = run_config(data)
+    cfg.train_dataloader.dataset.ann_file = 'annotations/absent.json'
+    with pytest.raises(FileNotFoundError):
+        check_coco_datasets(cfg)
+    cfg.train_dataloader.dataset.update(options)
+    check_coco_datasets(cfg)
 
 
 def test_other_and_remote_data_sets_are_passed_over(data):

@@ -52,7 +52,7 @@ def test_a_line_that_comes_in_two_pieces(log):
     append(log, line[:cut])
     assert follower.news() is None
     append(log, line[cut:])
-    assert follower.news().step == 10
+    assert follower.news() == TrainingProgress(10, 60, 'é')
 
 
 def test_what_was_there_before_is_passed_over(log):

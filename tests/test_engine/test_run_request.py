@@ -19,11 +19,11 @@ class TestReading:
         (tmp_path / 'a.py').write_text("x = 1\ncustom_imports = dict(imports=['no_such_module'])\n")
         assert read_config(tmp_path / 'a.py').x == 1
 
-    def test_the_level_of_logging_is_as_before(self, tmp_path):
-        (tmp_path / 'a.py').write_text('x = 1\n')
+    def test_mmengine_s_remarks_are_silenced_while_it_reads_and_no_longer(self, tmp_path):
+        (tmp_path / 'a.py').write_text('import logging\nlevel = logging.root.manager.disable\n')
         (tmp_path / 'b.py').write_text('raise ValueError\n')
         before = logging.root.manager.disable
-        read_config(tmp_path / 'a.py')
+        assert read_config(tmp_path / 'a.py').level == logging.INFO > before
         with pytest.raises(ValueError):
             read_config(tmp_path / 'b.py')
         assert logging.root.manager.disable == before
@@ -33,8 +33,9 @@ class TestOverriding:
 
     def test_values_are_read_as_on_the_command_line(self):
         cfg = Config(dict(a=dict(b=1), pipeline=[dict(type='A'), dict(type='B')]))
-        changed = override(cfg, ['a.b=2', 'a.c=[1,2]', 'pipeline.1.type=C', 'd=none', 'e=1e-3'])
+        changed = override(cfg, ['a.b=2', 'a.c=[1,2]', 'pipeline.1.type=C', 'd=None', 'e=1e-3'])
         assert changed.a == dict(b=2, c=[1, 2]) and changed.pipeline[1].type == 'C' and changed.e == 1e-3
+        assert changed.d is None
         assert changed.pipeline[0].type == 'A'
 
     def test_the_config_itself_stays(self):

@@ -36,6 +36,14 @@ def test_a_sound_data_set_passes_and_says_what_was_looked_at(root, log):
     assert any('val_dataloader.dataset: 2 masks' in line for line in log)
 
 
+@pytest.mark.parametrize('options', [dict(data_root='s3://bucket/data'), dict(backend_args=dict(backend='petrel'))])
+def test_remote_data_sets_are_passed_over(root, log, options):
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.update(options)
+    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    assert not any('masks' in line for line in log)
+
+
 def test_ranks_share_the_masks_out(root, log, monkeypatch):
     rewrite(root, lambda mask: mask + 100, number=1)
     monkeypatch.setenv('WORLD_SIZE', '2')

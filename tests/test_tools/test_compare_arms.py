@@ -445,10 +445,23 @@ class TestRunning:
     def test_a_slurm_array_is_shares(self):
         array = {f'SLURM_ARRAY_TASK_{name}': value for name, value in dict(ID='5', COUNT='3', MIN='1', STEP='2').items()}
         assert compare_arms.read_shard(None, array) == (2, 3)
+        assert compare_arms.read_shard(None, {**array, 'SLURM_ARRAY_TASK_MAX': '6'}) == (2, 3)  # --array=1-6:2
         assert compare_arms.read_shard('1/4', array) == (1, 4) and compare_arms.read_shard(None, {}) == (0, 1)
         for text in ('4/4', '-1/2', 'a', '1'):
             with pytest.raises(ValueError, match='expected I/N with I from 0 to N - 1'):
                 compare_arms.read_shard(text, {})
+
+    @pytest.mark.parametrize('task', [dict(ID=0, COUNT=3, MIN=0, MAX=5), dict(ID=5, COUNT=3, MIN=0, MAX=5),
+                                      dict(ID=3, COUNT=1, MIN=3, MAX=3)])
+    def test_a_slurm_array_that_does_not_tell_the_share_is_refused(self, task):
+        with pytest.raises(ValueError, match=f'task {task["ID"]} of a slurm array of .* Give --shard I/N'):
+            compare_arms.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': str(value) for name, value in task.items()})
+
+    @pytest.mark.parametrize('number', ['0', '1'])
+    def test_a_slurm_array_of_one_task_does_all_runs(self, number):
+        task = dict.fromkeys(('ID', 'MIN', 'MAX'), number)
+        assert compare_arms.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': value
+                                              for name, value in dict(task, COUNT='1').items()}) == (0, 1)
 
     def test_a_dry_run_prints_the_commands_and_trains_nothing(self, compare, folder):
         status, output = compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', '--dry-run', seeds='0')

@@ -38,9 +38,9 @@ class TestQueries:
         found, none = (dict(pred_score=SCORES, gt_label=torch.tensor(relevant, dtype=torch.long)) for relevant in ([1], []))
         assert evaluate(First((1, 2)), found, none) == {'retrieval/First@1': 50, 'retrieval/First@2': 25}
 
-    def test_similarities_in_half_precision_are_ranked_in_full(self):
-        sample = dict(pred_score=SCORES.bfloat16(), gt_label=torch.tensor([1]))
-        assert evaluate(First(1), sample) == {'retrieval/First@1': 100}
+    def test_gains_are_not_rounded_to_the_similarities_half_precision(self):
+        sample = dict(pred_score=SCORES.bfloat16(), gt_score=torch.tensor([0, 0.3, 1]))
+        assert evaluate(First(1), sample) == {'retrieval/First@1': pytest.approx(30, abs=1e-4)}
 
     def test_an_image_beyond_the_gallery_is_refused(self):
         with pytest.raises(ValueError, match='relevant image 3, but the gallery has 3 images.*RetrievalQueries'):
