@@ -46,7 +46,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                       'default: random')
     what.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
                       help='then train these from the last checkpoint of each run (init_cfg of type lbbt_mm.BridgeInit). '
-                      'They get those --cfg-options too that begin with model.backbone., and others of model. or of a '
+                      'They get those --cfg-options too that begin with model.backbone., and others of model., '
+                      'data_preprocessor. or a '
                       'data_root if their config has that very key. Their metrics are called NAME_OF_PROBE_CONFIG/METRIC')
     what.add_argument('--metric', nargs='+', action='extend', default=[], metavar='METRIC',
                       help='what goes into tables and curves; default: all metrics of the last validation')

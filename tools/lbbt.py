@@ -43,7 +43,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='which checkpoint of the bridge the probes take; best: that of save_best. Default: last')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                         help='override settings of the bridge\'s config. A probe gets those too that begin with '
-                        'model.backbone., and others of model. or of a data_root if its config has that very key')
+                        'model.backbone., and others of model., data_preprocessor. or a data_root if its config has '
+                        'that very key')
     parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                         help='override settings of every probe\'s config')
     parser.add_argument('--gpus', type=int, default=1, metavar='N', help='GPUs for each training; default: 1')

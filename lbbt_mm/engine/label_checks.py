@@ -188,7 +188,8 @@ def _check_count(where: str, folder: Path, dataset: Mapping, classes: List[str],
     random = any(True for _ in _find_random_labels(dataset.get('pipeline'), where))
     if num_classes is not None and len(classes) != num_classes and not (random and len(classes) < num_classes):
         raise ValueError(f'{where}: {folder} has {len(classes)} class folders, but model.head.num_classes={num_classes}. '
-                         f'Set num_classes (of the head and of RandomLabel) to {len(classes)}, or correct data_root.')
+                         f'Set num_classes (of the head, of RandomLabel and of data_preprocessor) to {len(classes)}, '
+                         'or correct data_root.')
 
 
 def _image_folder(dataset: Mapping, scope: Optional[str]) -> Optional[Path]:

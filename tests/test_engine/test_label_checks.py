@@ -170,7 +170,8 @@ def test_fewer_or_more_folders_than_classes(root):
     with pytest.raises(ValueError) as error:
         check_random_labels(cfg)
     assert str(error.value) == (f'train_dataloader.dataset: {root / "train"} has 3 class folders, but '
-                                'model.head.num_classes=4. Set num_classes (of the head and of RandomLabel) to 3, or '
+                                'model.head.num_classes=4. Set num_classes (of the head, of RandomLabel '
+                                'and of data_preprocessor) to 3, or '
                                 'correct data_root.')
     cfg = run_config(root, num_classes=2, train_labels=(random_label(root, num_classes=2), ))
     with pytest.raises(ValueError, match='has 3 class folders, but model.head.num_classes=2'):
