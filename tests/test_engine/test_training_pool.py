@@ -11,18 +11,9 @@ from typing import Iterator
 import pytest
 from rich.console import Console
 
-from lbbt_mm.engine import training_run
 from lbbt_mm.engine.training_pool import Chain, TrainingPool, job_environment, terminated_like_interrupted
 from lbbt_mm.engine.training_run import TrainingRun
-from tests import fake_training
-from tests.fake_training import behave, starts, write_configs
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
-    write_configs(tmp_path)
-    return tmp_path
+from tests.fake_training import behave, starts
 
 
 @pytest.fixture

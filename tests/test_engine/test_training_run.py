@@ -6,25 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from lbbt_mm.engine import training_run
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
-from tests.fake_training import behave, starts, write_configs
+from tests.fake_training import behave, starts
 from tests.tool_processes import REPO, environment
 
 LR = 'optim_wrapper.optimizer.lr=0.1'
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A folder with configs, for whose trainings the fake stands in."""
-    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
-    write_configs(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
