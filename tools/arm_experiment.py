@@ -201,10 +201,12 @@ class ArmExperiment:
 
     def training(self, run: ArmRun) -> TrainingRun:
         """The training of a run; a learning rate that is not known yet is written as <best of the sweep>."""
-        lr = '<best of the sweep>' if run.lr is None else short_number(run.lr)
+        unknown = '<best of the sweep>'
+        lr = unknown if run.lr is None else short_number(run.lr)
+        folder = f'{run.name}-lr{unknown}' if self.lrs and run.lr is None else run.name
         options = [*self.options, f'{self.language_key}.arm={run.arm}', f'{self.language_key}.seed={run.seed}',
                    f'randomness.seed={run.seed}', *([f'{LR_KEY}={lr}'] if self.lrs else [])]
-        return TrainingRun(self.config, self.out / 'runs' / run.name, options, base=self._bases[self.config])
+        return TrainingRun(self.config, self.out / 'runs' / folder, options, base=self._bases[self.config])
 
     def probing(self, run: ArmRun, probe: Path) -> TrainingRun:
         """The training of a probe on the last checkpoint of a run, which is written in <> while it is not known."""

@@ -155,18 +155,26 @@ def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console)
 
 
 def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> None:
-    """The commands of the share, as a user would type them; what is not known before the runs is written in <>."""
+    """The commands of the share, as a user would type them, and their number; what is not known yet is written in <>."""
     index, count = args.shard
     lrs = {**dict.fromkeys(experiment.arms), **experiment.choose_lrs()}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
-    for title, runs, probes in (('Sweep', experiment.sweep()[index::count], experiment.sweep_probes()),
+    sweep, sweep_probes = experiment.sweep(), experiment.sweep_probes()
+    swept = {(run.arm, run.seed, config) for run in sweep for config in (experiment.config, *sweep_probes)}
+    planned: Dict[Path, bool] = {}
+    for title, runs, probes in (('Sweep', sweep[index::count], sweep_probes),
                                 ('Comparison', experiment.comparison(lrs, args.shard), experiment.probes)):
         if runs:
             console.print(f'# {title}', highlight=False)
         for run in runs:
             for training in experiment.trainings(run, probes):
-                done = '# done: ' if training.status in ('finished', 'diverged') else ''
-                print(f'{done}{env} {shlex.join(training.command)}')
+                repeats = run.lr is None and (run.arm, run.seed, training.config) in swept
+                done = training.status in ('finished', 'diverged')
+                if not repeats:
+                    planned[training.work_dir] = done
+                note = '# one of the sweep: ' if repeats else '# done: ' if done else ''
+                print(f'{note}{env} {shlex.join(training.command)}')
+    print(f'# {len(planned)} trainings, {sum(planned.values())} of them done')
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lbbt_mm.engine.config_keys import find_bridge_init, shared_options
+from lbbt_mm.engine.run_records import final_metrics, validation_metrics
 from lbbt_mm.engine.run_request import override, read_config, write_whole
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
@@ -106,16 +107,24 @@ def check_bridge(probe: TrainingRun, bridge: TrainingRun) -> None:
 
 
 def collect(args: argparse.Namespace) -> List[Dict[str, Any]]:
-    """Config, status and final metrics of each stage, the bridge first; a probe of an earlier bridge has no metrics."""
+    """Config, status and final metrics of each stage, the bridge first, and which of them the last validation gave.
+
+    A probe of an earlier bridge has no metrics.
+    """
     stages = {'bridge': args.config, **{probe.stem: probe for probe in args.probe}}
     runs = {stage: TrainingRun(config, args.work_dir / stage) for stage, config in stages.items()}
     outdated = {stage for stage in runs if stage != 'bridge' and is_outdated(runs[stage], runs['bridge'])}
-    return [dict(stage=stage, config=str(stages[stage]), status='outdated' if stage in outdated else run.status,
-                 metrics={} if stage in outdated else run.metrics()) for stage, run in runs.items()]
+    rows = []
+    for stage, run in runs.items():
+        records = {} if stage in outdated else run.records()
+        rows.append(dict(stage=stage, config=str(stages[stage]), status='outdated' if stage in outdated else run.status,
+                         metrics=final_metrics(records) if records else {},
+                         validated=list(validation_metrics(records)) if records else []))
+    return rows
 
 
 def report(stages: Sequence[Dict[str, Any]], work_dir: Path, console: Console) -> None:
-    """Show the table of all stages and write it."""
+    """Show what the stages' last validations gave, and write that and the last record of each training log."""
     rows = [dict(stage=stage['stage'], config=stage['config'], status=stage['status'], **stage['metrics'])
             for stage in stages]
     # a diverged run's NaN is no JSON
@@ -123,16 +132,18 @@ def report(stages: Sequence[Dict[str, Any]], work_dir: Path, console: Console) -
                                    for name, value in stage['metrics'].items()}} for stage in stages]
     write_whole(work_dir / 'results.csv', pd.DataFrame(rows).to_csv(index=False))
     write_whole(work_dir / 'results.json', json.dumps(whole, indent=1))
-    titles = {name: _TITLES.get(name, name) for stage in stages for name in stage['metrics']}
+    # the training log's last record is one of a few images; beside the accuracies it would look like a result
+    titles = {name: _TITLES.get(name, name) for stage in stages for name in stage['validated']}
     columns = sorted(dict.fromkeys(titles.values()), key=('Train-acc1', 'Test-acc1').__contains__, reverse=True)
     table = Table(title='Language Bias Bridge Training')
     for column in ('stage', 'status', *columns):
         table.add_column(column, justify='left' if column in ('stage', 'status') else 'right')
     for stage in stages:
-        cells = {titles[name]: f'{value:.4g}' for name, value in reversed(stage['metrics'].items())}
+        cells = {titles[name]: f'{stage["metrics"][name]:.4g}' for name in reversed(stage['validated'])}
         table.add_row(stage['stage'], stage['status'], *(cells.get(column, '-') for column in columns))
     console.print(table)
-    console.print(f'Written to {work_dir / "results.csv"} and results.json', soft_wrap=True, highlight=False)
+    console.print(f'Written to {work_dir / "results.csv"} and results.json, with the last values of the training logs',
+                  soft_wrap=True, highlight=False)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -132,15 +132,19 @@ def test_floor_counts_the_products_that_the_layers_do(benchmarks, training):
 # --------------------------------------------------------------------------------------------- LLMBackbone
 @pytest.mark.parametrize('family', [pytest.param('vit', marks=timm), 'gpt2', 'smollm2'])
 def test_llm_backbone_compares_equal_functions(family, tmp_path):
-    done = run_tool('benchmarks/llm_backbone.py', '--layers', 1, '--image', 32, '--batch', 2, '--repeats', 2, '--threads', 1,
-                    '--clock', 'cpu', '--rows', f'{family}-train', f'{family}-infer-bf16', '--out', tmp_path)
+    done = run_tool('benchmarks/llm_backbone.py', '--layers', 1, '--image', 32, '--batch', 2, 1, '--repeats', 2,
+                    '--threads', 1, '--clock', 'cpu', '--rows', f'{family}-train', f'{family}-infer-bf16', '--out', tmp_path)
     assert done.returncode == 0, done.output
     rows, data = tables(done.output), json.loads((tmp_path / 'llm_backbone.json').read_text())
     against, ours, wanted = {'vit': ('timm', ['exact GELU', "GPT-2's GELU"], '1.00'),
                              'gpt2': ('GPT2Model', ['causal'], '1.10'),
                              'smollm2': ('LlamaModel', ['causal'], '1.00')}[family]
-    assert [(row['ours'], row['against']) for row in rows] == 2 * [(name, against) for name in ours]
-    assert [row['wanted'].split(' ')[0] for row in rows] == len(ours) * [wanted] + len(ours) * ['']
+    assert [(row['ours'], row['against']) for row in rows] == 4 * [(name, against) for name in ours]
+    assert [row['wanted'].split(' ')[0] for row in rows] == 2 * len(ours) * [wanted] + 2 * len(ours) * ['']
+    assert [row['row'].rsplit(', ')[-1] for row in rows] == 2 * (len(ours) * ['batch 2'] + len(ours) * ['batch 1'])
+    work = {(row['row'], row['ours']): row['giga_flops'] for row in data['comparisons']}
+    assert all(flops == pytest.approx(2 * work[row.replace('batch 2', 'batch 1'), name])
+               for (row, name), flops in work.items() if row.endswith('batch 2'))
     assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
     (said, ) = (fact for fact in data['facts'].values() if 'largest difference' in str(fact))
     theirs_count, our_count = re.findall(r'([\d,]+) \(', said)[:2]

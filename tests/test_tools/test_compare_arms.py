@@ -430,7 +430,7 @@ class TestRunning:
 
         def planned(share):
             lines = compare(*arguments, f'{share}/3', '--dry-run')[1].split('# Comparison')[1].splitlines()
-            return [tuple(re.findall(r'language.(?:arm|seed)=(\w+)', line)) for line in lines if line]
+            return [tuple(re.findall(r'language.(?:arm|seed)=(\w+)', line)) for line in lines if 'language.' in line]
 
         before = [planned(share) for share in range(3)]
         assert before[1] == [('random', '0'), ('language', '2')] and len({run for runs in before for run in runs}) == 6
@@ -470,6 +470,12 @@ class TestRunning:
         assert len(commands) == 4 and all('--resume --cfg-options' in line for line in commands)
         assert commands[0].endswith(f'randomness.seed=0 {LR}=0.01')
         assert f"'{LR}=<best of the sweep>'" in commands[2] and '<last checkpoint of' in output
+        assert "runs/language-seed0-lr<best of the sweep>' --resume" in commands[2], 'as the folder will be called'
+        assert [command.startswith('# one of the sweep: ') for command in commands] == [False, False, False, True]
+        assert output.splitlines()[-1] == '# 5 trainings, 0 of them done'
+        compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', seeds='0')
+        output = compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', '--dry-run', seeds='0')[1]
+        assert output.splitlines()[-1] == '# 5 trainings, 5 of them done' and '<best' not in output
 
     def test_the_baseline_arm_must_be_among_the_arms(self, compare, capfd):
         with pytest.raises(SystemExit):

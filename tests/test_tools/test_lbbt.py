@@ -81,6 +81,7 @@ class TestStages:
         final = fake_training.accuracy('language', 0, 0.01)
         header, = [line for line in output.splitlines() if 'Test-acc1' in line]
         assert 'stage' in header and 'accuracy/top1' not in header
+        assert 'loss' not in header, 'that of the last training record is none of the results'
         assert f'│ bridge │ finished │        {final:.0f} │' in output
         stages = json.loads((folder / 'out' / 'results.json').read_text())
         assert [(stage['stage'], stage['status'], stage['metrics']['accuracy/top1']) for stage in stages] == [

@@ -6,6 +6,7 @@ patches themselves; theirs get them as ``inputs_embeds`` and compute attention w
 """
 import argparse
 import importlib.util
+import itertools
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +60,13 @@ ROWS = {f'{family}-{"train" if training else "infer"}{"-bf16" if bf16 else ""}':
 def measure_row(row: Row, sizes: Sizes, repeats: int, threads: int, clock: str) -> Tuple[float, Dict[str, List[float]]]:
     """Build and time a row's contenders.
 
+    Args:
+        row: The row.
+        sizes: Sizes of the models and the batch.
+        repeats: Number of rounds.
+        threads: Threads of every contender.
+        clock: A key of :data:`interleaved_rounds.CLOCKS`.
+
     Returns:
         tuple[float, dict]: GFLOP in matrix products, and the seconds by contender.
     """
@@ -69,7 +77,7 @@ def measure_row(row: Row, sizes: Sizes, repeats: int, threads: int, clock: str) 
     models = build_models(row.family, sizes)
     work = backbone_work(list(models.values())[-1].backbone, sizes.batch)
     products = work.all if row.training else work.forward
-    print(f'{row.title}: {giga_flops(products):.0f} GFLOP in products', flush=True)
+    print(f'{row.title}, batch {sizes.batch}: {giga_flops(products):.0f} GFLOP in products', flush=True)
     calls: Dict[str, Callable[[], None]] = {
         name: Contender(model, partial(model, images), row.training, row.bf16) for name, model in models.items()}
     calls[FLOOR] = floor_call(products, torch.bfloat16 if row.bf16 else torch.float32)
@@ -93,9 +101,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('--layers', type=int, default=12, help="of all models; 12 of SmolLM2's 30 save time")
     parser.add_argument('--image', type=int, default=224, help=f'height and width, a multiple of {PATCH}')
-    parser.add_argument('--batch', type=int, default=16, help='images')
+    parser.add_argument('--batch', type=int, nargs='+', default=[4, 16], metavar='IMAGES',
+                        help='images a step; each row is measured with each of these')
     add_timing_options(parser, list(ROWS), 'llm_backbone', repeats=6)
     args = parser.parse_args()
+    args.batch = list(dict.fromkeys(args.batch))
+    if min(args.batch) < 1:
+        parser.error(f'--batch {min(args.batch)}: expected 1 image or more')
     if args.image < PATCH or args.image % PATCH:
         parser.error(f'--image {args.image}: expected a multiple of {PATCH}')
     if any(ROWS[name].family == 'vit' for name in args.rows) and importlib.util.find_spec('timm') is None:
@@ -107,22 +119,24 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
-    sizes = Sizes(args.layers, args.image, args.batch)
+    sizes = {batch: Sizes(args.layers, args.image, batch) for batch in args.batch}
+    any_size = sizes[args.batch[0]]
     facts: Dict[str, Any] = machine_facts(args.threads)
     facts['clock'] = args.clock
-    facts['sizes'] = f'{sizes.layers} blocks, batch {sizes.batch}, {sizes.tokens} tokens'
+    facts['sizes'] = f'{any_size.layers} blocks, {any_size.tokens} tokens an image'
     for family in dict.fromkeys(ROWS[name].family for name in args.rows):
-        facts[TITLES[family]] = in_fresh_process(check_family, family, sizes, args.threads)
+        facts[TITLES[family]] = in_fresh_process(check_family, family, any_size, args.threads)
     print('\n'.join(fact_lines(facts)), flush=True)
     comparisons: List[Dict[str, Any]] = []
     seconds: Dict[str, Dict[str, List[float]]] = {}
-    for name in args.rows:
+    for name, batch in itertools.product(args.rows, args.batch):
         row = ROWS[name]
-        flops, times = in_fresh_process(measure_row, row, sizes, args.repeats, args.threads, args.clock)
-        seconds[name] = times
+        flops, times = in_fresh_process(measure_row, row, sizes[batch], args.repeats, args.threads, args.clock)
+        seconds[f'{name}, batch {batch}'] = times
         theirs, *ours = (contender for contender in times if contender != FLOOR)
-        for comparison in compare(row.title, [(contender, theirs, row.wanted) for contender in ours], times):
-            comparisons.append(dict(comparison, giga_flops=flops))
+        pairs = [(contender, theirs, row.wanted) for contender in ours]
+        for comparison in compare(f'{row.title}, batch {batch}', pairs, times):
+            comparisons.append(dict(comparison, batch=batch, giga_flops=flops))
         markdown = '\n'.join([*fact_lines(facts), '', table(comparisons)])
         write_report(args.out, 'llm_backbone', dict(facts=facts, comparisons=comparisons, seconds=seconds), markdown)
     print('\n' + table(comparisons))
