@@ -160,21 +160,23 @@ def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console:
     lrs = {**dict.fromkeys(experiment.arms), **experiment.choose_lrs()}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
     sweep, sweep_probes = experiment.sweep(), experiment.sweep_probes()
-    swept = {(run.arm, run.seed, config) for run in sweep for config in (experiment.config, *sweep_probes)}
+    swept = {(run.arm, run.seed, lr, config) for run in sweep for lr in (run.lr, None)
+             for config in (experiment.config, *sweep_probes)}
     planned: Dict[Path, bool] = {}
     for title, runs, probes in (('Sweep', sweep[index::count], sweep_probes),
                                 ('Comparison', experiment.comparison(lrs, args.shard), experiment.probes)):
         if runs:
             console.print(f'# {title}', highlight=False)
         for run in runs:
-            for training in experiment.trainings(run, probes):
-                repeats = run.lr is None and (run.arm, run.seed, training.config) in swept
-                done = training.status in ('finished', 'diverged')
+            lost = experiment.training(run).status == 'diverged' and not args.fresh  # it gets no probes
+            for training in experiment.trainings(run, [] if lost else probes):
+                repeats = title == 'Comparison' and (run.arm, run.seed, run.lr, training.config) in swept
+                done = training.status in ('finished', 'diverged') and not args.fresh
                 if not repeats:
                     planned[training.work_dir] = done
-                note = '# one of the sweep: ' if repeats else '# done: ' if done else ''
+                note = '# done: ' if done else '# one of the sweep: ' if repeats else ''
                 print(f'{note}{env} {shlex.join(training.command)}')
-    print(f'# {len(planned)} trainings, {sum(planned.values())} of them done')
+    print(f'# trainings: {len(planned)}, done: {sum(planned.values())}')
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

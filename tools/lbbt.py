@@ -5,7 +5,8 @@ was interrupted is resumed: give the same command.
 
   tools/lbbt.py configs/small/bridge_gpt2_imagefolder.py --probe configs/small/probe_gpt2_imagefolder.py
 
-Written to --work-dir: bridge/, a folder for each probe named after its config, results.csv and results.json.
+Written to --work-dir: bridge/, a folder for each probe named after its config, results.csv and results.json (beside the
+metrics of the last validation, named in `validated`, both have the last values of the training logs).
 """
 import argparse
 import json
@@ -116,10 +117,9 @@ def collect(args: argparse.Namespace) -> List[Dict[str, Any]]:
     outdated = {stage for stage in runs if stage != 'bridge' and is_outdated(runs[stage], runs['bridge'])}
     rows = []
     for stage, run in runs.items():
-        records = {} if stage in outdated else run.records()
+        records = dict(train=[], val=[]) if stage in outdated else run.records()
         rows.append(dict(stage=stage, config=str(stages[stage]), status='outdated' if stage in outdated else run.status,
-                         metrics=final_metrics(records) if records else {},
-                         validated=list(validation_metrics(records)) if records else []))
+                         metrics=final_metrics(records), validated=list(validation_metrics(records))))
     return rows
 
 

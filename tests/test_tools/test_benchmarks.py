@@ -165,6 +165,16 @@ def test_llm_backbone_says_what_is_missing_without_timm(benchmarks, monkeypatch,
             assert llm_backbone.parse_args().rows == rows
 
 
+def test_llm_backbone_takes_numbers_of_images(benchmarks, monkeypatch, capsys):
+    import llm_backbone
+    monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', 'gpt2-train', '--batch', '2', '1', '2'])
+    assert llm_backbone.parse_args().batch == [2, 1]
+    monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', 'gpt2-train', '--batch', '4', '0'])
+    with pytest.raises(SystemExit):
+        llm_backbone.parse_args()
+    assert '--batch 0: expected 1 image or more' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('fields', ['GPT2', 'SMOLLM2'])
 def test_floor_counts_the_products_of_a_backbone(benchmarks, fields):
     import llm_backbone_contenders as contenders

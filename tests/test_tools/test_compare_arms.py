@@ -472,10 +472,32 @@ class TestRunning:
         assert f"'{LR}=<best of the sweep>'" in commands[2] and '<last checkpoint of' in output
         assert "runs/language-seed0-lr<best of the sweep>' --resume" in commands[2], 'as the folder will be called'
         assert [command.startswith('# one of the sweep: ') for command in commands] == [False, False, False, True]
-        assert output.splitlines()[-1] == '# 5 trainings, 0 of them done'
+        assert output.splitlines()[-1] == '# trainings: 5, done: 0'
         compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', seeds='0')
         output = compare('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', '--dry-run', seeds='0')[1]
-        assert output.splitlines()[-1] == '# 5 trainings, 5 of them done' and '<best' not in output
+        assert output.splitlines()[-1] == '# trainings: 5, done: 5' and '<best' not in output
+
+    def test_a_dry_run_counts_each_training_once(self, compare, folder):
+        arguments = ('--lrs', 1e-2, 1e-1, '--probe', folder / 'probe.py', '--metric', 'probe/accuracy/top1')
+
+        def counts(*more):
+            return [tuple(map(int, re.findall(r'\d+', compare(*arguments, *more, '--dry-run', '--shard', share)[1]
+                                              .splitlines()[-1]))) for share in ('0/1', '0/2', '1/2')]
+
+        before = counts()
+        assert before[0] == (2 * (2 + 5), 0), 'a sweep of two rates, five more runs, each with its probe'
+        assert before[1][0] + before[2][0] == before[0][0]
+        compare(*arguments)
+        assert counts() == [(number, number) for number, _ in before]
+        assert compare(*arguments, '--dry-run', '--fresh')[1].splitlines()[-1].endswith('done: 0')
+
+    def test_a_dry_run_plans_no_probe_of_a_run_that_diverged(self, compare, folder):
+        behave(folder, **{'language-seed0-lr0.01': 'nan'})
+        arguments = ('--probe', folder / 'probe.py')
+        assert compare(*arguments, '--dry-run', seeds='0')[1].splitlines()[-1] == '# trainings: 4, done: 0'
+        compare(*arguments, seeds='0')
+        output = compare(*arguments, '--dry-run', seeds='0')[1]
+        assert output.splitlines()[-1] == '# trainings: 3, done: 3'
 
     def test_the_baseline_arm_must_be_among_the_arms(self, compare, capfd):
         with pytest.raises(SystemExit):
