@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
-from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, describe_backbone
+from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
 from lbbt_mm.language.stores import CheckpointError
@@ -55,6 +55,8 @@ class BridgeInit:
         _fit(module, tensors, found)
         self._check_tensors(module.state_dict(), tensors)
         module.load_state_dict(tensors)
+        if found:
+            adopt_start(module, found)
         count = sum(tensor.numel() for tensor in tensors.values())
         left = len(loaded['state_dict']) - len(tensors)
         arm = f', arm {found["arm"]} of {found["checkpoint"]}' if found else ''

@@ -2,6 +2,7 @@
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -197,12 +198,18 @@ class TrainingRun:
 
         Raises:
             FileNotFoundError: If there is none.
+            ValueError: If there are the best ones of several metrics.
         """
         if which == 'best':
             found = sorted(self.work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
             if not found:
                 raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
                                         f'{self.config}, or use the last checkpoint.')
+            metrics = sorted({re.sub(r'_(epoch|iter)_\d+$', '', path.stem) for path in found})
+            if len(metrics) > 1:
+                raise ValueError(f'{self.work_dir} has the best checkpoints of several metrics: {", ".join(metrics)}. Give '
+                                 f'default_hooks.checkpoint.save_best of {self.config} one metric, or use the last '
+                                 'checkpoint.')
             return found[-1].resolve()
         marker = self.work_dir / 'last_checkpoint'
         written = Path(marker.read_text().strip()) if marker.is_file() else Path('none')

@@ -1,5 +1,6 @@
 """What a backbone of language-model blocks is, in plain values that a checkpoint can keep."""
-from typing import Any, Dict
+from dataclasses import replace
+from typing import Any, Dict, Mapping
 
 from torch import nn
 
@@ -27,6 +28,17 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
         facts[key] = options.block_indices(key)
     facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution') if hasattr(module, name)})
     return facts
+
+
+def adopt_start(module: nn.Module, found: Mapping[str, Any]) -> None:
+    """Let a backbone that was filled from a checkpoint say what its weights started from, whatever its config says.
+
+    Args:
+        module: A backbone with ``language``.
+        found: What :func:`describe_backbone` said when the checkpoint was written.
+    """
+    start = {name: found[name] for name in ('arm', 'seed') if found.get(name) is not None}
+    module.language = replace(module.language, **start)
 
 
 def note_identity(module: nn.Module, state_dict: Any, prefix: str, local_metadata: Dict[str, Any]) -> None:

@@ -49,6 +49,16 @@ def test_every_tensor_of_the_backbone_comes_along_and_the_head_stays(bridged, fo
     assert f'{len(bridged.state_dict())} tensors' in line and '1 other tensors' in line and 'arm random' in line
 
 
+def test_the_probe_says_which_arm_its_weights_started_from(bridged, folders, tmp_path):
+    """A probe's config names the language model; the arm was the bridge's."""
+    path = write(tmp_path / 'bridge.pth', bridged)
+    language = dict(checkpoint=str(folders['gpt2']), blocks='0:2', arm='language', seed=5)
+    probe = LLMBackbone(language, img_size=16, patch_size=4, init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=str(path)))
+    probe.init_weights()
+    assert describe_backbone(probe) == describe_backbone(bridged)
+    assert probe.state_dict()._metadata[''][IDENTITY_KEY]['arm'] == 'random'
+
+
 def test_no_language_weights_are_read(bridged, folders, tmp_path, monkeypatch):
     path = write(tmp_path / 'bridge.pth', bridged)
     monkeypatch.setattr('lbbt_mm.language.initializer.open_checkpoint', None)

@@ -218,6 +218,9 @@ class TestCheckpoint:
             make().checkpoint('best')
         (folder / 'run' / 'best_acc_epoch_3.pth').touch()
         assert make().checkpoint('best').name == 'best_acc_epoch_3.pth'
+        (folder / 'run' / 'best_loss_epoch_1.pth').touch()
+        with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
+            make().checkpoint('best')
 
     def test_a_folder_that_was_moved_still_knows_its_checkpoint(self, make, folder):
         make().run()

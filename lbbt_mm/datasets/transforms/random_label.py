@@ -28,7 +28,8 @@ class RandomLabel(BaseTransform):
     sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``.
 
     Args:
-        num_classes: Number of classes, that of ``model.head``.
+        num_classes: Number of classes, that of ``model.head``. This package's tools, ``lbbt_mm.BridgeValLoop`` and
+            ``lbbt_mm.LanguageConfigHook`` compare the two before training; without any of them nothing does.
         ratio: Share of samples whose label is random, from 0 to 1. Defaults to 1.0.
         seed: Seed of the labels. Defaults to 0.
         key: What identifies a sample. Defaults to ``'img_path'``.
@@ -121,6 +122,9 @@ class RandomLabel(BaseTransform):
             except ValueError as error:
                 raise ValueError(f"RandomLabel: key='img_path': {error}") from None
         if self.key == 'sample_idx':
+            if isinstance(source, bool) or not isinstance(source, (int, np.integer)):
+                raise ValueError(f"RandomLabel: key='sample_idx' needs a whole number, found results['sample_idx']="
+                                 f"{source!r}. Use a dataset of mmengine's, or another key.")
             return int(source)
         if not isinstance(source, np.ndarray) or source.dtype == object:
             raise ValueError(f"RandomLabel: key='pixels' needs an image array, found results['img'] of type "

@@ -1,14 +1,15 @@
 """Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
-from typing import Any, Iterator, List, Mapping
+from typing import Any, Iterator, List, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS, type_name
+from ..label_checks import check_random_labels
 
 
 @HOOKS.register_module()
@@ -18,13 +19,15 @@ class LanguageConfigHook(Hook):
     They go into the config file in the work directory and, with it, into the meta of every checkpoint. Building and
     testing from either then needs neither the language model nor a network. Nor does resuming: the runner initialises
     a model before it loads the checkpoint, and the hook takes the copying out of that where it would be overwritten.
-    A checkpoint's meta also says what its backbone was made of, for a probe of it.
+    A checkpoint's meta also says what its backbone was made of, for a probe of it. Random labels that do not fit the
+    classification head are refused, in other projects' tools too.
     """
 
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Resolve the run's config and dump it again if that changed it."""
+        """Check the run's random labels, resolve its config, and dump that again if it changed."""
+        check_random_labels(runner.cfg)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         options: List[LanguageOptions] = [
             module.language for module in model.modules() if isinstance(getattr(module, 'language', None), LanguageOptions)
@@ -41,12 +44,24 @@ class LanguageConfigHook(Hook):
         if _resumes(runner):
             _drop_language_init(model)
 
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep what a resumed probe's weights started from, which its config does not say."""
+        backbone = _language_backbone(runner)
+        found = checkpoint.get('meta', {}).get(IDENTITY_KEY)
+        if runner._resume and backbone is not None and found:
+            adopt_start(backbone, found)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the backbone is, for a later :class:`lbbt_mm.BridgeInit`."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        backbone = getattr(model, 'backbone', None)
-        if isinstance(getattr(backbone, 'language', None), LanguageOptions):
+        backbone = _language_backbone(runner)
+        if backbone is not None:
             checkpoint['meta'][IDENTITY_KEY] = describe_backbone(backbone)
+
+
+def _language_backbone(runner: Runner) -> Optional[nn.Module]:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone = getattr(model, 'backbone', None)
+    return backbone if isinstance(getattr(backbone, 'language', None), LanguageOptions) else None
 
 
 def _resumes(runner: Runner) -> bool:

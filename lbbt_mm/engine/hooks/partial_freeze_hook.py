@@ -249,7 +249,9 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
-    names = [name for name, _ in (*model.named_parameters(), *model.named_modules()) if name]
+    # a shared parameter or module has several names, and is meant by any of them
+    names = [name for name, _ in (*model.named_parameters(remove_duplicate=False),
+                                  *model.named_modules(remove_duplicate=False)) if name]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             at_the_top = ', '.join(name for name in names if name.count('.') < 2)

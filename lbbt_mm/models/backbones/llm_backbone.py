@@ -86,6 +86,7 @@ class LLMBackbone(BaseModule):
         if with_cls_token is None:
             with_cls_token = out_type == 'cls_token'
         _check_choices(attention, position, final_norm, out_type, with_cls_token)
+        _check_numbers(img_size, patch_size, drop_path_rate)
         super().__init__(init_cfg=with_language_init(
             init_cfg, language, targets=dict(blocks='blocks'), others=_other_parts(position, final_norm)))
         spec = options.spec.block
@@ -271,6 +272,14 @@ def _check_choices(attention: str, position: str, final_norm: Optional[str], out
     if with_cls_token and attention == 'causal':
         raise ValueError('LLMBackbone: a class token in front sees no patch under causal attention. Use '
                          "out_type='last_token' or 'avg_featmap' without a class token, or attention='bidirectional'.")
+
+
+def _check_numbers(img_size: Any, patch_size: Any, drop_path_rate: float) -> None:
+    for name, size in (('img_size', img_size), ('patch_size', patch_size)):
+        if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in to_2tuple(size)):
+            raise ValueError(f'LLMBackbone: {name}={size!r}; expected a positive whole number of pixels, or a pair of them.')
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(f'LLMBackbone: drop_path_rate={drop_path_rate!r}; expected a rate in [0, 1), the last block\'s.')
 
 
 def _check_table(options: LanguageOptions, num_tokens: int) -> None:

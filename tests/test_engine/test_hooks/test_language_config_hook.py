@@ -9,6 +9,8 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from lbbt_mm.engine.hooks import LanguageConfigHook
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY
+from lbbt_mm.models.backbones import LLMBackbone
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_detection import build_detector, run_config
 
@@ -74,6 +76,25 @@ def test_models_without_language_pass():
     runner = mock_runner(Config(dict(model=dict(type='Linear'))), nn.Linear(1, 1))
     LanguageConfigHook().before_run(runner)
     runner.dump_config.assert_not_called()
+
+
+def test_random_labels_that_do_not_fit_the_head_are_refused_whichever_tool_trains():
+    cfg = Config(dict(
+        model=dict(head=dict(num_classes=10)),
+        train_dataloader=dict(dataset=dict(pipeline=[dict(type='lbbt_mm.RandomLabel', num_classes=14)]))))
+    with pytest.raises(ValueError, match='RandomLabel has num_classes=14, but model.head.num_classes=10. Set both'):
+        LanguageConfigHook().before_run(mock_runner(cfg, nn.Linear(1, 1)))
+
+
+@pytest.mark.parametrize('resume, arm', [(True, 'random'), (False, 'language')])
+def test_a_resumed_probe_says_what_its_weights_started_from(resume, arm):
+    language = dict(config=CONFIGS['gpt2'], arm='language')
+    model = nn.ModuleDict(dict(backbone=LLMBackbone(language, img_size=8, patch_size=4)))
+    runner, saved = mock_runner(Config(), model, resume=resume), dict(meta={})
+    LanguageConfigHook().after_load_checkpoint(runner, dict(meta={IDENTITY_KEY: dict(arm='random', seed=3)}))
+    LanguageConfigHook().before_save_checkpoint(runner, saved)
+    assert saved['meta'][IDENTITY_KEY]['arm'] == arm
+    LanguageConfigHook().after_load_checkpoint(runner, dict(state_dict={}))  # of another tool
 
 
 @pytest.mark.parametrize('explicit', [True, False])

@@ -11,6 +11,7 @@ from mmengine.runner import FlexibleRunner, IterBasedTrainLoop
 from torch import nn
 
 from lbbt_mm.engine.hooks import PartialFreezeHook
+from tests.tiny_checkpoints import CONFIGS
 from tests.small_net import (CLASSES, WIDTH, SmallNet, below, changed, freeze, mock_runner, state_of, train, trainable,
                              weights)
 
@@ -57,6 +58,15 @@ def test_a_parameter_that_two_parts_share_trains_if_either_does():
     assert not model.head.bias.requires_grad
 
 
+@pytest.mark.parametrize('pattern', ['head.weight', 'extra.0', 'extra'])
+def test_a_shared_part_goes_by_any_of_its_names(pattern):
+    model = SmallNet()
+    model.head.weight = model.backbone.blocks[3].fc.weight
+    model.extra = nn.ModuleList([model.head])  # as DETR's layers share a branch
+    assert freeze(model, trainable='none', also=[pattern]).head.weight.requires_grad
+    assert model.head.bias.requires_grad == (pattern != 'head.weight')
+
+
 @pytest.mark.parametrize('module, also', [('backbone.layers', ()), ('backbone', ()), ('backbone', ['head'])])
 def test_a_vision_transformer_of_mmpretrain_s(module, also):
     model = freeze(vision_transformer(), module=module, trainable='first:1', also=also)
@@ -69,6 +79,17 @@ def test_a_detector_of_this_package():
     last = len(model.encoder.layers) - 1
     assert trainable(model) == below(model, f'encoder.layers.{last}.', 'decoder.', 'bbox_head.')
     assert model.training and model.decoder.training and not model.backbone.training
+
+
+def llm_classifier() -> nn.Module:
+    import mmpretrain.models  # noqa: F401
+    from mmpretrain.registry import MODELS
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(dict(
+            type='lbbt_mm.LanguageClassifier',
+            backbone=dict(type='lbbt_mm.LLMBackbone', language=dict(config=CONFIGS['gpt2'], arm='random'), img_size=8,
+                          patch_size=4, attn_drop=0.3, proj_drop=0.3, drop_path_rate=0.3),
+            head=dict(type='LinearClsHead', num_classes=2, in_channels=None)))
 
 
 def vision_transformer() -> nn.Module:
@@ -150,9 +171,10 @@ def test_no_backward_work_before_the_first_trainable_parameter():
     assert all(needs_gradient[name] for name in ('backbone.blocks.2', 'backbone.blocks.3', 'backbone.bn', 'head'))
 
 
-@pytest.mark.parametrize('build, size', [('SmallNet', (5, 4)), ('ViT', (5, 3, 8, 8))])
+@pytest.mark.parametrize('build, size', [('SmallNet', (5, 4)), ('vision_transformer', (5, 3, 8, 8)),
+                                         ('llm_classifier', (5, 3, 8, 8))])
 def test_a_frozen_model_in_train_mode_gives_the_same_output_twice(build, size):
-    model, x = SmallNet() if build == 'SmallNet' else vision_transformer(), torch.randn(size)
+    model, x = globals()[build](), torch.randn(size)
 
     def same_twice() -> bool:
         first, second = (model.train()(x) for _ in range(2))

@@ -327,13 +327,13 @@ def test_torch_compile_gives_the_same_features(folders):
         torch.testing.assert_close(torch.compile(backbone)(images())[0], backbone(images())[0], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
-def test_torch_compile_gives_the_same_gradients(folders):
+@pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=pytest.mark.slow)])
+def test_torch_compile_gives_the_same_gradients(folders, backend):
     plain, compiled = (initialised(folder=folders['gpt2']).train() for _ in range(2))
     with torch.no_grad():
         for parameter, other in zip(compiled.parameters(), plain.parameters()):
             parameter.copy_(other)
-    for forward in (plain, torch.compile(compiled)):
+    for forward in (plain, torch.compile(compiled, backend=backend)):
         for _ in range(2):  # the first forward pass of a model that was initialised has a check of its own
             forward(images())[0].square().mean().backward()
     for (name, parameter), other in zip(compiled.named_parameters(), plain.parameters()):
@@ -353,6 +353,9 @@ def test_is_built_from_any_registry_by_its_scoped_name():
 # ------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize('options, message', (
     (dict(img_size=18), r'18x18 pixels does not divide into patches of 4x4'),
+    (dict(img_size=0), r'img_size=0; expected a positive whole number of pixels'),
+    (dict(patch_size=(4, 0)), r'patch_size=\(4, 0\); expected a positive whole number'),
+    (dict(drop_path_rate=1.5), r'drop_path_rate=1.5; expected a rate in'),
     (dict(out_type='mean'), r"out_type='mean'; expected one of 'avg_featmap'"),
     (dict(attention='both'), r"attention='both'; expected one of"),
     (dict(position='sine'), r"position='sine'; expected one of"),
