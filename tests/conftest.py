@@ -9,12 +9,19 @@ from tests import clean_environment  # noqa: F401  (before huggingface_hub is im
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 from lbbt_mm.language import FAMILIES
 from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import build_model, load_gguf_head, write_gguf
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(autouse=True)
+def no_default_scope():
+    """No test finds the default scope that one before it has set, in whichever order they run."""
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
