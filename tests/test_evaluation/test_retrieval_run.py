@@ -12,6 +12,7 @@ from mmpretrain.registry import MODELS
 
 from tests.image_folders import write_image_folder
 from tests.tiny_checkpoints import CONFIGS
+from tests.tool_processes import run_tool
 
 REPO = Path(__file__).resolve().parents[2]
 GALLERY, QUERIES = dict(cat=6, dog=4, eel=5), dict(cat=3, dog=2, eel=3)
@@ -81,6 +82,13 @@ def test_a_bridge_s_features_are_retrieved_and_scored(cfg, bridge):
     scored = [by_definition((gallery_labels[row] == label).astype(float)) for row, label in zip(order, labels)]
     expected = {f'retrieval/{name}': 100 * np.mean([score[name] for score in scored]) for name in scored[0]}
     assert result == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_command_of_the_docs(cfg, bridge, tmp_path):
+    cfg.dump(tmp_path / 'retrieval.py')
+    status, output = run_tool('test.py', tmp_path / 'retrieval.py', bridge[1], '--work-dir', tmp_path / 'run')
+    assert status == 0, output
+    assert all(f'retrieval/{name}' in output for name in ('mAP@', 'Recall@1', 'NDCG@5'))
 
 
 def test_a_bridge_of_another_width_is_refused(cfg, bridge):

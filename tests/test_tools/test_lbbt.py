@@ -1,5 +1,6 @@
 """tools/lbbt.py: the bridge, then the probes on its checkpoint; and both commands on real trainings."""
 import json
+import re
 import os
 import shutil
 import signal
@@ -214,16 +215,21 @@ class TestRealTrainings:
                 'train_dataloader.dataset.dataset.pipeline.1.num_classes=2', '--probe-cfg-options', *schedule]
 
     def test_both_stages(self, arguments, tmp_path):
+        arguments.insert(3, arguments[2].with_name('finetune_gpt2_imagefolder.py'))
         status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', LBBT_DATA_ROOT=tmp_path / 'data')
         assert status == 0, output
-        bridge, probe = json.loads((tmp_path / 'out' / 'results.json').read_text())
+        bridge, probe, finetuned = json.loads((tmp_path / 'out' / 'results.json').read_text())
         assert {'train/accuracy/top1', 'test/accuracy/top1'} <= set(bridge['metrics'])
-        assert 0 <= probe['metrics']['accuracy/top1'] <= 100
+        assert 0 <= probe['metrics']['accuracy/top1'] <= 100 and 0 <= finetuned['metrics']['accuracy/top1'] <= 100
         allow_mmengine_classes()
         weights = [torch.load(tmp_path / 'out' / stage / 'epoch_1.pth', weights_only=True)['state_dict']
-                   for stage in ('bridge', 'probe_gpt2_imagefolder')]
+                   for stage in ('bridge', 'probe_gpt2_imagefolder', 'finetune_gpt2_imagefolder')]
         name = 'backbone.blocks.0.attn.qkv.weight'
         assert torch.equal(weights[0][name], weights[1][name]), 'the probe\'s frozen backbone is the bridge\'s'
+        assert not torch.equal(weights[0][name], weights[2][name]), 'fine-tuning trains it'
+        for stage in ('probe_gpt2_imagefolder', 'finetune_gpt2_imagefolder'):
+            log = (tmp_path / 'out' / stage / 'train.log').read_text()
+            assert re.search(rf'BridgeInit: \d+ tensors, .* from {tmp_path}/out/bridge/epoch_1.pth, arm language', log)
 
     def test_two_arms(self, arguments, tmp_path):
         status, output = run_tool('compare_arms.py', *arguments, '--out', tmp_path / 'out', '--arms', 'language', 'random',

@@ -350,6 +350,30 @@ def test_is_built_from_any_registry_by_its_scoped_name():
         assert registry.build(config)(torch.randn(1, 3, 32, 32))[0].shape == (1, WIDTH, 2, 2)
 
 
+def test_a_detector_of_mmdet_trains_on_its_feature_maps():
+    import mmdet.models  # noqa: F401
+    from mmdet.registry import MODELS as MMDET_MODELS
+    from mmdet.structures import DetDataSample
+    from mmengine.registry import DefaultScope
+    from mmengine.structures import InstanceData
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = MMDET_MODELS.build(ConfigDict(
+            type='FCOS', data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=4),
+            backbone=dict(type='lbbt_mm.LLMBackbone', img_size=32, patch_size=4, out_type='featmap', out_indices=(1, 3),
+                          language=dict(config=deepcopy(CONFIGS['gpt2']), arm='random')),
+            neck=dict(type='FPN', in_channels=[WIDTH, WIDTH], out_channels=8, num_outs=2),
+            bbox_head=dict(type='FCOSHead', num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1, strides=[4, 8],
+                           norm_cfg=None, regress_ranges=((-1, 16), (16, 1e8)))))
+        detector.init_weights()
+        sample = DetDataSample(metainfo=dict(img_shape=(30, 29), batch_input_shape=(32, 32)))
+        sample.gt_instances = InstanceData(bboxes=torch.tensor([[4., 4., 20., 16.]]), labels=torch.tensor([2]))
+        data = detector.data_preprocessor(dict(inputs=[torch.randint(0, 255, (3, 30, 29))], data_samples=[sample]), True)
+        losses = detector(**data, mode='loss')
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert detector.backbone.patch_embed.projection.weight.grad.abs().sum() > 0
+
+
 # ------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize('options, message', (
     (dict(img_size=18), r'18x18 pixels does not divide into patches of 4x4'),
