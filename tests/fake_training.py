@@ -47,10 +47,14 @@ def starts(folder: Path) -> List[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def accuracy(arm: str, seed: int, lr: float, probe: bool = False) -> float:
-    """The final accuracy: best at lr 0.1 for language and 0.01 for the other arms; the probe's is half of it."""
-    best = -1 if arm == 'language' else -2
+def accuracy(arm: str, seed: int, lr: float, probe: bool = False, std: float = 0.02) -> float:
+    """The final accuracy: best at lr 0.1 for language, at init_std 0.04 for random_tuned, where it moves the best lr from 0.01
+    (that of the other arms) to 0.1; the probe's is half of it.
+    """
+    tuned = arm == 'random_tuned'
+    best = -1 if arm == 'language' or tuned and std == 0.04 else -2
     value = 40 + (20 + seed) * (arm == 'language') + 2 * seed - 4 * abs(math.log10(lr) - best)
+    value -= tuned * 10 * abs(math.log2(std / 0.04))
     return value / 2 if probe else value
 
 
@@ -65,7 +69,8 @@ def main() -> None:
     behaviour_path = config.parent / 'behaviour.json'
     behaviour = json.loads(behaviour_path.read_text()).get(work_dir.name) if behaviour_path.exists() else None
     arm, seed = options.get('model.backbone.language.arm', 'language'), int(options.get('randomness.seed', 0))
-    final = accuracy(arm, seed, float(options.get('optim_wrapper.optimizer.lr', 0.01)), config.stem == 'probe')
+    std = float(options.get('model.backbone.language.init_std', 0.02))
+    final = accuracy(arm, seed, float(options.get('optim_wrapper.optimizer.lr', 0.01)), config.stem == 'probe', std)
     marker = work_dir / 'last_checkpoint'
     first = int(marker.read_text()[:-4].split('_')[-1]) if marker.exists() else 0
     if behaviour == 'fail' or behaviour == 'fail_once' and first == 0 and starts(config.parent).count(work_dir.name) == 1:

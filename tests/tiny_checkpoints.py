@@ -16,12 +16,14 @@ from lbbt_mm.models.layers import LanguageBlock
 NUM_BLOCKS = 4
 
 _LLAMA_LIKE = dict(
+    initializer_range=0.02,
     hidden_size=32, intermediate_size=64, num_attention_heads=4, num_key_value_heads=2,
     num_hidden_layers=NUM_BLOCKS, vocab_size=50, max_position_embeddings=64, rms_norm_eps=1e-5)
 
 #: Hugging Face config fields of one tiny model a family; Qwen3's heads are wider than its stream.
 CONFIGS: Dict[str, Dict[str, Any]] = {
-    'gpt2': dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=NUM_BLOCKS, vocab_size=50, n_positions=64),
+    'gpt2': dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=NUM_BLOCKS, vocab_size=50, n_positions=64,
+                 initializer_range=0.02),
     'llama': dict(model_type='llama', **_LLAMA_LIKE),
     'mistral': dict(model_type='mistral', **{**_LLAMA_LIKE, 'num_key_value_heads': 1}),
     'qwen2': dict(model_type='qwen2', **_LLAMA_LIKE),

@@ -13,22 +13,41 @@ from lbbt_mm.engine.run_records import curve, in_validation, validation_metrics
 from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain
 from lbbt_mm.engine.training_run import OtherRunError, TrainingRun
+from lbbt_mm.language.options import LanguageOptions
 
 LR_KEY = 'optim_wrapper.optimizer.lr'
+TUNED = 'random_tuned'
 #: A probe's metrics begin with its file name; those of the first stage can begin with these
 _TAKEN = ('bridge', 'train', 'test', 'accuracy', 'coco')
 
 
+class Setting(NamedTuple):
+    """What an arm is trained with.
+
+    Attributes:
+        lr: The learning rate; None where the config has no ``optim_wrapper.optimizer.lr``.
+        init_std: The standard deviation that ``random_tuned`` is drawn with; None for the other arms.
+    """
+    lr: Optional[float]
+    init_std: Optional[float] = None
+
+    def __str__(self) -> str:
+        lr = '' if self.lr is None else f'{self.lr:g}'
+        return lr if self.init_std is None else f'{lr} and init_std {self.init_std:g}'
+
+
 class ArmRun(NamedTuple):
-    """One training: an arm, a seed and a learning rate (None where the config has no ``optim_wrapper.optimizer.lr``)."""
+    """One training: an arm, a seed, and the two parts of its :class:`Setting`."""
     arm: str
     seed: int
     lr: Optional[float]
+    init_std: Optional[float] = None
 
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f'{self.arm}-seed{self.seed}' + ('' if self.lr is None else f'-lr{short_number(self.lr)}')
+        lr = '' if self.lr is None else f'-lr{short_number(self.lr)}'
+        return f'{self.arm}-seed{self.seed}{lr}' + ('' if self.init_std is None else f'-std{short_number(self.init_std)}')
 
 
 @dataclass
@@ -51,6 +70,7 @@ class ArmExperiment:
             runs validate.
         lower_is_better: Whether that metric is better when lower; None for "if its name has ``loss`` in it".
         keep_going: Choose a learning rate even if a run of the sweep failed, without that one.
+        init_stds: Standard deviations that the arm ``random_tuned`` chooses from.
     """
     config: Path
     out: Path
@@ -66,6 +86,7 @@ class ArmExperiment:
     select_metric: Optional[str] = None
     lower_is_better: Optional[bool] = None
     keep_going: bool = False
+    init_stds: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         """Find the keys that the experiment sets; no run is started with a config that lacks them."""
@@ -79,6 +100,11 @@ class ArmExperiment:
         if self.lrs and self.config_lr is None:
             raise ValueError(f'{self.config} has no {LR_KEY}, which --lrs sets. Leave --lrs out, or use a config with a '
                              'single optimizer.')
+        if TUNED in self.arms and not self.init_stds:
+            raise ValueError(f'--arms {TUNED}: there is no standard deviation to draw it with. Give --stds, for example --stds '
+                             '0.01 0.02 0.04 0.08.')
+        if 'random' in self.arms:
+            LanguageOptions.check_random_start(get_key(cfg, self.language_key))
         own = (f'{self.language_key}.arm', f'{self.language_key}.seed', 'randomness.seed', *([LR_KEY] if self.lrs else []))
         _refuse_keys('--cfg-options', self.options, own)
         names = [probe.stem for probe in self.probes]
@@ -106,54 +132,91 @@ class ArmExperiment:
     # the plan
 
     def sweep(self) -> List[ArmRun]:
-        """The runs that the learning rate is chosen by; none where there is no choice."""
-        if len(self.lrs) < 2:
-            return []
-        arms = self.arms if self.lr_rule == 'per-arm' else [self.baseline]
-        return [ArmRun(arm, self.seeds[0], lr) for arm in arms for lr in self.lrs]
+        """The runs that settings are chosen by; none where there is no choice.
 
-    def comparison(self, lrs: Mapping[str, Optional[float]], share: Tuple[int, int] = (0, 1)) -> List[ArmRun]:
-        """The runs that are compared, of the arms whose learning rate is known; seeds one after the other.
+        By the rule ``baseline``, those that choose a standard deviation come when the learning rate is known.
+        """
+        runs = {}
+        for arm in dict.fromkeys([self.baseline, *self.arms] if self.lr_rule == 'baseline' else self.arms):
+            candidates = self.candidates(arm)
+            if len(candidates) > 1:
+                runs.update(dict.fromkeys(ArmRun(arm, self.seeds[0], *setting) for setting in candidates))
+        return list(runs)
+
+    def candidates(self, arm: str) -> List[Setting]:
+        """The settings that an arm chooses from; empty as long as its learning rate is that of a baseline not known yet."""
+        stds = list(self.init_stds) if arm == TUNED else [None]
+        if len(self.lrs) < 2:
+            rates = [self.lrs[0] if self.lrs else self.config_lr]
+        elif self.lr_rule == 'per-arm' or arm == self.baseline:
+            rates = list(self.lrs)
+        else:
+            rate = self._lr_of_all()
+            rates = [] if rate is None else [rate]
+        return [Setting(lr, std) for lr in rates for std in stds]
+
+    def _first_sweep(self) -> List[ArmRun]:
+        """The runs of the sweep that wait for no choice."""
+        first = [self.baseline] if self.lr_rule == 'baseline' and len(self.lrs) > 1 else self.arms
+        return [ArmRun(arm, self.seeds[0], *setting) for arm in first for setting in self.candidates(arm)]
+
+    def _lr_of_all(self) -> Optional[float]:
+        """By the rule ``baseline``: the learning rate that the baseline arm has chosen, None as long as it has not."""
+        if len(self.lrs) < 2 or self.lr_rule != 'baseline':
+            return None
+        best = self._best(self.baseline)
+        return best and best.lr
+
+    def comparison(self, settings: Mapping[str, Setting], share: Tuple[int, int] = (0, 1)) -> List[ArmRun]:
+        """The runs that are compared, of the arms whose setting is known; seeds one after the other.
 
         Args:
-            lrs: The learning rate of each arm.
-            share: Index and number of shares. A run belongs to the same share whichever rates are known by then.
+            settings: The setting of each arm.
+            share: Index and number of shares. A run belongs to the same share whichever settings are known by then.
         """
         index, count = share
         pairs = [(arm, seed) for seed in self.seeds for arm in self.arms][index::count]
-        return [ArmRun(arm, seed, lrs[arm]) for arm, seed in pairs if arm in lrs]
+        return [ArmRun(arm, seed, *settings[arm]) for arm, seed in pairs if arm in settings]
 
     def all_runs(self) -> List[ArmRun]:
-        """Every run that the experiment can come to, whichever learning rates are chosen."""
-        return [ArmRun(arm, seed, lr) for seed in self.seeds for arm in self.arms for lr in self.lrs or [self.config_lr]]
+        """Every run that the experiment can come to, whichever settings are chosen."""
+        return [ArmRun(arm, seed, lr, std) for seed in self.seeds for arm in self.arms for lr in self.lrs or [self.config_lr]
+                for std in (self.init_stds if arm == TUNED else [None])]
 
-    def choose_lrs(self) -> Dict[str, Optional[float]]:
-        """The learning rate of each arm; an arm is absent as long as a run of its sweep is."""
-        if len(self.lrs) < 2:
-            return dict.fromkeys(self.arms, self.lrs[0] if self.lrs else self.config_lr)
-        chosen: Dict[str, Optional[float]] = {}
-        sweep = self.sweep()
-        for arm in dict.fromkeys(run.arm for run in sweep):
-            runs = [run for run in sweep if run.arm == arm]
-            if all(self.is_over(run, self.sweep_probes()) for run in runs):
-                scores = {run.lr: self.score(run) for run in runs}
-                if self.lr_rule == 'per-arm' and not any(score is not None for score in scores.values()):
-                    scores[min(self.lrs)] = 0.  # an arm that always diverged is shown as such
-                best = best_setting(scores, self.lower)
-                chosen.update(dict.fromkeys(self.arms if self.lr_rule == 'baseline' else [arm], best))
-        return chosen
+    def choose_settings(self) -> Dict[str, Setting]:
+        """The setting of each arm; an arm is absent as long as a run of its sweep is."""
+        best = {arm: self._best(arm) for arm in self.arms}
+        return {arm: setting for arm, setting in best.items() if setting is not None}
 
-    def edge_warnings(self, lrs: Mapping[str, Optional[float]]) -> List[str]:
-        """A sentence for each arm whose best learning rate is the smallest or largest of the sweep, or that has none."""
-        warnings, ends = [], {max(self.lrs): 'largest', min(self.lrs): 'smallest'} if self.sweep() else {}
-        for arm in dict.fromkeys(run.arm for run in self.sweep() if lrs.get(run.arm) in ends):
+    def _best(self, arm: str) -> Optional[Setting]:
+        """The setting that an arm has chosen, None as long as it has not."""
+        candidates = self.candidates(arm)
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        runs = [ArmRun(arm, self.seeds[0], *setting) for setting in candidates]
+        if not all(self.is_over(run, self.sweep_probes()) for run in runs):
+            return None
+        scores = {setting: self.score(run) for setting, run in zip(candidates, runs)}
+        if self.lr_rule == 'per-arm' and not any(score is not None for score in scores.values()):
+            scores[min(candidates)] = 0.  # an arm that always diverged is shown as such
+        return best_setting(scores, self.lower)
+
+    def edge_warnings(self, settings: Mapping[str, Setting]) -> List[str]:
+        """A sentence for each arm whose best setting lies at an end of the sweep, or that has none."""
+        warnings = []
+        for arm in dict.fromkeys(run.arm for run in self.sweep() if run.arm in settings):
             statuses = {self.deciding_status(run) for run in self.sweep() if run.arm == arm}
             if 'finished' not in statuses:
-                warnings.append(f'Arm {arm} {" or ".join(sorted(statuses))} at every learning rate of the sweep; it is '
-                                f'shown with {lrs[arm]:g}.')
-            else:
-                warnings.append(f'The best learning rate of arm {arm}, {lrs[arm]:g}, is the {ends[lrs[arm]]} of the sweep: '
-                                'a better one may lie beyond it.')
+                warnings.append(f'Arm {arm} {" or ".join(sorted(statuses))} at every setting of the sweep; it is shown with '
+                                f'{settings[arm]}.')
+                continue
+            for name, found, tried in (('learning rate', settings[arm].lr, {run.lr for run in self.candidates(arm)}),
+                                       ('standard deviation', settings[arm].init_std,
+                                        {run.init_std for run in self.candidates(arm)})):
+                end = len(tried) > 1 and {max(tried): 'largest', min(tried): 'smallest'}.get(found)
+                if end:
+                    warnings.append(f'The best {name} of arm {arm}, {found:g}, is the {end} of the sweep: a better one may '
+                                    'lie beyond it.')
         return warnings
 
     @property
@@ -163,7 +226,7 @@ class ArmExperiment:
         Without a name it is the first metric of the validation of the runs themselves, never one of the training.
         """
         if self._selector is None:
-            validated = (name for run in self.sweep() for name in validation_metrics(self.training(run).records()))
+            validated = (name for run in self._first_sweep() for name in validation_metrics(self.training(run).records()))
             self._selector = next(validated, None)
         return self._selector
 
@@ -190,7 +253,7 @@ class ArmExperiment:
         if self.deciding_status(run) != 'finished':
             return None
         name, metrics = self.selector, {name: value for name, value in self.row(run).items()
-                                        if name not in ('seed', 'lr') and isinstance(value, (int, float))}
+                                        if name not in ('seed', 'lr', 'init_std') and isinstance(value, (int, float))}
         if name not in metrics:
             what = f'metric {name}' if name else 'metric of a validation to choose the learning rate by'
             raise ValueError(f'{run.name} has no {what}; found {", ".join(metrics) or "none"}. '
@@ -203,8 +266,10 @@ class ArmExperiment:
         """The training of a run; a learning rate that is not known yet is written as <best of the sweep>."""
         unknown = '<best of the sweep>'
         lr = unknown if run.lr is None else short_number(run.lr)
+        std = unknown if run.init_std is None else short_number(run.init_std)
         folder = f'{run.name}-lr{unknown}' if self.lrs and run.lr is None else run.name
         options = [*self.options, f'{self.language_key}.arm={run.arm}', f'{self.language_key}.seed={run.seed}',
+                   *([f'{self.language_key}.init_std={std}'] if run.arm == TUNED else []),
                    f'randomness.seed={run.seed}', *([f'{LR_KEY}={lr}'] if self.lrs else [])]
         return TrainingRun(self.config, self.out / 'runs' / folder, options, base=self._bases[self.config])
 
@@ -216,6 +281,9 @@ class ArmExperiment:
         if training.status == 'finished':
             checkpoint = training.checkpoint(must_exist=False)
         own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
+        if own and run.arm == TUNED:
+            own.append(f'{language_key}.init_std={short_number(run.init_std)}' if run.init_std else
+                       f'{language_key}.init_std=<best of the sweep>')
         options = [*self._shared_options(probe), *own, f'randomness.seed={run.seed}', *self.probe_options,
                    f'{init_key}.checkpoint={checkpoint}']
         return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options, base=self._bases[probe])
@@ -262,10 +330,11 @@ class ArmExperiment:
             later = self.probing(run, probe)
             statuses[f'{probe.stem}/status'] = later.status if training.status == 'finished' else training.status
             metrics.update({f'{probe.stem}/{name}': value for name, value in later.metrics().items()})
-        return {**dict(arm=run.arm, seed=run.seed, lr=run.lr), **metrics, **statuses}
+        std = dict(init_std=run.init_std) if TUNED in self.arms else {}
+        return {**dict(arm=run.arm, seed=run.seed, lr=run.lr), **std, **metrics, **statuses}
 
     def results(self, runs: Sequence[ArmRun]) -> pd.DataFrame:
-        """A row a run: arm, seed, learning rate, its final metrics by name, how it and its probes ended."""
+        """A row a run: arm, seed, setting, its final metrics by name, how it and its probes ended."""
         table = pd.DataFrame([self.row(run) for run in dict.fromkeys(runs)])
         # a run that has no metrics yet would put its status in front of theirs
         return table[sorted(table, key=lambda name: name.split('/')[-1] == 'status')]

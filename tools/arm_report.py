@@ -3,7 +3,7 @@ import math
 from typing import List, Mapping, Optional, Sequence
 
 import pandas as pd
-from arm_experiment import ArmExperiment, ArmRun
+from arm_experiment import TUNED, ArmExperiment, ArmRun, Setting
 from rich.console import Console
 from rich.table import Table
 
@@ -14,22 +14,22 @@ from lbbt_mm.engine.run_request import write_whole
 CONFIDENCE = 0.95
 
 
-def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], console: Console) -> None:
+def report(experiment: ArmExperiment, settings: Mapping[str, Setting], console: Console) -> None:
     """Show and write what there is so far.
 
     Args:
         experiment: The experiment.
-        lrs: The learning rate of each arm; arms that have none yet are left out.
+        settings: The setting of each arm; arms that have none yet are left out.
         console: Where the tables go.
 
     Raises:
         ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
     """
-    compared = experiment.comparison(lrs)
+    compared = experiment.comparison(settings)
     runs = list(dict.fromkeys([*experiment.sweep(), *compared]))
     write_results(experiment, runs)
     if not compared:
-        console.print(f'No learning rate is chosen yet; the sweep so far is in {experiment.out / "results.csv"}',
+        console.print(f'No setting is chosen yet; the sweep so far is in {experiment.out / "results.csv"}',
                       soft_wrap=True)
         return
     ours = experiment.results(compared)
@@ -37,11 +37,11 @@ def report(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]], consol
     unknown = [metric for metric in metrics if metric not in ours]
     wrong = [metric for metric in unknown if (ours[status_column(ours, metric)] == 'finished').any()]
     if wrong:
-        names = [name for name in ours if name not in ('arm', 'seed', 'lr') and not name.endswith('status')]
+        names = [name for name in ours if name not in ('arm', 'seed', 'lr', 'init_std') and not name.endswith('status')]
         raise ValueError(f'--metric {" ".join(wrong)}: no run that finished has it; there are: '
                          f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no '
                          'table or curve was written.')
-    notes = rule_notes(experiment, lrs)
+    notes = rule_notes(experiment, settings)
     if not metrics:
         notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
     summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
@@ -60,24 +60,28 @@ def write_results(experiment: ArmExperiment, runs: Sequence[ArmRun]) -> None:
     write_whole(experiment.out / 'results.csv', experiment.results(runs).to_csv(index=False))
 
 
-def rule_notes(experiment: ArmExperiment, lrs: Mapping[str, Optional[float]]) -> List[str]:
-    """How the learning rates were chosen, and what to beware of."""
+def rule_notes(experiment: ArmExperiment, settings: Mapping[str, Setting]) -> List[str]:
+    """How the settings were chosen, and what to beware of."""
     notes = [f'Seeds {", ".join(map(str, experiment.seeds))}. Differences are paired by seed; their interval is that of the '
              f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.']
+    better = f'{"lowest" if experiment.lower else "highest"} {experiment.selector or "metric"}'
+    warnings = [f'Warning: {warning}' for warning in experiment.edge_warnings(settings)]
+    failed = [run.name for run in experiment.sweep() if experiment.training(run).status == 'failed']
+    if failed:
+        warnings.append(f'Warning: The sweep is without {", ".join(failed)}, which failed.')
+    if TUNED in settings:
+        tried = ', '.join(f'{std:g}' for std in experiment.init_stds)
+        notes.insert(0, f'{TUNED} is drawn with standard deviation {settings[TUNED].init_std:g}, the best of {tried} (seed '
+                     f'{experiment.seeds[0]}, {better}).')
     if len(experiment.lrs) < 2:
         source = '--lrs' if experiment.lrs else 'the config'
-        return [f'Learning rate: the same for every arm, from {source}.', *notes]
+        return [f'Learning rate: the same for every arm, from {source}.', *warnings, *notes]
     rates = ', '.join(f'{lr:g}' for lr in experiment.lrs)
     scope = (f'arm {experiment.baseline}, and given to every arm' if experiment.lr_rule == 'baseline'
              else 'each arm for itself')
-    better = f'{"lowest" if experiment.lower else "highest"} {experiment.selector or "metric"}'
-    failed = [run.name for run in experiment.sweep() if experiment.training(run).status == 'failed']
-    warnings = experiment.edge_warnings(lrs)
-    if failed:
-        warnings.append(f'The sweep is without {", ".join(failed)}, which failed.')
     return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better}) on '
             f'{scope}. Seed {experiment.seeds[0]}, which chose it, is also among the compared seeds.',
-            *(f'Warning: {warning}' for warning in warnings), *notes]
+            *warnings, *notes]
 
 
 def rich_table(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:

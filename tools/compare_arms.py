@@ -10,9 +10,11 @@ Runs go through tools/train.py. What is done is not done again, and what was int
 
 Learning rate (--lrs): the rule `baseline`, that of the LBBT paper (section 6), trains the baseline arm with each rate and
 the first seed and gives the best to all arms; `per-arm` does so for each arm by itself. The choice is made on the metric
-that you name: to stay clear of the test set, name one of a held-out split.
+that you name: to stay clear of the test set, name one of a held-out split. The arm random_tuned chooses its standard
+deviation in the same way (--stds): how far does scale alone get?
 
-Written to --out: results.csv (a row a run), summary.csv and summary.md, curves.png and curves.csv, runs/ARM-seedS-lrLR/.
+Written to --out: results.csv (a row a run), summary.csv and summary.md, curves.png and curves.csv,
+runs/ARM-seedS-lrLR[-stdSTD]/.
 """
 import argparse
 import os
@@ -24,7 +26,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without being installed
 
-from arm_experiment import ArmExperiment
+from arm_experiment import ArmExperiment, ArmRun, Setting
 from arm_report import report, write_results
 from rich.console import Console
 
@@ -40,7 +42,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, help='folder of the experiment; default: work_dirs/NAME_OF_CONFIG-arms')
     what = parser.add_argument_group('what is compared')
     what.add_argument('--arms', nargs='+', choices=ARMS, default=['language', 'random', 'shuffled', 'moment_matched'],
-                      metavar='ARM', help=f'some of {", ".join(ARMS)}; default: all but host')
+                      metavar='ARM', help=f'some of {", ".join(ARMS)}; default: language random '
+                      'shuffled moment_matched')
     what.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED', help='default: 0 1 2')
     what.add_argument('--baseline-arm', default='random', metavar='ARM', help='what the others are compared with; '
                       'default: random')
@@ -58,6 +61,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     rate = parser.add_argument_group('learning rate')
     rate.add_argument('--lrs', nargs='+', type=float, default=[], metavar='LR',
                       help='values of optim_wrapper.optimizer.lr to choose from; default: the config\'s for all')
+    rate.add_argument('--stds', nargs='+', type=float, default=[], metavar='STD',
+                      help='standard deviations for the arm random_tuned to choose from: its blocks are drawn with each, at '
+                      'each of its learning rates (with the first seed), and the best is compared')
     rate.add_argument('--lr-rule', choices=('baseline', 'per-arm'), default='baseline', help='default: baseline')
     rate.add_argument('--select-metric', metavar='METRIC', help='what chooses the rate; default: the first --metric, '
                       'else the first of the validation')
@@ -73,7 +79,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     how.add_argument('--report-only', action='store_true', help='no training: tables and curves of what is there')
     how.add_argument('--dry-run', action='store_true', help='no training: print the commands')
     args = parser.parse_args(arguments)
-    for name in ('arms', 'seeds', 'lrs', 'probe', 'metric'):
+    for name in ('arms', 'seeds', 'lrs', 'stds', 'probe', 'metric'):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     if args.baseline_arm not in args.arms:
         parser.error(f'--baseline-arm {args.baseline_arm} is not among --arms {" ".join(args.arms)}: add it there, or name '
@@ -127,7 +133,8 @@ def make_experiment(args: argparse.Namespace) -> ArmExperiment:
     """The experiment that the command line describes."""
     return ArmExperiment(
         args.config, args.out, args.arms, args.seeds, args.lrs, args.lr_rule, args.baseline_arm, args.probe,
-        args.cfg_options, args.probe_cfg_options, args.metric, args.select_metric, args.lower_is_better, args.keep_going)
+        args.cfg_options, args.probe_cfg_options, args.metric, args.select_metric, args.lower_is_better, args.keep_going,
+        args.stds)
 
 
 def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> List[str]:
@@ -138,39 +145,42 @@ def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console)
     """
     pool = TrainingPool(args.jobs, args.gpus, args.keep_going, console)
     index, count = args.shard
-    sweep = experiment.sweep()
-    failures = pool.run([experiment.chain(run, experiment.sweep_probes()) for run in sweep[index::count]])
-    if failures and not args.keep_going:
-        return failures
-    if sweep:
-        write_results(experiment, sweep)  # should no rate be left to choose, they are what there is
-    lrs = experiment.choose_lrs()
-    waiting = [arm for arm in experiment.arms if arm not in lrs]
+    failures: List[str] = []
+    sweep: List[ArmRun] = []
+    while set(experiment.sweep()) - set(sweep):  # a standard deviation may be swept at a rate that is chosen first
+        added = [run for run in experiment.sweep() if run not in sweep]
+        sweep += added
+        failures += pool.run([experiment.chain(run, experiment.sweep_probes()) for run in added[index::count]])
+        if failures and not args.keep_going:
+            return failures
+        write_results(experiment, sweep)  # should no setting be left to choose, they are what there is
+    settings = experiment.choose_settings()
+    waiting = [arm for arm in experiment.arms if arm not in settings]
     if waiting:
         missing = [run.name for run in sweep if not experiment.is_over(run, experiment.sweep_probes())]
-        console.print(f'No learning rate yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
+        console.print(f'No setting yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
                       'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
-    rest = experiment.comparison(lrs, args.shard)
+    rest = experiment.comparison(settings, args.shard)
     return failures + pool.run([experiment.chain(run, experiment.probes) for run in rest])
 
 
 def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> None:
     """The commands of the share, as a user would type them, and their number; what is not known yet is written in <>."""
     index, count = args.shard
-    lrs = {**dict.fromkeys(experiment.arms), **experiment.choose_lrs()}
+    settings = {**dict.fromkeys(experiment.arms, Setting(None)), **experiment.choose_settings()}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
     sweep, sweep_probes = experiment.sweep(), experiment.sweep_probes()
-    swept = {(run.arm, run.seed, lr, config) for run in sweep for lr in (run.lr, None)
+    swept = {(run.arm, run.seed, *setting, config) for run in sweep for setting in (Setting(run.lr, run.init_std), Setting(None))
              for config in (experiment.config, *sweep_probes)}
     planned: Dict[Path, bool] = {}
     for title, runs, probes in (('Sweep', sweep[index::count], sweep_probes),
-                                ('Comparison', experiment.comparison(lrs, args.shard), experiment.probes)):
+                                ('Comparison', experiment.comparison(settings, args.shard), experiment.probes)):
         if runs:
             console.print(f'# {title}', highlight=False)
         for run in runs:
             lost = experiment.training(run).status == 'diverged' and not args.fresh  # it gets no probes
             for training in experiment.trainings(run, [] if lost else probes):
-                repeats = title == 'Comparison' and (run.arm, run.seed, run.lr, training.config) in swept
+                repeats = title == 'Comparison' and (run.arm, run.seed, run.lr, run.init_std, training.config) in swept
                 done = training.status in ('finished', 'diverged') and not args.fresh
                 if not repeats:
                     planned[training.work_dir] = done
@@ -195,7 +205,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
                 experiment.training(run).clear() if args.fresh else experiment.training(run).check()
             failures = train(experiment, args, console)
         if any(experiment.training(run).status != 'missing' for run in experiment.all_runs()):
-            report(experiment, experiment.choose_lrs(), console)
+            report(experiment, experiment.choose_settings(), console)
         elif args.report_only:
             failures = [f'{args.out / "runs"} has no runs of this experiment. Leave --report-only out, or correct --out.']
     except KeyboardInterrupt:

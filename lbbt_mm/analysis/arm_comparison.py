@@ -1,10 +1,12 @@
 """Statistics of a matched experiment: arms that differ in one key, over the same seeds."""
 import math
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+Setting = TypeVar('Setting')
 
 
 class PairedDifference(NamedTuple):
@@ -90,23 +92,23 @@ def status_column(results: pd.DataFrame, metric: str) -> str:
     return f'{max(owners, key=len)}/status' if owners else 'status'
 
 
-def best_setting(scores: Mapping[float, Optional[float]], lower_is_better: bool = False) -> float:
+def best_setting(scores: Mapping[Setting, Optional[float]], lower_is_better: bool = False) -> Setting:
     """The setting with the best score.
 
     Args:
-        scores: Setting, for example a learning rate, -> score; None or a score that is no number (a run that diverged)
+        scores: Setting, for example a learning rate or a tuple of several values, -> score; None or a score that is no number (a run that diverged)
             loses to any number.
         lower_is_better: Whether the best score is the lowest.
 
     Returns:
-        float: The setting; the smallest of those with equal scores.
+        The setting; the smallest of those with equal scores.
 
     Raises:
         ValueError: If no setting has a score.
     """
     numbers = {setting: score for setting, score in scores.items() if score is not None and math.isfinite(score)}
     if not numbers:
-        raise ValueError(f'None of {", ".join(f"{setting:g}" for setting in scores)} has a score: every run diverged or '
+        raise ValueError(f'None of {", ".join(map(str, scores))} has a score: every run diverged or '
                          'failed. Try other values.')
     sign = 1 if lower_is_better else -1
     return min(numbers, key=lambda setting: (sign * numbers[setting], setting))

@@ -12,13 +12,16 @@ from .spec import LanguageModelSpec
 from .weight_selection import WeightSelection
 
 #: ``language`` copies the weights; ``host`` leaves the host model's own initialisation; ``random`` is the language
-#: model family's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
-#: a normal with each tensor's mean and standard deviation.
-ARMS = ('language', 'host', 'random', 'shuffled', 'moment_matched')
+#: model's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
+#: a normal with each tensor's mean and standard deviation; ``random_tuned`` is ``random`` with a standard deviation that
+#: somebody chose, the best of a sweep for example.
+ARMS = ('language', 'host', 'random', 'shuffled', 'moment_matched', 'random_tuned')
+#: The arms that are drawn from the language model's kind of initialisation.
+DRAWN_ARMS = ('random', 'random_tuned')
 
 
 def needs_weights(arm: str) -> bool:
-    """Whether an arm is computed from the checkpoint's weights (``host`` and ``random`` are not)."""
+    """Whether an arm is computed from the checkpoint's weights; ``host`` and those that are drawn are not."""
     return arm in ('language', 'shuffled', 'moment_matched')
 
 
@@ -32,8 +35,9 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
 
     Args:
         arm: One of :data:`ARMS` except ``host``.
-        spec: The language model.
-        checkpoint: Where the weights are; may be None for ``random``.
+        spec: The language model; for an arm that is drawn, with the standard deviation to draw with
+            (:meth:`lbbt_mm.language.options.LanguageOptions.drawn_spec`).
+        checkpoint: Where the weights are; may be None for an arm that is drawn.
         index: Which block.
         seed: Seed of the arm.
         selection: Which part of the block to take; None for all of it.
@@ -41,7 +45,7 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
     Returns:
         dict[str, Tensor]: The block's tensors by canonical checkpoint name, on the CPU.
     """
-    if arm == 'random':
+    if arm in DRAWN_ARMS:
         spec = replace(spec, block=selection.target) if selection else spec
         return _draw(spec, block_tensors(spec, index), seed)
     tensors = checkpoint.read_block(index)
@@ -57,15 +61,15 @@ def read_arm_part(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langua
 
     Args:
         arm: One of :data:`ARMS` except ``host``.
-        spec: The language model.
-        checkpoint: Where the weights are; may be None for ``random``.
+        spec: The language model; see :func:`read_arm_block`.
+        checkpoint: Where the weights are; may be None for an arm that is drawn.
         part: ``final_norm`` or ``position_table``.
         seed: Seed of the arm.
 
     Returns:
         dict[str, Tensor]: The part's tensors by canonical checkpoint name, on the CPU.
     """
-    if arm == 'random':
+    if arm in DRAWN_ARMS:
         return _draw(spec, model_tensors(spec, part), seed)
     return _as_arm(arm, checkpoint.read_part(part), seed)
 

@@ -23,7 +23,8 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
         dict: Language model, blocks and arm, and what the shapes of the weights do not tell; plain values only.
     """
     options: LanguageOptions = module.language
-    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, config=plain(options.spec.config))
+    facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, init_std=options.init_std,
+                 config=plain(options.spec.config))
     for key in options.selections:
         facts[key] = options.block_indices(key)
     facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution') if hasattr(module, name)})
@@ -37,7 +38,7 @@ def adopt_start(module: nn.Module, found: Mapping[str, Any]) -> None:
         module: A backbone with ``language``.
         found: What :func:`describe_backbone` said when the checkpoint was written.
     """
-    start = {name: found[name] for name in ('arm', 'seed') if found.get(name) is not None}
+    start = {name: found[name] for name in ('arm', 'seed', 'init_std') if found.get(name) is not None}
     module.language = replace(module.language, **start)
 
 

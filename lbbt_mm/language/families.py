@@ -2,6 +2,7 @@
 
 Adding a family is one entry in :data:`FAMILIES`.
 """
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -289,9 +290,18 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
         model_type=config['model_type'],
         block=block,
         num_blocks=hf_config.num_hidden_layers,
-        initializer_range=hf_config.initializer_range,
+        initializer_range=_read_range(config.get('initializer_range'), where),
         num_positions=hf_config.max_position_embeddings,
         config=dict(config))
+
+
+def _read_range(value: Any, where: str) -> Optional[float]:
+    """The standard deviation that a config states; None where it states none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f'{where}: initializer_range={value!r}; expected a standard deviation, a number above 0. Correct it.')
+    return float(value)
 
 
 def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, ...]]:
@@ -330,8 +340,13 @@ def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
         return torch.ones(shape)
     std = spec.initializer_range
     if name.endswith(FAMILIES[spec.model_type].residual_outputs or ('\0', )):
-        std /= (2 * spec.num_blocks)**0.5
+        std *= residual_scale(spec)
     return torch.randn(shape, generator=generator) * std
+
+
+def residual_scale(spec: LanguageModelSpec) -> float:
+    """What a model's random initialisation multiplies the standard deviation of residual outputs by."""
+    return (2 * spec.num_blocks)**-0.5 if FAMILIES[spec.model_type].residual_outputs else 1.
 
 
 def _rename(fields: Mapping[str, Any], names: Mapping[str, str]) -> Dict[str, Any]:

@@ -15,11 +15,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .arms import needs_weights, read_arm_block, read_arm_part
-from .families import FAMILIES
+from .arms import DRAWN_ARMS, needs_weights, read_arm_block, read_arm_part
+from .families import FAMILIES, residual_scale
 from .options import LanguageOptions, disagreements
 from .overwrite_guard import OverwriteGuard
 from .source import LanguageCheckpoint, open_checkpoint
+from .spec import LanguageModelSpec
 from .stores import CheckpointError
 from .weight_selection import WeightSelection
 
@@ -64,14 +65,15 @@ class LanguageInit:
         if options.arm == 'host':
             print_log("LanguageInit: arm='host', the blocks keep the host model's own initialisation.", logger='current')
             return
+        spec = options.drawn_spec() if self._draws(module) else options.spec
         checkpoint = self._open() if needs_weights(options.arm) else None
         report = _Report(options, checkpoint)
         copied: Dict[str, Tensor] = {}
         for index, layers, arm in self._plan(module):
             # a block's source tensors are let go before the next block is read
-            copied.update(self._fill_layers(module, checkpoint, report, index, layers, arm))
+            copied.update(self._fill_layers(module, spec, checkpoint, report, index, layers, arm))
         for path, part in self.others.items():
-            tensors = read_arm_part(options.arm, options.spec, checkpoint, part, options.seed)
+            tensors = read_arm_part(options.arm, spec, checkpoint, part, options.seed)
             report.add_part(part, path, tensors)
             copied.update(copy_part(module, path, tensors))
         print_log('\n' + report.render(), logger='current')
@@ -79,14 +81,18 @@ class LanguageInit:
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
         OverwriteGuard.attach(module, copied)
 
-    def _fill_layers(self, module: nn.Module, checkpoint: Optional[LanguageCheckpoint], report: '_Report', index: int,
-                     layers: List[str], arm: str) -> Dict[str, Tensor]:
-        options, spec, selection = self.options, self.options.spec, None
+    def _draws(self, module: nn.Module) -> bool:
+        """Whether a block or part is drawn from the language model's own kind of initialisation."""
+        return self.options.arm in DRAWN_ARMS or any(arm in DRAWN_ARMS for _, _, arm in self._plan(module))
+
+    def _fill_layers(self, module: nn.Module, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint],
+                     report: '_Report', index: int, layers: List[str], arm: str) -> Dict[str, Tensor]:
+        options, whole, selection = self.options, spec, None
         if options.fit == 'select':  # the blocks were built as a part of the language model's
             spec = replace(spec, block=module.get_submodule(layers[0]).spec)
             selection = WeightSelection(options.spec.block, spec.block)
         checkpoint = checkpoint if needs_weights(arm) else None
-        tensors = read_arm_block(arm, options.spec, checkpoint, index, options.seed, selection)
+        tensors = read_arm_block(arm, whole, checkpoint, index, options.seed, selection)
         report.add(index, layers, arm, tensors, selection)
         return {
             f'{path}.{name}': parameter
@@ -222,21 +228,21 @@ class _Report:
         self._rows: List[Tuple[str, ...]] = []
         self._parameters = 0
         self._selection = ''
+        self._draws = False
 
     def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor],
             selection: Optional[WeightSelection] = None) -> None:
         """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
         if selection:
             self._selection = str(selection)
-        is_extra = arm != self._options.arm or arm == 'random'
-        files = 'drawn' if is_extra else ', '.join(self._checkpoint.files_of_block(index))
+        files = 'drawn' if arm in DRAWN_ARMS else ', '.join(self._checkpoint.files_of_block(index))
         name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
         self._add_row(name, ', '.join(layers), arm, files, tensors)
 
     def add_part(self, part: str, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Note a part outside the blocks."""
         arm = self._options.arm
-        files = 'drawn' if arm == 'random' else ', '.join(self._checkpoint.files_of_part(part))
+        files = 'drawn' if arm in DRAWN_ARMS else ', '.join(self._checkpoint.files_of_part(part))
         self._add_row(part.replace('_', ' '), path, arm, files, tensors)
 
     def _add_row(self, name: str, went_to: str, arm: str, files: str, tensors: Mapping[str, Tensor]) -> None:
@@ -245,23 +251,37 @@ class _Report:
             checksum = zlib.crc32(tensors[key].contiguous().view(torch.uint8).numpy(), checksum)
         count = sum(tensor.numel() for tensor in tensors.values())
         self._parameters += count
+        self._draws = self._draws or arm in DRAWN_ARMS
         dtypes = ', '.join(sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()}))
-        self._rows.append((name, went_to, arm, files, f'{count:,}', dtypes, f'{checksum:08x}'))
+        self._rows.append((name, went_to, arm, files, f'{count:,}', dtypes, _std(tensors), f'{checksum:08x}'))
 
     def render(self) -> str:
         """The table as text."""
         options, spec = self._options, self._options.spec
         source = f'{options.checkpoint}' + (f' at {options.revision}' if options.revision else '')
         read = f'{self._checkpoint.bytes_read:,} bytes read' if self._checkpoint else 'no weights read'
+        drawn = f'; {self._drawn()}' if self._draws else ''
         table = Table(
-            title=f'LanguageInit: arm {options.arm}, seed {options.seed}, {source} ({spec.model_type}, '
+            title=f'LanguageInit: arm {options.arm}, seed {options.seed}{drawn}, {source} ({spec.model_type}, '
             f'{spec.num_blocks} blocks, width {spec.block.embed_dims}{self._selection}); {self._parameters:,} parameters, '
             f'{read}',
             box=box.ASCII, title_justify='left')
-        for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'crc32'):
-            table.add_column(column, justify='right' if column == 'parameters' else 'left', overflow='fold')
+        for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'std', 'crc32'):
+            table.add_column(column, justify='right' if column in ('parameters', 'std') else 'left', overflow='fold')
         for row in self._rows:
             table.add_row(*row)
         text = io.StringIO()
         Console(file=text, width=140).print(table)
         return text.getvalue()
+
+    def _drawn(self) -> str:
+        """What the drawn matrices were asked to have."""
+        spec = self._options.drawn_spec()
+        std, scale = spec.initializer_range, residual_scale(spec)
+        return f'drawn with standard deviation {std:.4g}' + (f', outputs of a branch {std * scale:.4g}' if scale != 1 else '')
+
+
+def _std(tensors: Mapping[str, Tensor]) -> str:
+    """Standard deviation over all matrices, as they are; ``-`` where there are none."""
+    matrices = [tensor.flatten().float() for tensor in tensors.values() if tensor.ndim > 1]
+    return f'{torch.cat(matrices).std().item():.4g}' if matrices else '-'

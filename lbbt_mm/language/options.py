@@ -1,6 +1,7 @@
 """The ``language`` dict of a config: which language model, which blocks, which arm."""
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .arms import ARMS
@@ -8,7 +9,7 @@ from .families import FAMILIES, read_spec
 from .source import open_checkpoint
 from .spec import BlockSelection, LanguageModelSpec, RotarySpec, parse_blocks
 
-_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'fit')
+_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'fit', 'init_std')
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class LanguageOptions:
         extra_layers: ``'random'`` lets a component have more layers than blocks; the rest start at random.
         fit: How blocks meet a component of another width, where it offers that: ``'project'`` runs them at their own width,
             ``'select'`` takes a part of them (:mod:`lbbt_mm.language.weight_selection`).
+        init_std: Standard deviation that the arm ``random_tuned`` draws with; for ``random`` and extra layers the language
+            model's own, where its config does not state it (``initializer_range``; GGUF files never do).
     """
     spec: LanguageModelSpec
     selections: Mapping[str, BlockSelection]
@@ -34,6 +37,7 @@ class LanguageOptions:
     seed: int = 0
     extra_layers: Optional[str] = None
     fit: Optional[str] = None
+    init_std: Optional[float] = None
 
     @classmethod
     def from_dict(cls, language: Mapping[str, Any], block_keys: Sequence[str] = ('blocks', )) -> 'LanguageOptions':
@@ -56,8 +60,7 @@ class LanguageOptions:
         if unknown:
             raise ValueError(f'language.{unknown[0]} is not an option here; expected some of: {", ".join(allowed)}. '
                              'Remove it, or set it beside `language`.')
-        options = {key: language[key] for key in ('checkpoint', 'revision', 'arm', 'seed', 'extra_layers', 'fit')
-                   if key in language}
+        options = {key: language[key] for key in _KEYS if key in language and key != 'config'}
         _check_choice('arm', options.get('arm', 'language'), ARMS)
         _check_choice('extra_layers', options.get('extra_layers'), (None, 'random'))
         _check_choice('fit', options.get('fit'), (None, 'project', 'select'))
@@ -70,10 +73,42 @@ class LanguageOptions:
         if config:
             _check_sizes(config)
         spec = read_spec(config) if config else open_checkpoint(checkpoint, options.get('revision')).spec
+        _check_init_std(options.get('arm', 'language'), options.get('init_std'), spec)
         selections = {key: language.get(key) for key in block_keys}
         for key, selection in selections.items():
             parse_blocks(selection, spec.num_blocks, f'language.{key}')
         return cls(spec=spec, selections=selections, **options)
+
+    @classmethod
+    def check_random_start(cls, language: Mapping[str, Any]) -> None:
+        """Check before a series of runs that the language model's own random start is known; nothing is downloaded for that.
+
+        Args:
+            language: The dict as a config writes it; its ``arm`` is not looked at.
+
+        Raises:
+            ValueError: See :meth:`drawn_spec`.
+        """
+        config, checkpoint = language.get('config'), language.get('checkpoint')
+        at_hand = checkpoint and Path(str(checkpoint)).expanduser().exists()
+        if config or at_hand:
+            spec = read_spec(config) if config else open_checkpoint(checkpoint).spec
+            cls(spec, {}, checkpoint, arm='random', init_std=language.get('init_std')).drawn_spec()
+
+    def drawn_spec(self) -> LanguageModelSpec:
+        """The language model with the standard deviation that its random arms and extra layers are drawn with.
+
+        Raises:
+            ValueError: If neither its config nor ``init_std`` states one.
+        """
+        own = self.spec.initializer_range
+        std = self.init_std if self.arm == 'random_tuned' or own is None else own
+        if std is None:
+            raise ValueError(
+                f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
+                'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and models '
+                "differ: GPT-2 0.02, SmolLM2-135M 0.0417). Set language.init_std, to the value in the model's config.json.")
+        return replace(self.spec, initializer_range=std)
 
     def block_indices(self, key: str) -> List[int]:
         """Indices of the blocks that ``key`` selects."""
@@ -101,7 +136,7 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     """Compare the spec that a config writes with the one that the checkpoint has.
 
     Returns:
-        list[str]: One phrase for each difference that changes the blocks; empty if they agree.
+        list[str]: One phrase for each difference that changes the blocks or an arm; empty if they agree.
     """
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
     # llama.cpp stores Mistral as Llama: types of one family have the same blocks
@@ -109,6 +144,8 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
         pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
                   for field in fields(written.block)})
+    if None not in (written.initializer_range, found.initializer_range):  # it is not in every file
+        pairs['initializer_range'] = (written.initializer_range, found.initializer_range)
     return [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
             for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
 
@@ -118,8 +155,10 @@ def _equal(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, float) and isinstance(theirs, (int, float)):
         return math.isclose(ours, theirs, rel_tol=1e-6)
     if isinstance(ours, RotarySpec) and isinstance(theirs, RotarySpec):
+        # the rules that extend the context may take it from the longest context; plain rotary positions do not
         return (_equal(ours.theta, theirs.theta) and ours.rope_type == theirs.rope_type
-                and _equal(ours.parameters, theirs.parameters))
+                and _equal(ours.parameters, theirs.parameters)
+                and (ours.rope_type == 'default' or ours.max_positions == theirs.max_positions))
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
     return ours == theirs
@@ -134,6 +173,20 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         if config.get('model_type') in FAMILIES and not any(name in config for name in accepted):
             raise ValueError(f'language.config has no {accepted[-1]}, found {", ".join(config)}; expected the sizes of a '
                              f'{config["model_type"]} model. Add it, or set config=None to read it from the checkpoint.')
+
+
+def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
+    if init_std is None:
+        if arm == 'random_tuned':
+            raise ValueError("language.arm='random_tuned' has no init_std; expected the standard deviation that it is drawn "
+                             'with. Set language.init_std, or let tools/compare_arms.py --arms random_tuned --stds ... choose.')
+        return
+    if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std < math.inf:
+        raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0.')
+    own = spec.initializer_range
+    if arm == 'random' and own is not None and not _equal(float(init_std), own):
+        raise ValueError(f"language.init_std={init_std!r}, but the language model's own initializer_range is {own:g}, and "
+                         "arm='random' is its own random start. Remove init_std, or set arm='random_tuned'.")
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

@@ -32,7 +32,19 @@ def test_defaults_describe_the_block_that_transformers_builds(model_type):
     prefix = FAMILIES[model_type].block_prefix.format(i=3)
     assert block_tensors(spec, 3) == {prefix + name: shape for name, shape in block_shapes(model, 3).items()}
     assert spec.num_blocks == len(hf_blocks(model))
-    assert spec.initializer_range == model.config.initializer_range
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_the_range_of_a_random_start_is_what_the_config_states_and_no_default(model_type):
+    """transformers would fill in 0.02, which is not SmolLM2's."""
+    assert read_spec(config_of(model_type, initializer_range=1 / 24)).initializer_range == 1 / 24
+    assert read_spec(dict(model_type=model_type)).initializer_range is None
+
+
+@pytest.mark.parametrize('value', ['0.02', True, 0, -0.02, float('inf'), float('nan')])
+def test_a_range_that_is_no_standard_deviation_is_refused(value):
+    with pytest.raises(ValueError, match=rf'language.config: initializer_range={value!r}; expected a standard deviation'):
+        read_spec(config_of('llama', initializer_range=value))
 
 
 @pytest.mark.parametrize('model_type, fields', [
@@ -140,7 +152,7 @@ def test_random_tensors_have_the_statistics_of_transformers_own_init(model_type)
 
 
 def test_gpt2_random_init_shrinks_what_writes_to_the_residual_stream():
-    spec = read_spec(dict(model_type='gpt2', n_embd=128, n_head=4, n_layer=8))
+    spec = read_spec(dict(model_type='gpt2', n_embd=128, n_head=4, n_layer=8, initializer_range=0.02))
     generator = torch.Generator().manual_seed(0)
     plain = random_tensor(spec, 'h.0.mlp.c_fc.weight', (128, 512), generator)
     residual = random_tensor(spec, 'h.0.mlp.c_proj.weight', (512, 128), generator)

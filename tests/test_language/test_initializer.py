@@ -12,7 +12,7 @@ from lbbt_mm.language import CheckpointError, block_tensors, open_checkpoint, re
 from lbbt_mm.language.initializer import LanguageInit, copy_block
 from lbbt_mm.models.layers import LanguageBlock
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from tests.tiny_checkpoints import CONFIGS, copied_block
+from tests.tiny_checkpoints import CONFIGS, build_model, copied_block
 from tests.vision_stack import VisionStack
 
 
@@ -170,7 +170,73 @@ def test_table_lists_the_layers_that_got_no_block(folders, log):
 def test_table_of_a_random_arm_names_no_file(log):
     initialised(dict(config=CONFIGS['gpt2'], arm='random', blocks=0))
     title, (row, ) = table_of(log)
-    assert row['file'] == 'drawn' and 'no weights read' in '\n'.join(log)
+    assert row['file'] == 'drawn' and 'no weights read' in unwrapped(log)
+    assert re.search(r'drawn with standard deviation 0\.02, outputs of a branch 0\.007071', unwrapped(log))
+
+
+def unwrapped(log):
+    return re.sub(r'\s+', ' ', next(message for message in log if 'LanguageInit: arm' in message))
+
+
+@pytest.mark.parametrize('model_type, measured', [('llama', 0.0417), ('qwen3', 0.0417)])
+def test_table_says_what_was_drawn_and_what_came_out(model_type, measured, log):
+    stack = initialised(dict(config={**CONFIGS[model_type], 'initializer_range': 1 / 24}, arm='random', blocks=0))
+    _, (row, ) = table_of(log)
+    assert 'drawn with standard deviation 0.04167,' in unwrapped(log) and float(row['std']) == pytest.approx(measured, rel=0.05)
+    assert stack.blocks[0].mlp.fc1.weight.std().item() == pytest.approx(1 / 24, rel=0.05)
+
+
+def test_table_says_how_large_the_language_weights_are(folders, log):
+    initialised(language_of(folders['llama'], blocks=1))
+    matrices = [tensor.flatten() for tensor in open_checkpoint(folders['llama']).read_block(1).values() if tensor.ndim > 1]
+    assert float(table_of(log)[1][0]['std']) == pytest.approx(torch.cat(matrices).std().item(), rel=1e-3)
+    assert 'drawn with' not in unwrapped(log)
+
+
+# ------------------------------------------------------------------------- the scale of a random start
+@pytest.mark.parametrize('source', ['config', 'gguf'])
+@pytest.mark.parametrize('asks', [dict(arm='random'), dict(arm='language', extra_layers='random')])
+def test_a_random_start_of_unknown_scale_is_refused(source, asks, gguf_files):
+    config = {key: value for key, value in CONFIGS['llama'].items() if key != 'initializer_range'}
+    language = dict(checkpoint=str(gguf_files['llama']), config=config if source == 'config' else None, blocks='0:2', **asks)
+    stack = VisionStack(language, num_layers=3 if 'extra_layers' in asks else None)
+    with pytest.raises(ValueError, match='does not state initializer_range, the standard deviation that a random start is '
+                                         'drawn with .* Set language.init_std, to the value in the model'):
+        stack.init_weights()
+
+
+def test_init_std_gives_the_scale_that_a_gguf_file_does_not_state(gguf_files, folders):
+    stack = initialised(dict(checkpoint=str(gguf_files['llama']), arm='random', init_std=0.02, seed=3))
+    assert states_equal(stack, initialised(language_of(folders['llama'], arm='random', seed=3)))
+
+
+def test_random_tuned_is_random_at_another_scale(folders):
+    own, tuned = (initialised(language_of(folders['gpt2'], **options)) for options in (
+        dict(arm='random'), dict(arm='random_tuned', init_std=0.04)))
+    for name, tensor in own.blocks[1].state_dict().items():
+        expected = 2 * tensor if tensor.ndim == 2 else tensor
+        torch.testing.assert_close(tuned.blocks[1].state_dict()[name], expected, rtol=1e-6, atol=0)
+
+
+def test_extra_layers_keep_the_models_own_scale_whatever_init_std_says(folders):
+    stack = initialised(language_of(folders['llama'], blocks='0:2', extra_layers='random', init_std=0.5), num_layers=3)
+    assert stack.blocks[2].mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+@pytest.mark.parametrize('model_type, field, value', [
+    ('llama', 'initializer_range', 1 / 24), ('gpt2', 'initializer_range', 0.01),
+    ('llama', 'max_position_embeddings', 128), ('qwen2', 'max_position_embeddings', 32)])
+@pytest.mark.parametrize('arm', ['language', 'random'])
+def test_what_decides_an_arm_is_compared_with_the_checkpoint(arm, model_type, field, value, folders, tmp_path):
+    folder = folders[model_type]
+    written = CONFIGS[model_type]
+    if field == 'max_position_embeddings':  # yarn takes its wavelengths from it
+        yarn = dict(rope_type='yarn', factor=4.0, original_max_position_embeddings=16)
+        build_model(model_type, rope_scaling=yarn).save_pretrained(tmp_path)
+        folder, written = tmp_path, {**written, 'rope_scaling': yarn}
+    initialised(language_of(folder, config=written, arm=arm))
+    with pytest.raises(CheckpointError, match='language.config and the checkpoint disagree: '):
+        initialised(language_of(folder, config={**written, field: value}, arm=arm))
 
 
 # -------------------------------------------------------------------------------------- what is refused

@@ -48,8 +48,8 @@ def test_component_chooses_the_keys_that_select_blocks():
 
 def test_unknown_key_is_named_with_those_that_are_known():
     with pytest.raises(ValueError, match='language.check_point is not an option here; expected some of: checkpoint, '
-                                         'revision, config, blocks, arm, seed, extra_layers, fit. Remove it, or set it '
-                                         'beside'):
+                                         'revision, config, blocks, arm, seed, extra_layers, fit, init_std. Remove it, or set '
+                                         'it beside'):
         options(check_point='gpt2')
     with pytest.raises(ValueError, match='language.blocks is not an option here; .*encoder_blocks, decoder_blocks'):
         options(DETR_KEYS, blocks='0:2')
@@ -69,6 +69,24 @@ def test_value_that_is_not_among_the_choices_lists_them(key, value, expected):
 def test_seed_that_is_no_whole_number_is_an_error(seed):
     with pytest.raises(ValueError, match=f'language.seed={seed!r}: expected a whole number'):
         options(seed=seed)
+
+
+@pytest.mark.parametrize('init_std', ['0.02', True, 0, -1, float('nan'), float('inf')])
+def test_init_std_that_is_no_standard_deviation_is_an_error(init_std):
+    with pytest.raises(ValueError, match=f'language.init_std={init_std!r}: expected a standard deviation'):
+        options(init_std=init_std, arm='random_tuned')
+
+
+def test_random_tuned_without_a_scale_says_how_to_get_one():
+    with pytest.raises(ValueError, match="language.arm='random_tuned' has no init_std; .*compare_arms.py --arms random_tuned"):
+        options(arm='random_tuned')
+
+
+def test_random_is_the_models_own_scale_and_no_other():
+    assert options(arm='random', init_std=0.02).drawn_spec().initializer_range == 0.02
+    assert options(arm='random_tuned', init_std=0.07).drawn_spec().initializer_range == 0.07
+    with pytest.raises(ValueError, match="language.init_std=0.04, but the language model's own initializer_range is 0.02"):
+        options(arm='random', init_std=0.04)
 
 
 @pytest.mark.parametrize('language', [None, 'gpt2', ['gpt2']])

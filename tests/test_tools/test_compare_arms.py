@@ -195,14 +195,67 @@ class TestLearningRate:
         assert results(folder)['status'].tolist() == ['diverged', 'diverged'], 'what there is, is written'
         status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
         assert status == 0 and summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
-        assert 'Arm random diverged at every learning rate of the sweep; it is shown with 0.01.' in output
+        assert 'Arm random diverged at every setting of the sweep; it is shown with 0.01.' in output
         assert 'learning rate of arm random' not in output and 'The best learning rate of arm language, 0.1, is' in output
 
     def test_per_arm_where_none_validated(self, compare, folder):
         behave(folder, **{f'{arm}-seed0-lr{lr}': 'fail' for arm in ('language', 'random') for lr in (0.01, 0.1)})
         arguments = ('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', '--keep-going')
         status, output = compare(*arguments, seeds='0')
-        assert status == 1 and 'Arm random failed at every learning rate of the sweep' in output
+        assert status == 1 and 'Arm random failed at every setting of the sweep' in output
+
+
+class TestStandardDeviation:
+    """The fake's random_tuned is best at 0.04, and there at the learning rate 0.1."""
+    ARMS = dict(arms='random random_tuned', seeds='0 1')
+
+    def test_it_is_chosen_at_the_rate_of_the_config(self, compare, folder):
+        status, output = compare('--stds', 0.02, 0.04, 0.08, **self.ARMS)
+        assert status == 0 and 'random_tuned is drawn with standard deviation 0.04, the best of 0.02, 0.04, 0.08' in output
+        assert sorted(starts(folder)) == sorted(
+            [f'random_tuned-seed0-lr0.01-std{std}' for std in ('0.02', '0.04', '0.08')]
+            + ['random_tuned-seed1-lr0.01-std0.04', 'random-seed0-lr0.01', 'random-seed1-lr0.01'])
+        language = request(folder, 'random_tuned-seed1-lr0.01-std0.04')['model']['backbone']['language']
+        assert (language['arm'], language['init_std']) == ('random_tuned', 0.04)
+        assert 'init_std' not in request(folder, 'random-seed0-lr0.01')['model']['backbone']['language']
+        table = results(folder)
+        assert table[table['arm'] == 'random_tuned']['init_std'].tolist() == [0.02, 0.04, 0.08, 0.04]
+
+    def test_per_arm_it_is_chosen_together_with_the_rate(self, compare, folder):
+        status, _ = compare('--stds', 0.02, 0.04, '--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', **self.ARMS)
+        assert status == 0 and summary(folder)['lr'].to_dict() == dict(random=0.01, random_tuned=0.1)
+        assert len(starts(folder)) == 2 + 4 + 2
+
+    def test_by_the_rule_baseline_it_is_chosen_at_the_baseline_s_rate(self, compare, folder):
+        status, output = compare('--stds', 0.04, 0.08, '--lrs', 1e-2, 1e-1, **self.ARMS)
+        assert status == 0 and set(summary(folder)['lr']) == {0.01}
+        assert starts(folder)[:4] == ['random-seed0-lr0.01', 'random-seed0-lr0.1', 'random_tuned-seed0-lr0.01-std0.04',
+                                      'random_tuned-seed0-lr0.01-std0.08']
+        assert ('Warning: The best standard deviation of arm random_tuned, 0.04, is the smallest of the sweep: a better one '
+                'may lie beyond it.') in output
+
+    def test_its_probe_says_so_too(self, compare, folder):
+        (folder / 'probe.py').write_text(fake_training.PROBE)
+        assert compare('--stds', 0.04, '--probe', folder / 'probe.py', arms='random random_tuned', seeds='0')[0] == 0
+        probe = request(folder, 'random_tuned-seed0-lr0.01-std0.04/probes/probe')
+        assert probe['model']['backbone']['language']['init_std'] == 0.04
+
+    def test_a_dry_run_says_what_is_not_known_yet(self, compare, folder):
+        status, output = compare('--stds', 0.04, 0.08, '--lrs', 1e-2, 1e-1, '--dry-run', **self.ARMS)
+        assert status == 0 and "'model.backbone.language.init_std=<best of the sweep>'" in output
+
+    def test_without_values_it_cannot_start(self, compare, folder):
+        status, output = compare(**self.ARMS)
+        assert status == 1 and '--arms random_tuned: there is no standard deviation to draw it with. Give --stds' in output
+        assert not starts(folder)
+
+    def test_a_random_arm_of_unknown_scale_stops_before_the_first_run(self, compare, folder):
+        config = fake_training.CONFIG.replace("checkpoint='none'", "config=dict(model_type='llama', hidden_size=8)")
+        (folder / 'bridge.py').write_text(config)
+        status, output = compare()
+        assert status == 1 and 'does not state initializer_range, the standard deviation that a random start' in output
+        assert not starts(folder)
+        assert compare('--cfg-options', 'model.backbone.language.init_std=0.04', seeds='0')[0] == 0
 
 
 class TestResults:
@@ -387,7 +440,7 @@ class TestRunning:
         assert status == 1 and 'Warning: The sweep is without random-seed0-lr0.01, which failed.' in output
         assert set(summary(folder)['lr']) == {0.1}
         _, output = compare('--lrs', 1e-2, 1e-1, '--report-only', seeds='0')
-        assert 'No learning rate is chosen yet' in output
+        assert 'No setting is chosen yet' in output
 
     def test_jobs_share_the_cores_and_take_gpus_in_turn(self, compare, folder, monkeypatch):
         monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
@@ -418,7 +471,7 @@ class TestRunning:
         arguments = ('--lrs', 1e-2, 1e-1)
         status, output = compare(*arguments, '--shard', '0/2')
         assert status == 0 and starts(folder) == ['random-seed0-lr0.01']
-        assert 'No learning rate yet for language, random: the sweep lacks random-seed0-lr0.1, which other' in output
+        assert 'No setting yet for language, random: the sweep lacks random-seed0-lr0.1, which other' in output
         compare(*arguments, '--shard', '1/2')
         compare(*arguments, '--shard', '0/2')
         assert len(starts(folder)) == len(set(starts(folder))) == 7

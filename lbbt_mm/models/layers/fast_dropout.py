@@ -61,8 +61,9 @@ def attention_with_dropout(q: Tensor,
     Returns:
         Tensor: ``(B, heads, N, D)``.
     """
-    if torch.is_autocast_enabled('cpu'):
-        q, k, v = (part.to(torch.get_autocast_dtype('cpu')) for part in (q, k, v))
+    result_dtype = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else q.dtype
+    # torch's kernel with dropout computes in float32 too: logits in bfloat16 would be off by a few per cent
+    q, k, v = (part.to(result_dtype).float() if result_dtype.itemsize < 4 else part.to(result_dtype) for part in (q, k, v))
     if k.shape[1] != q.shape[1]:
         k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for part in (k, v))
     if causal:
@@ -77,7 +78,7 @@ def attention_with_dropout(q: Tensor,
         bias = bias.expand(q.shape[0], q.shape[1], *bias.shape[-2:]).flatten(0, 1)
     out = _DropoutAttention.apply(
         q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias, rate, q.shape[-1]**-0.5 if scale is None else scale)
-    out = out.unflatten(0, q.shape[:2])
+    out = out.unflatten(0, q.shape[:2]).to(result_dtype)
     return out if blind is None or not blind.any() else out.masked_fill(blind, 0.)
 
 
@@ -107,6 +108,7 @@ class _DropoutAttention(Function):
         return out
 
     @staticmethod
+    @torch.autocast('cpu', enabled=False)
     def backward(ctx, grad_out):
         q, k, v, signed, out = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)

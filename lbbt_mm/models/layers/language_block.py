@@ -86,11 +86,12 @@ class LanguageAttention(nn.Module):
         causal = self.causal and memory is None
         if drop and x.device.type == 'cpu':
             out = attention_with_dropout(q, k, v, mask, drop, causal, self.scale)
-        elif is_short_bf16_training(q, k):
+            return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+        if mask is not None and causal:
+            mask, causal = mask & _causal_mask(q, k), False
+        if is_short_bf16_training(q, k):
             out = short_attention(q, k, v, mask, causal, self.scale)
         else:
-            if mask is not None and causal:
-                mask, causal = mask & _causal_mask(q, k), False
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=drop, is_causal=causal, scale=self.scale, enable_gqa=self.grouped)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))

@@ -1,14 +1,15 @@
-"""Attention for short sequences in bfloat16 training on CPUs, where the fused kernel's backward pass is slow.
+"""Attention for short sequences in bfloat16 training on CPUs, where torch's bfloat16 kernel is slow in the backward pass.
 
-torch's CPU flash kernel takes several times as long for the backward pass of a few hundred bfloat16 tokens as three plain
-matrix products do; ``tools/benchmarks/short_attention.py`` measures both.
+torch's fused kernel takes as long or less in float32 there, and is more exact; ``tools/benchmarks/short_attention.py``
+measures both.
 """
 from typing import Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-# Largest score matrix (queries x keys of one head) for which the plain products were faster.
+# Largest score matrix (queries x keys of one head) for which float32 was as fast.
 _MOST_SCORES = 1 << 17
 
 
@@ -20,33 +21,21 @@ def is_short_bf16_training(q: Tensor, k: Tensor) -> bool:
 
 def short_attention(q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor], causal: bool,
                     scale: Optional[float]) -> Tensor:
-    """Scaled dot-product attention as three plain operations.
+    """Scaled dot-product attention by torch's fused kernel in float32, the result in the type of the queries.
 
     Args:
         q: Queries ``(B, heads, N, D)``.
         k: Keys ``(B, kv_heads, M, D)``; each serves ``heads / kv_heads`` query heads.
         v: Values ``(B, kv_heads, M, D)``.
-        mask: Boolean, broadcastable to ``(B, 1, N, M)``, True where attending is allowed.
+        mask: Boolean, broadcastable to ``(B, 1, N, M)``, True where attending is allowed; not together with ``causal``.
         causal: Whether query ``i`` sees keys up to ``i`` only.
         scale: Factor on the logits; None is ``D ** -0.5``.
 
     Returns:
         Tensor: ``(B, heads, N, D)``.
     """
-    scale = q.shape[-1]**-0.5 if scale is None else scale
-    groups = q.shape[1] // k.shape[1]
-    # the queries of one key/value head side by side: one product instead of repeated keys
-    grouped = (q * scale).unflatten(1, (-1, groups)).flatten(2, 3)
-    scores = (grouped @ k.transpose(-1, -2)).unflatten(2, (groups, -1))
-    if causal:
-        triangle = q.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
-        mask = triangle if mask is None else mask & triangle
-    if mask is not None:
-        # (B, 1, N, M) beside the scores' (B, kv_heads, groups, N, M)
-        scores = scores.masked_fill(~(mask.unsqueeze(1) if mask.ndim == 4 else mask), torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if mask is not None:  # a query that may look nowhere gets zeros, as from torch's kernel
-        visible = mask.any(-1, keepdim=True)
-        weights = weights * (visible.unsqueeze(1) if mask.ndim == 4 else visible)
-    weights = weights.flatten(2, 3)
-    return (weights @ v).unflatten(2, (groups, -1)).flatten(1, 2)
+    with torch.autocast('cpu', enabled=False):  # it would cast to bfloat16 again
+        out = F.scaled_dot_product_attention(
+            q.float(), k.float(), v.float(), attn_mask=mask, is_causal=causal, scale=scale,
+            enable_gqa=q.shape[1] != k.shape[1])
+    return out.to(q.dtype)
