@@ -48,8 +48,9 @@ def starts(folder: Path) -> List[str]:
 
 
 def accuracy(arm: str, seed: int, lr: float, probe: bool = False, std: float = 0.02) -> float:
-    """The final accuracy: best at lr 0.1 for language, at init_std 0.04 for random_tuned, where it moves the best lr from 0.01
-    (that of the other arms) to 0.1; the probe's is half of it.
+    """The final accuracy, half of it for the probe.
+
+    It is best at lr 0.1 for language and at 0.01 for the others; at init_std 0.04 for random_tuned, with lr 0.1.
     """
     tuned = arm == 'random_tuned'
     best = -1 if arm == 'language' or tuned and std == 0.04 else -2

@@ -101,7 +101,8 @@ class ArmExperiment:
             raise ValueError(f'{self.config} has no {LR_KEY}, which --lrs sets. Leave --lrs out, or use a config with a '
                              'single optimizer.')
         if TUNED in self.arms and not self.init_stds:
-            raise ValueError(f'--arms {TUNED}: there is no standard deviation to draw it with. Give --stds, for example --stds '
+            raise ValueError(f'--arms {TUNED}: there is no standard deviation to draw it with. Give --stds, for '
+                             'example --stds '
                              '0.01 0.02 0.04 0.08.')
         if 'random' in self.arms:
             LanguageOptions.check_random_start(get_key(cfg, self.language_key))

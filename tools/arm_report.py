@@ -1,6 +1,6 @@
 """What ``compare_arms.py`` shows and writes: tables, ``results.csv``, ``summary.csv``, ``summary.md`` and ``curves.png``."""
 import math
-from typing import List, Mapping, Optional, Sequence
+from typing import List, Mapping, Sequence
 
 import pandas as pd
 from arm_experiment import TUNED, ArmExperiment, ArmRun, Setting
@@ -12,6 +12,8 @@ from lbbt_mm.analysis.curves import Panel, draw_curves
 from lbbt_mm.engine.run_request import write_whole
 
 CONFIDENCE = 0.95
+#: The files that are written into the experiment's folder.
+RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
 
 
 def report(experiment: ArmExperiment, settings: Mapping[str, Setting], console: Console) -> None:

@@ -96,7 +96,8 @@ def best_setting(scores: Mapping[Setting, Optional[float]], lower_is_better: boo
     """The setting with the best score.
 
     Args:
-        scores: Setting, for example a learning rate or a tuple of several values, -> score; None or a score that is no number (a run that diverged)
+        scores: Setting, for example a learning rate or a tuple of several values, -> score; None or a score that is no
+            number (a run that diverged)
             loses to any number.
         lower_is_better: Whether the best score is the lowest.
 

@@ -12,6 +12,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from lbbt_mm.registry import LOADING_STEPS, type_name
 from .dataset_checks import check_coco_datasets
+from .hooks.checkpoint_fit_hook import CheckpointFitHook
 from .label_checks import check_random_labels
 from .segmentation_checks import check_segmentation_datasets
 from .tta_checks import check_tta_sizes
@@ -28,6 +29,15 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         metavar='KEY=VALUE',
         help='override settings of the config, for example model.language.arm=shuffled. Lists: key="[a,b]" or key=a,b')
+    parser.add_argument(
+        '--leave-out',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='PART',
+        help='parts of the model that are not taken from the checkpoint, for example bbox_head.fc_cls; all else has to '
+             'fit. Also '
+        'leave_out=[...] in the config')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -178,6 +188,24 @@ def pretrained_files(config: Any) -> List[str]:
     if isinstance(config.get('pretrained'), str):  # mmseg's and mmpretrain's other way to name one
         own.append(config['pretrained'])
     return own + [file for value in config.values() for file in pretrained_files(value)]
+
+
+def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequence[str] = ()) -> None:
+    """Have a runner refuse a checkpoint that does not fit its model, see :class:`lbbt_mm.CheckpointFitHook`.
+
+    Args:
+        runner: The runner, before it trains or tests.
+        cfg: Its config; ``leave_out`` names parts that are not taken from the checkpoint.
+        args: Parsed arguments.
+        notes: What the log is to say once the checkpoint is loaded.
+    """
+    leave_out = cfg.get('leave_out') or []
+    leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
+    if leave_out and not (cfg.get('load_from') or cfg.get('resume')):
+        raise ValueError(f'--leave-out {" ".join(leave_out)}: this run takes nothing from a checkpoint. Give '
+                         'load_from=..., or '
+                         'remove it.')
+    runner.register_hook(CheckpointFitHook(leave_out, getattr(args, 'allow_change', ()), notes))
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -300,7 +300,8 @@ def _read_range(value: Any, where: str) -> Optional[float]:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f'{where}: initializer_range={value!r}; expected a standard deviation, a number above 0. Correct it.')
+        raise ValueError(f'{where}: initializer_range={value!r}; expected a standard deviation, a number above 0. '
+                         'Correct it.')
     return float(value)
 
 

@@ -278,7 +278,8 @@ class _Report:
         """What the drawn matrices were asked to have."""
         spec = self._options.drawn_spec()
         std, scale = spec.initializer_range, residual_scale(spec)
-        return f'drawn with standard deviation {std:.4g}' + (f', outputs of a branch {std * scale:.4g}' if scale != 1 else '')
+        outputs = f', outputs of a branch {std * scale:.4g}' if scale != 1 else ''
+        return f'drawn with standard deviation {std:.4g}{outputs}'
 
 
 def _std(tensors: Mapping[str, Tensor]) -> str:

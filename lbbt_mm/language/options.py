@@ -106,7 +106,8 @@ class LanguageOptions:
         if std is None:
             raise ValueError(
                 f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
-                'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and models '
+                'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and '
+                'models '
                 "differ: GPT-2 0.02, SmolLM2-135M 0.0417). Set language.init_std, to the value in the model's config.json.")
         return replace(self.spec, initializer_range=std)
 
@@ -179,7 +180,8 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
     if init_std is None:
         if arm == 'random_tuned':
             raise ValueError("language.arm='random_tuned' has no init_std; expected the standard deviation that it is drawn "
-                             'with. Set language.init_std, or let tools/compare_arms.py --arms random_tuned --stds ... choose.')
+                             'with. Set language.init_std, or let tools/compare_arms.py --arms random_tuned --stds ... '
+                             'choose.')
         return
     if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std < math.inf:
         raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0.')

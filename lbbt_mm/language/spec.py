@@ -73,8 +73,8 @@ class LanguageModelSpec:
         model_type: Hugging Face ``model_type``, the key into :data:`lbbt_mm.language.families.FAMILIES`.
         block: Description of one block.
         num_blocks: How many blocks the model has.
-        initializer_range: Standard deviation of the model's own random initialisation; None where its config does not state it.
-            transformers' default is not put in its place: SmolLM2-135M's is 1/24, more than twice that.
+        initializer_range: Standard deviation of the model's own random initialisation; None where its config does not
+            state it. transformers' default is not put in its place: SmolLM2-135M's is 1/24, more than twice that.
         num_positions: Longest context; the length of the position table, in families that learn one.
         config: The Hugging Face config fields this was read from.
     """

@@ -48,7 +48,8 @@ def test_component_chooses_the_keys_that_select_blocks():
 
 def test_unknown_key_is_named_with_those_that_are_known():
     with pytest.raises(ValueError, match='language.check_point is not an option here; expected some of: checkpoint, '
-                                         'revision, config, blocks, arm, seed, extra_layers, fit, init_std. Remove it, or set '
+                                         'revision, config, blocks, arm, seed, extra_layers, fit, init_std. Remove it, '
+                                         'or set '
                                          'it beside'):
         options(check_point='gpt2')
     with pytest.raises(ValueError, match='language.blocks is not an option here; .*encoder_blocks, decoder_blocks'):
@@ -78,7 +79,8 @@ def test_init_std_that_is_no_standard_deviation_is_an_error(init_std):
 
 
 def test_random_tuned_without_a_scale_says_how_to_get_one():
-    with pytest.raises(ValueError, match="language.arm='random_tuned' has no init_std; .*compare_arms.py --arms random_tuned"):
+    with pytest.raises(ValueError, match="language.arm='random_tuned' has no init_std; .*compare_arms.py --arms "
+                                         "random_tuned"):
         options(arm='random_tuned')
 
 

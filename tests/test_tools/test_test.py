@@ -114,15 +114,17 @@ def test_mmdet_s_inferencer_takes_config_and_checkpoint(learned, data):
     """Anyone who gets these two files can use the detector; the checkpoint alone says which classes there are."""
     inferencer = DetInferencer(str(learned.dumped), str(learned.checkpoint(50)), device='cpu', show_progress=False)
     assert inferencer.visualizer.dataset_meta['classes'] == CLASSES
-    image = data / 'train2017' / '000.png'
-    result, = inferencer(str(image), no_save_vis=True)['predictions']
-    annotations = json.loads((data / 'annotations' / 'instances_train2017.json').read_text())['annotations']
-    truth = [item for item in annotations if item['image_id'] == 1]
-    assert result['scores'][0] > 0.3
-    x0, y0, x1, y1 = result['bboxes'][0]
-    centre = ((x0 + x1) / 2, (y0 + y1) / 2)
-    assert any(x < centre[0] < x + w and y < centre[1] < y + h and result['labels'][0] == item['category_id'] - 1
-               for item in truth for x, y, w, h in [item['bbox']])
+    content = json.loads((data / 'annotations' / 'instances_train2017.json').read_text())
+    found = 0  # processors round differently, and so do fifty epochs: not every image is learnt on each of them
+    for image in content['images']:
+        result, = inferencer(str(data / 'train2017' / image['file_name']), no_save_vis=True)['predictions']
+        x0, y0, x1, y1 = result['bboxes'][0]
+        centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+        found += result['scores'][0] > 0.3 and any(
+            item['image_id'] == image['id'] and x < centre[0] < x + w and y < centre[1] < y + h
+            and result['labels'][0] == item['category_id'] - 1
+            for item in content['annotations'] for x, y, w, h in [item['bbox']])
+    assert found >= 7, 'of 12 images; boxes at random would find 2'
 
 
 def test_the_checkpoint_alone_rebuilds_the_model(learned):
@@ -133,3 +135,39 @@ def test_the_checkpoint_alone_rebuilds_the_model(learned):
     meta = torch.load(learned.checkpoint(50), weights_only=True)['meta']
     model = init_detector(Config.fromstring(meta['cfg'], '.py'), str(learned.checkpoint(50)), device='cpu')
     assert model.language.spec.model_type == 'gpt2' and isinstance(Path(model.language.checkpoint).name, str)
+
+
+class TestCheckpointsThatDoNotFit:
+    """Half of a checkpoint is not scored."""
+
+    @staticmethod
+    def refused(config, checkpoint, *arguments):
+        returncode, output = run_tool('test.py', config, checkpoint, *arguments)
+        assert returncode != 0 and 'coco/bbox_mAP' not in output, output
+        return output
+
+    @pytest.mark.parametrize('option, tensor', [
+        ('model.language.encoder_blocks=0:1', 'this model has no encoder.layers.1'),
+        ('model.num_queries=30', r'query_embedding.weight has shape \(\d+, \d+\) there and \(30, \d+\) in this model')])
+    def test_another_model(self, learned, option, tensor):
+        output = self.refused(learned.dumped, learned.checkpoint(50), '--cfg-options', option)
+        assert re.search(f'CheckpointMisfit: {learned.checkpoint(50)}: does not fit this config: .*{tensor}', output)
+        assert 'Give the config that it was trained with (its work directory has it)' in output
+
+    def test_a_file_with_one_foreign_tensor(self, learned, tmp_path):
+        torch.save(dict(foreign=torch.ones(3)), tmp_path / 'foreign.pth')
+        output = self.refused(learned.dumped, tmp_path / 'foreign.pth')
+        assert re.search(r'it lacks \S+ \(\d+ such tensors\); this model has no foreign\.', output)
+
+    def test_a_tensor_more_or_less(self, learned, tmp_path):
+        allow_mmengine_classes()
+        checkpoint = torch.load(learned.checkpoint(50), weights_only=True)
+        checkpoint['state_dict']['aux_head.weight'] = torch.ones(2)
+        torch.save(checkpoint, tmp_path / 'more.pth')
+        assert 'this model has no aux_head.weight' in self.refused(learned.dumped, tmp_path / 'more.pth')
+        returncode, output = run_tool('test.py', learned.dumped, tmp_path / 'more.pth', '--leave-out', 'aux_head',
+                                      '--work-dir', tmp_path)
+        assert returncode == 0 and metric(output) == metric(learned.output), output
+        del checkpoint['state_dict']['aux_head.weight'], checkpoint['state_dict']['query_embedding.weight']
+        torch.save(checkpoint, tmp_path / 'less.pth')
+        assert 'it lacks query_embedding.weight' in self.refused(learned.dumped, tmp_path / 'less.pth')

@@ -197,7 +197,7 @@ train_cfg = dict(max_epochs=1, val_interval=2)
         # tools/train.py adds the hook that this config does not name, so it too can go on without the language model
         shutil.rmtree(tmp_path / 'gpt2')
         returncode, output = run_tool('train.py', work_dir / 'mine.py', '--resume', '--cfg-options',
-                                      'train_cfg.max_epochs=2', cwd=tmp_path)
+                                      'train_cfg.max_epochs=2', '--allow-change', 'max_epochs', cwd=tmp_path)
         assert returncode == 0, output
         assert (work_dir / 'epoch_2.pth').is_file()
 
@@ -221,20 +221,23 @@ train_cfg = dict(max_epochs=1, val_interval=2)
         assert 'coco/bbox_mAP' in output and (tmp_path / 'work_dirs' / 'stock' / 'epoch_1.pth').is_file()
 
 
+@pytest.fixture
+def refused(tmp_path):
+
+    """Runs what has to be refused before training; returns the error."""
+
+    def run(cfg: Config, *arguments) -> str:
+        cfg.dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', *arguments)
+        assert returncode != 0, output
+        assert 'Epoch(train)' not in output and not list(tmp_path.glob('work/*.pth'))
+        return last_error(output)
+
+    return run
+
+
 class TestRefusals:
     """Each is one error before training, and leaves no checkpoint."""
-
-    @pytest.fixture
-    def refused(self, tmp_path):
-
-        def run(cfg: Config, *arguments) -> str:
-            cfg.dump(tmp_path / 'run.py')
-            returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', *arguments)
-            assert returncode != 0, output
-            assert 'Epoch(train)' not in output and not list(tmp_path.glob('work/*.pth'))
-            return last_error(output)
-
-        return run
 
     def test_an_annotation_file_that_is_absent(self, refused, tmp_path):
         assert refused(run_config(tmp_path / 'nowhere', language=dict(arm='host'))).startswith(
@@ -271,7 +274,7 @@ class TestRefusals:
         class LeavesATrace:
 
             def __reduce__(self):
-                return os.mkdir, (str(trace), )
+                return os.makedirs, (str(trace), 0o777, True)
 
         torch.save(dict(load(trained.checkpoint(5)), extra=LeavesATrace()), tmp_path / 'evil.pth')
         cfg = Config.fromfile(trained.dumped)
@@ -311,3 +314,92 @@ class TestRefusals:
         assert returncode != 0
         assert 'no longer holds the language weights that LanguageInit copied' in last_error(output)
         assert 'Epoch(train)' not in output and not list(tmp_path.glob('work/*.pth'))
+
+
+class TestCheckpointsThatDoNotFit:
+    """Named by tensor and shapes, in the run that would have gone on with half of them or with another experiment."""
+
+    @pytest.fixture
+    def resumed(self, refused, trained, tmp_path):
+        """Resumes the trained run with another config."""
+
+        def run(*options, allow=()) -> str:
+            allowed = ['--allow-change', *allow] if allow else []
+            return refused(Config.fromfile(trained.dumped), '--resume', trained.checkpoint(4), *allowed, '--cfg-options',
+                           *options)
+
+        return run
+
+    @pytest.mark.parametrize('option, key', [
+        ('model.language.arm=host', 'model.language.arm'), ('model.language.arm=shuffled', 'model.language.arm'),
+        ('model.num_queries=12', 'model.num_queries'), ('randomness.seed=9', 'randomness.seed')])
+    def test_another_experiment(self, resumed, trained, option, key):
+        error = resumed(option)
+        assert error.startswith(f'ValueError: {trained.checkpoint(4)}: was trained by another config: {key} is ')
+        assert f'or go on all the same with --allow-change {key}.' in error
+
+    def test_another_number_of_queries_even_if_that_may_differ(self, resumed):
+        error = resumed('model.num_queries=12', allow=['num_queries'])
+        assert re.search(r'CheckpointMisfit: .*epoch_4.pth: does not fit this config: query_embedding.weight has shape '
+                         r'\(\d+, \d+\) there and \(12, \d+\) in this model. A resumed run has the model of its checkpoint',
+                         error)
+
+    def test_optimizer_state_of_other_shapes(self, refused, trained, tmp_path):
+        """The model's own tensors fit: torch's fused optimizer would write beyond its memory."""
+        checkpoint = load(trained.checkpoint(4))
+        state = checkpoint['optimizer']['state']
+        index = next(index for index in state if state[index]['exp_avg'].ndim == 2)
+        state[index]['exp_avg'] = state[index]['exp_avg'][:1].clone()
+        torch.save(checkpoint, tmp_path / 'odd.pth')
+        error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'odd.pth')
+        assert re.search(r'CheckpointMisfit: .*odd.pth: the optimizer state exp_avg of \S+ has shape \(1, \d+\) there',
+                         error)
+
+    def test_weights_alone_cannot_be_resumed(self, refused, trained, tmp_path):
+        torch.save(dict(state_dict=weights(trained.checkpoint(4))), tmp_path / 'weights.pth')
+        error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'weights.pth')
+        assert 'holds no epoch and no iter and no optimizer and no message_hub, so no run can be resumed' in error
+
+    def test_load_from_of_another_number_of_classes(self, refused, data, trained):
+        cfg = Config.fromfile(trained.dumped)
+        cfg.model.num_queries, cfg.model.language.arm = 12, 'host'
+        cfg.load_from = str(trained.checkpoint(4))
+        assert 'say what is meant to start anew: --leave-out query_embedding.' in refused(cfg)
+        error = refused(cfg, '--leave-out', 'query_embeding')
+        assert 'neither the checkpoint nor the model has a part of that name' in error
+
+
+class TestCheckpoints:
+
+    def test_load_from_with_a_part_left_out_says_what_came_from_where(self, trained, folders, tmp_path):
+        cfg = Config.fromfile(trained.dumped)
+        cfg.model.num_queries, cfg.model.language.arm = 12, 'host'
+        cfg.load_from, cfg.leave_out, cfg.train_cfg.max_epochs = str(trained.checkpoint(4)), ['query_embedding'], 1
+        cfg.dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work')
+        assert returncode == 0, output
+        assert re.search(r'\| query_embedding +\| +0 \| +1 \| +1 \|', output)
+        assert re.search(r'\| encoder.layers +\| +\d+ \| +0 \| +0 \|', output)
+        assert len(weights(tmp_path / 'work' / 'epoch_1.pth')['query_embedding.weight']) == 12
+
+    def test_a_change_without_effect_is_named_and_the_dumped_config_tells_the_truth(self, trained, tmp_path):
+        returncode, output = run_tool(
+            'train.py', trained.dumped, '--work-dir', tmp_path / 'work', '--resume', trained.checkpoint(5), '--cfg-options',
+            'optim_wrapper.optimizer.lr=0.5', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False')
+        assert returncode == 0, output
+        lr = Config.fromfile(trained.dumped).optim_wrapper.optimizer.lr
+        assert f'optim_wrapper.optimizer.lr is {lr} there, 0.5 asked: without effect, since a resumed run takes it' in output
+        assert Config.fromfile(tmp_path / 'work' / trained.dumped.name).optim_wrapper.optimizer.lr == lr
+        assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))
+
+    def test_a_seed_that_was_drawn_is_kept(self, trained, random_config, folders, tmp_path):
+        """A resumed run whose config has no seed draws no other one: its images come in the order of the first run."""
+        cfg = random_config(folders['llama'])
+        cfg.randomness, cfg.train_cfg.max_epochs = dict(seed=None), 3
+        cfg.dump(tmp_path / 'run.py')
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'whole')
+        assert returncode == 0, output
+        returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'resumed', '--resume',
+                                      tmp_path / 'whole' / 'epoch_1.pth')
+        assert returncode == 0, output
+        assert_same_weights(tmp_path / 'resumed' / 'epoch_3.pth', tmp_path / 'whole' / 'epoch_3.pth')

@@ -1,8 +1,12 @@
 """Hooks; importing this registers them in scope ``lbbt_mm``."""
 from .bridge_encoder_hook import BridgeEncoderHook
+from .checkpoint_fit_hook import CheckpointFitHook
 from .language_config_hook import LanguageConfigHook
 from .partial_freeze_hook import PartialFreezeHook
 from .pending_validation_hook import PendingValidationHook
 from .seeding_hook import SeedingHook
 
-__all__ = ['BridgeEncoderHook', 'LanguageConfigHook', 'PartialFreezeHook', 'PendingValidationHook', 'SeedingHook']
+__all__ = [
+    'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'PartialFreezeHook', 'PendingValidationHook',
+    'SeedingHook'
+]

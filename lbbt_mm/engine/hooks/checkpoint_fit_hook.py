@@ -1,0 +1,139 @@
+"""Refuses a checkpoint that does not fit, before anything is done with it."""
+import re
+from collections import OrderedDict
+from typing import Any, List, Mapping, Sequence, Tuple
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
+
+from lbbt_mm.registry import HOOKS
+from ..checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below, load_and_compare,
+                              parts_of)
+
+#: In a checkpoint's meta: number of ranks, which with the batch size of each makes the batch.
+WORLD_SIZE_KEY = 'lbbt_mm_world_size'
+
+
+@HOOKS.register_module()
+class CheckpointFitHook(Hook):
+    """Compare a checkpoint with the model, and on resuming with the optimizer, when it is loaded: all of it has to fit.
+
+    mmengine alone loads what fits and warns of the rest, so that tests score half-loaded models and optimizers get state of
+    other shapes. ``tools/train.py`` and ``tools/test.py`` add this hook.
+
+    Args:
+        leave_out: Parts of the model, by dotted name, that are not taken from the checkpoint: they start anew, and what the
+            checkpoint has of them stays behind. A table in the log says what came from where. Not for resuming.
+        allow_change: ``('world_size', )`` lets a run be resumed on another number of ranks.
+        notes: What else there is to say about the checkpoint once it is loaded, for the run's log.
+
+    Raises:
+        CheckpointMisfit: If a tensor is missing, extra or of another shape, or if a part that is to be left out is nowhere.
+
+    Example:
+        >>> custom_hooks = [dict(type='lbbt_mm.CheckpointFitHook', leave_out=['bbox_head'])]
+    """
+
+    priority = 'LOWEST'  # other hooks rename tensors or put those of an EMA model in their place
+
+    def __init__(self, leave_out: Sequence[str] = (), allow_change: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+        self.leave_out = [leave_out] if isinstance(leave_out, str) else list(leave_out)
+        self.allow_change = list(allow_change)
+        self.notes = list(notes)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note the number of ranks."""
+        checkpoint.setdefault('meta', {})[WORLD_SIZE_KEY] = runner.world_size
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check it, and take out what is to be left out."""
+        where = runner._load_from or 'The checkpoint'
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model.module if isinstance(model, BaseTTAModel) else model
+        if runner._resume:
+            self._check_training_state(runner, checkpoint, where)
+        tensors, behind = self._take(checkpoint, model, where)
+        fit = load_and_compare(model, tensors, where)
+        fit = fit._replace(extra=[*fit.extra, *behind])
+        missing, extra = ([name for name in names if not is_below(name, self.leave_out)] for names in fit[1:3])
+        misfits = Fit([], missing, extra, fit.misshapen)
+        if misfits.names:
+            raise CheckpointMisfit(f'{where}: does not fit this config: {misfits.describe()}. '
+                                   f'{self._remedy(runner, parts_of(misfits.names))}')
+        if runner._resume:
+            self._check_optimizers(runner, checkpoint.get('optimizer'), where)
+        elif self.leave_out or isinstance(runner._train_loop, BaseLoop):
+            runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
+        for note in self.notes:
+            runner.logger.warning(note)
+
+    def _check_training_state(self, runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
+        meta = checkpoint.get('meta')
+        absent = [name for name in ('epoch', 'iter') if not isinstance(meta, Mapping) or not isinstance(meta.get(name), int)]
+        absent += [name for name in ('optimizer', 'message_hub') if name not in checkpoint]
+        if absent:
+            raise CheckpointMisfit(f'{where}: holds no {" and no ".join(absent)}, so no run can be resumed from it; '
+                                   'expected a '
+                                   'checkpoint that training wrote, with its optimizer. To start a new run from its weights '
+                                   'give load_from=... without --resume.')
+        if self.leave_out:
+            raise CheckpointMisfit(f'{where}: a resumed run takes all of its checkpoint, and '
+                                   f'{", ".join(self.leave_out)} is to '
+                                   'be left out. Remove --leave-out, or start a new run from the weights: load_from=... '
+                                   'without --resume.')
+        ranks = meta.get(WORLD_SIZE_KEY)
+        if isinstance(ranks, int) and ranks != runner.world_size and 'world_size' not in self.allow_change:
+            raise CheckpointMisfit(f'{where}: was trained on {ranks} ranks, and this run has {runner.world_size}, so a '
+                                   'batch '
+                                   'would be another. Start as many; --allow-change world_size goes on all the same.')
+
+    def _take(self, checkpoint: dict, model: nn.Module, where: str) -> Tuple['OrderedDict[str, Tensor]', List[str]]:
+        """The tensors that are taken, by the model's names, and the names of those that are left out; the checkpoint keeps
+        only the first.
+        """
+        whole = checkpoint.get('state_dict', checkpoint)
+        if not isinstance(whole, Mapping):
+            raise CheckpointMisfit(f'{where}: its state_dict is a {type(whole).__name__}; expected named tensors.')
+        # as mmengine does when it loads them
+        found = OrderedDict((re.sub(r'^module\.', '', str(name)), tensor) for name, tensor in whole.items())
+        for prefix in self.leave_out:
+            if not any(is_below(name, [prefix]) for name in (*found, *model.state_dict())):
+                raise CheckpointMisfit(f'{where}: --leave-out {prefix}: neither the checkpoint nor the model has a '
+                                       'part of that '
+                                       f'name; the model has {", ".join(dict(model.named_children()))}. Correct it.')
+        kept = OrderedDict((name, tensor) for name, tensor in found.items() if not is_below(name, self.leave_out))
+        kept._metadata = getattr(whole, '_metadata', OrderedDict())
+        if whole is checkpoint:
+            checkpoint.clear()
+        checkpoint['state_dict'] = kept
+        return kept, [name for name in found if name not in kept]
+
+    @staticmethod
+    def _remedy(runner: Runner, parts: List[str]) -> str:
+        leave_out = f'--leave-out {" ".join(parts)}'
+        if runner._resume:
+            return ('A resumed run has the model of its checkpoint: give the config that it was trained with (its work '
+                    'directory '
+                    f'has it), or start a new run from the weights: load_from=... without --resume, and {leave_out}.')
+        if isinstance(runner._train_loop, BaseLoop):
+            return f'Give a checkpoint of this model, or say what is meant to start anew: {leave_out}.'
+        return ('Give the config that it was trained with (its work directory has it), or say which parts are not to '
+                'come from '
+                f'it: {leave_out}.')
+
+    @staticmethod
+    def _check_optimizers(runner: Runner, saved: Any, where: str) -> None:
+        wrapper, names = runner.optim_wrapper, {id(value): name for name, value in runner.model.named_parameters()}
+        pairs = [(wrapper, saved)]
+        if isinstance(wrapper, OptimWrapperDict):
+            pairs = [(one, saved.get(name)) for name, one in wrapper.optim_wrappers.items()]
+        for one, state in pairs:
+            try:
+                check_optimizer_state(one.optimizer, state, names)
+            except CheckpointMisfit as error:
+                raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has '
+                                       'it), or '
+                                       'start a new run from the weights: load_from=... without --resume.') from None

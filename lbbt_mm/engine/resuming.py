@@ -1,0 +1,57 @@
+"""What ``--resume`` asks of a config before anything starts: that it is the config of the run which is resumed."""
+import os
+from typing import List, Optional, Sequence
+
+from mmengine.config import Config
+
+from .config_text import read_config_text
+from .run_identity import changed_settings, is_allowed, restore
+from .safe_checkpoints import load_checkpoint_safely
+
+
+def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: Sequence[str] = (),
+                         trust: bool = False) -> List[str]:
+    """Compare a config with that of the checkpoint it resumes, and take over what a resumed run has from its checkpoint.
+
+    The seed, where the config draws one, and options of the optimizer and of the schedules are the checkpoint's own: they
+    are written into the config, so that what is dumped is what the run has.
+
+    Args:
+        cfg: The run's config, with ``resume=True``.
+        checkpoint: The checkpoint that it resumes; remote ones are not compared.
+        allow_change: Keys that may differ: a dotted key, a part above it, or its last name.
+        trust: Whether the user vouches for the checkpoint, so that it may be unpickled.
+
+    Returns:
+        list[str]: What there is to say about it in the log.
+
+    Raises:
+        ValueError: If the config is that of another experiment.
+    """
+    if not checkpoint or not os.path.isfile(os.path.expanduser(checkpoint)):
+        return []
+    meta = load_checkpoint_safely(checkpoint, map_location='meta', trust=trust).get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    recorded = read_config_text(meta.get('lbbt_mm_config_text', meta.get('cfg')))
+    seed = meta.get('seed')
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        randomness = cfg.get('randomness') or {}
+        if randomness.get('seed') is None:
+            cfg.randomness = {**randomness, 'seed': seed}
+        if recorded is not None:
+            recorded['randomness'] = {**(recorded.get('randomness') or {}), 'seed': seed}
+    if recorded is None:
+        return [f'{checkpoint} does not say which config it was trained with, so that could not be compared.']
+    changes, without_effect = changed_settings(cfg, recorded)
+    refused = [change for change in changes if not is_allowed(change, allow_change)]
+    if refused:
+        more = f' and {len(refused) - 5} more' if len(refused) > 5 else ''
+        keys = ' '.join(change.key for change in refused[:5])
+        raise ValueError(f'{checkpoint}: was trained by another config: {"; ".join(map(str, refused[:5]))}{more}. '
+                         'Resume with '
+                         f'the config of that run, choose another --work-dir, or go on all the same with '
+                         f'--allow-change {keys}.')
+    restore(cfg, without_effect)
+    notes = [f'--allow-change: {change}.' for change in changes]
+    return notes + [f'{change}: without effect, since a resumed run takes it from its checkpoint.'
+                    for change in without_effect]

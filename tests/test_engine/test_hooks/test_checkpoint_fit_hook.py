@@ -1,0 +1,136 @@
+"""Real runs of a small net: which checkpoints they go on from."""
+import pytest
+import torch
+
+from lbbt_mm.engine.checkpoint_fit import CheckpointMisfit
+from lbbt_mm.engine.hooks import checkpoint_fit_hook
+from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from tests.small_net import SmallNet, train, weights
+
+
+def hook(**options):
+    return dict(type='lbbt_mm.CheckpointFitHook', **options)
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A run of two epochs."""
+    train(tmp_path / 'first', hook())
+    return tmp_path / 'first' / 'epoch_2.pth'
+
+
+def load(path):
+    allow_mmengine_classes()  # mmengine takes them from the list again whenever it has loaded a checkpoint
+    return torch.load(path, weights_only=True)
+
+
+def save(content, path):
+    torch.save(content, path)
+    return str(path)
+
+
+def start_from(checkpoint, tmp_path, resume=False, fit=None, **options):
+    return train(tmp_path / 'second', fit or hook(), epochs=3, resume=resume, load_from=str(checkpoint), **options)
+
+
+def test_a_checkpoint_of_the_same_model_is_resumed_and_loaded(first, tmp_path):
+    assert start_from(first, tmp_path, resume=True).epoch == 3
+    start_from(first, tmp_path)
+
+
+@pytest.mark.parametrize('resume', [True, False])
+@pytest.mark.parametrize('model, message', [
+    (SmallNet(num_blocks=5), r'it lacks backbone.blocks.4.norm.weight \(4 such tensors\)'),
+    (SmallNet(num_blocks=3), r'this model has no backbone.blocks.3.norm.weight \(4 such tensors\)')])
+def test_another_depth_is_refused_before_the_first_step(first, tmp_path, resume, model, message):
+    with pytest.raises(CheckpointMisfit, match=f'{first}: does not fit this config: {message}'):
+        start_from(first, tmp_path, resume, model=model)
+    assert not list((tmp_path / 'second').glob('*.pth'))
+
+
+@pytest.mark.parametrize('form', ['state_dict alone', 'from DistributedDataParallel', 'with _metadata'])
+def test_forms_that_mmengine_loads_are_taken(first, tmp_path, form):
+    state = load(first)['state_dict']
+    content = {'state_dict alone': dict(state), 'from DistributedDataParallel': dict(
+        state_dict={f'module.{name}': tensor for name, tensor in state.items()}), 'with _metadata': state}[form]
+    seen = {}
+
+    class Recorder(checkpoint_fit_hook.Hook):
+        priority = 'LOWEST'
+
+        def before_train(self, runner):
+            seen.update(weights(runner.model))
+
+    start_from(save(content, tmp_path / 'form.pth'), tmp_path, hooks=[Recorder()])
+    assert all(torch.equal(seen[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize('content, message', [
+    (dict(model=dict(a=torch.ones(1))), 'model is a dict; expected a tensor'),
+    (dict(state_dict=[1]), 'its state_dict is a list; expected named tensors'),
+    (dict(state_dict={}), 'it lacks backbone.pos_embed'), (dict(a=torch.ones(1)), 'it lacks backbone.pos_embed')])
+def test_what_holds_no_weights_of_the_model(tmp_path, content, message):
+    with pytest.raises(CheckpointMisfit, match=message):
+        start_from(save(content, tmp_path / 'odd.pth'), tmp_path)
+
+
+def test_parts_that_are_left_out_start_anew(first, tmp_path):
+    state = load(first)
+    state['state_dict']['head.weight'] = torch.ones(9, 6)
+    path = save(state, tmp_path / 'nine.pth')
+    with pytest.raises(CheckpointMisfit, match=r'head.weight has shape \(9, 6\) there and \(3, 6\) in this model. Give a '
+                                               r'checkpoint of this model, or say .*: --leave-out head\.'):
+        start_from(path, tmp_path)
+    start_from(path, tmp_path, fit=hook(leave_out=['head']))
+    start_from(path, tmp_path, fit=hook(leave_out='head'))
+    for name in ('hea', 'head.weigh', 'weight'):
+        with pytest.raises(CheckpointMisfit, match=f'--leave-out {name}: neither the checkpoint nor the model has a part'):
+            start_from(path, tmp_path, fit=hook(leave_out=[name]))
+    with pytest.raises(CheckpointMisfit, match='a resumed run takes all of its checkpoint, and head is to be left out'):
+        start_from(first, tmp_path, resume=True, fit=hook(leave_out=['head']))
+
+
+def test_a_part_that_fits_starts_anew_too_if_it_is_left_out(first, tmp_path):
+    """The head of random labels fits one of as many true classes."""
+    found = []
+
+    class Recorder(checkpoint_fit_hook.Hook):
+
+        def before_train(self, runner):
+            found.append(runner.model.head.weight.detach().clone())
+
+    start_from(first, tmp_path, fit=hook(leave_out=['head']), hooks=[Recorder()])
+    start_from(first, tmp_path, hooks=[Recorder()])
+    trained_head = load(first)['state_dict']['head.weight']
+    assert not torch.equal(found[0], trained_head) and torch.equal(found[1], trained_head)
+
+
+def test_weights_of_an_ema_model(tmp_path):
+    ema = dict(type='EMAHook')
+    train(tmp_path / 'first', hook(), hooks=[ema])
+    start_from(tmp_path / 'first' / 'epoch_2.pth', tmp_path, resume=True, hooks=[ema])
+    start_from(tmp_path / 'first' / 'epoch_2.pth', tmp_path, hooks=[ema])
+
+
+def test_a_frozen_part_has_no_optimizer_state_and_fits(tmp_path):
+    freeze = dict(type='lbbt_mm.PartialFreezeHook', trainable='first:1', also=['head'])
+    train(tmp_path / 'first', hook(), hooks=[freeze])
+    start_from(tmp_path / 'first' / 'epoch_2.pth', tmp_path, resume=True, hooks=[freeze])
+
+
+@pytest.mark.parametrize('missing', ['optimizer', 'message_hub'])
+def test_a_checkpoint_without_training_state_is_no_run(first, tmp_path, missing):
+    state = load(first)
+    del state[missing]
+    with pytest.raises(CheckpointMisfit, match=f'holds no {missing}, so no run can be resumed from it'):
+        start_from(save(state, tmp_path / 'part.pth'), tmp_path, resume=True)
+
+
+def test_another_number_of_ranks_is_another_batch(first, tmp_path):
+    state = load(first)
+    assert state['meta'][checkpoint_fit_hook.WORLD_SIZE_KEY] == 1
+    state['meta'][checkpoint_fit_hook.WORLD_SIZE_KEY] = 8
+    path = save(state, tmp_path / 'eight.pth')
+    with pytest.raises(CheckpointMisfit, match='was trained on 8 ranks, and this run has 1'):
+        start_from(path, tmp_path, resume=True)
+    start_from(path, tmp_path, resume=True, fit=hook(allow_change=['world_size']))
