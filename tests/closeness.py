@@ -1,8 +1,8 @@
 """How near two ways of computing the same thing come, on whichever processor the tests run.
 
-Processors sum in different orders, so equal functions differ by rounding: by a few units in the last place (``eps`` of the
-type) for each operation, more the longer the sums and the more layers there are in a row, and in proportion to the values.
-One rule for all tests follows from those; what it lets through is far below what any fault in a formula does.
+Processors sum in different orders, so equal functions differ by rounding: by a few units in the last place (``eps`` of
+the type) for each operation, more the longer the sums and the more layers there are in a row, and in proportion to the
+values. One rule for all tests follows from those; what it lets through is far below what any fault in a formula does.
 """
 import math
 from typing import Any, Optional
@@ -10,8 +10,8 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-#: Units in the last place that the worst entry may be off by for each layer: the roundings on the way through one, and a
-#: reserve for other processors. With torch's kernels for AVX-512, for AVX2 and for neither, up to 3.3 were seen.
+#: Units in the last place that the worst entry may be off by for each layer: the roundings on the way through one, and
+#: a reserve for other processors. With torch's kernels for AVX-512, for AVX2 and for neither, up to 1.7 were seen.
 _UNITS = 8
 #: Products in the longest sum of the tiny language models (:mod:`tests.tiny_checkpoints`), their feed-forward width.
 _TERMS = 128
@@ -22,8 +22,8 @@ def rounding(depth: float = 1, terms: int = _TERMS, dtype: torch.dtype = torch.f
 
     Args:
         depth: Layers in a row: blocks, steps of training, or what else hands its errors on.
-        terms: Products in the longest sum; errors of a sum grow with the root of their number. 1 where nothing is summed,
-            or sums are kept in a finer type, as those of bfloat16 are.
+        terms: Products in the longest sum; errors of a sum grow with the root of their number. 1 where nothing is
+            summed, or sums are kept in a finer type, as those of bfloat16 are.
         dtype: The coarsest type that is computed in.
 
     Returns:
@@ -33,12 +33,13 @@ def rounding(depth: float = 1, terms: int = _TERMS, dtype: torch.dtype = torch.f
 
 
 def size_of(*tensors: Tensor) -> float:
-    """Root mean square of the values, of the largest tensor where there are several."""
-    return max((tensor.detach().double().square().mean().sqrt().item() for tensor in tensors if tensor.numel()), default=0.)
+    """Root mean square of the values, of the largest tensor where there are several; whole numbers do not count."""
+    real = (tensor.detach().double() for tensor in tensors if tensor.is_floating_point() and tensor.numel())
+    return max((tensor.square().mean().sqrt().item() for tensor in real), default=0.)
 
 
-def assert_close(found: Any, expected: Any, *, depth: float = 1, terms: int = _TERMS, dtype: Optional[torch.dtype] = None,
-                 size: Optional[float] = None, msg: str = '') -> None:
+def assert_close(found: Any, expected: Any, *, depth: float = 1, terms: int = _TERMS,
+                 dtype: Optional[torch.dtype] = None, size: Optional[float] = None, msg: str = '') -> None:
     """Fail if two tensors, or sequences of them, differ by more than rounding.
 
     Args:
@@ -47,8 +48,8 @@ def assert_close(found: Any, expected: Any, *, depth: float = 1, terms: int = _T
         depth: See :func:`rounding`.
         terms: See :func:`rounding`.
         dtype: The coarsest type that is computed in. Defaults to None, the coarser of the two tensors' own.
-        size: Size of the values that errors come from, where the result is a small difference of large ones. Defaults to
-            None, the root mean square of ``expected``.
+        size: Size of the values that errors come from, where the result is a small difference of large ones. Defaults
+            to None, the root mean square of ``expected``.
         msg: What is compared, for the message.
     """
     if isinstance(expected, (list, tuple)):

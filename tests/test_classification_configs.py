@@ -15,6 +15,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from lbbt_mm.language import read_spec
+from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 
 REPO = Path(__file__).resolve().parent.parent
 CONFIGS = REPO / 'configs'
@@ -117,7 +118,13 @@ def test_every_row_has_the_paper_s_recipe(name):
         batch, gpus = 32, 6
         epochs = 100 if name.startswith('bridge') else 50 if 'llama' in name else 150
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == epochs
-    assert cfg.param_scheduler.type == 'CosineAnnealingLR'
+    schedule = cfg.param_scheduler
+    assert (schedule.type, schedule.by_epoch, schedule.convert_to_iter_based) == ('CosineAnnealingLR', True, True)
+    assert schedule.get('eta_min', 0.) == schedule.get('begin', 0) == 0, 'to zero, over the whole run'
+    assert cfg.randomness.seed == 0
+    assert cfg.model.head.loss == dict(type='CrossEntropyLoss', loss_weight=1.0)
+    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='Accuracy', topk=(1, ))
+    assert cfg.train_cfg.val_interval == (5 if imagenet and not name.startswith('probe') else 10)
     assert cfg.train_dataloader.batch_size == batch
     assert cfg.auto_scale_lr.base_batch_size == batch * gpus
     resize = dict(type='Resize', scale=(224, 224), interpolation='bicubic')
@@ -125,6 +132,29 @@ def test_every_row_has_the_paper_s_recipe(name):
     assert augmented or [step.type for step in cfg.train_dataloader.dataset.pipeline if 'Random' in step.type] in (
         [], ['lbbt_mm.RandomLabel']), 'images are only resized'
     assert augmented or resize in cfg.train_dataloader.dataset.pipeline
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_every_row_has_the_function_and_the_order_of_the_design(name):
+    """Patches have no order, and are pooled by their mean; nothing is dropped but paths."""
+    model = load(name).model
+    backbone = build(load(name))
+    backbone = backbone.image_encoder if name.startswith('retrieval') else backbone.backbone
+    assert (backbone.attention, backbone.position, backbone.out_type) == ('bidirectional', 'learned', 'avg_featmap')
+    assert isinstance(backbone.norm, (torch.nn.LayerNorm, torch.nn.RMSNorm)) and backbone.num_extra_tokens == 0
+    rates = [getattr(block.drop_path, 'drop_prob', 0.) for block in backbone.blocks]
+    last = 0. if name.startswith('retrieval') else 0.1
+    assert rates == pytest.approx([last * index / (len(rates) - 1) for index in range(len(rates))])
+    drops = {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p) for block in backbone.blocks}
+    assert drops == {(0., 0., 0.)}
+    assert backbone.frozen_stages == -1
+    language = (model.image_encoder if name.startswith('retrieval') else model.backbone).language
+    assert (language.seed, language.blocks) == (0, None)
+
+
+@pytest.mark.parametrize('name', TRAINED)
+def test_every_row_trains_on_training_images_and_is_tested_on_the_others(name):
+    assert_trains_and_tests_on_its_own_splits(load(name))
 
 
 @pytest.mark.parametrize('name', SCRATCH)
@@ -140,16 +170,30 @@ def test_random_labels_are_of_the_training_images_alone(name):
         assert not labels
         return
     ratio = 0. if name.startswith('classify') else int(re.search(r'_ratio(\d+)|$', name).group(1) or 100) / 100
-    assert [(label.ratio, label.num_classes) for label in labels] == [(ratio, cfg.model.head.num_classes)]
+    assert [(label.ratio, label.seed, label.num_classes) for label in labels] == [(ratio, 0, cfg.model.head.num_classes)]
     if 'cifar' in name:  # arrays without paths
         assert labels[0]['key'] == 'sample_idx'
     else:
         assert labels[0].data_root == cfg.train_dataloader.dataset.data_root
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         assert 'RandomLabel' not in str(loader)
-    assert cfg.val_cfg.type == 'lbbt_mm.BridgeValLoop'
+    assert (cfg.val_cfg.type, cfg.val_cfg.num_train_samples) == ('lbbt_mm.BridgeValLoop', 10_000)
     pack = cfg.train_dataloader.dataset.pipeline[-1]
     assert 'true_label' in pack.meta_keys
+
+
+@pytest.mark.parametrize('name', [name for name in TRAINED if name.startswith('classify') and 'imagenet' in name])
+def test_true_labels_of_imagenet_are_learnt_from_crops_and_flips(name):
+    """As mmpretrain trains and tests on ImageNet."""
+    cfg = load(name)
+    load_image, pack = dict(type='LoadImageFromFile'), dict(type='PackInputs')
+    assert cfg.train_dataloader.dataset.pipeline == [
+        load_image, dict(type='RandomResizedCrop', scale=224, interpolation='bicubic'),
+        dict(type='RandomFlip', prob=0.5, direction='horizontal'), pack]
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.pipeline == [
+            load_image, dict(type='ResizeEdge', scale=256, edge='short', interpolation='bicubic'),
+            dict(type='CenterCrop', crop_size=224), pack]
 
 
 @pytest.mark.parametrize('data', ['cifar10', 'cifar100'])
@@ -220,6 +264,9 @@ def test_retrieval_has_the_backbone_of_the_bridge_and_disjoint_images():
     queries = cfg.test_dataloader.dataset
     assert queries.gallery == cfg.model.prototype.dataset
     assert (queries.gallery.data_prefix, queries.dataset.data_prefix) == ('train', 'test')
+    assert [(metric.type.split('.')[-1], metric.topk, metric.get('first_hit', False)) for metric in cfg.test_evaluator] == [
+        ('RetrievalAveragePrecision', 100_000, False), ('RetrievalRecall', (1, 5), False),  # the whole gallery is ranked
+        ('RetrievalPrecision', (1, 5), False), ('RetrievalNDCG', (1, 5), False), ('RetrievalNDCG', (1, 5), True)]
 
 
 @pytest.mark.parametrize('name', [name for name in ROWS if 'qwen3' in name and 'scratch' not in name])

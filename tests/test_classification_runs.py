@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
 
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.checkpoint_schemes import SafeLoaders
 from tests.image_folders import write_image_folder
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -59,7 +59,7 @@ def run(name: str, tmp_path: Path, checkpoint=None, resume=None, hooks=(), **opt
     if checkpoint:
         cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
     cfg.update(resume=bool(resume), load_from=resume, **options)
-    allow_mmengine_classes()  # as our tools do
+    SafeLoaders(trust=False).register()  # as our tools do
     runner = Runner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets
 from lbbt_mm.language import read_spec
+from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.tiny_detection import REPO, write_dataset
 
 CONFIGS = REPO / 'configs'
@@ -74,6 +75,64 @@ def test_every_config_builds(path, monkeypatch):
     assert {'lbbt_mm.SeedingHook', 'lbbt_mm.LanguageConfigHook'} <= {hook.type for hook in cfg.custom_hooks}
     assert cfg.randomness.seed is not None
     assert cfg.default_scope == 'mmdet', 'the host decides where names without a scope are looked up'
+
+
+@pytest.mark.parametrize('path', RUNS, ids=name_of)
+def test_dropout_is_detr_s_where_there_is_data_for_it(path):
+    """0.1 behind attention, on hidden units and outputs for COCO, none in minutes on a CPU; never on attention weights."""
+    model = build(Config.fromfile(path))
+    expected = 0. if path.parent.name in ('small', 'demo') else 0.1
+    for layer in (*model.encoder.layers, *model.decoder.layers):
+        parts = [part for part in (layer.attn, layer.cross_attn) if part is not None]
+        assert {part.attn_drop for part in parts} == {0.} and isinstance(layer.drop_path, torch.nn.Identity)
+        assert {*(part.proj_drop.p for part in parts), layer.mlp.drop.p} == {expected}
+        assert layer.norm == 'pre' and not any(part.causal for part in parts)
+
+
+@pytest.mark.parametrize('path', RUNS, ids=name_of)
+def test_data_and_colours_are_those_of_mmdet_s_detr(path):
+    cfg = Config.fromfile(path)
+    assert_trains_and_tests_on_its_own_splits(cfg)
+    colours = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=1)
+    assert cfg.model.data_preprocessor == dict(type='DetDataPreprocessor', **colours)
+    assert (cfg.model.language.seed, cfg.randomness.seed) == (0, 0)
+
+
+#: Epochs, learning rates of transformer and backbone, images a step
+RECIPES = {'detr': (150, 1e-4, 1e-5, 2), 'small/detr': (60, 2e-4, 2e-4, 8), 'demo/detr': (4, 3e-4, 15e-4, 16)}
+
+
+@pytest.mark.parametrize('path', RUNS, ids=name_of)
+def test_recipes_are_those_of_the_docs(path):
+    cfg = Config.fromfile(path)
+    optimizer = cfg.optim_wrapper.optimizer
+    of_backbone = cfg.optim_wrapper.paramwise_cfg.get('custom_keys', {}).get('backbone', {}).get('lr_mult', 1.)
+    found = (cfg.train_cfg.max_epochs, optimizer.lr, optimizer.lr * of_backbone, cfg.train_dataloader.batch_size)
+    assert found == pytest.approx(RECIPES[name_of(path).split('_')[0]])
+    assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 1e-4)
+
+
+#: Blocks of encoder and decoder
+BLOCKS = {'detr': (range(12), range(12)), 'small/detr': (range(3), range(3)), 'demo/detr': ([10], [10, 11])}
+
+
+@pytest.mark.parametrize('path', RUNS, ids=name_of)
+def test_blocks_are_those_of_the_docs(path):
+    language = build(Config.fromfile(path)).language
+    found = [language.block_indices(f'{coder}_blocks') for coder in ('encoder', 'decoder')]
+    assert found == [list(blocks) for blocks in BLOCKS[name_of(path).split('_')[0]]]
+
+
+def test_the_small_detectors_differ_from_detr_where_they_say_so():
+    for name in ('small/detr_gpt2_coco', 'demo/detr_smollm2_digits'):
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        wrapper = cfg.optim_wrapper
+        assert (wrapper.paramwise_cfg.norm_decay_mult, wrapper.paramwise_cfg.bias_decay_mult) == (0., 0.)
+        assert (wrapper.type, cfg.model.positional_encoding.temperature) == ('lbbt_mm.AutocastOptimWrapper', 20)
+        assert cfg.model.backbone.norm_cfg == dict(type='BN', requires_grad=True) and not cfg.model.backbone.norm_eval
+        assert cfg.model.bbox_head.loss_cls.loss_weight == (4. if 'demo' in name else 1.)
+        flips = [step.prob for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomFlip']
+        assert flips == ([] if 'demo' in name else [0.5]), 'digits are not mirrored'
 
 
 def test_table_6_of_the_paper(tmp_path):

@@ -1,4 +1,6 @@
 """The shipped Segmenter configs: each parses, builds and has the original's recipe; a baseline differs in one key."""
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,6 +9,7 @@ from mmseg.datasets import ADE20KDataset, PascalContextDataset, PascalContextDat
 from mmseg.registry import MODELS
 
 from lbbt_mm.models.decode_heads import LanguageSegmenterHead
+from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.tiny_detection import REPO
 
 CONFIGS = REPO / 'configs'
@@ -71,11 +74,54 @@ def test_the_recipe_is_the_original_s(path):
     assert (schedule.type, schedule.power, schedule.eta_min, schedule.end) == ('PolyLR', 0.9, 1e-5, cfg.train_cfg.max_iters)
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
     assert cfg.model.data_preprocessor.mean == cfg.model.data_preprocessor.std == [127.5] * 3
-    head = cfg.model.decode_head
-    assert head.drop_path_rate == 0. and head.loss_decode.avg_non_ignore
+    head, preprocessor = cfg.model.decode_head, cfg.model.data_preprocessor
+    assert (cfg.model.test_cfg.mode, preprocessor.seg_pad_val, preprocessor.pad_val) == ('slide', 255, 0)
+    assert cfg.randomness.seed == 0 and cfg.val_evaluator == dict(type='IoUMetric', iou_metrics=['mIoU'])
+    assert head.drop_path_rate == 0. and head.loss_decode.avg_non_ignore and head.loss_decode.loss_weight == 1.
     if 'encoder' not in path.stem:
         assert head.attn_drop == head.proj_drop == 0.1 and head.projection_init == 'scaled_normal'
-        assert cfg.model.pretrained.endswith('.pth')
+        assert (head.language.blocks, head.language.seed) == ('0:2', 0)
+        # the published weights of the encoder that the name says
+        size = dict(s='small', b='base').get(path.stem.split('_')[1], 'tiny')
+        assert re.search(rf'/vit_{size}_p16_384_\w+-\w+\.pth$', cfg.model.pretrained)
+    else:
+        assert (cfg.model.backbone.language.blocks, cfg.model.backbone.language.seed) == (None, 0)
+        assert cfg.model.pretrained is None
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_images_are_scaled_cropped_and_augmented_as_the_original_s(path):
+    cfg = Config.fromfile(path)
+    scale, side = ((4160, 520), 480) if 'pascal' in path.stem else ((2048, 512), 512)
+    _, _, resize, crop, flip, distortion, _ = cfg.train_dataloader.dataset.pipeline
+    assert resize == dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True)
+    assert crop == dict(type='RandomCrop', crop_size=(side, side), cat_max_ratio=0.75)
+    assert flip == dict(type='RandomFlip', prob=0.5) and distortion == dict(type='PhotoMetricDistortion')
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert [step.type for step in loader.dataset.pipeline] == [
+            'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackSegInputs']
+        assert loader.dataset.pipeline[1] == dict(type='Resize', scale=scale, keep_ratio=True)
+    assert_trains_and_tests_on_its_own_splits(cfg)
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_the_encoder_is_the_original_s(path):
+    """Stochastic depth of 0.1 and no dropout; the published ViT's norms and positions."""
+    cfg = Config.fromfile(path)
+    config, side = cfg.model.backbone, 480 if 'pascal' in path.stem else 512
+    blocks = build(cfg).backbone
+    if 'encoder' in path.stem:
+        assert (config.img_size, config.patch_size) == (side, 16)
+        assert (blocks.attention, blocks.position) == ('bidirectional', 'learned')
+        drop_paths = [getattr(block.drop_path, 'drop_prob', 0.) for block in blocks.blocks]
+        assert {(block.attn.attn_drop, block.attn.proj_drop.p) for block in blocks.blocks} == {(0., 0.)}
+    else:
+        assert (tuple(config.img_size), config.patch_size, config.interpolate_mode) == ((side, side), 16, 'bilinear')
+        assert config.norm_cfg.eps == 1e-6 and config.final_norm and config.with_cls_token
+        assert config.embed_dims == 64 * config.num_heads and config.drop_rate == config.attn_drop_rate == 0.
+        # mmseg's encoder has it behind the feed-forward network only
+        drop_paths = [getattr(layer.ffn.dropout_layer, 'drop_prob', 0.) for layer in blocks.layers]
+    assert drop_paths == pytest.approx([0.1 * index / 11 for index in range(12)])
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
@@ -120,6 +166,34 @@ def test_so_do_those_of_small_images_in_smaller_steps(name):
     assert ratios == [0.75, 1.0, 1.25]
 
 
+def test_the_small_recipe_is_that_of_the_docs():
+    cfg = Config.fromfile(CONFIGS / 'small' / 'segmenter_gpt2_ade20k.py')
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 3e-4, 0.01)
+    assert (cfg.train_cfg.max_iters, cfg.optim_wrapper.clip_grad.max_norm) == (400, 1.0)
+    warm_up, decay = cfg.param_scheduler
+    assert (warm_up.type, warm_up.start_factor, warm_up.end) == ('LinearLR', 0.05, 20)
+    assert (decay.type, decay.power, decay.eta_min, decay.begin, decay.end) == ('PolyLR', 0.9, 1e-5, 20, 400)
+    assert cfg.train_dataloader.dataset.pipeline[2:5] == [
+        dict(type='RandomResize', scale=(768, 192), ratio_range=(0.75, 1.5), keep_ratio=True),
+        dict(type='RandomCrop', crop_size=(128, 128), cat_max_ratio=0.75), dict(type='RandomFlip', prob=0.5)]
+    head, backbone, preprocessor = cfg.model.decode_head, cfg.model.backbone, cfg.model.data_preprocessor
+    assert head.attn_drop == head.proj_drop == head.drop_path_rate == backbone.drop_path_rate == 0.
+    assert (head.language.blocks, head.language.seed, cfg.randomness.seed) == ('0:2', 0, 0)
+    assert (tuple(preprocessor.size), tuple(cfg.model.test_cfg.stride)) == ((128, 128), (96, 96))
+
+
+@pytest.mark.parametrize('name', ['small/segmenter_gpt2_ade20k', 'demo/segmenter_smollm2_digits'])
+def test_small_masks_count_from_one_and_keep_their_size(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.type == 'BaseSegDataset' and loader.dataset.reduce_zero_label
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        steps = [step.type for step in loader.dataset.pipeline]
+        assert steps[-2:] == ['LoadAnnotations', 'PackSegInputs'], 'the truth is not resized'
+    assert_trains_and_tests_on_its_own_splits(cfg)
+
+
 @pytest.mark.parametrize('language', ['gpt2_medium', 'llama3_2_1b', 'smollm2_135m'])
 def test_one_key_picks_the_language_model(language, tmp_path):
     for name in ('segmenter_gpt2_ade20k', 'segmenter_gpt2_select_ade20k'):
@@ -160,5 +234,9 @@ def test_the_demo_s_config_labels_whole_canvases_with_middle_blocks():
         assert head(features).shape == (2, 11, 16, 16)
         assert model.eval().encode_decode(torch.zeros(2, 3, 64, 64), [dict(img_shape=(64, 64))] * 2).shape == (2, 11, 64, 64)
     names = [name for name, _ in model.named_parameters()]
-    for key in cfg.optim_wrapper.paramwise_cfg.custom_keys:
+    rates = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    for key in rates:
         assert any(key in name for name in names), f'{key} has a learning rate of its own'
+    assert {key: rate.lr_mult for key, rate in rates.items()} == {'backbone': 5., 'decode_head.mask_norm': 30.}
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (cfg.train_cfg.max_iters, optimizer.type, optimizer.lr, optimizer.weight_decay) == (1200, 'AdamW', 3e-4, 0.01)

@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 
 from lbbt_mm.engine.label_checks import check_random_labels
 from lbbt_mm.registry import DATASETS, LOOPS, MODELS, type_name
+from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.image_folders import write_image_folder
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -44,7 +45,7 @@ def test_every_config_builds_its_model_and_its_data(path, tmp_path, monkeypatch)
     check_random_labels(cfg)
     model = build(cfg)
     assert model.head.fc.in_features == model.backbone.embed_dims and model.head.fc.out_features == 10
-    if 'demo' in path.parts and 'bridge' in path.stem:
+    if path.parent.name == 'demo' and 'bridge' in path.stem:
         cfg.train_dataloader.dataset.num_samples = 30  # it takes 500 of the digits, which are all there
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         sample = DATASETS.build(loader.dataset)[7]
@@ -91,7 +92,48 @@ def test_partial_bridges_differ_in_the_hook_alone(name):
     assert part.to_dict() == whole.to_dict()
 
 
-def test_bridges_report_both_accuracies():
+def test_bridges_report_both_accuracies_and_the_first_of_all_that_they_learn():
     for path in RUNS:
         if path.stem.startswith('bridge'):
-            assert LOOPS.get(Config.fromfile(path).val_cfg.type).__name__ == 'BridgeValLoop'
+            cfg = Config.fromfile(path)
+            assert LOOPS.get(cfg.val_cfg.type).__name__ == 'BridgeValLoop'
+            assert cfg.val_cfg.num_train_samples == cfg.train_dataloader.dataset.num_samples == (
+                500 if path.parent.name == 'demo' else 640)
+
+
+#: Epochs, learning rate and batch of each stage, as docs/classification.md and the demo have them
+RECIPES = {'small/bridge': (12, 3e-4, 32), 'small/probe': (15, 1e-3, 32), 'small/finetune': (15, 3e-4, 32),
+           'demo/bridge': (12, 3e-4, 32), 'demo/probe': (5, 2e-3, 32)}
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_recipes_are_those_of_the_docs(path):
+    cfg = Config.fromfile(path)
+    optimizer = cfg.optim_wrapper.optimizer
+    epochs, lr, batch = RECIPES[f'{path.parent.name}/{path.stem.split("_")[0]}']
+    assert (cfg.train_cfg.max_epochs, optimizer.lr, cfg.train_dataloader.batch_size) == (epochs, lr, batch)
+    assert (optimizer.type, optimizer.weight_decay, cfg.optim_wrapper.clip_grad.max_norm) == ('AdamW', 0.05, 1.0)
+    assert cfg.optim_wrapper.type == 'lbbt_mm.AutocastOptimWrapper' and cfg.val_cfg.fp16
+    cosine = cfg.param_scheduler[-1]
+    assert (cosine.type, cosine.begin, cosine.end, cosine.by_epoch) == ('CosineAnnealingLR', 0, epochs, True)
+    backbone = cfg.model.backbone
+    assert backbone.get('drop_path_rate', 0.) == 0., 'memorising is the objective'
+    assert (backbone.attention, backbone.position, backbone.out_type) == ('bidirectional', 'learned', 'avg_featmap')
+    assert (backbone.language.seed, cfg.randomness.seed) == (0, 0)
+    assert backbone.language.blocks == ('0:4' if path.parent.name == 'demo' else None)
+    assert cfg.model.head.loss == dict(type='CrossEntropyLoss', loss_weight=1.0)
+    assert cfg.val_evaluator == dict(type='Accuracy', topk=(1, ))
+    if path.parent.name == 'small':
+        assert cfg.train_dataloader.dataset.num_samples == 640
+    if path.stem.startswith('bridge'):
+        warm_up = cfg.param_scheduler[0]
+        assert (warm_up.type, warm_up.start_factor, warm_up.by_epoch) == ('LinearLR', 0.05, False)
+        assert warm_up.end == (16 if path.parent.name == 'demo' else 20)
+        assert cfg.val_dataloader.dataset.get('num_samples', 500) == 500
+        label, = (step for step in cfg.train_dataloader.dataset.dataset.pipeline if step.type == 'lbbt_mm.RandomLabel')
+        assert (label.ratio, label.seed) == (1.0, 0)
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_training_images_are_not_those_of_the_test(path):
+    assert_trains_and_tests_on_its_own_splits(Config.fromfile(path))

@@ -21,8 +21,9 @@ from unittest import mock
 REPO = Path(__file__).resolve().parent.parent
 # Longer than any run here takes, on a machine that does other things too
 TIMEOUT = 300
-# What a run inherits from the user's shell; what else steers torch, mm or the hub is left out.
-_INHERITED = ('PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH')
+# What a run inherits from the user's shell: which kernels torch takes, for a run of all tests as on another processor, is
+# one of these. What else steers torch, mm or the hub is left out.
+_INHERITED = ('PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH', 'ATEN_CPU_CAPABILITY')
 _PRELOAD = [
     'mmcv.ops', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization',
     'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.engine.launch', 'lbbt_mm.engine.optim_wrappers',
@@ -37,9 +38,10 @@ class Finished(NamedTuple):
 
 
 def environment(**extra: Any) -> Dict[str, str]:
-    """The environment of a run: CPU only, one thread, no network, nothing left over from the shell."""
+    """The environment of a run: CPU only, as many threads as the tests, no network, nothing else from the shell."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    kept.update(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', MPLBACKEND='Agg', PYTHON=sys.executable)
+    kept.update(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'), HF_HUB_OFFLINE='1',
+                MPLBACKEND='Agg', PYTHON=sys.executable)
     return {**kept, **{name: str(value) for name, value in extra.items()}}
 
 

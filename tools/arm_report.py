@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lbbt_mm.analysis.arm_comparison import status_column, summarize_arms
 from lbbt_mm.analysis.curves import Panel, draw_curves
-from lbbt_mm.engine.run_request import write_whole
+from lbbt_mm.engine.whole_files import write_whole
 
 CONFIDENCE = 0.95
 #: The files that are written into the experiment's folder.

@@ -26,13 +26,19 @@ from typing import Dict, List, Optional, Sequence, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without being installed
 
+import argument_types
 from arm_experiment import ArmExperiment, ArmRun, Setting
-from arm_report import report, write_results
+from arm_report import RESULTS, report, write_results
 from rich.console import Console
 
+from lbbt_mm.engine.fresh_start import clear_runs
+from lbbt_mm.engine.results_folder import claim_results, refuse_other_results
 from lbbt_mm.engine.training_pool import TrainingPool, job_environment
 from lbbt_mm.engine.training_run import TrainingFailed
 from lbbt_mm.language.arms import ARMS
+
+#: Where the runs are in the experiment's folder.
+RUNS = ('runs/*', )
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -44,7 +50,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     what.add_argument('--arms', nargs='+', choices=ARMS, default=['language', 'random', 'shuffled', 'moment_matched'],
                       metavar='ARM', help=f'some of {", ".join(ARMS)}; default: language random '
                       'shuffled moment_matched')
-    what.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED', help='default: 0 1 2')
+    what.add_argument('--seeds', nargs='+', type=argument_types.seed, default=[0, 1, 2], metavar='SEED',
+                      help='default: 0 1 2')
     what.add_argument('--baseline-arm', default='random', metavar='ARM', help='what the others are compared with; '
                       'default: random')
     what.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
@@ -59,9 +66,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     what.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                       help='override settings of the probes\' configs')
     rate = parser.add_argument_group('learning rate')
-    rate.add_argument('--lrs', nargs='+', type=float, default=[], metavar='LR',
+    rate.add_argument('--lrs', nargs='+', type=argument_types.positive, default=[], metavar='LR',
                       help='values of optim_wrapper.optimizer.lr to choose from; default: the config\'s for all')
-    rate.add_argument('--stds', nargs='+', type=float, default=[], metavar='STD',
+    rate.add_argument('--stds', nargs='+', type=argument_types.positive, default=[], metavar='STD',
                       help='standard deviations for the arm random_tuned to choose from: its blocks are drawn with each, at '
                       'each of its learning rates (with the first seed), and the best is compared')
     rate.add_argument('--lr-rule', choices=('baseline', 'per-arm'), default='baseline', help='default: baseline')
@@ -70,8 +77,10 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     rate.add_argument('--lower-is-better', action='store_true', default=None,
                       help='choose its lowest value; default: only where its name has "loss" in it')
     how = parser.add_argument_group('how it runs')
-    how.add_argument('--jobs', type=int, metavar='N', help='trainings at once; default: one a GPU of --gpus, else 1')
-    how.add_argument('--gpus', metavar='0,1', help='GPUs to use; each training gets one')
+    how.add_argument('--jobs', type=argument_types.count, metavar='N',
+                     help='trainings at once; default: one a GPU of --gpus, else 1')
+    how.add_argument('--gpus', type=argument_types.gpus, default=[], metavar='0,1',
+                     help='GPUs to use; each training gets one')
     how.add_argument('--shard', metavar='I/N', help='do share I (from 0) of the runs; default: by SLURM_ARRAY_TASK_ID, of '
                      'arrays like --array=0-7 (give it for a task that is submitted again alone)')
     how.add_argument('--keep-going', action='store_true', help='go on after a training that failed')
@@ -84,7 +93,6 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if args.baseline_arm not in args.arms:
         parser.error(f'--baseline-arm {args.baseline_arm} is not among --arms {" ".join(args.arms)}: add it there, or name '
                      'one that is')
-    args.gpus = args.gpus.split(',') if args.gpus else []
     args.jobs = args.jobs or max(1, len(args.gpus))
     try:
         args.shard = read_shard(args.shard, os.environ)
@@ -170,7 +178,8 @@ def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console:
     settings = {**dict.fromkeys(experiment.arms, Setting(None)), **experiment.choose_settings()}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs).items())
     sweep, sweep_probes = experiment.sweep(), experiment.sweep_probes()
-    swept = {(run.arm, run.seed, *setting, config) for run in sweep for setting in (Setting(run.lr, run.init_std), Setting(None))
+    swept = {(run.arm, run.seed, *setting, config) for run in sweep
+             for setting in (Setting(run.lr, run.init_std), Setting(None))
              for config in (experiment.config, *sweep_probes)}
     planned: Dict[Path, bool] = {}
     for title, runs, probes in (('Sweep', sweep[index::count], sweep_probes),
@@ -200,9 +209,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             print_commands(experiment, args, console)
             return 0
         failures: List[str] = []
-        if not args.report_only:
-            for run in experiment.all_runs():
-                experiment.training(run).clear() if args.fresh else experiment.training(run).check()
+        if args.report_only:
+            refuse_other_results(args.out, RESULTS, RUNS)
+        else:
+            claim_results(args.out, 'compare_arms.py', RESULTS, RUNS)
+            trainings = [experiment.training(run) for run in experiment.all_runs()]
+            if args.fresh:
+                clear_runs(trainings, console)
+            for training in trainings:
+                training.check()
             failures = train(experiment, args, console)
         if any(experiment.training(run).status != 'missing' for run in experiment.all_runs()):
             report(experiment, experiment.choose_settings(), console)
@@ -212,7 +227,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         console.print('Interrupted. The same command goes on from the last checkpoints, or from the start where there is '
                       'none.', soft_wrap=True)
         return 130
-    except (ValueError, FileNotFoundError, TrainingFailed) as error:
+    except (ValueError, OSError, TrainingFailed) as error:
         failures = [str(error)]
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -9,7 +9,6 @@ segmentation  a Segmenter with language blocks beside the same one with Segmente
 What is done already is not done again; --fresh starts over.
 """
 import argparse
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,8 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools'), str(ROOT / 'tools' / 'dataset_converters')]
 
+import argument_types
+
 PARTS = ('bridge', 'detection', 'segmentation')
 
 
@@ -27,23 +28,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=' '.join(PARTS))
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
-    parser.add_argument('--epochs', type=int, help='train for this many epochs; default: the configs\'')
-    parser.add_argument('--iterations', type=int, help='the same for segmentation, which counts iterations')
-    parser.add_argument('--canvases', type=int, default=5000, help='number of training canvases for detection, segmentation')
-    parser.add_argument('--fresh', action='store_true', help='train again even if the runs are complete')
+    parser.add_argument('--epochs', type=argument_types.count, help='train for this many epochs; default: the configs\'')
+    parser.add_argument('--iterations', type=argument_types.count, help='the same for segmentation, which counts iterations')
+    parser.add_argument('--canvases', type=argument_types.count, default=5000,
+                        help='number of training canvases for detection, segmentation')
+    parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
     args = parser.parse_args()
     from demo_bridge import run_bridge_demo
     from demo_detection import run_detection_demo
     from demo_segmentation import run_segmentation_demo
     console, checkpoint, out = Console(), find_smollm2(), args.out.resolve()
     console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}')
-    runs = dict(bridge=lambda: run_bridge_demo(out, checkpoint, console, args.epochs),
-                detection=lambda: run_detection_demo(out, checkpoint, console, args.epochs, args.canvases),
-                segmentation=lambda: run_segmentation_demo(out, checkpoint, console, args.iterations, args.canvases))
+    runs = dict(
+        bridge=lambda: run_bridge_demo(out, checkpoint, console, args.epochs, args.fresh),
+        detection=lambda: run_detection_demo(out, checkpoint, console, args.epochs, args.canvases, args.fresh),
+        segmentation=lambda: run_segmentation_demo(out, checkpoint, console, args.iterations, args.canvases, args.fresh))
     for part in PARTS:
         if part in args.only:
-            if args.fresh:
-                shutil.rmtree(out / part, ignore_errors=True)
             console.rule(part)
             runs[part]()
 

@@ -4,24 +4,53 @@ import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from rich.console import Console
 from rich.table import Table
 
+from lbbt_mm.engine.fresh_start import clear_runs
+from lbbt_mm.engine.results_folder import claim_results
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
-from lbbt_mm.engine.training_run import TrainingRun
+from lbbt_mm.engine.training_run import TrainingFailed, TrainingRun
+from lbbt_mm.engine.whole_files import whole_file
 
 ARMS = ('language', 'host')
 
 
-def train_arms(runs: Mapping[str, TrainingRun], console: Console) -> None:
+#: The pictures of a part, in its folder.
+PICTURES = ('curves.png', 'predictions.png')
+
+
+def make_data(make: Callable[..., Path], out: Path, **sizes: int) -> Path:
+    """Make a part's data set, or end the demo where its folder holds something else.
+
+    Args:
+        make: Makes it, as the functions of ``tools/dataset_converters/`` do.
+        out: Its folder.
+        **sizes: Given to ``make``.
+    """
+    try:
+        return make(out, **sizes)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def train_arms(runs: Mapping[str, TrainingRun], out: Path, console: Console, fresh: bool = False) -> None:
     """Train all arms at the same time, or end the demo with what went wrong.
 
     Args:
         runs: Arm -> its run.
+        out: Folder of the runs, where the pictures will go.
         console: Where the progress goes.
+        fresh: Whether to remove the runs that are there, and start again.
     """
+    try:
+        claim_results(out, 'demo.py', PICTURES, ARMS)
+        if fresh:
+            clear_runs(list(runs.values()), console)
+    except (OSError, ValueError, TrainingFailed) as error:
+        sys.exit(str(error))
     # small matrices gain little from a second core: each arm gets its share of the cores
     failures = TrainingPool(len(runs), console=console).run(
         [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
@@ -71,7 +100,19 @@ def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path,
     for axes in (left, right):
         axes.legend(title='arm')
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all, and close it.
+
+    Args:
+        figure: A figure of pyplot.
+        path: Picture to write.
+    """
+    import matplotlib.pyplot as plt
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120, format='png')
     plt.close(figure)
 
 

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Optional
 
 from compare_arms import main as compare_arms
-from digits_to_imagefolder import make_digits_imagefolder
+from demo_arms import make_data
+from digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from rich.console import Console
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'demo'
 BRIDGE, PROBE = CONFIGS / 'bridge_smollm2_digits.py', CONFIGS / 'probe_smollm2_digits.py'
 
 
-def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optional[int] = None) -> None:
+def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optional[int] = None,
+                    fresh: bool = False) -> None:
     """Run ``compare_arms.py`` on the digits, two arms at the same time where there are two cores.
 
     Args:
@@ -21,9 +23,10 @@ def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optio
         checkpoint: The language model.
         console: Where to print.
         epochs: Number of epochs of the bridge; None for the config's.
+        fresh: Whether to remove the runs that are there, and start again.
     """
     started = time.monotonic()
-    data = make_digits_imagefolder(out / 'digits_imagefolder')
+    data = make_data(make_digits_imagefolder, out / f'digits_imagefolder-{NUM_TRAIN_DIGITS}')
     console.print(f'Data: handwritten digits in {data}; 500 with random labels for the bridge, all with true ones for the '
                   'probe', soft_wrap=True)
     os.environ['LBBT_DATA_ROOT'] = str(data)  # the configs' pipelines name the folder too
@@ -33,7 +36,7 @@ def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optio
     jobs = 2 if len(os.sched_getaffinity(0)) > 1 else 1
     failed = compare_arms([str(BRIDGE), '--probe', str(PROBE), '--seeds', '0', '--jobs', str(jobs), '--out',
                            str(out / 'bridge'), '--metric', 'train/accuracy/top1', 'test/accuracy/top1',
-                           f'{PROBE.stem}/accuracy/top1', '--cfg-options', *options])
+                           f'{PROBE.stem}/accuracy/top1', *(['--fresh'] if fresh else []), '--cfg-options', *options])
     if failed:
         sys.exit(failed)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call. train/: random labels of the training '

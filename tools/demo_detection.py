@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from demo_arms import ARMS, plot_curves, quiet_logging, score_table, train_arms
+from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, score_table, train_arms
 from digits_to_coco import make_digits_detection
 from rich.console import Console
 
@@ -13,7 +13,7 @@ CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'detr_smo
 
 
 def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Optional[int] = None,
-                       canvases: int = 5000) -> None:
+                       canvases: int = 5000, fresh: bool = False) -> None:
     """Make the data, train both arms at the same time, print their scores and write the pictures.
 
     Args:
@@ -22,12 +22,13 @@ def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Op
         console: Where to print.
         epochs: Number of epochs; None for the config's.
         canvases: Number of training canvases.
+        fresh: Whether to remove the runs that are there, and start again.
     """
     started = time.monotonic()
-    data = make_digits_detection(out / 'digits', num_train=canvases)
+    data = make_data(make_digits_detection, out / f'digits_coco-{canvases}', num_train=canvases)
     console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits in {data}', soft_wrap=True)
     runs = {arm: TrainingRun(CONFIG, out / 'detection' / arm, train_options(arm, data, checkpoint, epochs)) for arm in ARMS}
-    train_arms(runs, console)
+    train_arms(runs, out / 'detection', console, fresh)
     report(runs, out / 'detection', data, console)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
 
@@ -91,5 +92,4 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
                     cell.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color='lime'))
                     cell.text(x1 + 1, y1 + 1, f'{label} {score:.2f}', color='yellow', fontsize=7, va='top')
         row[0].set_title(f'arm {arm}', loc='left')
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
-from demo_arms import ARMS, plot_curves, quiet_logging, score_table, train_arms
+from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, score_table, train_arms
 from digits_to_ade import make_digits_segmentation
 from rich.console import Console
 
@@ -14,7 +14,7 @@ CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'segmente
 
 
 def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterations: Optional[int] = None,
-                          canvases: int = 5000) -> None:
+                          canvases: int = 5000, fresh: bool = False) -> None:
     """Make the data, train both arms at the same time, print their scores and write the pictures.
 
     Args:
@@ -23,14 +23,15 @@ def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterati
         console: Where to print.
         iterations: Number of iterations; None for the config's.
         canvases: Number of training canvases.
+        fresh: Whether to remove the runs that are there, and start again.
     """
     started = time.monotonic()
-    data = make_digits_segmentation(out / 'digits_ade', num_train=canvases)
+    data = make_data(make_digits_segmentation, out / f'digits_ade-{canvases}', num_train=canvases)
     console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits with masks in {data}',
                   soft_wrap=True)
     runs = {arm: TrainingRun(CONFIG, out / 'segmentation' / arm, train_options(arm, data, checkpoint, iterations))
             for arm in ARMS}
-    train_arms(runs, console)
+    train_arms(runs, out / 'segmentation', console, fresh)
     report(runs, out / 'segmentation', data, console)
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
 
@@ -98,8 +99,7 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
         cells[0].set_title(name, loc='left', fontsize=9)
     handles = [Patch(color=colour / 255, label=name) for name, colour in zip(classes, palette)]
     figure.legend(handles=[*handles, Patch(color='0.7', label='ignored')], loc='outside lower center', ncols=12, fontsize=8)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def predict(run: TrainingRun, images: List[Path]) -> tuple:

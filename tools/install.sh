@@ -11,6 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly VENV=.venv
 readonly STATE=$VENV/install
 readonly SUPPORTED='3.11 3.12'  # 3.11 was tried; for 3.12 every pin has a wheel; 3.10 and older are refused by the pins
+# An environment that this script has made, or begun to make, has $STATE; one that it was only given has this file there too.
+readonly GIVEN=$STATE/given
 readonly STEPS='build torch mmcv mm dev demo package check'
 
 say() { printf '%s\n' "$*"; }
@@ -110,7 +112,17 @@ check_disk() {
       'set MIN_DISK_GB if you know that it fits.'
 }
 
+check_ours() {  # a half made environment is repaired, one of another origin is not
+  if [ -n "$VENV_VERSION" ]; then return; fi
+  if [ -d "$STATE" ] && [ ! -e "$GIVEN" ]; then return; fi
+  if [ ! -L "$VENV" ] && [ ! -e "$VENV" ]; then return; fi
+  if [ ! -d "$VENV" ] || [ -n "$(ls -A "$VENV")" ]; then
+    die "$VENV is there, has no pip that works, and was not made by this script: move it away, or remove it yourself."
+  fi
+}
+
 check_first() {
+  check_ours
   if [ -n "$VENV_VERSION" ]; then
     is_supported "$VENV_VERSION" ||
       die "$VENV has Python $VENV_VERSION, and the pinned packages need Python ${SUPPORTED/ / or }: remove $VENV first."
@@ -131,8 +143,13 @@ duration() {
 }
 
 lock() {
-  local owner
+  local owner given=''
+  if [ -n "$VENV_VERSION" ] && [ ! -d "$STATE" ]; then given=1; fi
   mkdir -p "$STATE"
+  if [ -n "$given" ]; then
+    : >"$GIVEN"
+    say "==> $VENV was not made by this script: nothing in it is removed, and packages are installed into it"
+  fi
   if ! (set -C; say $$ >"$STATE/lock") 2>/dev/null; then
     owner=$(cat "$STATE/lock" 2>/dev/null || true)
     if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null; then
@@ -203,6 +220,7 @@ make_venv() {
 # pip writes a package's RECORD last. Without it the package counts as installed although files may be missing.
 forget_half_installed() {
   local info
+  if [ -e "$GIVEN" ]; then return; fi
   for info in "$VENV"/lib/python*/site-packages/*.dist-info; do
     if [ -d "$info" ] && [ ! -f "$info/RECORD" ]; then
       say "    removing what an interruption left: $(basename "$info" .dist-info)"

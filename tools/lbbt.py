@@ -19,18 +19,25 @@ from typing import Any, Dict, List, Optional, Sequence
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without being installed
 
+import argument_types
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from lbbt_mm.engine.config_keys import find_bridge_init, shared_options
+from lbbt_mm.engine.fresh_start import clear_runs
+from lbbt_mm.engine.results_folder import claim_results, refuse_other_results
 from lbbt_mm.engine.run_records import final_metrics, validation_metrics
-from lbbt_mm.engine.run_request import override, read_config, write_whole
+from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
+from lbbt_mm.engine.whole_files import write_whole
 
 # The paper's names, Tables 1 to 5
 _TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
+
+#: The files that are written into the work dir, and where a run of ours is in it
+RESULTS, RUNS = ('results.csv', 'results.json'), ('bridge', )
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -49,7 +56,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         'that very key')
     parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                         help='override settings of every probe\'s config')
-    parser.add_argument('--gpus', type=int, default=1, metavar='N', help='GPUs for each training; default: 1')
+    parser.add_argument('--gpus', type=argument_types.count, default=1, metavar='N',
+                        help='GPUs for each training; default: 1')
     parser.add_argument('--fresh', action='store_true', help='remove the runs of these stages, and start again')
     args = parser.parse_args(arguments)
     args.probe = list(dict.fromkeys(args.probe))
@@ -152,12 +160,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     failures: List[str] = []
     try:
+        refuse_other_results(args.work_dir, RESULTS, RUNS)
         if args.fresh:
             for config in (args.config, *args.probe):
                 read_config(config)  # nothing is removed for a command that cannot run
-            for stage in ('bridge', *(probe.stem for probe in args.probe)):
-                TrainingRun(args.config, args.work_dir / stage).clear()
-        failures = TrainingPool(console=console).run([make_chain(args, console)])
+            claim_results(args.work_dir, 'lbbt.py', RESULTS, RUNS)
+            clear_runs([TrainingRun(args.config, args.work_dir / stage)
+                        for stage in ('bridge', *(probe.stem for probe in args.probe))], console)
+        chain = make_chain(args, console)
+        claim_results(args.work_dir, 'lbbt.py', RESULTS, RUNS)
+        failures = TrainingPool(console=console).run([chain])
         stages = collect(args)
         report(stages, args.work_dir, console)
         if args.probe and stages[0]['status'] == 'diverged':
@@ -167,7 +179,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         console.print('Interrupted. The same command goes on from the last checkpoint, or from the start where there is '
                       'none.', soft_wrap=True)
         return 130
-    except (ValueError, FileNotFoundError, TrainingFailed) as error:
+    except (ValueError, OSError, TrainingFailed) as error:
         failures.append(str(error))
     for failure in failures:
         print(failure, file=sys.stderr)

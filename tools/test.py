@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, load_config, start_processes,
-                                   stop_processes)
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, check_fit, load_config,
+                                   start_processes, stop_processes)
+from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.engine.testing import (dump_metric, enable_painting, enable_tta, scale_table,
                                     single_and_multi_scale)
@@ -40,6 +41,7 @@ def main() -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
+    refuse_overwriting_config(args.config, cfg.work_dir)
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     check_datasets(cfg, loaders=('test_dataloader', ))
@@ -58,6 +60,7 @@ def main() -> None:
     scores = {}
     for name, test in tests.items():
         runner = build_runner(test)
+        check_fit(runner, test, args)
         if dump and test is cfg:  # with test-time augmentation, its predictions
             runner.test_evaluator.metrics.append(METRICS.build(dump))
         scores[name] = runner.test()

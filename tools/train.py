@@ -5,10 +5,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, enable_amp,
-                                   enable_auto_scale_lr, load_config, pretrained_files, record_language_config,
-                                   resume_from, resume_path, start_processes, stop_processes)
+from lbbt_mm.engine.work_directory import only_training
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, check_fit, enable_amp,
+                                   enable_auto_scale_lr, find_resumed_checkpoint, load_config, pretrained_files,
+                                   record_language_config, resume_from, save_whole_checkpoints, start_processes,
+                                   stop_processes)
+from lbbt_mm.engine.overwriting import refuse_overwriting_config
+from lbbt_mm.engine.resuming import check_resumed_config
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.engine.whole_files import remove_parts
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,6 +28,14 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='resume from CHECKPOINT, or from the latest one in the work directory')
+    parser.add_argument(
+        '--allow-change',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='settings that may differ from those of the run that is resumed: a dotted key, a part above it, or its '
+             'last name')
     add_run_arguments(parser)
     return parser.parse_args()
 
@@ -31,18 +44,28 @@ def main() -> None:
     """Train."""
     args = parse_args()
     cfg = load_config(args)
+    refuse_overwriting_config(args.config, cfg.work_dir)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     if args.resume is not None:
         resume_from(cfg, args.resume)
+    resumed, notes = find_resumed_checkpoint(cfg)
     record_language_config(cfg)
+    checkpoints = [resumed or cfg.get('load_from'), *pretrained_files(cfg.get('model'))]
+    refuse_unsafe_checkpoints(checkpoints, args.trust_checkpoint)
+    if resumed:
+        notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    refuse_unsafe_checkpoints([resume_path(cfg), *pretrained_files(cfg.get('model'))], args.trust_checkpoint)
-    start_processes(cfg)
-    build_runner(cfg).train()
-    stop_processes()
+    with only_training(cfg.work_dir):
+        remove_parts(cfg.work_dir)
+        save_whole_checkpoints(cfg)
+        start_processes(cfg)
+        runner = build_runner(cfg)
+        check_fit(runner, cfg, args, notes, resumed)
+        runner.train()
+        stop_processes()
 
 
 if __name__ == '__main__':

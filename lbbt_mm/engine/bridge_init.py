@@ -1,9 +1,7 @@
 """BridgeInit: takes the backbone alone from a bridge checkpoint, strictly (LBBT, Figure 6, from stage 1 to stage 2)."""
 import os
-from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
@@ -13,7 +11,7 @@ from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
 from lbbt_mm.language.stores import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .safe_checkpoints import allow_mmengine_classes
+from .checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -96,17 +94,15 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
         raise CheckpointError('BridgeInit: checkpoint=None; expected the checkpoint that a bridge run wrote. Set '
                               'model.backbone.init_cfg.checkpoint, or run both stages with tools/lbbt.py CONFIG --probe '
                               'PROBE_CONFIG.')
-    if not Path(checkpoint).is_file():
+    file = local_checkpoint(checkpoint)
+    if file is None or not os.path.isfile(file):
         raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
                               'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
-    allow_mmengine_classes()  # its records of the training, whichever tool runs this
     try:
-        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
-    except Exception as error:  # pickle, zip and torch each raise their own types here
-        reason = str(error).strip().split('\n')[0]
-        raise CheckpointError(f'{checkpoint}: cannot be read as plain tensors ({reason}). Give a checkpoint that '
-                              'tools/train.py wrote.') from None
-    if not isinstance(loaded, Mapping) or not isinstance(loaded.get('state_dict'), Mapping):
+        loaded = load_checkpoint_safely(checkpoint, mmap=True)
+    except UnreadableCheckpoint as error:
+        raise CheckpointError(f'{checkpoint}: {error.found}. Give a checkpoint that tools/train.py wrote.') from None
+    if not isinstance(loaded.get('state_dict'), Mapping):
         raise CheckpointError(f'{checkpoint}: has no state_dict; expected a checkpoint that tools/train.py wrote.')
     return loaded
 

@@ -141,15 +141,23 @@ def _scan(path: Path) -> Tuple[Optional[dict], Set[int]]:
         used = {int(match) for match in re.findall(rb'"category_id"\s*:\s*(\d+)', text)}
         start = text.rfind(b'"categories"')
         bracket = text.find(b'[', start)
-        if start < 0 or bracket < 0:
-            return None, used
-        end = text.find(b']', bracket)
-        while end >= 0:  # a category may hold lists of its own (keypoints)
-            try:
-                return {item['id']: item['name'] for item in json.loads(text[bracket:end + 1])}, used
-            except ValueError:
-                end = text.find(b']', end + 1)
-    return None, used
+        return _categories(text, bracket) if min(start, bracket) >= 0 else None, used
+
+
+def _categories(text: mmap.mmap, begin: int) -> Optional[dict]:
+    """Categories (id -> name) of the list that begins there; None where it is none, or has no end."""
+    length = 1 << 16
+    while True:
+        piece = text[begin:begin + length]
+        try:
+            items, _ = json.JSONDecoder().raw_decode(piece.decode(errors='replace'))
+            return {item['id']: item['name'] for item in items}
+        except ValueError:  # not a list, or a longer one; what follows it may be hundreds of megabytes
+            if len(piece) < length:
+                return None
+            length *= 8
+        except (TypeError, KeyError, RecursionError):
+            return None
 
 
 def _join(dataset: Mapping, path: str) -> Path:

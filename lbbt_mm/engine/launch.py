@@ -2,20 +2,24 @@
 import argparse
 import os
 import os.path as osp
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from lbbt_mm.registry import LOADING_STEPS, type_name
+from .config_files import read_config_file
 from .dataset_checks import check_coco_datasets
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
 from .label_checks import check_random_labels
 from .segmentation_checks import check_segmentation_datasets
 from .tta_checks import check_tta_sizes
+from .whole_files import write_files_whole
+from .work_directory import latest_checkpoint
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -57,10 +61,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     if 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'{args.config}: no such config file. Give the path of a config, absolute or relative to '
-                                'the current folder.')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
@@ -156,26 +157,52 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def resume_from(cfg: Config, checkpoint: str) -> None:
-    """Set a config to resume, and to make up for a validation that was cut off (PendingValidationHook).
+    """Set a config to resume, see :func:`find_resumed_checkpoint`.
 
     Args:
         cfg: The run's config.
-        checkpoint: A checkpoint, or ``'auto'`` for the latest one in the work directory; while there is none, the run starts
-            as it would without ``--resume``, from the config's ``load_from`` if it has one.
+        checkpoint: A checkpoint, or ``'auto'`` for the latest one in the work directory.
     """
+    cfg.resume = True
     if checkpoint != 'auto':
-        cfg.resume, cfg.load_from = True, checkpoint
-    elif find_latest_checkpoint(cfg.work_dir) or not cfg.get('load_from'):
-        cfg.resume, cfg.load_from = True, None
-    if cfg.get('resume'):
-        _add_hook(cfg, 'PendingValidationHook')
+        cfg.load_from = checkpoint
+    elif latest_checkpoint(cfg.work_dir):
+        cfg.load_from = None
+    else:  # the run starts as it would without --resume, from the config's load_from if it has one
+        cfg.resume = False
 
 
-def resume_path(cfg: Config) -> Optional[str]:
-    """The checkpoint that the run will start from, or None."""
-    if cfg.get('load_from'):
-        return cfg.load_from
-    return find_latest_checkpoint(cfg.work_dir) if cfg.get('resume') else None
+def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
+    """Find the checkpoint that a config resumes, and have the run make up for a validation that was cut off.
+
+    Args:
+        cfg: The run's config. Without a checkpoint in the work directory it no longer resumes.
+
+    Returns:
+        tuple: The checkpoint, None for a run that does not resume; and what there is to say about it in the log.
+    """
+    if not cfg.get('resume'):
+        return None, []
+    checkpoint, notes = cfg.get('load_from'), []
+    if not checkpoint:
+        latest = latest_checkpoint(cfg.work_dir)
+        if latest is None:
+            cfg.resume = False
+            return None, []
+        checkpoint = str(latest.path)
+        notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
+    _add_hook(cfg, 'PendingValidationHook')
+    return checkpoint, notes
+
+
+def save_whole_checkpoints(cfg: Config) -> None:
+    """Put :class:`lbbt_mm.WholeCheckpointHook` in the place of mmengine's hook; one of another type is left alone."""
+    write_files_whole()
+    hooks = cfg.get('default_hooks') or {}
+    hook = hooks.get('checkpoint', dict(type='CheckpointHook'))
+    kind = hook.get('type') if isinstance(hook, dict) else None
+    if kind is CheckpointHook or kind in ('CheckpointHook', 'mmengine.CheckpointHook'):
+        cfg.default_hooks = {**hooks, 'checkpoint': {**hook, 'type': 'lbbt_mm.WholeCheckpointHook'}}
 
 
 def pretrained_files(config: Any) -> List[str]:
@@ -190,7 +217,8 @@ def pretrained_files(config: Any) -> List[str]:
     return own + [file for value in config.values() for file in pretrained_files(value)]
 
 
-def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequence[str] = ()) -> None:
+def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequence[str] = (),
+              resumed: Optional[str] = None) -> None:
     """Have a runner refuse a checkpoint that does not fit its model, see :class:`lbbt_mm.CheckpointFitHook`.
 
     Args:
@@ -198,7 +226,10 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
         cfg: Its config; ``leave_out`` names parts that are not taken from the checkpoint.
         args: Parsed arguments.
         notes: What the log is to say once the checkpoint is loaded.
+        resumed: The checkpoint that the runner is to resume; the config, which is dumped, need not name it.
     """
+    if resumed:
+        runner._load_from = resumed
     leave_out = cfg.get('leave_out') or []
     leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
     if leave_out and not (cfg.get('load_from') or cfg.get('resume')):

@@ -85,6 +85,7 @@ def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
         return
     if name == 'language':
         there, asked = (_whole_language(there, asked), _whole_language(asked, there))
+    there, asked = (None if value in ([], {}) else value for value in (there, asked))
     if isinstance(there, dict) and isinstance(asked, dict):
         for part in {**there, **asked}:
             yield from _differences(there.get(part), asked.get(part), f'{key}.{part}' if key else part)

@@ -1,7 +1,6 @@
 """What is asked of a training run: its config as it resolves, and how two of them differ."""
 import copy
 import logging
-import os
 import re
 import threading
 from argparse import ArgumentParser
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from mmengine.config import Config, DictAction
+
+from .config_files import read_config_file
 
 _READING = threading.Lock()
 
@@ -18,15 +19,13 @@ def read_config(path: Path) -> Config:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If it is data and has code in it, see :func:`~lbbt_mm.engine.config_files.read_config_file`.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such config file. Give the path of a config, absolute or relative to the '
-                                'current folder.')
     with _READING:
         level = logging.root.manager.disable
         logging.disable(max(level, logging.INFO))  # mmengine says which environment variables it fills in, each time
         try:
-            return Config.fromfile(str(path), import_custom_modules=False)  # the training imports them
+            return read_config_file(path, import_custom_modules=False)  # the training imports them
         finally:
             logging.disable(level)
 
@@ -44,13 +43,6 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
         parser.add_argument('--options', nargs='+', action=DictAction)
         cfg.merge_from_dict(parser.parse_args(['--options', *options]).options)
     return cfg
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a killed writer, never leaves half of it."""
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_text(text)
-    part.replace(path)
 
 
 def as_json(value: Any) -> Any:

@@ -4,23 +4,25 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
+from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_records import Record, failed_of_nan, final_metrics, loss_is_finite, read_records, validation_is_finite
-from .run_request import as_json, differences, override, read_config, write_whole
+from .run_request import as_json, differences, override, read_config
+from .whole_files import write_whole
+from .work_directory import is_complete, latest_checkpoint, only_training
 
 TRAIN_TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
 #: What says where and how a run ran, not which experiment it is.
@@ -30,10 +32,6 @@ _SECONDS_TO_END = 15
 
 class TrainingFailed(RuntimeError):
     """A training ended with an error; the message has the end of its log."""
-
-
-class OtherRunError(ValueError):
-    """A folder holds a run that cannot be resumed as the one that was asked for."""
 
 
 class TrainingRun:
@@ -89,8 +87,7 @@ class TrainingRun:
     @property
     def recorded(self) -> Dict[str, Any]:
         """What ``request.json`` holds; empty if the run has not started."""
-        path = self.work_dir / 'request.json'
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_request(self.work_dir) or {}
 
     @property
     def id(self) -> Optional[str]:
@@ -100,7 +97,7 @@ class TrainingRun:
     @property
     def has_progress(self) -> bool:
         """Whether there is something that a resumption would go on from, or that is done."""
-        return any((self.work_dir / name).is_file() for name in ('last_checkpoint', 'done'))
+        return (self.work_dir / 'done').is_file() or latest_checkpoint(self.work_dir) is not None
 
     @cached_property
     def request(self) -> Dict[str, Any]:
@@ -116,10 +113,9 @@ class TrainingRun:
         Raises:
             OtherRunError: If the folder holds a run that differs, or one that was started in another way.
         """
-        asked = (self.work_dir / 'request.json').is_file()
-        if not asked and (self.work_dir / 'last_checkpoint').is_file():
-            raise OtherRunError(f'{self.work_dir} holds a run without request.json, so what it trained is not known. '
-                                'Choose another folder, or remove this one.')
+        asked = bool(read_request(self.work_dir))
+        if not asked:
+            refuse_stray_run(self.work_dir)
         if asked and self.has_progress:
             found = self._differences()
             if found:
@@ -133,16 +129,24 @@ class TrainingRun:
         return [phrase for key, prefix in (('config', ''), ('processes', 'processes'), ('also', 'also'))
                 for phrase in differences(found.get(key), self.request[key], prefix)]
 
-    def clear(self) -> None:
-        """Remove what the run has left, so that it starts afresh; a folder of another origin is left alone."""
-        if not (self.work_dir / 'request.json').is_file():
-            return
-        with self._alone():
-            for path in sorted(self.work_dir.iterdir(), key=lambda path: path.name == 'request.json'):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != 'lock':
-                    path.unlink()
+    def clear(self) -> List[Path]:
+        """Remove what the run and its probes have written, so that it starts afresh; a folder without a run is left alone.
+
+        Returns:
+            list[Path]: What else is in the folder, and was left.
+
+        Raises:
+            OtherRunError: If the folder's ``request.json`` is not one of ours.
+            TrainingFailed: If the run or one of its probes is running.
+            ValueError: If a training is running there that was started in another way.
+        """
+        if not read_request(self.work_dir):
+            return []
+        with ExitStack() as alone:
+            for folder in (self.work_dir, *nested_runs(self.work_dir)):
+                alone.enter_context(TrainingRun(self.config, folder)._alone())
+                alone.enter_context(only_training(folder))
+            return remove_run(self.work_dir)
 
     def run(self, on_progress: Optional[Callable[[TrainingProgress], None]] = None,
             env: Optional[Mapping[str, str]] = None) -> str:
@@ -167,7 +171,6 @@ class TrainingRun:
         if differs:
             self.clear()  # an attempt that left no checkpoint; its scalars are not this run's
         with self._alone() as lock:
-            self._drop_stale_marker()
             known = self.id if self.has_progress else None  # from the beginning it is another training
             request = dict(self.request, id=known or uuid.uuid4().hex)
             write_whole(self.work_dir / 'request.json', json.dumps(request, indent=1))
@@ -201,7 +204,7 @@ class TrainingRun:
             ValueError: If there are the best ones of several metrics.
         """
         if which == 'best':
-            found = sorted(self.work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
+            found = sorted(filter(is_complete, self.work_dir.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
             if not found:
                 raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
                                         f'{self.config}, or use the last checkpoint.')
@@ -214,7 +217,7 @@ class TrainingRun:
         marker = self.work_dir / 'last_checkpoint'
         written = Path(marker.read_text().strip()) if marker.is_file() else Path('none')
         for path in (self.work_dir / written.name, written):  # the folder may have moved since
-            if path.is_file():
+            if is_complete(path):
                 return path.resolve()
         if not must_exist:
             return (self.work_dir / written.name).resolve()
@@ -224,22 +227,13 @@ class TrainingRun:
     @contextmanager
     def _alone(self) -> Iterator[int]:
         """Hold the folder's lock, which the training inherits: it lasts as long as either process lives."""
-        with open(self.work_dir / 'lock', 'w') as lock:
+        with open(self.work_dir / 'lock', 'a') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise TrainingFailed(f'{self.work_dir}: a training is running in this folder. Wait for it or end it, then '
                                      'run the command again.') from error
             yield lock.fileno()
-
-    def _drop_stale_marker(self) -> None:
-        """A process that is killed while it replaces its only checkpoint leaves a marker that names none."""
-        marker = self.work_dir / 'last_checkpoint'
-        if marker.is_file() and not Path(marker.read_text().strip() or 'none').is_file():
-            try:
-                write_whole(marker, str(self.checkpoint()))
-            except FileNotFoundError:
-                marker.unlink()
 
     def _launch_environment(self) -> Dict[str, str]:
         """What dist_train.sh needs to know: this interpreter, and a port that no other training has."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .families import FAMILIES, model_tensors
 from .spec import LanguageModelSpec
-from .stores import CheckpointError
+from .stores import CheckpointError, check_length
 
 
 class GGUFFile(NamedTuple):
@@ -82,6 +82,7 @@ class GGUFStore:
     def _read(self, name: str) -> Tensor:
         import gguf
         stored = self._tensors[self._names[name]]
+        check_length(self._path, int(stored.data_offset + stored.n_bytes), name)
         try:
             values = gguf.quants.dequantize(stored.data, stored.tensor_type)
         except NotImplementedError:

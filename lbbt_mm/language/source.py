@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .families import FAMILIES, block_tensors, get_family, model_tensors, read_spec
+from .file_names import check_file_name
 from .gguf_store import GGUFStore, open_gguf
 from .spec import LanguageModelSpec
 from .stores import (CheckpointError, FetchFile, PickleStore, SafetensorsStore, TensorStore, UnreachableError,
@@ -259,6 +260,11 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
 
     def fetch(file: str) -> Path:
         nonlocal commit
+        try:
+            check_file_name(file)
+        except ValueError as error:
+            raise CheckpointError(f'{where}: {error}; expected the name of a file of that repository. Correct '
+                                  'language.checkpoint.') from None
         if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
             raise FileNotFoundError(f'{where}/{file}')
         try:

@@ -4,12 +4,15 @@ A store lists tensor names and reads some of them; three file formats, one inter
 """
 import json
 import os
-import zipfile
+from math import prod
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Protocol, Tuple
 
 import torch
 from torch import Tensor
+
+from .file_names import check_file_name, check_within
+from .torch_files import load_torch_file
 
 FetchFile = Callable[[str], Path]
 
@@ -124,6 +127,8 @@ def _read_header(path: Path, file) -> Tuple[Dict[str, Any], int]:
             raise ValueError(f'the header would end at byte {length + 8:,}')
         header = json.loads(file.read(length))
         header.pop('__metadata__', None)
+        for name, entry in header.items():
+            _check_entry(name, entry)
         announced = 8 + length + max((entry['data_offsets'][1] for entry in header.values()), default=0)
         if announced != found:
             raise ValueError(f'the tensors would end at byte {announced:,}')
@@ -132,6 +137,15 @@ def _read_header(path: Path, file) -> Tuple[Dict[str, Any], int]:
             f'{path}: not a complete safetensors file ({error}); found {found:,} bytes, which is not what its header '
             'announces. The download was probably cut off: delete the file and fetch it again.') from None
     return header, 8 + length
+
+
+def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
+    """A tensor has to lie where bytes can be, and in as many as its type and shape take."""
+    (start, end), shape, dtype = entry['data_offsets'], entry['shape'], _DTYPES.get(entry['dtype'])
+    if any(isinstance(side, bool) or not isinstance(side, int) or side < 0 for side in (start, end, *shape)):
+        raise ValueError(f'{name!r} has the shape {shape} and the place {[start, end]}')
+    if start > end or dtype and end - start != prod(shape) * dtype.itemsize:
+        raise ValueError(f'{name!r}, {entry["dtype"]} of shape {shape}, is said to lie in bytes {start:,} to {end:,}')
 
 
 def _read_tensor(path: Path, file, name: str, entry: Mapping[str, Any], header_size: int) -> Tensor:
@@ -143,8 +157,32 @@ def _read_tensor(path: Path, file, name: str, entry: Mapping[str, Any], header_s
     file.seek(header_size + start)
     view, read = memoryview(data.numpy()), 0
     while read < len(view):  # one call gives at most 2 GiB
-        read += file.readinto(view[read:])
+        count = file.readinto(view[read:])
+        if not count:
+            raise _cut_off(path, name, f'{read:,} of its {len(view):,} bytes are there')
+        read += count
     return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
+
+
+def check_length(path: Path, needed: int, name: str) -> None:
+    """Refuse to touch a mapped file that became shorter since: the system ends a process that reads beyond its end.
+
+    Args:
+        path: The file.
+        needed: So many bytes have to be there.
+        name: The tensor that is to be read, for the message.
+
+    Raises:
+        CheckpointError: If there are fewer.
+    """
+    found = path.stat().st_size
+    if found < needed:
+        raise _cut_off(path, name, f'{found:,} of the file\'s {needed:,} bytes are there')
+
+
+def _cut_off(path: Path, name: str, found: str) -> CheckpointError:
+    return CheckpointError(f'{path}: tensor {name!r} is cut off: {found}, and all were when the file was opened. Something '
+                           'else writes to it; wait until that has ended, or fetch the file again.')
 
 
 def _fetch_shard(fetch: FetchFile, file: str) -> Path:
@@ -172,6 +210,7 @@ class PickleStore:
     def __init__(self, files: Mapping[str, str], fetch: FetchFile, single: str = '') -> None:
         self._fetch = fetch
         self._loaded: Dict[str, Dict[str, Tensor]] = {}
+        self._mapped: Dict[str, Tuple[Path, int]] = {}
         self._files = files
         if not files:
             self._files = {name: single for name in self._load(single)}
@@ -181,8 +220,7 @@ class PickleStore:
         if file not in self._loaded:
             path = _fetch_shard(self._fetch, file) if self._files else self._fetch(file)
             try:
-                # files from before torch 1.6 are no zip archives and cannot be mapped
-                tensors = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+                tensors = load_torch_file(path, allowed={}, mmap=True)
             except Exception as error:  # pickle, zip and torch each raise their own types here
                 reason = str(error).strip().split('\n')[0]
                 raise CheckpointError(
@@ -192,6 +230,7 @@ class PickleStore:
                 raise CheckpointError(f'{path}: holds a {type(tensors).__name__}; expected a state dict of named '
                                       'tensors. Save the model with save_pretrained.')
             self._loaded[file] = tensors
+            self._mapped[file] = (path, path.stat().st_size)
         return self._loaded[file]
 
     def names(self) -> Iterable[str]:
@@ -209,15 +248,32 @@ class PickleStore:
             file = self._files[name]
             if name not in self._load(file):
                 raise _not_in_shard(self._fetch(file), name)
+            check_length(*self._mapped[file], name)
             tensors[name] = self._load(file)[name]
+            if not isinstance(tensors[name], Tensor):
+                raise CheckpointError(f'{self._fetch(file)}: {name!r} is a {type(tensors[name]).__name__}, no tensor. '
+                                      'Save the model with save_pretrained.')
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 
 
 def read_index(path: Path) -> Dict[str, str]:
-    """Read the tensor name -> shard map of a sharded checkpoint's index."""
+    """Read the tensor name -> shard map of a sharded checkpoint's index.
+
+    Raises:
+        CheckpointError: If it is no such index, or names a shard outside its own folder.
+    """
     try:
-        return json.loads(path.read_text())['weight_map']
-    except (ValueError, KeyError, TypeError) as error:
+        shards = json.loads(path.read_text(encoding='utf-8'))['weight_map']
+        if not isinstance(shards, dict) or not shards:
+            raise TypeError(f'weight_map is {shards!r:.60}')
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a shard index ({error!r}); expected JSON with a 'weight_map'. "
                               'Fetch the file again.') from None
+    try:
+        for file in {check_file_name(file) for file in shards.values()}:
+            check_within(path.parent, file)
+    except ValueError as error:
+        raise CheckpointError(f'{path}: names a shard outside its own folder: {error}. Expected names of files beside the '
+                              'index; fetch the checkpoint again from a source that you trust.') from None
+    return shards

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from lbbt_mm.engine.dataset_checks import check_coco_datasets, is_remote
+from tests.time_limit import time_limit
 from tests.tiny_detection import run_config, write_dataset
 
 
@@ -98,7 +99,22 @@ def test_categories_are_found_wherever_and_however_they_are_written(data):
         check_coco_datasets(run_config(data))
 
 
-@pytest.mark.parametrize('text', ['', '{}', '[]', '{"images": [], "annotations": [', '{"categories": [{"id": 1, "na'])
+def test_categories_may_be_many(data):
+    edit(data, lambda content: content['categories'].extend(
+        dict(id=number, name=f'klasse {number} ' + 'ö' * 80) for number in range(100, 4000)))
+    check_coco_datasets(run_config(data))
+
+
+def test_categories_that_never_end_do_not_take_for_ever(data):
+    """Two million brackets follow, each of which might be their end."""
+    path = data / 'annotations' / 'instances_train2017.json'
+    path.write_text('{"categories": [{"id": 1, "name": "a"}, }], "annotations": [' + '[],' * 2_000_000 + '[]]}')
+    with time_limit(20), pytest.raises(ValueError, match="instances_train2017.json has no 'categories' list"):
+        check_coco_datasets(run_config(data))
+
+
+@pytest.mark.parametrize('text', ['', '{}', '[]', '{"images": [], "annotations": [', '{"categories": [{"id": 1, "na',
+                                  '{"categories": [1, 2]}', '{"categories": [{"id": 1}]}', '{"categories": {"a": [1]}}'])
 def test_a_file_that_is_not_coco(data, text):
     (data / 'annotations' / 'instances_train2017.json').write_text(text)
     with pytest.raises(ValueError, match="instances_train2017.json has no 'categories' list"):

@@ -94,6 +94,13 @@ def test_defaults_of_the_language_dict_need_not_be_written():
     assert compare(recorded=plain, **{'model.backbone.language.arm': 'host'})[0] == ['model.backbone.language.arm']
 
 
+def test_what_is_empty_is_as_good_as_absent():
+    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook')], **{'model.head.init_cfg': {}, 'data_preprocessor': None}) == ([], [])
+    plain = config(custom_hooks=[])
+    plain.pop('custom_hooks')
+    assert compare(recorded=plain, custom_hooks=[]) == ([], [])
+
+
 def test_the_same_folder_written_in_another_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recorded = config(**{'train_dataloader.dataset.data_root': str(tmp_path / 'data')})

@@ -6,7 +6,7 @@ from collections import OrderedDict
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.run_request import as_json, differences, override, read_config, write_whole
+from lbbt_mm.engine.run_request import as_json, differences, override, read_config
 
 
 class TestReading:
@@ -68,15 +68,3 @@ class TestComparing:
             pass
 
         assert as_json(Thing()) == as_json(Thing()) and ' at 0x' not in as_json(Thing())
-
-
-def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
-    path = tmp_path / 'a.json'
-    write_whole(path, 'first')
-    monkeypatch.setattr('pathlib.Path.replace', lambda self, target: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, 'second')
-    assert path.read_text() == 'first'
-    monkeypatch.undo()
-    write_whole(path, 'third')
-    assert path.read_text() == 'third' and not list(tmp_path.glob('*.part'))

@@ -11,7 +11,7 @@ import pytest
 
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
-from tests.fake_training import behave, starts
+from tests.fake_training import behave, starts, write_checkpoint
 from tests.tool_processes import REPO, environment
 
 LR = 'optim_wrapper.optimizer.lr=0.1'
@@ -197,6 +197,74 @@ class TestOtherExperiments:
         behave(folder)
         assert make(options=('optim_wrapper.optimizer.lr=0.2', )).run() == 'finished'
 
+    def test_afresh_leaves_what_the_run_did_not_write(self, make, folder):
+        make().run()
+        mine = folder / 'run' / 'notes' / 'mine.txt'
+        mine.parent.mkdir()
+        mine.write_text('mine')
+        probe = TrainingRun(folder / 'probe.py', folder / 'run' / 'probes' / 'probe')
+        probe.run()
+        assert {path.name for path in make().clear()} == {'environment.json', 'notes', 'probes'}
+        assert make().status == probe.status == 'missing' and mine.read_text() == 'mine'
+        assert {path.relative_to(folder / 'run').as_posix() for path in (folder / 'run').rglob('*') if path.is_file()} == {
+            'lock', 'training.lock', 'environment.json', 'notes/mine.txt', 'probes/probe/lock', 'probes/probe/training.lock',
+            'probes/probe/environment.json'}
+        assert make().run() == 'finished'
+
+    @pytest.mark.parametrize('text', ('{"url": "http://example.org"}', '[]', 'GET / HTTP/1.1'))
+    def test_a_request_of_somebody_else_is_refused(self, make, folder, text):
+        (folder / 'run').mkdir()
+        for name in ('request.json', 'done', 'notes.txt'):
+            (folder / 'run' / name).write_text(text)
+        for action in (make().clear, make().check, make().run):
+            with pytest.raises(OtherRunError, match='run/request.json was not written by a run of lbbt_mm'):
+                action()
+        assert {path.name: path.read_text() for path in (folder / 'run').iterdir()} == dict.fromkeys(
+            ('request.json', 'done', 'notes.txt'), text)
+
+    @pytest.mark.parametrize('name', ('done', 'failed', 'epoch_4.pth', '20250101_123456/vis_data/scalars.json'))
+    def test_a_run_does_not_begin_among_files_that_it_would_overwrite(self, make, folder, name):
+        path = folder / 'run' / name
+        path.parent.mkdir(parents=True)
+        path.write_text('mine')
+        with pytest.raises(OtherRunError, match=f'holds a run without request.json .{name}.'):
+            make().run()
+        assert make().clear() == [] and path.read_text() == 'mine' and not starts(folder)
+
+    def test_nothing_is_removed_while_a_probe_is_trained(self, make, folder):
+        make().run()
+        behave(folder, probe='hang')
+        probe, caught = TrainingRun(folder / 'probe.py', folder / 'run' / 'probes' / 'probe'), []
+        thread = threading.Thread(target=lambda: caught.append(probe.run()))
+        thread.start()
+        wait_for((probe.work_dir / 'hangs').exists)
+        try:
+            with pytest.raises(TrainingFailed, match='probes/probe: a training is running in this folder'):
+                make().clear()
+        finally:
+            probe.stop()
+            thread.join(20)
+        assert make().status == 'finished' and caught == ['interrupted']
+
+    def test_nor_while_it_is_trained_by_hand(self, make, folder):
+        make().run()
+        code = (f'import sys; from lbbt_mm.engine.work_directory import only_training\n'
+                f'with only_training({str(folder / "run")!r}): print("here", flush=True); sys.stdin.read()')
+        other = subprocess.Popen([sys.executable, '-c', code], cwd=REPO, env=environment(), stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE)
+        assert other.stdout.readline() == b'here\n'
+        with pytest.raises(ValueError, match='another training is running in this folder'):
+            make().clear()
+        other.communicate()
+        assert make().status == 'finished'
+
+    def test_a_lock_of_that_name_keeps_what_is_in_it(self, make, folder):
+        (folder / 'run').mkdir()
+        (folder / 'run' / 'lock').write_text('mine')
+        make().run()
+        make().clear()
+        assert (folder / 'run' / 'lock').read_text() == 'mine'
+
     def test_a_run_that_was_started_by_hand_is_neither_resumed_nor_removed(self, make, folder):
         (folder / 'run').mkdir()
         (folder / 'run' / 'last_checkpoint').write_text('epoch_1.pth')
@@ -216,9 +284,10 @@ class TestCheckpoint:
         make().run()
         with pytest.raises(FileNotFoundError, match=r'has no best_\*.pth. Set default_hooks.checkpoint.save_best'):
             make().checkpoint('best')
-        (folder / 'run' / 'best_acc_epoch_3.pth').touch()
+        write_checkpoint(folder / 'run' / 'best_acc_epoch_3.pth')
+        (folder / 'run' / 'best_acc_epoch_4.pth').write_bytes(b'PK half')
         assert make().checkpoint('best').name == 'best_acc_epoch_3.pth'
-        (folder / 'run' / 'best_loss_epoch_1.pth').touch()
+        write_checkpoint(folder / 'run' / 'best_loss_epoch_1.pth')
         with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
             make().checkpoint('best')
 

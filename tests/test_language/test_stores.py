@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint
+from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint, stores
+from tests.time_limit import time_limit
 from tests.tiny_checkpoints import CONFIGS, build_model, hf_blocks
 
 
@@ -145,6 +146,62 @@ def test_damaged_index_is_an_error(sharded_gpt2, text):
     (sharded_gpt2 / 'model.safetensors.index.json').write_text(text)
     with pytest.raises(CheckpointError, match="index.json: not a shard index .*expected JSON with a 'weight_map'"):
         open_checkpoint(sharded_gpt2).read_block(0)
+
+
+@pytest.mark.parametrize('entry, message', [
+    (dict(shape=[2, 3]), r"'t', F32 of shape \[2, 3\], is said to lie in bytes 0 to 16"),
+    (dict(dtype='F64'), "'t', F64 of shape"),
+    (dict(data_offsets=[16, 0]), 'is said to lie in bytes 16 to 0'),
+    (dict(data_offsets=[-16, 0]), r"'t' has the shape \[2, 2\] and the place \[-16, 0\]"),
+    (dict(data_offsets=['0', 16]), 'and the place'),
+    (dict(data_offsets=[0]), 'not enough values'),
+    (dict(shape=[-2, -2]), r"'t' has the shape \[-2, -2\]"),
+    (dict(shape=4), 'int'),
+])
+def test_headers_that_contradict_themselves_are_an_error(tmp_path, entry, message):
+    header = json.dumps(dict(t={**dict(dtype='F32', shape=[2, 2], data_offsets=[0, 16]), **entry})).encode()
+    (tmp_path / 'model.safetensors').write_bytes(len(header).to_bytes(8, 'little') + header + bytes(16))
+    (tmp_path / 'config.json').write_text(json.dumps(CONFIGS['gpt2']))
+    with pytest.raises(CheckpointError, match=f'model.safetensors: not a complete safetensors file .*{message}'):
+        open_checkpoint(tmp_path).read_block(0)
+
+
+# ---------------------------------------------------------------- a file that shrinks while it is being read
+def shrink(file, share=0.3):
+    with open(file, 'r+b') as opened:
+        opened.truncate(int(share * file.stat().st_size))
+
+
+def test_safetensors_that_shrink_behind_their_header_are_an_error(single_gpt2, monkeypatch):
+    file, read_header = single_gpt2 / 'model.safetensors', stores._read_header
+
+    def read_header_then_shrink(path, opened):
+        header = read_header(path, opened)
+        shrink(file)
+        return header
+
+    checkpoint = open_checkpoint(single_gpt2)
+    checkpoint.read_block(0)
+    monkeypatch.setattr(stores, '_read_header', read_header_then_shrink)
+    message = (r"model.safetensors: tensor 'transformer.h.3.\S+' is cut off: [\d,]+ of its [\d,]+ bytes are there, "
+               '.*fetch the file again')
+    with time_limit(20), pytest.raises(CheckpointError, match=message):
+        checkpoint.read_block(3)
+
+
+@pytest.mark.parametrize('kind', ['bin', 'gguf'])
+def test_mapped_files_that_shrink_are_an_error_and_not_the_end_of_the_process(kind, tmp_path, gguf_files):
+    if kind == 'bin':
+        build_model('llama').save_pretrained(tmp_path, safe_serialization=False)
+        location, file = tmp_path, tmp_path / 'pytorch_model.bin'
+    else:
+        location = file = Path(shutil.copy(gguf_files['llama'], tmp_path))
+    checkpoint = open_checkpoint(location)
+    checkpoint.read_block(0)
+    shrink(file)
+    with pytest.raises(CheckpointError, match=rf"{file.name}: tensor '\S*layers.3\S+' is cut off: [\d,]+ of the file's "
+                       r'[\d,]+ bytes are there, .*fetch the file again'):
+        checkpoint.read_block(3)
 
 
 # ------------------------------------------------------------------------------------------------- pickle

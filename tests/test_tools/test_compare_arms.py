@@ -407,6 +407,52 @@ class TestRunning:
         compare('--fresh', seeds='0')
         assert len(starts(folder)) == 6
 
+    def test_afresh_removes_the_runs_and_nothing_else(self, compare, folder):
+        compare('--probe', folder / 'probe.py', seeds='0')
+        run = folder / 'out' / 'runs' / 'random-seed0-lr0.01'
+        for path in (folder / 'out' / 'mine.txt', run / 'mine.txt', run / 'probes' / 'probe' / 'mine.txt'):
+            path.write_text('mine')
+        status, output = compare('--probe', folder / 'probe.py', '--fresh', seeds='0')
+        assert status == 0 and len(starts(folder)) == 8
+        assert f'Left in {run}, since no run of ours wrote it: environment.json, mine.txt, probes\n' in output
+        assert (folder / 'out' / 'mine.txt').exists() and len(list(folder.rglob('mine.txt'))) == 3
+
+    def test_afresh_removes_nothing_where_the_folder_of_one_run_is_not_ours(self, compare, folder):
+        compare(seeds='0')
+        request = folder / 'out' / 'runs' / 'random-seed0-lr0.01' / 'request.json'
+        request.write_text('{"url": 1}')
+        status, output = compare('--fresh', seeds='0')
+        assert status == 1 and f'{request} was not written by a run of lbbt_mm' in output and len(starts(folder)) == 2
+        assert (folder / 'out' / 'runs' / 'language-seed0-lr0.01' / 'done').is_file()
+
+    @pytest.mark.parametrize('name', arm_report.RESULTS)
+    def test_results_of_somebody_else_are_refused_before_training(self, compare, folder, name):
+        mine = folder / 'out' / name
+        mine.parent.mkdir()
+        mine.write_text('mine')
+        for more in ((), ('--fresh', ), ('--report-only', )):
+            status, output = compare(*more, seeds='0')
+            assert status == 1 and output == (f'{mine} was not written by a run of ours, and it would be overwritten. Nothing '
+                                              'was touched: give another folder, or move that file away.\n')
+        assert not starts(folder) and list(mine.parent.iterdir()) == [mine] and mine.read_text() == 'mine'
+
+    def test_our_own_are_replaced_even_if_a_fresh_start_was_killed(self, compare, folder, monkeypatch):
+        compare(seeds='0')
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(compare_arms, 'train', killed)
+            assert compare('--fresh', seeds='0')[0] == 130
+        assert not list((folder / 'out').rglob('request.json')) and compare(seeds='0')[0] == 0
+
+    def test_a_file_in_place_of_the_folder(self, compare, folder):
+        (folder / 'out').write_text('mine')
+        status, output = compare(seeds='0')
+        assert status == 1 and output.count('\n') == 1 and 'out is not a folder' in output
+        assert (folder / 'out').read_text() == 'mine'
+
     def test_another_experiment_s_folder_is_refused(self, compare, folder):
         compare(seeds='0')
         status, output = compare('--cfg-options', 'model.backbone.width=16', seeds='0')

@@ -1,13 +1,28 @@
 """The demo: its data, and that its parts run and say what came out."""
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
+from rich.console import Console
 
+from lbbt_mm.engine import training_run
+from lbbt_mm.engine.training_run import TrainingRun
+from tests import fake_training
+from tests.fake_training import starts, write_configs
 from tests.tiny_detection import REPO
 from tests.tool_processes import finish, run_tool, start
 
 sys.path.insert(0, str(REPO / 'tools' / 'dataset_converters'))
+sys.path.append(str(REPO / 'tools'))
+
+
+@pytest.fixture
+def arms(tmp_path, monkeypatch):
+    """Both arms of a part, for whose trainings the fake stands in."""
+    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
+    config = write_configs(tmp_path)
+    return {arm: TrainingRun(config, tmp_path / 'out' / arm) for arm in ('language', 'host')}
 
 
 def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
@@ -22,6 +37,91 @@ def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
     written = (data / 'recipe.json').stat().st_mtime_ns
     make_digits_imagefolder(data)
     assert (data / 'recipe.json').stat().st_mtime_ns == written, 'it was there already'
+
+
+def test_afresh_removes_the_runs_and_nothing_else(arms, tmp_path, capsys):
+    from demo_arms import train_arms
+    out = tmp_path / 'out'
+    train_arms(arms, out, Console())
+    train_arms(arms, out, Console())
+    assert sorted(starts(tmp_path)) == ['host', 'language']
+    for name in ('mine.txt', 'language/mine.txt', 'runs/mine.txt'):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text('mine')
+    train_arms(arms, out, Console(width=1000), fresh=True)
+    assert sorted(starts(tmp_path)) == ['host', 'host', 'language', 'language']
+    assert len(list(out.rglob('mine.txt'))) == 3
+    said = capsys.readouterr().out
+    assert f'Left in {out / "language"}, since no run of ours wrote it: environment.json, mine.txt' in said
+
+
+@pytest.mark.parametrize('name, said', (
+    ('curves.png', 'curves.png was not written by a run of ours, and it would be overwritten'),
+    ('host/request.json', 'host/request.json was not written by a run of lbbt_mm')))
+def test_files_of_somebody_else_end_it_in_one_line(arms, tmp_path, name, said):
+    from demo_arms import train_arms
+    mine = tmp_path / 'out' / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"url": 1}')
+    for fresh in (True, False):
+        with pytest.raises(SystemExit, match=said):
+            train_arms(arms, tmp_path / 'out', Console(), fresh)
+    assert mine.read_text() == '{"url": 1}' and 'host' not in starts(tmp_path)
+
+
+@pytest.mark.parametrize('options, canvases, fresh', (((), 5000, False), (('--canvases', '7', '--fresh'), 7, True)))
+def test_each_number_of_canvases_has_a_folder_and_fresh_reaches_every_part(options, canvases, fresh, tmp_path, monkeypatch):
+    import demo
+    import demo_bridge
+    import demo_detection
+    import demo_segmentation
+    made, trained = [], []
+    for module in (demo_bridge, demo_detection, demo_segmentation):
+        monkeypatch.setattr(module, 'make_data', lambda make, out, **sizes: made.append((make.__name__, out, sizes)) or out)
+    for module in (demo_detection, demo_segmentation):
+        monkeypatch.setattr(module, 'train_arms', lambda runs, out, console, fresh: trained.append((list(runs), out, fresh)))
+        monkeypatch.setattr(module, 'report', lambda *arguments: None)
+    monkeypatch.setattr(demo_bridge, 'compare_arms', lambda arguments: trained.append(('--fresh' in arguments)) or 0)
+    monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))
+    monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path), *options])
+    monkeypatch.setenv('LBBT_DATA_ROOT', 'restored')
+    demo.main()
+    assert made == [
+        ('make_digits_imagefolder', tmp_path / 'digits_imagefolder-1400', {}),
+        ('make_digits_detection', tmp_path / f'digits_coco-{canvases}', dict(num_train=canvases)),
+        ('make_digits_segmentation', tmp_path / f'digits_ade-{canvases}', dict(num_train=canvases))]
+    assert trained == [fresh, (['language', 'host'], tmp_path / 'detection', fresh),
+                       (['language', 'host'], tmp_path / 'segmentation', fresh)]
+
+
+def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path):
+    from demo_arms import make_data
+    from digits_to_coco import make_digits_detection
+    (tmp_path / 'mine').write_text('mine')
+    with pytest.raises(SystemExit, match='exists and is not an empty folder, and it holds no data set of ours'):
+        make_data(make_digits_detection, tmp_path, num_train=2)
+    assert [path.name for path in tmp_path.iterdir()] == ['mine']
+
+
+def test_a_picture_is_whole_or_as_it_was(tmp_path):
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    from demo_arms import save_figure
+    figure, _ = plt.subplots()
+    save_figure(figure, tmp_path / 'a.png')
+    before = (tmp_path / 'a.png').read_bytes()
+    assert before.startswith(b'\x89PNG') and [path.name for path in tmp_path.iterdir()] == ['a.png']
+
+    class Broken:
+
+        def savefig(self, file, **options):
+            file.write(b'half')
+            raise OSError('no space')
+
+    with pytest.raises(OSError):
+        save_figure(Broken(), tmp_path / 'a.png')
+    assert (tmp_path / 'a.png').read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ['a.png']
 
 
 def test_help_names_the_parts():
@@ -45,3 +145,8 @@ def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smo
     logs = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')}
     assert finish(start(*command)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')} == logs
+    (tmp_path / part / 'mine.txt').write_text('mine')
+    other = finish(start(*command, '--fresh', '--canvases', '48'))
+    assert other.returncode == 0, other.output
+    assert (tmp_path / part / 'mine.txt').read_text() == 'mine'
+    assert all(path.stat().st_mtime_ns > logs[path] for path in logs)

@@ -59,6 +59,10 @@ def install(checkout, **extra):
                           capture_output=True, text=True, timeout=60)
 
 
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob('*') if path.is_file()}
+
+
 def steps_run(result):
     return re.findall(r'^==> (\w+):', result.stdout, flags=re.M)
 
@@ -164,10 +168,54 @@ def test_changed_requirements_run_again_with_what_follows_only(checkout):
 def test_half_made_environment_is_repaired(checkout):
     (checkout / '.venv' / 'bin').mkdir(parents=True)
     (checkout / '.venv' / 'bin' / 'python').symlink_to('/nowhere/python3.11')
+    (checkout / '.venv' / 'install').mkdir()  # the script makes this one first
     result = install(checkout)
     assert result.returncode == 0, result.stderr
     assert 'half made' in result.stdout
     assert steps_run(result) == ['venv', *STEPS]
+
+
+def test_an_environment_of_another_origin_without_pip_is_left_alone(checkout):
+    activate = checkout / '.venv' / 'bin' / 'activate'
+    activate.parent.mkdir(parents=True)
+    activate.write_text('mine')
+    for _ in range(2):  # the refusal leaves no mark that would make it ours
+        result = install(checkout)
+        assert (result.returncode, result.stdout) == (1, '')
+        assert '.venv is there, has no pip that works, and was not made by this script' in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert files(checkout / '.venv') == {'bin/activate': 'mine'}
+
+
+@pytest.mark.parametrize('kind', ['file', 'link'])
+def test_so_is_something_else_of_that_name(checkout, kind):
+    path = checkout / '.venv'
+    path.write_text('mine') if kind == 'file' else path.symlink_to(checkout / 'gone')
+    result = install(checkout)
+    assert result.returncode == 1 and 'was not made by this script' in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert path.read_text() == 'mine' if kind == 'file' else path.is_symlink() and not path.exists()
+
+
+def test_an_empty_folder_is_made_an_environment(checkout):
+    (checkout / '.venv').mkdir()
+    assert install(checkout).returncode == 0
+
+
+def test_nothing_is_removed_from_an_environment_of_another_origin(checkout):
+    """One with pip is installed into, as before; what pip left half done there may be somebody's."""
+    subprocess.run([checkout / 'fake-python', '-m', 'venv', checkout / '.venv'], env=environment(checkout), check=True)
+    left = checkout / '.venv/lib/python3.11/site-packages/theirs-1.0.dist-info'
+    left.mkdir(parents=True)
+    (left / 'METADATA').touch()
+    first = install(checkout, FAKE_FAIL='mm')
+    assert first.returncode == 1 and '.venv was not made by this script: nothing in it is removed' in first.stdout
+    assert install(checkout).returncode == 0 and (left / 'METADATA').is_file()
+    (checkout / '.venv' / 'bin' / 'python').unlink()  # their environment breaks: it is theirs to repair
+    before = files(checkout / '.venv' / 'bin')
+    result = install(checkout)
+    assert result.returncode == 1 and 'was not made by this script' in result.stderr
+    assert files(checkout / '.venv' / 'bin') == before
 
 
 def test_half_installed_package_is_forgotten(checkout):

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lbbt_mm.engine import training_run
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
 from tests import fake_training
 from tests.fake_training import behave, starts, write_configs
 from tests.tool_processes import REPO, run_tool
@@ -150,6 +150,34 @@ class TestResuming:
         assert status == 1 and 'typo.py: no such config file' in output
         assert (folder / 'out' / 'bridge' / 'done').is_file() and starts(folder) == ['bridge', 'probe']
 
+    def test_fresh_removes_the_runs_and_nothing_else(self, run_lbbt, folder):
+        run_lbbt()
+        for path in (folder / 'out' / 'mine.txt', folder / 'out' / 'bridge' / 'mine.txt'):
+            path.write_text('mine')
+        status, output = run_lbbt('--fresh')
+        assert status == 0 and starts(folder) == ['bridge', 'probe'] * 2 and len(list(folder.rglob('mine.txt'))) == 2
+        assert f'Left in {folder}/out/bridge, since no run of ours wrote it: environment.json, mine.txt\n' in output
+
+    @pytest.mark.parametrize('more', ((), ('--fresh', )))
+    @pytest.mark.parametrize('name', ('results.csv', 'results.json'))
+    def test_results_of_somebody_else_are_refused_before_training(self, run_lbbt, folder, name, more):
+        mine = folder / 'out' / name
+        mine.parent.mkdir()
+        mine.write_text('mine')
+        status, output = run_lbbt(*more)
+        assert status == 1 and output.count('\n') == 1 and f'{mine} was not written by a run of ours' in output
+        assert not starts(folder) and [path.name for path in mine.parent.iterdir()] == [name] and mine.read_text() == 'mine'
+
+    @pytest.mark.parametrize('stage', ('bridge', 'probe'))
+    def test_a_stage_s_folder_of_somebody_else_is_refused(self, run_lbbt, folder, stage):
+        mine = folder / 'out' / stage / 'request.json'
+        mine.parent.mkdir(parents=True)
+        mine.write_text('{"url": 1}')
+        for more in ((), ('--fresh', )):
+            status, output = run_lbbt(*more)
+            assert status == 1 and f'{mine} was not written by a run of lbbt_mm' in output and not starts(folder)
+        assert mine.read_text() == '{"url": 1}'
+
     def test_a_config_that_is_absent_leaves_nothing(self, run_lbbt, folder):
         (folder / 'bridge.py').unlink()
         status, output = run_lbbt()
@@ -221,8 +249,7 @@ class TestRealTrainings:
         bridge, probe, finetuned = json.loads((tmp_path / 'out' / 'results.json').read_text())
         assert {'train/accuracy/top1', 'test/accuracy/top1'} <= set(bridge['metrics'])
         assert 0 <= probe['metrics']['accuracy/top1'] <= 100 and 0 <= finetuned['metrics']['accuracy/top1'] <= 100
-        allow_mmengine_classes()
-        weights = [torch.load(tmp_path / 'out' / stage / 'epoch_1.pth', weights_only=True)['state_dict']
+        weights = [load_checkpoint_safely(tmp_path / 'out' / stage / 'epoch_1.pth')['state_dict']
                    for stage in ('bridge', 'probe_gpt2_imagefolder', 'finetune_gpt2_imagefolder')]
         name = 'backbone.blocks.0.attn.qkv.weight'
         assert torch.equal(weights[0][name], weights[1][name]), 'the probe\'s frozen backbone is the bridge\'s'

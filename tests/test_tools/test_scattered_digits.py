@@ -118,21 +118,48 @@ def test_the_same_arguments_give_the_same_files_and_others_do_not(sets, kind, tm
     known = sets[kind == 'ade']
     make = digits_to_ade.make_digits_segmentation if kind == 'ade' else digits_to_coco.make_digits_detection
     assert files(make(tmp_path / 'again', 12, 5)) == files(known)
-    other = files(make(tmp_path / 'again', 12, 5, seed=1))
-    assert other.keys() == files(known).keys() and other != files(known), 'it replaced the set of another seed'
-    assert [path.name for path in tmp_path.iterdir()] == ['again'], 'no partial folder stays'
+    other = files(make(tmp_path / 'other', 12, 5, seed=1))
+    assert other.keys() == files(known).keys()
+    assert all(other[name] != content for name, content in files(known).items() if name.endswith('000000.jpg'))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['again', 'other'], 'no partial folder stays'
 
 
-def test_a_set_that_is_there_is_not_written_again_and_an_unfinished_one_is(tmp_path):
+def test_a_set_that_is_there_is_kept(tmp_path, capsys):
     from digits_to_ade import make_digits_segmentation
     data = make_digits_segmentation(tmp_path / 'ade', 2, 1)
     mask = data / 'annotations' / 'training' / '000000.png'
     mask.unlink()
-    make_digits_segmentation(data, 2, 1)
-    assert not mask.exists(), 'it was there already'
-    (data / 'recipe.json').unlink()
-    make_digits_segmentation(data, 2, 1)
-    assert mask.is_file()
+    assert make_digits_segmentation(data, 2, 1) == data and not mask.exists(), 'it was there already'
+    assert f'{data} holds this data set already: kept' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('kind', ('coco', 'ade'))
+@pytest.mark.parametrize('numbers, said', (
+    (dict(num_train=0), 'num-train 0: expected 1 or more'), (dict(num_val=0), 'num-val 0: expected 1 or more'),
+    (dict(num_val=-3), 'num-val -3: expected 1 or more'), (dict(size=8), 'size 8: expected 9 or more'),
+    (dict(size=0), 'size 0: expected 9 or more'),
+    (dict(seed=-1), 'seed -1: expected 0 or more')))
+def test_numbers_that_no_set_can_be_made_with_are_refused_before_anything_is_made(kind, numbers, said, tmp_path):
+    from digits_to_ade import make_digits_segmentation
+    from digits_to_coco import make_digits_detection
+    make = make_digits_segmentation if kind == 'ade' else make_digits_detection
+    with pytest.raises(ValueError, match=said):
+        make(tmp_path / 'data', **{**dict(num_train=2, num_val=1), **numbers})
+    option, value = next(iter(numbers.items()))
+    done = run_tool(f'dataset_converters/digits_to_{kind}.py', tmp_path / 'data', f'--{option.replace("_", "-")}', value)
+    assert done.returncode == 2 and f'{value}: expected' in done.output and 'Traceback' not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_smallest_canvas_has_room_for_every_digit(tmp_path):
+    """Each of the 1,797 leaves ink at the smallest side that is drawn."""
+    import scattered_digits
+    images = (scattered_digits.load_digits().images * (255 / 16)).astype(np.uint8)
+    side = scattered_digits.MIN_SIZE // 3
+    assert all((cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) > scattered_digits.INK).any()
+               for image in images)
+    for canvas in scattered_digits.canvases(False, 200, scattered_digits.MIN_SIZE, 0):
+        assert canvas.digits and canvas.image.shape == (scattered_digits.MIN_SIZE, scattered_digits.MIN_SIZE)
 
 
 def test_the_command_line(tmp_path):
@@ -140,6 +167,16 @@ def test_the_command_line(tmp_path):
     assert done.returncode == 0, done.output
     assert f'3 training and 2 validation canvases in {tmp_path / "ade"}' in done.output
     assert read(tmp_path / 'ade' / 'annotations' / 'validation' / '000001.png').shape == (48, 48)
+    before = files(tmp_path)
+    arguments = (tmp_path / 'ade', '--num-train', 3, '--num-val', 2, '--size', 48)
+    again = run_tool('dataset_converters/digits_to_ade.py', *arguments)
+    assert again.returncode == 0 and 'holds this data set already: kept' in again.output
+    for tool, options, said in (('ade', ('--seed', 1), 'seed is 0 there, 1 asked'),
+                                ('coco', (), "made_by is 'lbbt_mm digits_to_ade.py' there")):
+        other = run_tool(f'dataset_converters/digits_to_{tool}.py', *arguments, *options)
+        assert other.returncode == 1 and 'Traceback' not in other.output
+        assert f'digits_to_{tool}.py: {tmp_path / "ade"} holds another data set of ours: {said}' in other.output
+    assert files(tmp_path) == before
 
 
 def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmdet.apis import DetInferencer
 
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
 from tests.tiny_detection import CLASSES
 from tests.tool_processes import metric, run_tool
 
@@ -85,8 +85,7 @@ def test_a_checkpoint_that_needs_unpickling_is_refused_unless_it_is_trusted(lear
         def __reduce__(self):
             return os.mkdir, (str(trace), )
 
-    allow_mmengine_classes()
-    torch.save(dict(torch.load(learned.checkpoint(50), weights_only=True), extra=LeavesATrace()), tmp_path / 'evil.pth')
+    torch.save(dict(load_checkpoint_safely(learned.checkpoint(50)), extra=LeavesATrace()), tmp_path / 'evil.pth')
     command = ('test.py', learned.dumped, tmp_path / 'evil.pth', '--work-dir', tmp_path / 'work')
     returncode, output = run_tool(*command)
     assert returncode != 0 and 'evil.pth: holds more than tensors' in output and '--trust-checkpoint' in output
@@ -131,9 +130,8 @@ def test_the_checkpoint_alone_rebuilds_the_model(learned):
     """Its meta holds the config, with the language model's fields resolved."""
     from mmdet.apis import init_detector
     from mmengine.config import Config
-    allow_mmengine_classes()
-    meta = torch.load(learned.checkpoint(50), weights_only=True)['meta']
-    model = init_detector(Config.fromstring(meta['cfg'], '.py'), str(learned.checkpoint(50)), device='cpu')
+    meta = load_checkpoint_safely(learned.checkpoint(50))['meta']
+    model = init_detector(Config.fromstring(meta['lbbt_mm_config_text'], '.py'), str(learned.checkpoint(50)), device='cpu')
     assert model.language.spec.model_type == 'gpt2' and isinstance(Path(model.language.checkpoint).name, str)
 
 
@@ -160,8 +158,7 @@ class TestCheckpointsThatDoNotFit:
         assert re.search(r'it lacks \S+ \(\d+ such tensors\); this model has no foreign\.', output)
 
     def test_a_tensor_more_or_less(self, learned, tmp_path):
-        allow_mmengine_classes()
-        checkpoint = torch.load(learned.checkpoint(50), weights_only=True)
+        checkpoint = load_checkpoint_safely(learned.checkpoint(50))
         checkpoint['state_dict']['aux_head.weight'] = torch.ones(2)
         torch.save(checkpoint, tmp_path / 'more.pth')
         assert 'this model has no aux_head.weight' in self.refused(learned.dumped, tmp_path / 'more.pth')

@@ -1,6 +1,7 @@
 """tools/dataset_converters/tiny_imagenet_to_imagefolder.py on a small copy of TinyImageNet's layout."""
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from tests.tool_processes import REPO, finish, run_tool, start
 TOOL = 'dataset_converters/tiny_imagenet_to_imagefolder.py'
 WNIDS = ['n02', 'n01', 'n03']
 VALIDATION = ['n03', 'n01', 'n03', 'n02']
+sys.path.insert(0, str(REPO / 'tools' / 'dataset_converters'))
 convert = runpy.run_path(str(REPO / 'tools' / TOOL))['convert_tiny_imagenet']
 
 
@@ -40,7 +42,9 @@ def write(path: Path, value: int) -> None:
 
 
 def tree(folder: Path) -> dict:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    """Its files but the converter's mark."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*')
+            if path.is_file() and path != folder / 'recipe.json'}
 
 
 @pytest.mark.parametrize('flags, linked', [((), True), (('--copy', ), False)])
@@ -83,16 +87,30 @@ def test_images_that_are_links_are_followed(source, tmp_path):
     assert not placed.is_symlink() and os.path.samefile(placed, tmp_path / 'elsewhere')
 
 
-def test_a_target_that_is_not_empty_is_left_alone(source, tmp_path):
+def test_a_target_that_is_not_empty_is_left_alone(source, tmp_path, capsys):
     out = tmp_path / 'out'
     out.mkdir()
-    convert(source, out)
+    counts = convert(source, out)
     before = tree(out)
-    with pytest.raises(FileExistsError, match='out exists and is not an empty folder. Give a new folder, or remove it'):
+    assert convert(source, out) == counts and 'out holds this data set already: kept' in capsys.readouterr().out
+    with pytest.raises(FileExistsError, match='out holds another data set of ours: copy is False there, True asked'):
+        convert(source, out, copy=True)
+    write(source / 'train' / 'n02' / 'images' / 'n02_9.JPEG', 3)
+    with pytest.raises(FileExistsError, match='out holds another data set of ours: train is 6 there, 7 asked'):
         convert(source, out)
-    with pytest.raises(FileExistsError, match='wnids.txt exists'):
+    with pytest.raises(FileExistsError, match='wnids.txt is not a folder'):
         convert(source, source / 'wnids.txt')
+    with pytest.raises(FileExistsError, match='tiny-imagenet-200 exists and is not an empty folder'):
+        convert(source, source)
     assert tree(out) == before
+
+
+def test_a_set_of_other_images_under_the_same_names_is_another_one(source, tmp_path):
+    convert(source, tmp_path / 'out', copy=True)
+    image = source / 'val' / 'images' / 'val_0.JPEG'
+    image.write_bytes(image.read_bytes() + b'more')
+    with pytest.raises(FileExistsError, match='another data set of ours: images is'):
+        convert(source, tmp_path / 'out', copy=True)
 
 
 def test_an_interrupted_run_leaves_nothing_that_looks_complete(source, tmp_path, monkeypatch):
@@ -107,7 +125,8 @@ def test_an_interrupted_run_leaves_nothing_that_looks_complete(source, tmp_path,
     monkeypatch.setattr('os.link', interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert(source, out)
-    assert not out.exists()
+    assert not out.exists() and not (tmp_path / 'out.partial').exists()
+    assert all(image.is_file() for image in source.rglob('*.JPEG')) and len(list(source.rglob('*.JPEG'))) == 11
     monkeypatch.setattr('os.link', link)
     convert(source, out)
     assert len(tree(out)) == 10 and not (tmp_path / 'out.partial').exists()
@@ -149,6 +168,33 @@ def test_annotations_that_make_no_sense(source, tmp_path, line):
     path.write_text('\n'.join([*path.read_text().splitlines()[:3], line]) + '\n')
     with pytest.raises(ValueError, match='val_annotations.txt, line 4: .*Expected IMAGE<tab>WNID'):
         convert(source, tmp_path / 'out')
+
+
+@pytest.mark.parametrize('name', ('../val_0.JPEG', '/etc/passwd', 'images/val_0.JPEG', '..', '', '.', '..\\val_0.JPEG'))
+@pytest.mark.parametrize('field', (0, 1))
+def test_a_name_that_leads_elsewhere_is_refused(source, tmp_path, name, field):
+    path = source / 'val' / 'val_annotations.txt'
+    lines = path.read_text().splitlines()
+    fields = lines[1].split('\t')
+    fields[field] = name
+    path.write_text('\n'.join([lines[0], '\t'.join(fields), *lines[2:]]))
+    with pytest.raises(ValueError, match='val_annotations.txt, line 2: .* is not the plain name of a file or folder'):
+        convert(source, tmp_path / 'out')
+    path.write_text('\n'.join(lines))
+    (source / 'wnids.txt').write_text('n01\n../../n04\n')
+    with pytest.raises(ValueError, match="wnids.txt: '../../n04' is not the plain name"):
+        convert(source, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists() and not (tmp_path / 'out.partial').exists()
+
+
+def test_even_where_such_a_file_is_there(source, tmp_path):
+    """The images are looked up by what the folder holds, so only the check of the name says what is wrong."""
+    (source / 'val' / 'elsewhere.JPEG').write_bytes((source / 'val' / 'images' / 'val_0.JPEG').read_bytes())
+    path = source / 'val' / 'val_annotations.txt'
+    path.write_text(path.read_text() + '../elsewhere.JPEG\tn01\t0\t32\t44\t62\n')
+    returncode, output = run_tool(TOOL, source, tmp_path / 'out')
+    assert returncode == 1 and 'Traceback' not in output
+    assert "line 5: '../elsewhere.JPEG' is not the plain name of a file or folder" in output
 
 
 def test_the_command_line(source, tmp_path):

@@ -13,15 +13,14 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_detection import CLASSES, REPO, run_config, write_dataset
 from tests.tool_processes import finish, run_tool, start
 
 
 def load(path: Path) -> dict:
-    allow_mmengine_classes()
-    return torch.load(path, map_location='cpu', weights_only=True)
+    return load_checkpoint_safely(path)
 
 
 def weights(path: Path) -> Dict[str, Tensor]:
@@ -51,7 +50,7 @@ class TestRecords:
         assert Config.fromfile(trained.config).model.language.config is None
         written = Config.fromfile(trained.dumped).model.language
         assert written.checkpoint == str(trained.language)
-        meta = Config.fromstring(load(trained.checkpoint(1))['meta']['cfg'], '.py').model.language
+        meta = Config.fromstring(load(trained.checkpoint(1))['meta']['lbbt_mm_config_text'], '.py').model.language
         for language in (written, meta):
             assert language.config.model_type == 'llama'
             for key in ('hidden_size', 'num_attention_heads', 'num_key_value_heads', 'num_hidden_layers'):

@@ -3,10 +3,13 @@ import datetime
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import torch
+
+_SUFFIXES = ('.json', '.md')
 
 
 def machine_facts(threads: int) -> Dict[str, Any]:
@@ -48,6 +51,25 @@ def fact_lines(facts: Dict[str, Any]) -> List[str]:
     return ['; '.join(items[start:start + 4]) for start in range(0, len(items), 4)]
 
 
+def refuse_other_report(folder: Path, name: str) -> None:
+    """End the benchmark, before it measures anything, where its report would overwrite files of another origin.
+
+    Args:
+        folder: Where the report goes.
+        name: File name without suffix.
+    """
+    there = [folder / f'{name}{suffix}' for suffix in _SUFFIXES if os.path.lexists(folder / f'{name}{suffix}')]
+    try:
+        found = json.loads((folder / f'{name}.json').read_text())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if os.path.lexists(folder) and not folder.is_dir():
+        sys.exit(f'--out {folder} is not a folder. Give another one for the report.')
+    if there and not (isinstance(found, dict) and 'facts' in found):
+        sys.exit(f'{there[0]} is no report of this benchmark, and it would be overwritten. Give another --out, or move that '
+                 'file away.')
+
+
 def write_report(folder: Path, name: str, data: Dict[str, Any], markdown: str) -> None:
     """Write ``name.json`` and ``name.md``; a reader sees the old file or the new one, never half of one.
 
@@ -58,7 +80,7 @@ def write_report(folder: Path, name: str, data: Dict[str, Any], markdown: str) -
         markdown: What goes into the Markdown file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in (('.json', json.dumps(data, indent=2)), ('.md', markdown)):
+    for suffix, text in zip(_SUFFIXES, (json.dumps(data, indent=2), markdown)):
         unfinished = folder / f'.{name}{suffix}.{os.getpid()}'
         unfinished.write_text(text + '\n', encoding='utf-8')
         os.replace(unfinished, folder / (name + suffix))

@@ -17,10 +17,12 @@ from typing import Any, Callable, Dict, List
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
 import torch  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, markdown_table, write_report  # noqa: E402
-from synthetic_checkpoint import block_bytes, checkpoint_config, write_checkpoint  # noqa: E402
+from argument_types import positive  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
+from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config, write_checkpoint  # noqa: E402
 
 from lbbt_mm.language import block_tensors  # noqa: E402
 from lbbt_mm.language.initializer import LanguageInit, copy_block  # noqa: E402
@@ -149,14 +151,17 @@ def table(results: Dict[str, Dict[str, float]], size: int) -> str:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--size', type=float, default=2., help='of the checkpoint, in GiB')
+    parser.add_argument('--size', type=positive, default=2., help='of the checkpoint, in GiB')
     parser.add_argument('--family', choices=('llama', 'gpt2'), default='llama')
     parser.add_argument('--blocks', type=int, nargs=2, default=[9, 22], help='two of the 32 blocks')
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=list(WAYS), metavar='WAY', help=' '.join(WAYS))
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'),
                         help='folder for checkpoint_reading.json and .md')
     parser.add_argument('--measure', nargs=2, metavar=('WAY', 'FOLDER'), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not all(0 <= block < NUM_BLOCKS for block in args.blocks):
+        parser.error(f'--blocks {" ".join(map(str, args.blocks))}: expected two from 0 to {NUM_BLOCKS - 1}')
+    return args
 
 
 def main() -> None:
@@ -165,6 +170,7 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(*args.measure, args.blocks)))
         return
+    refuse_other_report(args.out, 'checkpoint_reading')
     size = round(args.size * (1 << 30))
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < 1.1 * size:

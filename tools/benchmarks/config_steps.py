@@ -17,8 +17,10 @@ from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
-from benchmark_report import fact_lines, machine_facts, markdown_table, write_report  # noqa: E402
+from argument_types import count  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
 from interleaved_rounds import CLOCKS, timed  # noqa: E402
 
 from lbbt_mm.engine.launch import build_runner  # noqa: E402
@@ -113,8 +115,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0].replace('\n', ' '),
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='the others are compared with the first')
-    parser.add_argument('--repeats', type=int, default=10, help='rounds, after one to warm up')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--repeats', type=count, default=10, help='rounds, after one to warm up')
+    parser.add_argument('--threads', type=count, default=torch.get_num_threads())
     parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'),
                         help='folder for config_steps.json and .md')
@@ -130,6 +132,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build all configs, time them in turn, write the report."""
     args = parse_args()
+    refuse_other_report(args.out, 'config_steps')
     torch.set_num_threads(args.threads)
     facts = dict(machine_facts(args.threads), clock=args.clock, rounds=args.repeats)
     print('\n'.join(fact_lines(facts)), flush=True)

@@ -17,8 +17,10 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
-from benchmark_report import fact_lines, machine_facts, write_report  # noqa: E402
+from argument_types import count, size_pair  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
 from detr_contenders import (Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs,  # noqa: E402
                              stock_config_cfgs)
 from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
@@ -123,17 +125,13 @@ def largest_difference(size: TransformerSize) -> float:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--layers', type=int, default=6, help='of encoder and of decoder; twice that in the shipped row')
-    parser.add_argument('--width', type=int, default=768, help='a multiple of 64, the width of a head')
-    parser.add_argument('--batch', type=int, default=2, help='images')
-    parser.add_argument('--tokens', default='25x42', metavar='HEIGHTxWIDTH', help='feature map of an image')
-    parser.add_argument('--queries', type=int, default=100)
+    parser.add_argument('--layers', type=count, default=6, help='of encoder and of decoder; twice that in the shipped row')
+    parser.add_argument('--width', type=count, default=768, help='a multiple of 64, the width of a head')
+    parser.add_argument('--batch', type=count, default=2, help='images')
+    parser.add_argument('--tokens', type=size_pair, default='25x42', metavar='HEIGHTxWIDTH', help='feature map of an image')
+    parser.add_argument('--queries', type=count, default=100)
     add_timing_options(parser, list(ROWS), 'detr_layers', repeats=4)  # half as many rounds in the shipped row
     args = parser.parse_args()
-    try:
-        args.height, args.columns = (int(part) for part in args.tokens.split('x'))
-    except ValueError:
-        parser.error(f'--tokens {args.tokens}: expected HEIGHTxWIDTH, for example 25x42')
     if args.width % 64:
         parser.error(f'--width {args.width}: expected a multiple of 64')
     return args
@@ -142,8 +140,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
-    size = TransformerSize(args.width, args.width // 64, 4 * args.width, args.layers, args.batch, args.height,
-                           args.columns, args.queries)
+    refuse_other_report(args.out, 'detr_layers')
+    size = TransformerSize(args.width, args.width // 64, 4 * args.width, args.layers, args.batch,
+                           *args.tokens, args.queries)
     facts = machine_facts(args.threads)
     facts['clock'] = args.clock
     facts['sizes'] = (f'width {size.width}, {size.num_heads} heads, {size.num_layers}+{size.num_layers} layers, '

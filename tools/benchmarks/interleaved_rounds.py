@@ -2,13 +2,17 @@
 import argparse
 import multiprocessing
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from benchmark_report import markdown_table
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from argument_types import count  # noqa: E402
+from benchmark_report import markdown_table  # noqa: E402
 
 # A call that takes so many times as long as the quickest contender's is measured twice only.
 SLOW = 8
@@ -135,8 +139,8 @@ def add_timing_options(parser: argparse.ArgumentParser, rows: Sequence[str], rep
         report: Name of the files, without suffix.
         repeats: Default number of rounds.
     """
-    parser.add_argument('--repeats', type=int, default=repeats, help='rounds, after one to warm up')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--repeats', type=count, default=repeats, help='rounds, after one to warm up')
+    parser.add_argument('--threads', type=count, default=torch.get_num_threads())
     parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
     parser.add_argument('--rows', nargs='+', choices=rows, default=list(rows), metavar='ROW', help=' '.join(rows))
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'), help=f'folder for {report}.json and .md')

@@ -17,8 +17,10 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
-from benchmark_report import fact_lines, machine_facts, write_report  # noqa: E402
+from argument_types import count  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
 from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
                                 table, time_rounds)
 from llm_backbone_contenders import CHANNELS, PATCH, Sizes, backbone_work, build_models, largest_difference  # noqa: E402
@@ -99,8 +101,8 @@ def check_family(family: str, sizes: Sizes, threads: int) -> str:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--layers', type=int, default=12, help="of all models; 12 of SmolLM2's 30 save time")
-    parser.add_argument('--image', type=int, default=224, help=f'height and width, a multiple of {PATCH}')
+    parser.add_argument('--layers', type=count, default=12, help="of all models; 12 of SmolLM2's 30 save time")
+    parser.add_argument('--image', type=count, default=224, help=f'height and width, a multiple of {PATCH}')
     parser.add_argument('--batch', type=int, nargs='+', default=[4, 16], metavar='IMAGES',
                         help='images a step; each row is measured with each of these')
     add_timing_options(parser, list(ROWS), 'llm_backbone', repeats=6)
@@ -119,6 +121,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
+    refuse_other_report(args.out, 'llm_backbone')
     sizes = {batch: Sizes(args.layers, args.image, batch) for batch in args.batch}
     any_size = sizes[args.batch[0]]
     facts: Dict[str, Any] = machine_facts(args.threads)

@@ -29,8 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
-from benchmark_report import fact_lines, machine_facts, markdown_table, write_report  # noqa: E402
+from argument_types import count  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
 from interleaved_rounds import CLOCKS, add_timing_options, in_fresh_process, time_rounds  # noqa: E402
 from llm_backbone_contenders import CHANNELS, PATCH, Sizes, our_backbone  # noqa: E402
 from matrix_floor import Work, block_work, giga_flops, linear_work  # noqa: E402
@@ -236,10 +238,10 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--layers', type=int, default=24, help='at least 5')
-    parser.add_argument('--width', type=int, default=512, help="a multiple of 64; GPT-2 medium's is 1024")
-    parser.add_argument('--batch', type=int, default=8, help='images')
-    parser.add_argument('--image', type=int, default=224, help=f'height and width, a multiple of {PATCH}')
+    parser.add_argument('--layers', type=count, default=24, help='at least 5')
+    parser.add_argument('--width', type=count, default=512, help="a multiple of 64; GPT-2 medium's is 1024")
+    parser.add_argument('--batch', type=count, default=8, help='images')
+    parser.add_argument('--image', type=count, default=224, help=f'height and width, a multiple of {PATCH}')
     add_timing_options(parser, list(ROWS), 'partial_training', repeats=6)
     args = parser.parse_args()
     if args.layers < 5:
@@ -253,6 +255,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
+    refuse_other_report(args.out, 'partial_training')
     sizes = Sizes(args.layers, args.image, args.batch)
     facts = machine_facts(args.threads)
     facts['clock'] = args.clock

@@ -16,8 +16,10 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
 
-from benchmark_report import fact_lines, machine_facts, write_report  # noqa: E402
+from argument_types import count, size_pair  # noqa: E402
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
 from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
                                 table, time_rounds)
 from matrix_floor import floor_call, giga_flops  # noqa: E402
@@ -104,14 +106,15 @@ def largest_difference(size: HeadSize, threads: int) -> float:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--layers', type=int, default=2, help='of the heads')
-    parser.add_argument('--width', type=int, default=768, help='of the heads, a multiple of 64')
-    parser.add_argument('--classes', type=int, default=150)
-    parser.add_argument('--batch', type=int, default=2, help='images; one in the slide rows')
-    parser.add_argument('--tokens', type=_pair, default='32x32', metavar='HEIGHTxWIDTH', help='feature map of an image')
-    parser.add_argument('--image', type=_pair, default='512x1024', metavar='HEIGHTxWIDTH', help='pixels in the slide rows')
-    parser.add_argument('--crop', type=int, default=512, help='height and width of a sliding window')
-    parser.add_argument('--stride', type=int, default=480, help='from one window to the next')
+    parser.add_argument('--layers', type=count, default=2, help='of the heads')
+    parser.add_argument('--width', type=count, default=768, help='of the heads, a multiple of 64')
+    parser.add_argument('--classes', type=count, default=150)
+    parser.add_argument('--batch', type=count, default=2, help='images; one in the slide rows')
+    parser.add_argument('--tokens', type=size_pair, default='32x32', metavar='HEIGHTxWIDTH', help='feature map of an image')
+    parser.add_argument('--image', type=size_pair, default='512x1024', metavar='HEIGHTxWIDTH',
+                        help='pixels in the slide rows')
+    parser.add_argument('--crop', type=count, default=512, help='height and width of a sliding window')
+    parser.add_argument('--stride', type=count, default=480, help='from one window to the next')
     add_timing_options(parser, list(ROWS), 'segmenter_head', repeats=8)
     args = parser.parse_args()
     patch = encoder_cfg().patch_size
@@ -126,6 +129,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure row by row; the files are complete after each."""
     args = parse_args()
+    refuse_other_report(args.out, 'segmenter_head')
     size = HeadSize(args.width, args.layers, args.classes, args.batch, *args.tokens)
     slide = SlideSize(args.image, args.crop, args.stride)
     facts = machine_facts(args.threads)
@@ -146,14 +150,6 @@ def main() -> None:
         markdown = '\n'.join([*fact_lines(facts), '', table(comparisons)])
         write_report(args.out, 'segmenter_head', dict(facts=facts, comparisons=comparisons, seconds=seconds), markdown)
     print('\n' + table(comparisons))
-
-
-def _pair(text: str) -> Tuple[int, int]:
-    try:
-        height, width = (int(part) for part in text.split('x'))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text}: expected HEIGHTxWIDTH, for example 32x32') from None
-    return height, width
 
 
 if __name__ == '__main__':

@@ -4,8 +4,10 @@
 """
 import argparse
 import statistics
+import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Callable, List, Tuple
 
 import torch
@@ -13,7 +15,13 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
-from lbbt_mm.models.layers.short_attention import _MOST_SCORES, short_attention
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # works without being installed
+sys.path.append(str(ROOT / 'tools'))
+
+from argument_types import count  # noqa: E402
+
+from lbbt_mm.models.layers.short_attention import _MOST_SCORES, short_attention  # noqa: E402
 
 # (batch, queries, keys): demo encoder and decoder, ViT at 224, DETR's decoder, longer ones
 SHAPES: List[Tuple[int, int, int]] = [(32, 36, 36), (32, 15, 36), (8, 197, 197), (4, 256, 256), (2, 100, 100),
@@ -45,9 +53,9 @@ def interleaved(first: Callable, second: Callable, repeats: int) -> Tuple[float,
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--heads', type=int, default=12)
-    parser.add_argument('--head-dims', type=int, default=64)
-    parser.add_argument('--repeats', type=int, default=15)
+    parser.add_argument('--heads', type=count, default=12)
+    parser.add_argument('--head-dims', type=count, default=64)
+    parser.add_argument('--repeats', type=count, default=15)
     args = parser.parse_args()
     table = Table(title=f'bfloat16 attention, forward and backward, {args.heads} heads of {args.head_dims}, '
                   f'{torch.get_num_threads()} threads, torch {torch.__version__}, median of {args.repeats} pairs')

@@ -5,10 +5,10 @@ digits 0 to 9. The canvases are those of digits_to_coco.py. The same arguments g
 """
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scattered_digits import CLASSES as DIGITS
-from scattered_digits import INK, Canvas, canvases, run_converter, write_once
+from scattered_digits import INK, Canvas, canvases, check_recipe, run_converter
+from whole_folder import write_image, write_once
 
 CLASSES = ('background', *DIGITS)
 IGNORED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
@@ -28,8 +28,13 @@ def make_digits_segmentation(out: Path, num_train: int = 6000, num_val: int = 20
         seed: Seed of the scattering.
 
     Returns:
-        Path: ``out``.
+        Path: ``out``, absolute.
+
+    Raises:
+        ValueError: If a number is too small.
+        FileExistsError: If ``out`` holds something else; nothing is touched.
     """
+    check_recipe(num_train, num_val, size, seed)
 
     def write(root: Path) -> None:
         for split, count in (('training', num_train), ('validation', num_val)):
@@ -37,11 +42,11 @@ def make_digits_segmentation(out: Path, num_train: int = 6000, num_val: int = 20
             images.mkdir(parents=True)
             masks.mkdir(parents=True)
             for index, canvas in enumerate(canvases(split == 'validation', count, size, seed)):
-                cv2.imwrite(str(images / f'{index:06d}.jpg'), canvas.image)
-                cv2.imwrite(str(masks / f'{index:06d}.png'), draw_mask(canvas))
+                write_image(images / f'{index:06d}.jpg', canvas.image)
+                write_image(masks / f'{index:06d}.png', draw_mask(canvas))
 
-    # the thresholds tell it from a detection set, too
-    return write_once(out, dict(num_train=num_train, num_val=num_val, size=size, seed=seed, rim=RIM, ink=INK), write)
+    recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed, rim=RIM, ink=INK)
+    return write_once(out, Path(__file__).name, recipe, write)
 
 
 def draw_mask(canvas: Canvas) -> np.ndarray:

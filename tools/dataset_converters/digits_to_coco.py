@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Dict, Iterator
 
-import cv2
-from scattered_digits import CLASSES, Canvas, canvases, run_converter, write_once
+from scattered_digits import CLASSES, Canvas, canvases, check_recipe, run_converter
+from whole_folder import write_image, write_once
 
 
 def make_digits_detection(out: Path, num_train: int = 6000, num_val: int = 200, size: int = 64, seed: int = 0) -> Path:
@@ -22,14 +22,19 @@ def make_digits_detection(out: Path, num_train: int = 6000, num_val: int = 200, 
         seed: Seed of the scattering.
 
     Returns:
-        Path: ``out``.
+        Path: ``out``, absolute.
+
+    Raises:
+        ValueError: If a number is too small.
+        FileExistsError: If ``out`` holds something else; nothing is touched.
     """
+    check_recipe(num_train, num_val, size, seed)
 
     def write(root: Path) -> None:
         for split, count in (('train', num_train), ('val', num_val)):
             _write_split(root, split, canvases(split == 'val', count, size, seed))
 
-    return write_once(out, dict(num_train=num_train, num_val=num_val, size=size, seed=seed), write)
+    return write_once(out, Path(__file__).name, dict(num_train=num_train, num_val=num_val, size=size, seed=seed), write)
 
 
 def _write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
@@ -40,7 +45,7 @@ def _write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
     for image_id, canvas in enumerate(scattered):
         height, width = canvas.image.shape
         name = f'{image_id:06d}.png'
-        cv2.imwrite(str(folder / name), canvas.image)
+        write_image(folder / name, canvas.image)
         coco['images'].append(dict(id=image_id, file_name=name, width=width, height=height))
         for digit, label in canvas.digits:
             x, y, w, h = digit.box

@@ -4,14 +4,11 @@ The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") 
 needed. The last ones are for testing: they are by other writers.
 """
 import argparse
-import json
-import os
-import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 from sklearn.datasets import load_digits
+from whole_folder import errors_in_one_line, write_image, write_once
 
 NUM_TRAIN_DIGITS = 1400
 
@@ -23,33 +20,30 @@ def make_digits_imagefolder(out: Path) -> Path:
         out: Folder of the data set.
 
     Returns:
-        Path: ``out``.
+        Path: ``out``, absolute.
+
+    Raises:
+        FileExistsError: If ``out`` holds something else; nothing is touched.
     """
-    recipe = dict(num_train=NUM_TRAIN_DIGITS, size=8)
-    marker = out / 'recipe.json'
-    if marker.is_file() and json.loads(marker.read_text()) == recipe:
-        return out
-    digits = load_digits()
-    images = (digits.images * (255 / 16)).astype(np.uint8)
-    # written under another name and renamed: an interrupted run leaves nothing that looks complete
-    partial = out.with_name(out.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    for index, (image, label) in enumerate(zip(images, digits.target)):
-        folder = partial / ('train' if index < NUM_TRAIN_DIGITS else 'test') / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f'{index:04d}.png'), image)
-    (partial / 'recipe.json').write_text(json.dumps(recipe))
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return out
+
+    def write(root: Path) -> None:
+        digits = load_digits()
+        images = (digits.images * (255 / 16)).astype(np.uint8)
+        for index, (image, label) in enumerate(zip(images, digits.target)):
+            folder = root / ('train' if index < NUM_TRAIN_DIGITS else 'test') / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_image(folder / f'{index:04d}.png', image)
+
+    return write_once(out, Path(__file__).name, dict(num_train=NUM_TRAIN_DIGITS, size=8), write)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to write')
+    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
     args = parser.parse_args()
-    make_digits_imagefolder(args.out)
+    with errors_in_one_line(Path(__file__).name):
+        make_digits_imagefolder(args.out)
     print(f'{NUM_TRAIN_DIGITS} training and {1797 - NUM_TRAIN_DIGITS} test digits in {args.out}')
 
 

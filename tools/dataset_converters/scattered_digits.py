@@ -4,20 +4,24 @@ The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") 
 needed. Digits of the training and of the validation canvases are different ones. The same arguments give the same canvases.
 """
 import argparse
-import json
-import os
-import shutil
+import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import argument_types
+from whole_folder import errors_in_one_line
+
 NUM_TRAIN_DIGITS = 1400
 CLASSES = tuple('0123456789')
 #: Painted brighter than this is ink; the canvas's own grain stays below.
 INK = 60
+#: A digit's side is a third of the canvas's or more; below three pixels some digits leave no ink.
+MIN_SIZE = 9
 
 
 class ScatteredDigit(NamedTuple):
@@ -44,6 +48,24 @@ class Canvas(NamedTuple):
     """
     image: np.ndarray
     digits: List[Tuple[ScatteredDigit, int]]
+
+
+def check_recipe(num_train: int, num_val: int, size: int, seed: int) -> None:
+    """Refuse numbers that no data set can be made with.
+
+    Args:
+        num_train: Number of training canvases.
+        num_val: Number of validation canvases.
+        size: Side of a canvas in pixels.
+        seed: Seed of the scattering.
+
+    Raises:
+        ValueError: If a number is below the least one.
+    """
+    for name, value, least in (('num-train', num_train, 1), ('num-val', num_val, 1), ('size', size, MIN_SIZE),
+                               ('seed', seed, 0)):
+        if value < least:
+            raise ValueError(f'{name} {value}: expected {least} or more')
 
 
 def canvases(validation: bool, count: int, size: int, seed: int) -> Iterator[Canvas]:
@@ -100,30 +122,6 @@ def _touch(a: Tuple[int, ...], b: Tuple[int, ...], gap: int = 2) -> bool:
             and b[1] < a[1] + a[3] + gap)
 
 
-def write_once(out: Path, recipe: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
-    """Write a data set whole or not at all, unless it is there already.
-
-    Args:
-        out: Folder of the data set.
-        recipe: What it is made from; ``recipe.json`` in the folder.
-        write: Writes the data set into the folder that it is given, which does not exist.
-
-    Returns:
-        Path: ``out``.
-    """
-    marker = out / 'recipe.json'
-    if marker.is_file() and json.loads(marker.read_text()) == recipe:
-        return out
-    # written under another name and renamed: an interrupted run leaves nothing that looks complete
-    partial = out.with_name(out.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    (partial / 'recipe.json').write_text(json.dumps(recipe))
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return out
-
-
 def run_converter(description: str, make: Callable[..., Path]) -> None:
     """Command line of a converter.
 
@@ -131,12 +129,18 @@ def run_converter(description: str, make: Callable[..., Path]) -> None:
         description: What the converter makes.
         make: Called with the folder, the numbers of training and of validation canvases, their size, and the seed.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('out', type=Path, help='folder to write')
-    parser.add_argument('--num-train', type=int, default=6000)
-    parser.add_argument('--num-val', type=int, default=200)
-    parser.add_argument('--size', type=int, default=64, help='side of a canvas in pixels')
-    parser.add_argument('--seed', type=int, default=0)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+    parser.add_argument('--num-train', type=argument_types.count, default=6000)
+    parser.add_argument('--num-val', type=argument_types.count, default=200)
+    parser.add_argument('--size', type=argument_types.count, default=64,
+                        help=f'side of a canvas in pixels, {MIN_SIZE} or more')
+    parser.add_argument('--seed', type=argument_types.seed, default=0)
     args = parser.parse_args()
-    make(args.out, args.num_train, args.num_val, args.size, args.seed)
+    try:
+        check_recipe(args.num_train, args.num_val, args.size, args.seed)
+    except ValueError as error:
+        parser.error(f'--{error}')
+    with errors_in_one_line(Path(sys.argv[0]).name):
+        make(args.out, args.num_train, args.num_val, args.size, args.seed)
     print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

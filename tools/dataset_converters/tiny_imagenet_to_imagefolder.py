@@ -5,13 +5,14 @@ in a file. The result has ``train/WNID/*.JPEG`` and, made of the validation imag
 ``LBBT_DATA_ROOT`` points to. Its own test images have no labels and are left out.
 """
 import argparse
+import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from rich.progress import track
+from whole_folder import errors_in_one_line, write_once
 
 # (image, path in the result)
 Placement = Tuple[Path, Path]
@@ -22,7 +23,7 @@ def convert_tiny_imagenet(source: Path, out: Path, copy: bool = False) -> Dict[s
 
     Args:
         source: The folder ``tiny-imagenet-200``.
-        out: Folder to write; absent or empty.
+        out: Folder to write; absent or empty, or one that holds this data set.
         copy: Copy images instead of linking them. Defaults to False: hard links, which take no space.
 
     Returns:
@@ -30,25 +31,38 @@ def convert_tiny_imagenet(source: Path, out: Path, copy: bool = False) -> Dict[s
 
     Raises:
         FileNotFoundError: If a folder, the annotation file or an image is absent.
-        ValueError: If annotations and images do not match.
-        FileExistsError: If ``out`` is not empty.
+        ValueError: If annotations and images do not match, or a name in them would lead to another folder.
+        FileExistsError: If ``out`` holds something else; nothing is touched.
     """
-    out = out.expanduser().resolve()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise FileExistsError(f'{out} exists and is not an empty folder. Give a new folder, or remove it.')
     train = _training_images(source)
     classes = sorted({target.parent.name for _, target in train})
     test = _validation_images(source, classes)
-    # written under another name and renamed: an interrupted run leaves nothing that looks complete
-    partial = out.with_name(out.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    for split in ('train', 'test'):
-        for name in classes:  # a class without test images keeps its place in the order, and so its label
-            (partial / split / name).mkdir(parents=True)
-    for image, target in track(train + test, description='copying' if copy else 'linking'):
-        _place(image, partial / target, copy)
-    os.replace(partial, out)
-    return dict(classes=len(classes), train=len(train), test=len(test))
+    counts = dict(classes=len(classes), train=len(train), test=len(test))
+
+    def write(root: Path) -> None:
+        for split in ('train', 'test'):
+            for name in classes:  # a class without test images keeps its place in the order, and so its label
+                (root / split / name).mkdir(parents=True)
+        for image, target in track(train + test, description='copying' if copy else 'linking'):
+            _place(image, root / target, copy)
+
+    write_once(out, Path(__file__).name, dict(counts, copy=copy, images=_fingerprint(train + test)), write)
+    return counts
+
+
+def _fingerprint(placements: Sequence[Placement]) -> str:
+    """What tells one set of images from another, wherever it lies: their places and sizes."""
+    digest = hashlib.sha256()
+    for image, target in placements:
+        digest.update(f'{target.as_posix()}\0{image.stat().st_size}\n'.encode(errors='surrogateescape'))
+    return digest.hexdigest()
+
+
+def _refuse_path(name: str, where: str) -> None:
+    """Refuse a name, read from a file, that is none of a file in one folder."""
+    if name in ('', '.', '..') or any(separator in name for separator in ('/', '\\', '\0')):
+        raise ValueError(f'{where}: {name[:80]!r} is not the plain name of a file or folder. Expected one without a path; '
+                         'nothing was written.')
 
 
 def _training_images(source: Path) -> List[Placement]:
@@ -59,6 +73,7 @@ def _training_images(source: Path) -> List[Placement]:
                                 'train/WNID/images/ and val/; give its path.')
     missing = sorted(set(listed.read_text().split()) - set(classes)) if listed.is_file() else []
     if missing:
+        _refuse_path(missing[0], str(listed))
         raise FileNotFoundError(f'{root / missing[0]} does not exist ({len(missing)} missing in all), but wnids.txt lists '
                                 'it. Unpack the archive again.')
     placements = []
@@ -79,6 +94,8 @@ def _validation_images(source: Path, classes: List[str]) -> List[Placement]:
     labels: Dict[str, str] = {}
     for number, line in enumerate(annotations.read_text().splitlines(), start=1):
         fields = line.split('\t')
+        for name in fields[:2] if len(fields) > 1 else ():
+            _refuse_path(name, f'{annotations}, line {number}')
         if len(fields) < 2 or fields[1] not in classes or fields[0] in labels:
             raise ValueError(f'{annotations}, line {number}: {line[:80]!r}. Expected IMAGE<tab>WNID<tab>..., each image '
                              'once, with the name of a folder in train/.')
@@ -109,13 +126,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='the unpacked folder tiny-imagenet-200')
-    parser.add_argument('out', type=Path, help='folder to write; absent or empty')
+    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
     parser.add_argument('--copy', action='store_true', help='copy the images; by default they are hard links')
     args = parser.parse_args()
-    try:
+    with errors_in_one_line(Path(__file__).name):
         counts = convert_tiny_imagenet(args.source, args.out, args.copy)
-    except (OSError, ValueError) as error:
-        sys.exit(f'{Path(__file__).name}: {error}')
     print('{classes} classes, {train} training and {test} test images in {out}'.format(**counts, out=args.out))
 
 

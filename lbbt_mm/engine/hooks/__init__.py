@@ -5,8 +5,9 @@ from .language_config_hook import LanguageConfigHook
 from .partial_freeze_hook import PartialFreezeHook
 from .pending_validation_hook import PendingValidationHook
 from .seeding_hook import SeedingHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'PartialFreezeHook', 'PendingValidationHook',
-    'SeedingHook'
+    'SeedingHook', 'WholeCheckpointHook'
 ]

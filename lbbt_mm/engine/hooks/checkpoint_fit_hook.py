@@ -68,7 +68,7 @@ class CheckpointFitHook(Hook):
         elif self.leave_out or isinstance(runner._train_loop, BaseLoop):
             runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
         for note in self.notes:
-            runner.logger.warning(note)
+            runner.logger.info(note)
 
     def _check_training_state(self, runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
         meta = checkpoint.get('meta')

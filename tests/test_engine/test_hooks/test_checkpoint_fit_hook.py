@@ -4,7 +4,7 @@ import torch
 
 from lbbt_mm.engine.checkpoint_fit import CheckpointMisfit
 from lbbt_mm.engine.hooks import checkpoint_fit_hook
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
 from tests.small_net import SmallNet, train, weights
 
 
@@ -20,8 +20,7 @@ def first(tmp_path):
 
 
 def load(path):
-    allow_mmengine_classes()  # mmengine takes them from the list again whenever it has loaded a checkpoint
-    return torch.load(path, weights_only=True)
+    return load_checkpoint_safely(path)
 
 
 def save(content, path):

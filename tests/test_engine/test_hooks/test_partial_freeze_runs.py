@@ -10,7 +10,9 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 
 from lbbt_mm.engine.hooks import PartialFreezeHook
-from lbbt_mm.engine.safe_checkpoints import allow_mmengine_classes
+from lbbt_mm.engine.checkpoint_schemes import SafeLoaders
+from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from tests.closeness import assert_close, size_of
 from tests.small_net import SmallNet, below, changed, loader, state_of, train, trainable, weights
 from tests.tool_processes import run_ranks, run_tool
 
@@ -50,7 +52,8 @@ def test_a_compiled_train_step_follows_the_unfreezing(tmp_path):
         moved.append(weights(model))
         assert trainable(model) == below(model, '')
     for name, ours in moved[0].items():
-        torch.testing.assert_close(ours, moved[1][name], msg=name)
+        # the gradient of a bias before batch norm is rounding and nothing else
+        assert_close(ours, moved[1][name], depth=2, size=size_of(*moved[0].values()), msg=name)
 
 
 def test_a_run_that_only_tests_is_left_alone(tmp_path):
@@ -82,8 +85,7 @@ def test_from_the_unfreeze_epoch_on_everything_trains_in_the_optimizer_too(tmp_p
     model = SmallNet()
     before = weights(model)
     runner = train(tmp_path, PartialFreezeHook(trainable='first:1', unfreeze_epoch=2), model, epochs=3)
-    allow_mmengine_classes()
-    epochs = [torch.load(tmp_path / f'epoch_{epoch}.pth', weights_only=True) for epoch in (1, 2, 3)]
+    epochs = [load_checkpoint_safely(tmp_path / f'epoch_{epoch}.pth') for epoch in (1, 2, 3)]
     blocks = below(model, 'backbone.blocks.0.')
     assert [len(epoch['optimizer']['state']) for epoch in epochs] == [4, 4, len(below(model, ''))]
     assert changed(before, epochs[1]['state_dict']) == blocks, 'epochs 0 and 1 are partial'
@@ -101,7 +103,7 @@ def test_a_resumed_run_ends_as_the_one_that_was_not_stopped(stopped_after, tmp_p
     for epoch in range(stopped_after + 1, 5):
         (folder / f'epoch_{epoch}.pth').unlink()
     (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{stopped_after}.pth'))
-    allow_mmengine_classes()
+    SafeLoaders(trust=False).register()
     resumed = train(folder, hook, model=SmallNet(), epochs=4, resume=True)
     assert resumed.epoch == 4
     assert not changed(weights(whole.model), weights(resumed.model))
@@ -110,7 +112,7 @@ def test_a_resumed_run_ends_as_the_one_that_was_not_stopped(stopped_after, tmp_p
 
 def test_a_run_resumed_from_one_that_was_not_partial_drops_the_state_of_what_is_frozen(tmp_path):
     train(tmp_path, None, epochs=1)
-    allow_mmengine_classes()
+    SafeLoaders(trust=False).register()
     resumed = train(tmp_path, PartialFreezeHook(trainable='first:1'), epochs=2, resume=True)
     assert resumed.epoch == 2 and state_of(resumed) == below(resumed.model, 'backbone.blocks.0.')
 
@@ -159,11 +161,10 @@ def two(request, write_config):
 
 def test_two_ranks_train_as_one_does_and_exchange_only_what_trains(one, two):
     """Without find_unused_parameters: the wrapper would wait for gradients that never come."""
-    allow_mmengine_classes()
-    first, ours, theirs = (torch.load(path, weights_only=True)['state_dict']
+    first, ours, theirs = (load_checkpoint_safely(path)['state_dict']
                            for path in (one / 'epoch_1.pth', one / 'epoch_3.pth', two / 'epoch_3.pth'))
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-5, msg=name)
+        assert_close(tensor, theirs[name], depth=4, size=size_of(*ours.values()), msg=name)
     assert changed(first, ours) == set(ours), 'all of it trained in the end'
     records = [json.loads((two / f'rank{rank}.json').read_text()) for rank in range(2)]
     assert records[0] == records[1], 'ranks have the same weights'

@@ -49,14 +49,18 @@ class Size(BaseMetric):
         return dict(size=sum(results) / len(results))
 
 
-LOOPS = dict(
-    epoch=(dict(by_epoch=True, max_epochs=3, val_interval=1), [1, 2, 3]),
-    iteration=(dict(by_epoch=False, max_iters=6, val_interval=2), [2, 4, 6]))
+#: The training loop, and when it validates: at multiples of the interval, and at its end whatever that is
+LOOPS = {
+    'epoch': (dict(by_epoch=True, max_epochs=3, val_interval=1), [1, 2, 3]),
+    'iteration': (dict(by_epoch=False, max_iters=6, val_interval=2), [2, 4, 6]),
+    'epoch, the last no multiple': (dict(by_epoch=True, max_epochs=5, val_interval=3), [3, 5]),
+    'iteration, the last no multiple': (dict(by_epoch=False, max_iters=6, val_interval=4), [4, 6]),
+}
 
 
 def run(work_dir, kind, cut=(), resume=False, hooks=(PendingValidationHook, ), **options):
     run.count += 1
-    by_epoch = kind == 'epoch'
+    by_epoch = LOOPS[kind][0]['by_epoch']
     loader = dict(batch_size=2, num_workers=0, dataset=Points(), collate_fn=dict(type='default_collate'))
     sampler = dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=False)
     metric = Size(cut)
@@ -82,15 +86,16 @@ def validations(work_dir):
 
 
 @pytest.mark.parametrize('kind', LOOPS)
-@pytest.mark.parametrize('cut', (1, 3))
-def test_the_validation_that_was_cut_off_is_done_when_the_run_goes_on(tmp_path, kind, cut):
+@pytest.mark.parametrize('which', ('first', 'last'))
+def test_the_validation_that_was_cut_off_is_done_when_the_run_goes_on(tmp_path, kind, which):
     run(tmp_path / 'whole', kind)
     steps = LOOPS[kind][1]
+    cut = 1 if which == 'first' else len(steps)
     assert [step for step, _ in validations(tmp_path / 'whole')] == steps
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / 'cut', kind, cut=[cut])
     assert [step for step, _ in validations(tmp_path / 'cut')] == steps[:cut - 1]
-    assert run(tmp_path / 'cut', kind, resume=True) == 3 - cut + 1
+    assert run(tmp_path / 'cut', kind, resume=True) == len(steps) - cut + 1
     assert validations(tmp_path / 'cut') == validations(tmp_path / 'whole')
     best = [sorted(path.name for path in (tmp_path / name).glob('best_*')) for name in ('cut', 'whole')]
     assert best[0] == best[1] and best[0]

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from lbbt_mm.language import FAMILIES, open_checkpoint
 from lbbt_mm.models.backbones import LLMBackbone
 from lbbt_mm.registry import MODELS
+from tests.closeness import assert_close, is_close
 from tests.tiny_checkpoints import CONFIGS, NUM_BLOCKS, copied_block
 
 WIDTH = 32
@@ -56,7 +57,7 @@ def test_causal_blocks_compute_what_the_language_model_computes(model_type, fold
     with torch.no_grad():
         tokens = backbone.patch_embed(images())[0]
         expected = model.base_model(inputs_embeds=tokens).last_hidden_state
-        torch.testing.assert_close(backbone(images())[0], expected, atol=2e-5, rtol=1e-4)
+        assert_close(backbone(images())[0], expected, depth=NUM_BLOCKS)
 
 
 def test_bidirectional_is_the_default_and_causal_is_not_the_same(folders):
@@ -90,7 +91,7 @@ def test_gguf_gives_the_same_backbone(model_type, folders, gguf_files):
     torch.manual_seed(0)
     other = initialised(model_type, gguf_files[model_type], **options)
     for (name, tensor), expected in zip(other.state_dict().items(), one.state_dict().values()):
-        torch.testing.assert_close(tensor, expected, msg=name)
+        assert torch.equal(tensor, expected), name
 
 
 @pytest.mark.parametrize('arm', ('shuffled', 'moment_matched', 'random'))
@@ -164,9 +165,26 @@ def test_out_types_are_views_of_the_same_tokens():
     for backbone in made.values():
         backbone.load_state_dict(made['raw'].state_dict())
     raw, featmap, mean, last = (backbone(images())[0] for backbone in made.values())
-    torch.testing.assert_close(featmap.flatten(2).transpose(1, 2), raw)
-    torch.testing.assert_close(mean, raw.mean(1))
-    torch.testing.assert_close(last, raw[:, -1])
+    assert_close(featmap.flatten(2).transpose(1, 2), raw, depth=NUM_BLOCKS)
+    assert_close(mean, raw.mean(1), depth=NUM_BLOCKS)
+    assert_close(last, raw[:, -1], depth=NUM_BLOCKS)
+
+
+@pytest.mark.parametrize('model_type', ('gpt2', 'llama'))
+@pytest.mark.parametrize('out_type', ('avg_featmap', 'cls_token', 'last_token', 'featmap', 'raw'))
+def test_the_final_norm_comes_last_behind_the_mean_too(model_type, out_type, folders):
+    """The mean of normalised patches is something else, and not of unit length."""
+    options = dict(folder=folders[model_type], with_cls_token=True)
+    tokens_of = initialised(model_type, **options, out_type='raw', final_norm=None).eval()
+    backbone = initialised(model_type, **options, out_type=out_type, final_norm='language').eval()
+    backbone.load_state_dict({**backbone.state_dict(), **tokens_of.state_dict()})
+    with torch.no_grad():
+        tokens, norm = tokens_of(images())[0], backbone.norm
+        patches = tokens[:, 1:]
+        expected = dict(avg_featmap=norm(patches.mean(1)), cls_token=norm(tokens[:, 0]), last_token=norm(tokens[:, -1]),
+                        featmap=norm(patches).transpose(1, 2).unflatten(2, (4, 4)), raw=norm(tokens))[out_type]
+        assert_close(backbone(images())[0], expected, depth=NUM_BLOCKS)
+        assert not torch.allclose(norm(patches).mean(1), norm(patches.mean(1)), rtol=0.1)
 
 
 def test_class_token_stands_in_front_of_all_out_types():
@@ -181,8 +199,8 @@ def test_out_indices_give_the_blocks_in_the_order_asked_for_and_leave_the_caller
     last, first = backbone(images())
     assert asked == [-1, 0] and backbone.out_indices == (NUM_BLOCKS - 1, 0)
     x = backbone.patch_embed(images())[0] + backbone.pos_embed
-    torch.testing.assert_close(first, backbone.blocks[0](x))
-    torch.testing.assert_close(last.mean(-1), torch.zeros(2, 16), atol=1e-5, rtol=0)  # the final norm, on the last only
+    assert_close(first, backbone.blocks[0](x))
+    assert_close(last.mean(-1), torch.zeros(2, 16), size=1.)  # the final norm, on the last only
     assert first.mean(-1).abs().max() > 1e-3
 
 
@@ -207,7 +225,7 @@ def test_a_checkpoint_of_another_image_size_is_resized(tmp_path, log):
     load_checkpoint(large, str(tmp_path / 'small.pth'), strict=True)
     small_table = small.pos_embed.transpose(1, 2).unflatten(2, (4, 4))
     expected = torch.nn.functional.interpolate(small_table, size=(8, 8), mode='bicubic')
-    torch.testing.assert_close(large.pos_embed, expected.flatten(2).transpose(1, 2))
+    assert_close(large.pos_embed, expected.flatten(2).transpose(1, 2), terms=16)
     assert any('from 4x4 to 8x8' in message for message in log)
 
 
@@ -221,7 +239,7 @@ def test_a_class_token_keeps_its_position_at_another_image_size(tmp_path):
     assert torch.equal(large.pos_embed[:, 0], small.pos_embed[:, 0])
     table = small.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
     expected = torch.nn.functional.interpolate(table, size=(8, 8), mode='bicubic').flatten(2).transpose(1, 2)
-    torch.testing.assert_close(large.pos_embed[:, 1:], expected)
+    assert_close(large.pos_embed[:, 1:], expected, terms=16)
 
 
 def test_a_checkpoint_of_another_grid_with_as_many_patches_is_resized_too(tmp_path, log):
@@ -235,8 +253,8 @@ def test_a_checkpoint_of_another_grid_with_as_many_patches_is_resized_too(tmp_pa
     assert torch.equal(same.pos_embed, flat.pos_embed)
 
 
-def test_rotary_positions_tell_patches_apart_without_a_table():
-    rotary, learned = (initialised('llama', language=dict(arm='random'), position=position, out_type='raw').eval()
+def test_rotary_positions_tell_patches_apart_without_a_table(folders):
+    rotary, learned = (initialised('llama', folders['llama'], position=position, out_type='raw').eval()
                        for position in ('rotary', 'learned'))
     assert rotary.pos_embed is None and not any('pos_embed' in name for name in rotary.state_dict())
     torch.nn.init.zeros_(learned.pos_embed)
@@ -244,7 +262,7 @@ def test_rotary_positions_tell_patches_apart_without_a_table():
     moved = images().unflatten(3, (4, 4)).flip(3).flatten(3)
     for backbone, told_apart in ((rotary, True), (learned, False)):
         back = backbone(moved)[0].unflatten(1, (4, 4)).flip(2).flatten(1, 2)
-        assert torch.allclose(backbone(images())[0], back, atol=1e-5) != told_apart
+        assert is_close(backbone(images())[0], back, depth=NUM_BLOCKS) != told_apart
 
 
 def test_stochastic_depth_grows_linearly():
@@ -270,7 +288,7 @@ def test_recomputed_activations_give_the_same_gradients(frozen, monkeypatch):
     recomputed, plain = ([p for p in backbone.parameters() if p.requires_grad] for backbone in (recomputed, plain))
     assert len(plain) >= 5
     for one, other in zip(plain, recomputed):
-        torch.testing.assert_close(one.grad, other.grad)
+        assert_close(one.grad, other.grad, depth=2 * NUM_BLOCKS)
 
 
 @pytest.mark.parametrize('frozen_stages, frozen', ((-1, ()), (0, ('patch_embed', 'pos_embed')),
@@ -316,7 +334,7 @@ def test_moving_average_and_copy_follow(folders):
         for parameter in backbone.parameters():
             parameter.add_(1.)
     average.update_parameters(backbone)
-    torch.testing.assert_close(average.module.norm.weight, torch.full((WIDTH, ), 1.5))
+    assert_close(average.module.norm.weight, torch.full((WIDTH, ), 1.5), terms=1)
     average.module.train()(images())  # its copy has no guard that fires
 
 
@@ -324,7 +342,7 @@ def test_moving_average_and_copy_follow(folders):
 def test_torch_compile_gives_the_same_features(folders):
     backbone = initialised(folder=folders['gpt2']).eval()
     with torch.no_grad():
-        torch.testing.assert_close(torch.compile(backbone)(images())[0], backbone(images())[0], atol=1e-5, rtol=1e-4)
+        assert_close(torch.compile(backbone)(images())[0], backbone(images())[0], depth=NUM_BLOCKS)
 
 
 @pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=pytest.mark.slow)])
@@ -337,7 +355,7 @@ def test_torch_compile_gives_the_same_gradients(folders, backend):
         for _ in range(2):  # the first forward pass of a model that was initialised has a check of its own
             forward(images())[0].square().mean().backward()
     for (name, parameter), other in zip(compiled.named_parameters(), plain.parameters()):
-        torch.testing.assert_close(parameter.grad, other.grad, atol=1e-5, rtol=1e-3, msg=name)
+        assert_close(parameter.grad, other.grad, depth=2 * NUM_BLOCKS, msg=name)
 
 
 def test_is_built_from_any_registry_by_its_scoped_name():

@@ -7,7 +7,8 @@ from transformers import AutoModelForCausalLM
 
 from lbbt_mm.language import FAMILIES, LanguageCheckpoint, open_checkpoint, read_spec
 from lbbt_mm.language.initializer import copy_block
-from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding
+from lbbt_mm.models.layers import LanguageBlock, LanguageMLP, RotaryEmbedding
+from tests.closeness import assert_close, assert_near
 from tests.tiny_checkpoints import CONFIGS, build_model, copied_block, hf_blocks
 
 LLAMA_LIKE = [name for name in FAMILIES if name != 'gpt2']
@@ -47,7 +48,7 @@ def assert_equals_hf(model, checkpoint, index, attention, with_rotary, num_token
     rotary = RotaryEmbedding(spec)(positions) if with_rotary else None
     block = copied_block(checkpoint, index, attention=attention)
     expected = hf_block_output(model, index, hidden, attention, positions)
-    torch.testing.assert_close(block(hidden, rotary=rotary), expected, atol=1e-5, rtol=1e-5)
+    assert_close(block(hidden, rotary=rotary), expected, terms=spec.ffn_dims)
 
 
 # --------------------------------------------------------------------------- equal to Hugging Face's block
@@ -69,6 +70,10 @@ def test_block_equals_transformers_block(model_type, with_rotary, index, attenti
                                      original_max_position_embeddings=16))),
     ('mistral', dict(hidden_act='gelu_pytorch_tanh')),
     ('qwen3', dict(attention_bias=True)),
+    # as large as this, it shows whether every norm has the model's own
+    ('gpt2', dict(layer_norm_epsilon=0.1)),
+    ('llama', dict(rms_norm_eps=0.1)),
+    ('qwen3', dict(rms_norm_eps=0.1)),
 ])
 def test_variants_of_a_family_equal_transformers_block(model_type, fields, tmp_path):
     model = build_model(model_type, **fields)
@@ -87,7 +92,7 @@ def test_unscaled_gpt2_equals_transformers_eager_block(tmp_path):
     expected = model.transformer.h[0](x)
     expected = expected[0] if isinstance(expected, tuple) else expected
     block = copied_block(open_checkpoint(tmp_path), 0, attention='causal')
-    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
+    assert_close(block(x), expected)
 
 
 @pytest.mark.parametrize('attention', ATTENTION)
@@ -127,9 +132,9 @@ def test_whole_language_model_equals_transformers(attention, folders):
     for index in range(4):
         x = copied_block(checkpoint, index, attention=attention)(x, rotary=rotary)
         expected = hf_block_output(model, index, expected, attention, torch.arange(12))
-    torch.testing.assert_close(x, expected, atol=1e-5, rtol=1e-5)
+    assert_close(x, expected, depth=4)
     if attention == 'causal':
-        torch.testing.assert_close(model.lm_head(model.model.norm(x)), model(tokens).logits, atol=1e-4, rtol=1e-4)
+        assert_close(model.lm_head(model.model.norm(x)), model(tokens).logits, depth=5)
 
 
 # --------------------------------------------------------------- what it computes, written out step by step
@@ -160,7 +165,7 @@ def test_pre_norm_adds_positions_and_memory_with_the_gain_of_the_norm(checkpoint
     y = block.cross_norm(x)
     x = x + attend(block.cross_attn, y + gain * given['pos'], gain * given['memory_pos'], gain * given['memory'])
     x = x + block.mlp(block.norm2(x))
-    torch.testing.assert_close(block(**given), x, atol=1e-5, rtol=1e-5)
+    assert_close(block(**given), x)
 
 
 @torch.no_grad()
@@ -171,7 +176,7 @@ def test_post_norm_is_the_order_of_the_original_detr(checkpoint):
     x = block.norm1(x + attend(block.attn, x + pos, x + pos, x))
     x = block.cross_norm(x + attend(block.cross_attn, x + pos, given['memory_pos'], given['memory']))
     x = block.norm2(x + block.mlp(x))
-    torch.testing.assert_close(block(**given), x, atol=1e-5, rtol=1e-5)
+    assert_close(block(**given), x)
 
 
 @torch.no_grad()
@@ -184,28 +189,28 @@ def test_positions_of_the_memory_reach_the_keys_only(checkpoint, norm):
     # with a single token to look at, keys decide nothing and the value is all there is
     one = torch.zeros(2, 1, 1, 7, dtype=bool)
     one[..., 3] = True
-    torch.testing.assert_close(block(**given, memory_mask=one), block(**moved, memory_mask=one))
+    assert_close(block(**given, memory_mask=one), block(**moved, memory_mask=one))
 
 
 @torch.no_grad()
 def test_memory_without_positions_gives_keys_from_itself(checkpoint):
     block = copied_block(checkpoint, 0, cross_attention=True)
     given = dict(inputs(32), memory_pos=None)
-    torch.testing.assert_close(block(**given), block(**dict(given, memory_pos=given['memory'])))
+    assert_close(block(**given), block(**dict(given, memory_pos=given['memory'])))
 
 
 @torch.no_grad()
 def test_bidirectional_attention_does_not_depend_on_the_order_of_tokens(checkpoint):
     block = copied_block(checkpoint, 0)
     x, order = torch.randn(2, 6, 32), torch.randperm(6)
-    torch.testing.assert_close(block(x[:, order]), block(x)[:, order], atol=1e-5, rtol=1e-5)
+    assert_close(block(x[:, order]), block(x)[:, order])
 
 
 @torch.no_grad()
 def test_causal_attention_sees_nothing_that_comes_later(checkpoint):
     block = copied_block(checkpoint, 0, attention='causal')
     x = torch.randn(2, 6, 32)
-    torch.testing.assert_close(block(x)[:, :4], block(x[:, :4]), atol=1e-5, rtol=1e-5)
+    assert_close(block(x)[:, :4], block(x[:, :4]))
 
 
 @torch.no_grad()
@@ -215,7 +220,7 @@ def test_causal_attention_with_a_padding_mask_is_both(checkpoint):
     mask = torch.ones(1, 1, 1, 6, dtype=bool)
     mask[..., 1] = False
     kept = [0, 2, 3, 4, 5]
-    torch.testing.assert_close(block(x, mask=mask)[:, kept], block(x[:, kept]), atol=1e-5, rtol=1e-5)
+    assert_close(block(x, mask=mask)[:, kept], block(x[:, kept]))
 
 
 # --------------------------------------------------------------------------------- batches, masks, training
@@ -228,7 +233,7 @@ def test_a_batch_of_two_equals_two_singles(checkpoint):
     both = block(**given, memory_mask=mask)
     for i in range(2):
         single = {name: tensor if name == 'pos' else tensor[i:i + 1] for name, tensor in given.items()}
-        torch.testing.assert_close(both[i:i + 1], block(**single, memory_mask=mask[i:i + 1]), atol=1e-5, rtol=1e-5)
+        assert_close(both[i:i + 1], block(**single, memory_mask=mask[i:i + 1]))
 
 
 @torch.no_grad()
@@ -246,8 +251,8 @@ def test_padded_tokens_do_not_influence_the_others(checkpoint, attn_drop):
     for x in (given, moved):
         torch.manual_seed(1)
         outputs.append(block(**x, mask=mask, memory_mask=memory_mask))
-    torch.testing.assert_close(outputs[0][0, :3], outputs[1][0, :3], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(outputs[0][1], outputs[1][1], atol=1e-5, rtol=1e-5)
+    assert_close(outputs[0][0, :3], outputs[1][0, :3])
+    assert_close(outputs[0][1], outputs[1][1])
 
 
 @torch.no_grad()
@@ -259,8 +264,8 @@ def test_a_mask_that_hides_nothing_changes_nothing(checkpoint, attn_drop):
     for mask in (None, torch.ones(2, 1, 1, 5, dtype=bool), torch.ones(1, 1, 5, 5, dtype=bool)):
         torch.manual_seed(1)
         outputs.append(block(x, mask=mask))
-    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(outputs[0], outputs[2], atol=1e-5, rtol=1e-5)
+    assert_close(outputs[0], outputs[1])
+    assert_close(outputs[0], outputs[2])
 
 
 @pytest.mark.parametrize('norm', ['pre', 'post'])
@@ -288,7 +293,7 @@ def test_gradients_equal_transformers(folders):
                            (block.mlp.fc2.weight, [theirs.mlp.down_proj.weight]),
                            (block.norm1.weight, [theirs.input_layernorm.weight])):
         expected = torch.cat([parameter.grad for parameter in expected])
-        torch.testing.assert_close(ours.grad, expected, atol=1e-4, rtol=1e-4)
+        assert_close(ours.grad, expected, depth=2)  # there and back
 
 
 def test_recomputing_activations_changes_neither_outputs_nor_gradients(checkpoint):
@@ -303,7 +308,7 @@ def test_recomputing_activations_changes_neither_outputs_nor_gradients(checkpoin
         out = block(**dict(given, x=x))
         out.square().sum().backward()
         outputs.append((out, x.grad))
-    torch.testing.assert_close(outputs[0], outputs[1], atol=0, rtol=0)
+    assert torch.equal(outputs[0][0], outputs[1][0]) and torch.equal(outputs[0][1], outputs[1][1])
     for (name, one), other in zip(plain.named_parameters(), recomputed.parameters()):
         assert torch.equal(one.grad, other.grad), name
 
@@ -335,8 +340,7 @@ def test_bfloat16_autocast_trains_and_stays_near_float32(checkpoint, attn_drop):
     out.float().square().mean().backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in block.parameters())
     assert all(parameter.grad.dtype == torch.float32 for parameter in block.parameters())
-    error = (out.float() - expected).norm() / expected.norm()
-    assert error < 0.02
+    assert_near(out, expected, torch.bfloat16)
 
 
 def test_block_in_bfloat16_runs(checkpoint):
@@ -356,11 +360,47 @@ def test_dropout_and_drop_path_act_in_training_only(checkpoint):
     assert not torch.allclose(noisy.train()(x), plain.train()(x))
 
 
-def test_drop_path_leaves_out_whole_branches_of_a_sample(folders):
-    block = copied_block(open_checkpoint(folders['gpt2']), 0, drop_path_rate=0.5).train()
-    x = torch.randn(1, 5, 32).expand(400, 5, 32)
-    untouched = (block(x) == x).flatten(1).all(1).float().mean().item()
-    assert untouched == pytest.approx(0.25, abs=0.08)  # both branches dropped
+def share_of_zeros(tensor):
+    return (tensor == 0).float().mean().item()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('option, parts, zeros', [('attn_drop', ('attn', 'cross_attn'), 0.),
+                                                  ('proj_drop', ('attn', 'cross_attn', 'mlp'), 0.4)])
+def test_each_rate_acts_on_its_own_parts(checkpoint, option, parts, zeros):
+    """What a part drops is its weights of attention, which leaves no zeros behind, or entries of its output."""
+    noisy = copied_block(checkpoint, 0, cross_attention=True, **{option: 0.4}).train()
+    x, memory = torch.randn(50, 20, 32), torch.randn(50, 30, 32)
+    for part, arguments in (('attn', (x, )), ('cross_attn', (x, None, memory)), ('mlp', (x, ))):
+        module = noisy.get_submodule(part)
+        plain = module.eval()(*arguments)
+        dropped = module.train()(*arguments)
+        assert torch.equal(plain, dropped) != (part in parts), part
+        assert share_of_zeros(dropped) == pytest.approx(zeros if part in parts else 0., abs=0.02), part
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('model_type', ['gpt2', 'llama'])
+def test_the_mlp_drops_hidden_units_as_well_as_outputs(model_type):
+    """A plain network and a gated one: at a quarter, and what is kept grows by a third."""
+    mlp, hidden = LanguageMLP(read_spec(CONFIGS[model_type]).block, proj_drop=0.25), []
+    mlp.fc2.register_forward_pre_hook(lambda module, args: hidden.append(args[0].clone()))
+    x = torch.randn(50, 20, 32)
+    mlp.eval()(x)
+    out = mlp.train()(x)
+    plain, dropped = hidden
+    assert share_of_zeros(plain) < 0.01 and share_of_zeros(dropped) == pytest.approx(0.25, abs=0.01)
+    assert_close(dropped[dropped != 0], plain[dropped != 0] / 0.75)
+    assert share_of_zeros(out) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize('cross_attention, left', [(False, 0.25), (True, 0.125)])
+def test_drop_path_leaves_out_whole_branches_of_a_sample(folders, cross_attention, left):
+    checkpoint = open_checkpoint(folders['gpt2'])
+    block = copied_block(checkpoint, 0, cross_attention=cross_attention, drop_path_rate=0.5).train()
+    x = torch.randn(1, 5, 32).expand(800, 5, 32)
+    untouched = (block(x, memory=x if cross_attention else None) == x).flatten(1).all(1).float().mean().item()
+    assert untouched == pytest.approx(left, abs=0.06), 'every branch dropped'
 
 
 def test_same_seed_gives_the_same_dropout(checkpoint):

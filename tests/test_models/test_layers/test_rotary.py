@@ -7,6 +7,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply
 
 from lbbt_mm.language import read_spec
 from lbbt_mm.models.layers import RotaryEmbedding, rotate
+from tests.closeness import assert_close, size_of
 from tests.tiny_checkpoints import CONFIGS
 
 LLAMA3 = dict(rope_type='llama3', factor=32.0, high_freq_factor=4.0, low_freq_factor=1.0,
@@ -35,17 +36,17 @@ def test_table_equals_that_of_transformers(rule):
     positions = torch.tensor([0, 1, 2, 17, 100, 1000, 5000])
     cos, sin = RotaryEmbedding(spec)(positions)
     expected_cos, expected_sin = LlamaRotaryEmbedding(config)(torch.zeros(1), positions[None])
-    # at position 5000 one unit in the last place of a frequency is worth 5e-4 of angle
-    torch.testing.assert_close(cos[0], expected_cos, atol=1e-3, rtol=0)
-    torch.testing.assert_close(sin[0], expected_sin, atol=1e-3, rtol=0)
-    torch.testing.assert_close(cos[0, :, :4], expected_cos[:, :4], atol=1e-5, rtol=0)
+    # what a frequency is off in its last place, an angle is as often as its position says
+    for index, position in enumerate(positions.tolist()):
+        for found, expected in ((cos[0], expected_cos), (sin[0], expected_sin)):
+            assert_close(found[:, index], expected[:, index], terms=1, size=max(position, 1.))
 
 
 @pytest.mark.parametrize('rule', RULES)
 def test_frequencies_equal_those_of_transformers(rule):
     spec, config = spec_and_config(**RULES[rule])
     ours, theirs = RotaryEmbedding(spec), LlamaRotaryEmbedding(config)
-    torch.testing.assert_close(ours.frequencies, theirs.inv_freq, rtol=1e-6, atol=0)
+    assert_close(ours.frequencies / theirs.inv_freq, torch.ones(32), terms=1)
     assert ours.attention_scaling == pytest.approx(theirs.attention_scaling)
 
 
@@ -68,7 +69,7 @@ def test_rotation_equals_that_of_transformers():
     q, k, positions = torch.randn(2, 4, 6, 64), torch.randn(2, 2, 6, 64), torch.arange(6)
     table = RotaryEmbedding(spec)(positions)
     expected = apply_rotary_pos_emb(q, k, *LlamaRotaryEmbedding(config)(q, positions[None]))
-    torch.testing.assert_close((rotate(q, table), rotate(k, table)), expected, atol=1e-5, rtol=1e-5)
+    assert_close((rotate(q, table), rotate(k, table)), expected, terms=2)
 
 
 def test_logits_depend_on_the_distance_alone():
@@ -78,7 +79,8 @@ def test_logits_depend_on_the_distance_alone():
     def logit(i, j):
         return (rotate(q, embedding(torch.tensor([i]))) * rotate(k, embedding(torch.tensor([j])))).sum()
 
-    torch.testing.assert_close(logit(3, 1), logit(13, 11), atol=1e-4, rtol=1e-4)
+    # angles of up to 13, and a sum of 64 products that cancel
+    assert_close(logit(3, 1), logit(13, 11), depth=13, terms=64, size=size_of(q * k))
     assert not torch.isclose(logit(3, 1), logit(3, 2), atol=1e-3)
 
 
@@ -92,7 +94,7 @@ def test_positions_may_differ_between_samples_and_be_fractional():
     embedding = RotaryEmbedding(spec_and_config()[0])
     cos, sin = embedding(torch.tensor([[0.5, 1.0], [2.0, 3.5]]))
     assert cos.shape == sin.shape == (2, 1, 2, 64)
-    torch.testing.assert_close(cos[1], embedding(torch.tensor([2.0, 3.5]))[0][0])
+    assert_close(cos[1], embedding(torch.tensor([2.0, 3.5]))[0][0], terms=1)
 
 
 def test_dtype_of_queries_is_kept():

@@ -1,0 +1,101 @@
+"""The one way in for config files: one in ``.py`` is code and trusted, what is filled into it is not; others are data."""
+import os
+import re
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+from mmengine.config import Config
+
+from .config_values import check_values
+from .data_configs import DATA_SUFFIXES, build_registered_parts_only, check_data, is_trusted_code
+from .plain_files import NotPlainError, guard_file_readers
+
+# mmengine's places for environment variables and for parts of the config's own path
+_ENVIRONMENT = re.compile(r'\{\{[\'\"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'\"]?\}\}')
+_PLACES = ('fileDirname', 'fileBasename', 'fileBasenameNoExtension', 'fileExtname')
+_READING = threading.Lock()
+
+
+def read_config_file(path: Any, **options: Any) -> Config:
+    """Read a config file.
+
+    From then on mmengine's readers of YAML and pickles take plain data only, and after a config that is data it builds
+    registered parts only.
+
+    Args:
+        path: The file: ``.py``, which is run, or ``.yaml``, ``.yml`` or ``.json``, which is data.
+        **options: As of ``Config.fromfile``.
+
+    Returns:
+        Config: What it says, with its bases.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If an environment variable or a folder's name would be run as code, or a config that is data has or
+            inherits some.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: no such config file. Give the path of a config, absolute or relative to the '
+                                'current folder.')
+    guard_file_readers()
+    with _READING:
+        reading = _Reading()
+        with reading.checked():
+            cfg = Config.fromfile(str(path), **options)
+        build_registered_parts_only(reading.has_data)
+    return cfg
+
+
+class _Reading:
+    """Looks at each file of a config before mmengine fills it in and runs it."""
+
+    def __init__(self) -> None:
+        self.has_data = False
+        self._files: List[str] = []
+        self._originals = {name: getattr(Config, name)
+                           for name in ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')}
+
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """Take the place of mmengine's own steps meanwhile."""
+        own = (self._fill_places, self._fill_environment, self._read)
+        try:
+            for name, function in zip(self._originals, own):
+                setattr(Config, name, staticmethod(function))
+            yield
+        finally:
+            for name, function in self._originals.items():
+                setattr(Config, name, staticmethod(function))
+
+    def _fill_places(self, filename: str, temporary: str) -> None:
+        own = Path(filename)
+        values = zip(_PLACES, (str(own.parent), own.name, own.stem, own.suffix))
+        fillers = [(re.compile(rf'\{{\{{\s*{name}\s*\}}\}}'), lambda match, value=value: value) for name, value in values]
+        check_values(own.read_text(encoding='utf-8'), fillers, filename, 'the path of this file')
+        self._originals['_substitute_predefined_vars'](filename, temporary)
+
+    def _fill_environment(self, filename: str, temporary: str) -> Dict[str, str]:
+        check_values(Path(filename).read_text(encoding='utf-8'), [(_ENVIRONMENT, lambda match: os.environ.get(match[1]))],
+                     self._files[-1], 'the value of an environment variable')
+        return self._originals['_substitute_env_variables'](filename, temporary)
+
+    def _read(self, filename: str, *arguments: Any, **options: Any) -> Any:
+        filename = os.path.abspath(os.path.expanduser(filename))
+        heir = next((file for file in self._files if file.endswith(DATA_SUFFIXES)), None)
+        if heir and filename.endswith('.py') and not is_trusted_code(filename):
+            raise ValueError(f'{heir}: inherits {filename}, which is code, and a {Path(heir).suffix} config is data. '
+                             'Inherit configs of installed packages (package::path), or write it as a .py config.')
+        is_data = filename.endswith(DATA_SUFFIXES)
+        self.has_data |= is_data
+        self._files.append(filename)
+        try:
+            found = self._originals['_file2dict'](filename, *arguments, **options)
+        except NotPlainError as error:
+            raise ValueError(f'{filename}: {error.found}. {error.remedy}') from None
+        finally:
+            self._files.pop()
+        if is_data:
+            check_data(found[0], filename)
+        return found

@@ -1,0 +1,72 @@
+"""What is filled into a config's text before that text is run: it has to stay a value there."""
+import ast
+import io
+import re
+import tokenize
+from typing import Callable, Dict, Optional, Sequence, Set, Tuple
+
+Filler = Tuple['re.Pattern[str]', Callable[['re.Match[str]'], Optional[str]]]
+
+
+def check_values(text: str, fillers: Sequence[Filler], where: str, what: str) -> None:
+    """Refuse a value that would end the string it is put into, or be more than a literal outside of one.
+
+    Args:
+        text: The config's text, with its places.
+        fillers: Pairs of a place's pattern and the function that gives what a match is replaced by; None for what the
+            config itself says.
+        where: The config file.
+        what: What the values are, for messages.
+
+    Raises:
+        ValueError: If a value would be run as code.
+    """
+    values: Dict[str, Optional[str]] = {}
+
+    def put_stand_in(match: 're.Match[str]', value_of: Callable) -> str:
+        token = f'lbbt_mm_value_{len(values)}_'
+        values[token] = value_of(match)
+        return token
+
+    for pattern, value_of in fillers:
+        text = pattern.sub(lambda match, value_of=value_of: put_stand_in(match, value_of), text)
+    if all(value is None for value in values.values()):
+        return
+    is_code = where.endswith('.py')
+    names, quoted = (_names(text), _quoted(text)) if is_code else (set(), text)
+    for token, value in values.items():
+        if value is None:
+            continue
+        if token in names:
+            stays = _is_literal(value)
+        else:
+            stays = not re.search(r'[\'"\\\n\r{}]', value) if token in quoted else bool(re.fullmatch(r'\w*', value))
+        if not stays:
+            raise ValueError(f'{where}: {what}, {value!r}, would be read as code where the config has a place for it. '
+                             'Give one without quotes, backslashes, braces and line ends; outside of quotes, a number or '
+                             'a list.')
+
+
+def _names(text: str) -> Set[str]:
+    try:
+        return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+
+
+def _quoted(text: str) -> str:
+    """Text of strings and comments."""
+    kinds = (tokenize.STRING, tokenize.COMMENT, getattr(tokenize, 'FSTRING_MIDDLE', tokenize.STRING))
+    try:
+        return '\n'.join(token.string for token in tokenize.generate_tokens(io.StringIO(text).readline)
+                         if token.type in kinds)
+    except (tokenize.TokenError, SyntaxError):
+        return ''
+
+
+def _is_literal(value: str) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return False
+    return not re.search(r'[\\\n\r{}]', value)

@@ -1,0 +1,75 @@
+"""Configs in YAML and JSON are data: they name registered parts and their settings, and no code.
+
+mmengine takes any importable function as the ``type`` of what is built, and codebases evaluate some settings as Python.
+This is a check of what a config names and no sandbox: the parts it names do what they do.
+"""
+import importlib.util
+import logging
+import re
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import mmengine.registry
+from mmengine.logging import print_log
+from mmengine.registry import Registry
+from mmengine.registry import registry as registry_module
+from mmengine.utils import get_object_from_string
+
+#: How such a config's name ends.
+DATA_SUFFIXES = ('.yaml', '.yml', '.json')
+_PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'lbbt_mm')
+# What codebases evaluate: torch.DTYPE in mmpretrain's transforms, cv2.MODE in mmdet's tracking
+_EVALUATED = ('dtype', 'warp_mode')
+
+
+def check_data(cfg: Any, where: str) -> None:
+    """Refuse settings that a codebase would run.
+
+    Args:
+        cfg: What the config says.
+        where: The config file.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for key, value in (cfg.items() if isinstance(cfg, dict) else enumerate(cfg)):
+        if key in _EVALUATED and isinstance(value, str) and not re.fullmatch(r'[\w.]*', value):
+            raise ValueError(f'{where}: {key}={value!r} would be run as code; expected a name.')
+        if key == 'trust_remote_code' and value:
+            raise ValueError(f'{where}: trust_remote_code={value!r} runs code from the hub. Only a .py config may say so.')
+        if isinstance(value, (dict, list, tuple)):
+            check_data(value, where)
+
+
+def is_trusted_code(path: Any) -> bool:
+    """Whether a ``.py`` config lies in this package's checkout or in an installed codebase."""
+    places = [Path(__file__).resolve().parents[2] / 'configs']
+    for spec in map(importlib.util.find_spec, _PACKAGES):
+        places += [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or ()]
+    return any(place in Path(path).resolve().parents for place in places)
+
+
+def build_registered_parts_only(only: bool) -> None:
+    """Have mmengine build by full name (``package.module.Part``) only what is registered, or again anything.
+
+    Args:
+        only: True for a config that is data.
+    """
+    registry_module.get_object_from_string = _find_registered if only else get_object_from_string
+
+
+def _find_registered(name: str) -> Any:
+    found = get_object_from_string(name)
+    if found is None or any(found is part for part in _registered()):
+        return found
+    print_log(f'{name!r} is not built: a config in YAML or JSON names registered parts only. Write it as a .py config, '
+              'which is code.', logger='current', level=logging.ERROR)
+    return None
+
+
+def _registered() -> Iterator[Callable]:
+    pending = [part for part in vars(mmengine.registry).values() if isinstance(part, Registry)]
+    while pending:
+        registry = pending.pop()
+        pending.extend(registry.children.values())
+        yield from registry.module_dict.values()

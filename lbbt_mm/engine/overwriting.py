@@ -1,0 +1,79 @@
+"""A run's own config file, which mmengine would overwrite: refused before the run starts."""
+import ast
+import io
+import os
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+#: What every config says that a run has dumped.
+_DUMPED_KEYS = {'launcher', 'work_dir'}
+_LARGEST_CONFIG = 1 << 24
+
+
+def refuse_overwriting_config(config_path: Any, work_dir: Any) -> None:
+    """Refuse a work directory where the run would dump its resolved config over a file that no run has dumped.
+
+    mmengine dumps it under the config's own name, so ``--work-dir`` with the folder of the config replaces the config.
+
+    Args:
+        config_path: The config file that is run.
+        work_dir: The run's work directory.
+
+    Raises:
+        ValueError: If that file is there and was not dumped by a run, be it the config itself or another one.
+    """
+    target = Path(work_dir) / Path(config_path).name
+    if not os.path.lexists(target) or is_dumped_config(target):
+        return
+    which = 'is the config itself' if _same_file(target, Path(config_path)) else 'was not written by a run'
+    raise ValueError(f'{target} {which}, and the run would overwrite it: it writes its resolved config there, under the '
+                     'same name. Choose another --work-dir, or move that file away.')
+
+
+def is_dumped_config(path: Path) -> bool:
+    """Whether a file is a config as mmengine dumps it when a run starts. It is read, never run.
+
+    Such a file has ``launcher`` and ``work_dir`` among its names, no comment, and in Python nothing but assignments, whose
+    names ascend.
+
+    Args:
+        path: The file.
+    """
+    path = Path(path)
+    try:
+        if path.suffix not in ('.py', '.json', '.yaml', '.yml') or path.is_symlink() or not path.is_file() \
+                or path.stat().st_size > _LARGEST_CONFIG:
+            return False
+        text = path.read_text(encoding='utf-8')
+        return _is_dumped_python(text) if path.suffix == '.py' else _is_dumped_data(text)
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError, yaml.YAMLError, RecursionError, MemoryError):
+        return False
+
+
+def _is_dumped_python(text: str) -> bool:
+    names = []
+    for statement in ast.parse(text).body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if not isinstance(target, ast.Name):
+            return False
+        names.append(target.id)
+    if names != sorted(set(names)) or not _DUMPED_KEYS <= set(names):
+        return False
+    return all(token.type != tokenize.COMMENT for token in tokenize.generate_tokens(io.StringIO(text).readline))
+
+
+def _is_dumped_data(text: str) -> bool:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)  # JSON is YAML; nodes, so that no tag is followed
+    names = {key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)} if isinstance(
+        root, yaml.MappingNode) else set()
+    return _DUMPED_KEYS <= names and not any(line.lstrip().startswith('#') for line in text.splitlines())
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False

@@ -1,0 +1,69 @@
+"""The folder of a tool's tables and figures: its files are overwritten by the next call only if they are ours."""
+import json
+import os
+from pathlib import Path
+from typing import Sequence
+
+from .run_folder import OtherRunError, read_request
+from .whole_files import write_whole
+
+#: In the folder: what is there under the names of the tool's files, is the tool's.
+MARK = '.lbbt_mm.json'
+
+
+def refuse_other_results(folder: Path, names: Sequence[str], runs: Sequence[str]) -> None:
+    """Refuse a folder where results would overwrite files of somebody else.
+
+    They are ours where the folder has :data:`MARK`, or a run of ours in its place.
+
+    Args:
+        folder: Where the results go; it may be absent.
+        names: The files that are written there.
+        runs: Where the runs are, as patterns relative to the folder, for example ``'runs/*'``.
+
+    Raises:
+        ValueError: If such a file is there and not ours, or if the folder is none.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ValueError(f'{folder} is not a folder. Give another one for the results.')
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if there and not _is_mark(folder / MARK) and not _has_run(folder, runs):
+        raise ValueError(f'{folder / there[0]} was not written by a run of ours, and it would be overwritten. Nothing was '
+                         'touched: give another folder, or move that file away.')
+
+
+def claim_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[str]) -> None:
+    """Take a folder for results before work starts, so that a later call knows them as ours.
+
+    Args:
+        folder: Where the results go; made if it is absent.
+        tool: Name of the tool.
+        names: The files that are written there.
+        runs: Where the runs are, as patterns relative to the folder.
+
+    Raises:
+        ValueError: If such a file is there and not ours, or if the folder is none.
+    """
+    refuse_other_results(folder, names, runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _is_mark(folder / MARK):
+        write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
+
+
+def _has_run(folder: Path, runs: Sequence[str]) -> bool:
+    for pattern in runs:
+        for path in folder.glob(pattern):
+            try:
+                if read_request(path):
+                    return True
+            except OtherRunError:
+                pass
+    return False
+
+
+def _is_mark(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and str(found.get('made_by')).startswith('lbbt_mm ')

@@ -1,0 +1,38 @@
+"""Opening what ``torch.save`` wrote without running code from it, whatever else in the process has allowed."""
+import threading
+import zipfile
+from typing import Any, Mapping
+
+import torch
+
+_ALONE = threading.Lock()
+
+
+def load_torch_file(file: Any, allowed: Mapping[str, Any], map_location: Any = 'cpu', mmap: bool = False) -> Any:
+    """Load a file with torch's restricted unpickler and an allow-list of one's own.
+
+    torch keeps one allow-list for the whole process, and mmengine puts the whole of ``builtins.getattr`` there while it
+    loads a checkpoint. What others have put there is not in force here.
+
+    Args:
+        file: Path of the file, or an opened one.
+        allowed: Full name in the file -> what stands for it, beside the parts of tensors that torch always allows.
+        map_location: As in ``torch.load``; with ``'meta'`` no tensor's data is read.
+        mmap: Whether the tensors may stay in the file until they are used, where its format allows that.
+
+    Returns:
+        Any: What the file holds.
+
+    Raises:
+        Exception: Of torch's, pickle's and zip's many types, if the file asks for more, or is damaged.
+    """
+    mapped = (mmap or map_location == 'meta') and not hasattr(file, 'read') and zipfile.is_zipfile(file)
+    with _ALONE:
+        others = torch.serialization.get_safe_globals()
+        torch.serialization.clear_safe_globals()
+        try:
+            torch.serialization.add_safe_globals([(value, name) for name, value in allowed.items()])
+            return torch.load(file, map_location=map_location, weights_only=True, mmap=mapped)
+        finally:
+            torch.serialization.clear_safe_globals()
+            torch.serialization.add_safe_globals(others)

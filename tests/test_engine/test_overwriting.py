@@ -1,0 +1,88 @@
+"""A config of the user's own is never overwritten by the one that a run dumps under the same name."""
+import pytest
+from mmengine.config import Config
+
+from lbbt_mm.engine.overwriting import is_dumped_config, refuse_overwriting_config
+
+SOURCE = """_base_ = []
+model = dict(type='A', size=3)  # a comment
+lr = 0.1
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'my' / 'x.py'
+    path.parent.mkdir()
+    path.write_text(SOURCE)
+    return path
+
+
+def dump(config, work_dir, **settings):
+    """As mmengine's runner does it."""
+    cfg = Config.fromfile(str(config))
+    cfg.merge_from_dict(dict(work_dir=str(work_dir), launcher='none', **settings))
+    work_dir.mkdir(exist_ok=True)
+    cfg.dump(str(work_dir / config.name))
+    return work_dir / config.name
+
+
+def test_the_config_s_own_folder_is_refused(config, monkeypatch):
+    monkeypatch.chdir(config.parent)
+    for path, work_dir in ((config, config.parent), (config, '.'), ('x.py', '.'), ('../my/x.py', config.parent)):
+        with pytest.raises(ValueError, match='x.py is the config itself, and the run would overwrite it') as caught:
+            refuse_overwriting_config(path, work_dir)
+        assert 'Choose another --work-dir' in str(caught.value) and '\n' not in str(caught.value)
+    assert config.read_text() == SOURCE
+
+
+def test_so_is_one_that_links_to_it(config, tmp_path):
+    work_dir = tmp_path / 'work'
+    work_dir.mkdir()
+    (work_dir / 'x.py').symlink_to(config)
+    with pytest.raises(ValueError, match='is the config itself'):
+        refuse_overwriting_config(config, work_dir)
+    (work_dir / 'x.py').unlink()
+    (work_dir / 'x.py').hardlink_to(config)
+    with pytest.raises(ValueError, match='is the config itself'):
+        refuse_overwriting_config(config, work_dir)
+
+
+def test_another_file_of_its_name_is_refused(config, tmp_path):
+    work_dir = tmp_path / 'work'
+    work_dir.mkdir()
+    for text in ('lr = 3\n', 'launcher = 1\n', '', 'no python', f'{SOURCE}launcher = 1\nwork_dir = 2\n',
+                 "launcher = 'none'\nwork_dir = 'a'  # mine\n", "work_dir = 'a'\nlauncher = 'none'\n",
+                 "import os\nlauncher = 'none'\nwork_dir = 'a'\n", "launcher = work_dir = 'a'\n"):
+        (work_dir / 'x.py').write_text(text)
+        with pytest.raises(ValueError, match='work/x.py was not written by a run, and the run would overwrite it'):
+            refuse_overwriting_config(config, work_dir)
+    (work_dir / 'x.py').unlink()
+    (work_dir / 'x.py').mkdir()
+    with pytest.raises(ValueError, match='was not written by a run'):
+        refuse_overwriting_config(config, work_dir)
+
+
+def test_what_a_run_has_dumped_may_be_dumped_again(config, tmp_path):
+    refuse_overwriting_config(config, tmp_path / 'absent')
+    dumped = dump(config, tmp_path / 'work', text='# no comment', nested=dict(z=[dict(a=1), (2, None)], a={'b-c': 1.}))
+    refuse_overwriting_config(config, tmp_path / 'work')
+    refuse_overwriting_config(dumped, tmp_path / 'work')  # a run that is resumed from its own config
+
+
+@pytest.mark.parametrize('suffix', ('.json', '.yaml', '.yml'))
+def test_configs_that_are_no_python(suffix, config, tmp_path):
+    """A tuple from a base becomes a tag in YAML, which is not followed."""
+    theirs = config.with_suffix(suffix)
+    theirs.write_text('{"lr": 0.1}' if suffix == '.json' else '# mine\nlr: 0.1\n')
+    with pytest.raises(ValueError, match='is the config itself'):
+        refuse_overwriting_config(theirs, theirs.parent)
+    refuse_overwriting_config(theirs, dump(theirs, tmp_path / 'work', sizes=(1, 2)).parent)
+
+
+def test_telling_them_apart_runs_nothing(tmp_path):
+    path, mark = tmp_path / 'x.py', tmp_path / 'mark'
+    path.write_text(f"a = open({str(mark)!r}, 'w')\nlauncher = 'none'\nwork_dir = 'a'\n")
+    is_dumped_config(path)
+    path.with_suffix('.yaml').write_text(f'a: !!python/object/apply:builtins.open ["{mark}", "w"]\n')
+    assert not is_dumped_config(path.with_suffix('.yaml')) and not mark.exists()

@@ -1,0 +1,31 @@
+"""Reports of benchmarks replace earlier ones, and no other file."""
+import pytest
+
+from tests.tool_processes import REPO, run_tool
+
+
+@pytest.mark.parametrize('tool, arguments', (
+    ('detr_layers', ()), ('segmenter_head', ()), ('llm_backbone', ('--rows', 'gpt2-train')), ('partial_training', ()),
+    ('config_steps', (REPO / 'configs' / 'small' / 'bridge_gpt2_imagefolder.py', )), ('checkpoint_reading', ('--size', 0.02))))
+@pytest.mark.parametrize('suffix', ('json', 'md'))
+def test_a_report_replaces_no_file_of_somebody_else(tool, arguments, suffix, tmp_path):
+    mine = tmp_path / f'{tool}.{suffix}'
+    mine.write_text('{"mine": 1}')
+    done = run_tool(f'benchmarks/{tool}.py', *arguments, '--out', tmp_path)
+    assert done.returncode == 1
+    assert f'{mine} is no report of this benchmark, and it would be overwritten' in done.output
+    assert 'Traceback' not in done.output and 'date:' not in done.output, 'before anything is measured'
+    assert mine.read_text() == '{"mine": 1}' and list(tmp_path.iterdir()) == [mine]
+
+
+def test_a_report_of_the_benchmark_itself_is_replaced(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
+    from benchmark_report import refuse_other_report, write_report
+    refuse_other_report(tmp_path / 'absent', 'a')
+    write_report(tmp_path, 'a', dict(facts={}), 'text')
+    refuse_other_report(tmp_path, 'a')
+    (tmp_path / 'a.json').write_text('"facts"')
+    with pytest.raises(SystemExit, match='a.json is no report of this benchmark'):
+        refuse_other_report(tmp_path, 'a')
+    with pytest.raises(SystemExit, match='a.md is not a folder. Give another one for the report'):
+        refuse_other_report(tmp_path / 'a.md', 'a')
