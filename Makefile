@@ -34,5 +34,6 @@ bench: install
 	$(PY) tools/benchmarks/checkpoint_reading.py $(BENCH_ARGS)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
-	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	rm -rf build/lib build/bdist.* dist/lbbt_mm-* lbbt_mm.egg-info .pytest_cache .ruff_cache
+	rmdir build dist 2>/dev/null || true
+	find lbbt_mm tools tests configs -type d -name __pycache__ -exec rm -rf {} +

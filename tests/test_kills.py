@@ -1,7 +1,7 @@
 """A training that is killed while it writes, wherever that is, goes on to the files of one that was not."""
 import shutil
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def classification(root: Path) -> Config:
     cfg = Config.fromfile(REPO / 'configs' / 'small' / 'bridge_gpt2_imagefolder.py')
     cfg.model.backbone.update(img_size=8, patch_size=4, language=dict(config=CONFIGS['gpt2'], arm='random', blocks='0:2'))
     cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = 2
-    for loader, folder in ((cfg.train_dataloader, 'train'), (cfg.val_dataloader, 'test')):
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False, batch_size=8)
         loader.dataset.num_samples = 16
         loader.dataset.dataset.data_root = str(root / 'data')
@@ -85,7 +85,8 @@ def assert_same(work_dir: Path, whole: Path, where: str) -> None:
     assert ours.keys() == theirs.keys(), where
     for name, state in theirs.items():
         assert [key for key in state if not torch.equal(state[key], ours[name][key])] == [], (where, name)
-    assert Path((work_dir / 'last_checkpoint').read_text()).name == Path((whole / 'last_checkpoint').read_text()).name, where
+    last = [Path((folder / 'last_checkpoint').read_text()).name for folder in (work_dir, whole)]
+    assert last[0] == last[1], where
     records = [[(record['step'], record.get('progress', record.get('test/progress'))) for record in read_records(folder)['val']]
                for folder in (work_dir, whole)]
     assert records[0] == records[1], where
@@ -96,30 +97,29 @@ def resume(config: Path, work_dir: Path, where: str) -> None:
     assert returncode == 0, f'{where}\n{output}'
 
 
-def kill_everywhere(config: Path, root: Path, first: int, *arguments, start: Path = None, most: int = None) -> None:
-    """Kill at each event from ``first`` on, resume, and compare."""
-    whole = root / 'whole'
-    if start:
-        shutil.copytree(start, root / 'from')
-    events = events_of(config, whole, 0) if not start else None
-    work_dir = root / 'killed'
-    if start:
-        shutil.copytree(start, root / 'rest')
-        events = events_of(config, root / 'rest', 0, '--resume')
-    for number, what in list(enumerate(events, 1))[first - 1:most]:
-        shutil.rmtree(work_dir, ignore_errors=True)
-        if start:
-            shutil.copytree(start, work_dir)
+def kill_everywhere(config: Path, root: Path, start: Optional[Path] = None) -> None:
+    """Kill at each event of a training, or of one that goes on from the folder ``start``; resume, and compare."""
+    arguments = ['--resume'] if start else []
+
+    def begin(name: str) -> Path:
+        folder = root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        return shutil.copytree(start, folder) if start else folder
+
+    events = events_of(config, begin('rest'), 0, *arguments)
+    for number, what in enumerate(events, 1):
+        work_dir = begin('killed')
         assert events_of(config, work_dir, number, *arguments)[-1] == what
         resume(config, work_dir, what)
-        assert_same(work_dir, whole, what)
+        assert_same(work_dir, root / 'whole', what)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('keep', [1, 2])
 def test_classification_killed_at_every_step_of_writing(tmp_path, keep):
     config = prepare('classification', tmp_path, keep)
-    kill_everywhere(config, tmp_path, 1)
+    events_of(config, tmp_path / 'whole', 0)
+    kill_everywhere(config, tmp_path)
 
 
 @pytest.mark.slow
@@ -128,9 +128,10 @@ def test_the_other_tasks_killed_at_every_step_of_their_second_save(tmp_path, tas
     """The first save is that of the classifier; here one is replaced."""
     config = prepare(task, tmp_path, 1)
     events = events_of(config, tmp_path / 'whole', 0)
-    second = next(number for number, what in enumerate(events, 1) if what in ('half of epoch_2.pth', 'half of iter_4.pth'))
+    begin = ('half of epoch_2.pth', 'half of iter_4.pth')
+    second = next(number for number, what in enumerate(events, 1) if what in begin)
     events_of(config, tmp_path / 'start', second)
-    kill_everywhere(config, tmp_path, 1, '--resume', start=tmp_path / 'start')
+    kill_everywhere(config, tmp_path, tmp_path / 'start')
 
 
 def test_killed_between_the_record_of_the_best_score_and_its_checkpoint(tmp_path):

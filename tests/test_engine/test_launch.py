@@ -201,7 +201,8 @@ class TestResuming:
     def test_it_says_so_where_that_is_not_the_one_that_was_written_last(self, cfg, tmp_path):
         write_checkpoint(tmp_path / 'epoch_1.pth')
         (tmp_path / 'last_checkpoint').write_text('epoch_2.pth')
-        assert 'names epoch_2.pth, which is absent or incomplete: going on from epoch_1.pth' in self.resumed(cfg, 'auto')[1][0]
+        note = self.resumed(cfg, 'auto')[1][0]
+        assert 'names epoch_2.pth, which is absent or incomplete: going on from epoch_1.pth' in note
 
     def test_a_checkpoint_that_is_named_wins(self, cfg):
         assert self.resumed(cfg, 'mine.pth') == ('mine.pth', [])

@@ -32,7 +32,8 @@ class TestYaml:
 
     @pytest.mark.parametrize('text', [
         '!!python/object/apply:os.mkdir [{}]', '!!python/object/new:os.mkdir [[{}]]', '!!python/name:os.mkdir',
-        '!!python/module:os', '!!python/object:builtins.dict {{}}', '!unknown x', '!!python/complex 1', '? !!python/name:os.mkdir\n: 1'
+        '!!python/module:os', '!!python/object:builtins.dict {{}}', '!unknown x', '!!python/complex 1',
+        '? !!python/name:os.mkdir\n: 1'
     ])
     def test_a_tag_is_refused_and_not_followed(self, text, suffix, tmp_path, trace):
         file = tmp_path / f'data.{suffix}'
@@ -130,7 +131,7 @@ class TestOwnUnpickling:
     def test_arrays_of_objects(self, tmp_path, trace):
         """mmdet reads the class tree of OpenImages' challenge with allow_pickle=True."""
         from mmdet.datasets import OpenImagesChallengeDataset
-        read = OpenImagesChallengeDataset.get_relation_matrix
+        read = OpenImagesChallengeDataset._get_relation_matrix
         dataset = OpenImagesChallengeDataset.__new__(OpenImagesChallengeDataset)
         dataset.backend_args = None
         np.save(tmp_path / 'tree.npy', np.array([Call(os.mkdir, str(trace))], dtype=object), allow_pickle=True)

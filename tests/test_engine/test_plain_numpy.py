@@ -32,7 +32,8 @@ def test_an_array_comes_as_it_was_saved(name, protocol):
     assert found.flags.writeable and pickle.dumps(found.tolist()) == pickle.dumps(array.tolist())
 
 
-@pytest.mark.parametrize('value', [np.float32(0.5), np.int64(3), np.uint8(7), np.bool_(True), np.str_('ab'), np.float64('nan')])
+@pytest.mark.parametrize('value', [np.float32(0.5), np.int64(3), np.uint8(7), np.bool_(True), np.str_('ab'),
+                                   np.float64('nan')])
 def test_a_scalar_comes_as_it_was_saved(value):
     found = read(pickle.dumps([value], 2))[0]
     assert type(found) is type(value) and repr(found) == repr(value)
@@ -58,7 +59,7 @@ def test_other_types_are_refused(dtype):
 
 
 @pytest.mark.parametrize('state', [
-    (3, '<', None, None, None, -1, 3, 63, 'more', 'more'), (3, '<'), None, 'text', (3, '<', 'f8', None, None, -1, -1, 0),
+    (3, '<', None, None, None, -1, 3, 63, 'more', 'more'), (3, '<'), 'text', (3, '<', 'f8', None, None, -1, -1, 0),
     (3, '<', None, ('a', ), {}, -1, -1, 0), (3, '<', None, None, None, 1, -1, 0), (4, '<', None, None, None, -1, -1, 0, {})
 ])
 def test_a_type_of_a_forged_state_is_refused(state):

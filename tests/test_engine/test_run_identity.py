@@ -95,7 +95,7 @@ def test_defaults_of_the_language_dict_need_not_be_written():
 
 
 def test_what_is_empty_is_as_good_as_absent():
-    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook')], **{'model.head.init_cfg': {}, 'data_preprocessor': None}) == ([], [])
+    assert compare(**{'model.head.init_cfg': {}, 'data_preprocessor': None}) == ([], [])
     plain = config(custom_hooks=[])
     plain.pop('custom_hooks')
     assert compare(recorded=plain, custom_hooks=[]) == ([], [])

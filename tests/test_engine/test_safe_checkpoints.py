@@ -111,7 +111,7 @@ def test_what_others_allow_is_not_in_force(tmp_path, trace):
 
 @pytest.mark.parametrize('spelling', ['~/evil.pth', 'evil.pth', './evil.pth', 'link.pth', '../home/evil.pth'])
 def test_a_name_means_the_same_file_to_the_check_and_to_mmengine(spelling, tmp_path, trace, monkeypatch):
-    """``~/x.pth`` was looked for in a folder called ~, not found, and loaded by mmengine, whose list lets getattr through."""
+    """``~/x.pth`` was not found by the check, and then loaded by mmengine, whose list lets getattr through."""
     home = tmp_path / 'home'
     home.mkdir()
     monkeypatch.setenv('HOME', str(home))

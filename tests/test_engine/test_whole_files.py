@@ -43,7 +43,8 @@ def test_an_error_leaves_the_old_one_and_no_half_of_the_new(tmp_path, error):
             raise error
     assert path.read_bytes() == b'old' and names(tmp_path) == ['a.pth']
     if isinstance(error, OSError):
-        assert str(caught.value).startswith(f'[Errno {errno.ENOSPC}] {path} could not be written: No space left on device. The '
+        assert str(caught.value).startswith(f'[Errno {errno.ENOSPC}] {path} could not be written: No space left on '
+                                            'device. The '
                                             'one that was there before is as it was.')
 
 

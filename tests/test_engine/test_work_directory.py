@@ -61,7 +61,8 @@ def test_no_marker(work_dir):
     assert found.path == work_dir / 'epoch_10.pth' and 'last_checkpoint is not there: going on' in found.note
 
 
-@pytest.mark.parametrize('damage', [halve, lambda path: path.write_bytes(b''), Path.unlink, lambda path: path.write_bytes(b'PK')])
+@pytest.mark.parametrize('damage', [halve, Path.unlink, *(lambda path, content=content: path.write_bytes(content)
+                                                         for content in (b'', b'PK', b'no checkpoint'))])
 def test_a_checkpoint_that_is_not_complete(work_dir, damage):
     damage(work_dir / 'epoch_10.pth')
     found = latest_checkpoint(work_dir)

@@ -4,7 +4,7 @@ import pytest
 from lbbt_mm.language.file_names import check_file_name, check_within
 
 
-@pytest.mark.parametrize('name', ['model-00001-of-00002.safetensors', 'sub/model.bin', '..hidden', 'a..b', 'x y.gguf', 'ü.bin'])
+@pytest.mark.parametrize('name', ['model-00001-of-00002.safetensors', 'sub/model.bin', '..hidden', 'a..b', 'x y.gguf'])
 def test_a_name_in_the_folder(name):
     assert check_file_name(name) == name
 

@@ -3,11 +3,14 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file, save_file
 
 from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint, stores
+from tests.hostile_files import OBJECTS, write_checkpoint
 from tests.time_limit import time_limit
 from tests.tiny_checkpoints import CONFIGS, build_model, hf_blocks
 
@@ -166,6 +169,68 @@ def test_headers_that_contradict_themselves_are_an_error(tmp_path, entry, messag
         open_checkpoint(tmp_path).read_block(0)
 
 
+# ---------------------------------------------------------------- an index that names files outside of its folder
+INDEXES = dict(safetensors='model.safetensors.index.json', pickle='pytorch_model.bin.index.json')
+
+
+def outsider(kind, folder, name):
+    """A checkpoint whose index says that a block's shard is elsewhere, where it really is; ``{}`` stands for that place."""
+    folder = folder / 'checkpoint'
+    build_model('gpt2').save_pretrained(folder, max_shard_size='60KB', safe_serialization=kind == 'safetensors')
+    index = folder / INDEXES[kind]
+    content = json.loads(index.read_text())
+    shard = content['weight_map']['transformer.h.1.ln_1.weight']
+    (folder / shard).rename(folder.parent / shard)
+    for tensor, file in content['weight_map'].items():
+        if file == shard:
+            content['weight_map'][tensor] = name.format(folder.parent, shard) if isinstance(name, str) else name
+    index.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize('kind', INDEXES)
+@pytest.mark.parametrize('name', ['{}/{}', '../{1}', 'sub/../../{1}', './../{1}', '~/{1}', 'C:\\{1}', 'C:{1}', '..\\{1}', '',
+                                  ' ', None, 3, ['x'], dict(a='b')])
+def test_an_index_may_not_name_files_outside_of_its_folder(kind, name, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with pytest.raises(CheckpointError, match=f'{INDEXES[kind]}: names a shard outside its own folder: .*source that you'):
+        open_checkpoint(outsider(kind, tmp_path, name)).read_block(0)
+
+
+@pytest.mark.parametrize('kind', INDEXES)
+def test_nor_by_a_link(kind, tmp_path):
+    folder = outsider(kind, tmp_path, '{1}')
+    shard = next(path for path in tmp_path.iterdir() if path.is_file())
+    (folder / shard.name).symlink_to(shard)
+    with pytest.raises(CheckpointError, match='is a link out of the folder'):
+        open_checkpoint(folder).read_block(0)
+
+
+def test_a_downloaded_snapshot_is_opened_as_a_folder(tmp_path):
+    """Its shards are links to the cache's blobs."""
+    snapshot, blobs = tmp_path / 'models--a--b' / 'snapshots' / 'abc', tmp_path / 'models--a--b' / 'blobs'
+    build_model('gpt2').save_pretrained(snapshot, max_shard_size='60KB')
+    blobs.mkdir()
+    for number, file in enumerate(sorted(snapshot.iterdir())):
+        file.rename(blobs / str(number))
+        file.symlink_to(f'../../blobs/{number}')
+    assert open_checkpoint(snapshot).read_block(1)
+
+
+@pytest.mark.parametrize('text', ['{"weight_map": {}}', '{"weight_map": []}', '{"weight_map": null}', '[' * 100_000])
+def test_an_index_without_a_map_is_an_error(sharded_gpt2, text):
+    (sharded_gpt2 / 'model.safetensors.index.json').write_text(text)
+    with pytest.raises(CheckpointError, match='index.json: not a shard index'):
+        open_checkpoint(sharded_gpt2).read_block(0)
+
+
+@pytest.mark.parametrize('file', ['../x.gguf', 'sub/../../x.gguf', './x.gguf', '/x.gguf', 'C:x.gguf', '..\\x.gguf'])
+def test_a_file_of_the_hub_lies_in_its_repository(local_hub, file):
+    with pytest.raises(CheckpointError, match=r'a/b: .*; expected the name of a file of that repository'):
+        open_checkpoint(f'a/b/{file}')
+    assert local_hub.requests == []
+
+
 # ---------------------------------------------------------------- a file that shrinks while it is being read
 def shrink(file, share=0.3):
     with open(file, 'r+b') as opened:
@@ -213,6 +278,25 @@ class Payload:
 
     def __reduce__(self):
         return Path.touch, (self.marker, )
+
+
+@pytest.mark.parametrize('kind', OBJECTS)
+def test_no_hostile_object_is_loaded(kind, single_gpt2, tmp_path):
+    """Whatever other code in the process has allowed torch to load, as mmengine's loader does with getattr."""
+    (single_gpt2 / 'model.safetensors').unlink()
+    write_checkpoint(single_gpt2 / 'pytorch_model.bin', tmp_path / 'trace', kind)
+    with torch.serialization.safe_globals([getattr, HistoryBuffer, np.dtype, np.ndarray]):
+        with pytest.raises(CheckpointError, match='cannot be opened as plain tensors'):
+            open_checkpoint(single_gpt2).read_block(0)
+    assert not (tmp_path / 'trace').exists()
+
+
+def test_a_state_dict_of_something_else_is_an_error(single_gpt2):
+    (single_gpt2 / 'model.safetensors').unlink()
+    tensors = build_model('gpt2').state_dict()
+    torch.save({**tensors, 'transformer.h.0.ln_1.weight': 3}, single_gpt2 / 'pytorch_model.bin')
+    with pytest.raises(CheckpointError, match="'transformer.h.0.ln_1.weight' is a int, no tensor"):
+        open_checkpoint(single_gpt2).read_block(0)
 
 
 def test_pickle_that_would_run_code_is_refused_and_does_not_run(single_gpt2, tmp_path):

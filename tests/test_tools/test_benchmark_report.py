@@ -6,7 +6,8 @@ from tests.tool_processes import REPO, run_tool
 
 @pytest.mark.parametrize('tool, arguments', (
     ('detr_layers', ()), ('segmenter_head', ()), ('llm_backbone', ('--rows', 'gpt2-train')), ('partial_training', ()),
-    ('config_steps', (REPO / 'configs' / 'small' / 'bridge_gpt2_imagefolder.py', )), ('checkpoint_reading', ('--size', 0.02))))
+    ('config_steps', (REPO / 'configs' / 'small' / 'bridge_gpt2_imagefolder.py', )),
+    ('checkpoint_reading', ('--size', 0.02))))
 @pytest.mark.parametrize('suffix', ('json', 'md'))
 def test_a_report_replaces_no_file_of_somebody_else(tool, arguments, suffix, tmp_path):
     mine = tmp_path / f'{tool}.{suffix}'

@@ -432,7 +432,8 @@ class TestRunning:
         mine.write_text('mine')
         for more in ((), ('--fresh', ), ('--report-only', )):
             status, output = compare(*more, seeds='0')
-            assert status == 1 and output == (f'{mine} was not written by a run of ours, and it would be overwritten. Nothing '
+            assert status == 1 and output == (f'{mine} was not written by a run of ours, and it would be overwritten. '
+                                              'Nothing '
                                               'was touched: give another folder, or move that file away.\n')
         assert not starts(folder) and list(mine.parent.iterdir()) == [mine] and mine.read_text() == 'mine'
 

@@ -116,6 +116,16 @@ def test_host_arm_is_a_vits_own_start_and_needs_no_checkpoint():
     assert 0.01 < backbone.pos_embed.std() < 0.03
 
 
+@pytest.mark.parametrize('arm', ('host', 'language'))
+def test_patches_are_embedded_by_a_linear_layer_s_initialisation_in_every_arm(arm, folders):
+    """Xavier-uniform over the pixels of a patch, as in MAE; a convolution's own would be half as wide."""
+    projection = initialised(folder=folders['gpt2'], language=dict(arm=arm)).patch_embed.projection
+    bound = (6 / (3 * 4 * 4 + WIDTH))**0.5
+    assert 0.97 * bound < projection.weight.abs().max() <= bound
+    assert projection.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert projection.bias.eq(0).all()
+
+
 def test_report_names_positions_and_norm(folders, log):
     initialised(folder=folders['gpt2'], position='language', final_norm='language')
     table = next(message for message in log if 'LanguageInit: arm' in message)

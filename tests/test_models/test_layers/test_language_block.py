@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from lbbt_mm.language import FAMILIES, LanguageCheckpoint, open_checkpoint, read_spec
 from lbbt_mm.language.initializer import copy_block
-from lbbt_mm.models.layers import LanguageBlock, LanguageMLP, RotaryEmbedding
+from lbbt_mm.models.layers import LanguageAttention, LanguageBlock, LanguageMLP, RotaryEmbedding
 from tests.closeness import assert_close, assert_near
 from tests.tiny_checkpoints import CONFIGS, build_model, copied_block, hf_blocks
 
@@ -211,6 +211,20 @@ def test_causal_attention_sees_nothing_that_comes_later(checkpoint):
     block = copied_block(checkpoint, 0, attention='causal')
     x = torch.randn(2, 6, 32)
     assert_close(block(x)[:, :4], block(x[:, :4]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('attn_drop', [0., 0.3])
+def test_a_memory_is_seen_whole_by_causal_attention_too(checkpoint, attn_drop):
+    """Its tokens come neither before nor after those that ask."""
+    x, memory, outputs = torch.randn(2, 6, 32), torch.randn(2, 6, 32), []
+    state = LanguageAttention(checkpoint.spec.block).state_dict()
+    for causal in (True, False):
+        attention = LanguageAttention(checkpoint.spec.block, causal, attn_drop).train()
+        attention.load_state_dict(state)
+        torch.manual_seed(1)
+        outputs.append(attention(x, memory=memory))
+    assert_close(*outputs)
 
 
 @torch.no_grad()
