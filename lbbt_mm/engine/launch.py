@@ -199,7 +199,7 @@ def save_whole_checkpoints(cfg: Config) -> None:
     """Put :class:`lbbt_mm.WholeCheckpointHook` in the place of mmengine's hook; one of another type is left alone."""
     write_files_whole()
     hooks = cfg.get('default_hooks') or {}
-    hook = hooks.get('checkpoint', dict(type='CheckpointHook'))
+    hook = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))  # the runner's own default
     kind = hook.get('type') if isinstance(hook, dict) else None
     if kind is CheckpointHook or kind in ('CheckpointHook', 'mmengine.CheckpointHook'):
         cfg.default_hooks = {**hooks, 'checkpoint': {**hook, 'type': 'lbbt_mm.WholeCheckpointHook'}}

@@ -191,13 +191,14 @@ class TestEnvironment:
         with pytest.raises(ValueError, match=r"segmenter_gpt2_ade20k\.py: .*'print\(1\)', would be read as code"):
             read_config_file(REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py')
 
-    def test_the_name_of_a_folder_is_a_value_too(self, tmp_path, trace):
+    def test_the_name_of_a_folder_is_a_value_too(self, tmp_path, trace, monkeypatch):
+        monkeypatch.chdir(tmp_path)  # a folder's name holds no absolute path
         text = "import os\nhere = '{{ fileDirname }}'\nname = '{{ fileBasenameNoExtension }}'\n"
         cfg = read_config_file(write(tmp_path / 'plain folder' / 'run.py', text))
         assert (cfg.here, cfg.name) == (str(tmp_path / 'plain folder'), 'run')
         with pytest.raises(ValueError, match='the path of this file, .* would be read as code'):
             read_config_file(write(tmp_path / "x' + os.mkdir('trace') + '" / 'run.py', text))
-        assert not list(Path().glob('trace'))
+        assert not trace.exists()
 
 
 class TestReading:

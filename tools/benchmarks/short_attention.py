@@ -1,4 +1,4 @@
-"""Time bfloat16 attention on a CPU, forward and backward: torch's fused kernel against our plain products.
+"""Time bfloat16 attention on a CPU, forward and backward: torch's fused kernel in bfloat16 against the same in float32.
 
 ``lbbt_mm.models.layers.short_attention`` takes over below a number of scores per head; this shows where the two cross.
 """

@@ -106,6 +106,9 @@ def test_arms_treat_positions_and_norm_as_they_treat_blocks(arm, folders):
         assert torch.equal(gain, torch.ones(WIDTH))
     again = initialised(folder=folders['gpt2'], language=dict(arm=arm), position='language', final_norm='language')
     assert torch.equal(again.pos_embed, backbone.pos_embed) and torch.equal(again.norm.weight, gain)
+    other = initialised(folder=folders['gpt2'], language=dict(arm=arm, seed=1), position='language', final_norm='language')
+    assert not torch.equal(other.pos_embed, backbone.pos_embed), 'the seed of the arm decides'
+    assert arm == 'random' or not torch.equal(other.norm.weight, gain)
 
 
 def test_host_arm_is_a_vits_own_start_and_needs_no_checkpoint():
@@ -273,6 +276,15 @@ def test_rotary_positions_tell_patches_apart_without_a_table(folders):
     for backbone, told_apart in ((rotary, True), (learned, False)):
         back = backbone(moved)[0].unflatten(1, (4, 4)).flip(2).flatten(1, 2)
         assert is_close(backbone(images())[0], back, depth=NUM_BLOCKS) != told_apart
+
+
+def test_options_reach_every_block():
+    backbone = backbone_of(attn_drop=0.1, proj_drop=0.2, with_cp=True, attention='causal')
+    assert {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p, block.with_cp, block.attn.causal, block.norm)
+            for block in backbone.blocks} == {(0.1, 0.2, 0.2, True, True, 'pre')}
+    plain = backbone_of().blocks
+    assert {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p, block.with_cp, block.attn.causal)
+            for block in plain} == {(0., 0., 0., False, False)}
 
 
 def test_stochastic_depth_grows_linearly():
