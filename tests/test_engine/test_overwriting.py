@@ -70,6 +70,15 @@ def test_what_a_run_has_dumped_may_be_dumped_again(config, tmp_path):
     refuse_overwriting_config(dumped, tmp_path / 'work')  # a run that is resumed from its own config
 
 
+def test_a_link_to_a_dumped_config_is_none(config, tmp_path):
+    """It would be written through: the run that it belongs to would lose its own."""
+    dumped = dump(config, tmp_path / 'earlier')
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'x.py').symlink_to(dumped)
+    with pytest.raises(ValueError, match='work/x.py was not written by a run'):
+        refuse_overwriting_config(config, tmp_path / 'work')
+
+
 @pytest.mark.parametrize('suffix', ('.json', '.yaml', '.yml'))
 def test_configs_that_are_no_python(suffix, config, tmp_path):
     """A tuple from a base becomes a tag in YAML, which is not followed."""

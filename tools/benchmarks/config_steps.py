@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from argument_types import count  # noqa: E402
 from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
 from interleaved_rounds import CLOCKS, timed  # noqa: E402
 
+from lbbt_mm.engine.config_files import read_config_file  # noqa: E402
 from lbbt_mm.engine.launch import build_runner  # noqa: E402
 
 HEADER = ('config', 'trained parameters', 'step s', 'smallest', 'times the first', 'for backward MiB', 'gradients MiB',
@@ -38,7 +39,7 @@ class ConfigStep:
     """
 
     def __init__(self, path: Path, options: Dict[str, Any]) -> None:
-        cfg = Config.fromfile(path)
+        cfg = read_config_file(path)
         cfg.merge_from_dict(options)
         self._folder = tempfile.TemporaryDirectory()  # of the runner; goes with this object
         folder = self._folder.name

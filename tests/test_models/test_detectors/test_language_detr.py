@@ -373,7 +373,7 @@ class TestTraining:
             cfg.pop(key, None)
         given = dict(norm='post', attn_drop=0.2, proj_drop=0.3, with_cp=True)
         for options, expected in (({}, ('pre', 0., 0.1, False)), (given, tuple(given.values()))):
-            detector = MODELS.build({**cfg, **options})
+            detector = MODELS.build({**deepcopy(cfg), **options})  # mmdet's head rewrites its config
             for layer in (*detector.encoder.layers, *detector.decoder.layers):
                 attentions = [part for part in (layer.attn, layer.cross_attn) if part is not None]
                 assert {(layer.norm, part.attn_drop, part.proj_drop.p, layer.with_cp) for part in attentions} == {expected}
