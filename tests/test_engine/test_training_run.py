@@ -389,3 +389,6 @@ def test_a_real_training_is_killed_and_resumed(tmp_path):
     assert [record['step'] for record in again.records()['val']] == list(range(1, 11))
     assert set(again.metrics()) == {'right', 'loss'} and again.metrics()['right'] > 0.8
     assert again.checkpoint().name == 'epoch_10.pth'
+    assert len(list((tmp_path / 'run').glob('*/*.log'))) == 2
+    assert again.clear() == [], 'all that mmengine writes is known as ours'
+    assert {path.name for path in (tmp_path / 'run').iterdir()} == {'lock', 'training.lock'}
