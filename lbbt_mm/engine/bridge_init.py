@@ -11,7 +11,7 @@ from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
 from lbbt_mm.language.stores import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
+from .checkpoint_files import UnreadableCheckpoint, local_checkpoint, read_checkpoint
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -99,7 +99,7 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
         raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
                               'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
     try:
-        loaded = load_checkpoint_safely(checkpoint, mmap=True)
+        loaded = read_checkpoint(checkpoint, mmap=True)
     except UnreadableCheckpoint as error:
         raise CheckpointError(f'{checkpoint}: {error.found}. Give a checkpoint that tools/train.py wrote.') from None
     if not isinstance(loaded.get('state_dict'), Mapping):

@@ -19,8 +19,8 @@ _GIVE_ANOTHER = 'Give the path of a .pth file that tools/train.py wrote.'
 _PICKLES = (b'PK', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
 
 
-class UnreadableCheckpoint(ValueError):
-    """A checkpoint is absent, damaged, would run code, or is none.
+class UnreadableCheckpoint(Exception):
+    """A checkpoint is absent, damaged, would run code, or is none; callers make their own error of it.
 
     Args:
         where: What the checkpoint is called.
@@ -81,8 +81,19 @@ def load_checkpoint_safely(path: Any, map_location: Any = 'cpu', trust: bool = F
         dict: What the file holds.
 
     Raises:
-        UnreadableCheckpoint: A ValueError, if there is no such file, or it is damaged, needs unpickling, or is no
-            checkpoint.
+        ValueError: If there is no such file, or it is damaged, needs unpickling, or is no checkpoint.
+    """
+    try:
+        return read_checkpoint(path, map_location, trust, mmap)
+    except UnreadableCheckpoint as error:
+        raise ValueError(str(error)) from None
+
+
+def read_checkpoint(path: Any, map_location: Any = 'cpu', trust: bool = False, mmap: bool = False) -> dict:
+    """What :func:`load_checkpoint_safely` does, for callers with a remedy of their own.
+
+    Raises:
+        UnreadableCheckpoint: If there is no such file, or it is damaged, needs unpickling, or is no checkpoint.
     """
     file = local_checkpoint(path)
     if file is None or not os.path.isfile(file):
@@ -105,9 +116,12 @@ def load_checkpoint_bytes(content: bytes, where: str, map_location: Any = 'cpu',
         dict: What it holds.
 
     Raises:
-        UnreadableCheckpoint: A ValueError, if it is damaged, needs unpickling, or is no checkpoint.
+        ValueError: If it is damaged, needs unpickling, or is no checkpoint.
     """
-    return _load(BytesIO(content), content[:2], where, map_location, trust)
+    try:
+        return _load(BytesIO(content), content[:2], where, map_location, trust)
+    except UnreadableCheckpoint as error:
+        raise ValueError(str(error)) from None
 
 
 def _load(file: Any, begin: bytes, where: str, map_location: Any, trust: bool, mmap: bool = False) -> dict:
