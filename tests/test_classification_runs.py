@@ -17,7 +17,8 @@ from tests.image_folders import write_image_folder
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 LANGUAGE = dict(checkpoint=None, arm='random', seed=0, blocks=None,
-                config=dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=6, vocab_size=50, n_positions=64))
+                config=dict(model_type='gpt2', n_embd=32, n_head=4, n_layer=6, vocab_size=50, n_positions=64,
+                            initializer_range=0.02))
 
 
 def write_cifar10(root: Path, per_file: int = 4) -> None:

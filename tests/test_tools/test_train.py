@@ -302,7 +302,7 @@ class TestRefusals:
 
     def test_a_checkpoint_to_resume_that_is_absent(self, refused, trained, tmp_path):
         error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_9.pth')
-        assert error.startswith(f'FileNotFoundError: {tmp_path}/epoch_9.pth')
+        assert error.startswith(f'ValueError: {tmp_path}/epoch_9.pth: no such checkpoint file')
 
     def test_a_step_that_overwrites_the_copied_weights(self, data, folders, trained, tmp_path):
         """It is known only when training starts, but before the first step."""

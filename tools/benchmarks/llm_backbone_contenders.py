@@ -13,9 +13,9 @@ from matrix_floor import Work, block_work, linear_work
 
 PATCH, CHANNELS = 16, 3
 TIMM = 'vit_base_patch16_224'
-GPT2 = dict(model_type='gpt2', n_embd=768, n_head=12, n_inner=3072, activation_function='gelu_new')
+GPT2 = dict(model_type='gpt2', n_embd=768, n_head=12, n_inner=3072, activation_function='gelu_new', initializer_range=0.02)
 SMOLLM2 = dict(model_type='llama', hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3,
-               rms_norm_eps=1e-5, rope_theta=100000.0)
+               rms_norm_eps=1e-5, rope_theta=100000.0, initializer_range=1 / 24)
 # What timm's ViT has and GPT-2 has not: the exact GELU and another epsilon
 VIT = dict(GPT2, activation_function='gelu', layer_norm_epsilon=1e-6)
 # timm's parameter names -> ours; those of the blocks are the same

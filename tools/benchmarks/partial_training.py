@@ -81,7 +81,7 @@ class Classifier(nn.Module):
 
     def __init__(self, width: int, sizes: Sizes) -> None:
         super().__init__()
-        fields = dict(model_type='gpt2', n_embd=width, n_head=width // HEAD_DIMS, n_inner=4 * width)
+        fields = dict(model_type='gpt2', n_embd=width, n_head=width // HEAD_DIMS, n_inner=4 * width, initializer_range=0.02)
         self.backbone = our_backbone(fields, sizes)
         self.head = nn.Linear(width, CLASSES)
 
