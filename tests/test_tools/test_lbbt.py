@@ -18,7 +18,7 @@ import torch
 from lbbt_mm.engine import training_run
 from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
 from tests import fake_training
-from tests.fake_training import behave, starts, write_configs
+from tests.fake_training import behave, starts, write_checkpoint, write_configs
 from tests.tool_processes import REPO, run_tool
 
 sys.path.append(str(REPO / 'tools'))
@@ -61,7 +61,7 @@ class TestStages:
     def test_or_from_the_best(self, run_lbbt, folder):
         status, output = run_lbbt('--checkpoint', 'best')
         assert status == 1 and 'has no best_*.pth. Set default_hooks.checkpoint.save_best' in output
-        (folder / 'out' / 'bridge' / 'best_train_accuracy_epoch_2.pth').touch()
+        write_checkpoint(folder / 'out' / 'bridge' / 'best_train_accuracy_epoch_2.pth')
         assert run_lbbt('--checkpoint', 'best')[0] == 0
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
 
@@ -135,14 +135,14 @@ class TestResuming:
         assert run_lbbt()[0] == 0 and starts(folder)[-1] == 'probe'
         assert run_lbbt('--fresh')[0] == 0 and starts(folder)[-2:] == ['bridge', 'probe']
 
-    def test_so_is_one_whose_bridge_went_back_to_the_start_while_it_was_trained(self, run_lbbt, folder):
+    def test_so_is_one_whose_bridge_would_go_back_to_the_start(self, run_lbbt, folder):
+        """Its marker names a checkpoint that is gone: that is known before anything is trained."""
         run_lbbt()
         for path in ('done', *(f'epoch_{epoch}.pth' for epoch in range(1, 5))):
             (folder / 'out' / 'bridge' / path).unlink()
         status, output = run_lbbt()
         assert status == 1 and 'was trained on an earlier bridge' in output
-        stages = json.loads((folder / 'out' / 'results.json').read_text())
-        assert [(stage['status'], bool(stage['metrics'])) for stage in stages] == [('finished', True), ('outdated', False)]
+        assert starts(folder) == ['bridge', 'probe']
 
     def test_fresh_removes_nothing_for_a_command_that_cannot_run(self, run_lbbt, folder):
         assert run_lbbt()[0] == 0
