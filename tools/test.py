@@ -11,7 +11,7 @@ from mmengine.registry import METRICS
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, check_fit, load_config,
                                    start_processes, stop_processes)
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
-from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.engine.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
 from lbbt_mm.engine.testing import (dump_metric, enable_painting, enable_tta, scale_table,
                                     single_and_multi_scale)
 
@@ -36,7 +36,8 @@ def main() -> None:
     """Test."""
     args = parse_args()
     cfg = load_config(args)
-    if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
+    local = local_checkpoint(args.checkpoint)
+    if local is not None and not Path(local).is_file():
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
