@@ -13,7 +13,6 @@ from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datase
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.resuming import check_resumed_config
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
-from lbbt_mm.engine.whole_files import remove_parts
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,8 +57,7 @@ def main() -> None:
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    with only_training(cfg.work_dir):
-        remove_parts(cfg.work_dir)
+    with only_training(cfg.work_dir, cfg):
         save_whole_checkpoints(cfg)
         start_processes(cfg)
         runner = build_runner(cfg)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -19,7 +20,7 @@ from .label_checks import check_random_labels
 from .segmentation_checks import check_segmentation_datasets
 from .tta_checks import check_tta_sizes
 from .whole_files import write_files_whole
-from .work_directory import latest_checkpoint
+from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -166,10 +167,10 @@ def resume_from(cfg: Config, checkpoint: str) -> None:
     cfg.resume = True
     if checkpoint != 'auto':
         cfg.load_from = checkpoint
-    elif latest_checkpoint(cfg.work_dir):
+    elif latest_checkpoint(cfg.work_dir, cfg):
         cfg.load_from = None
     else:  # the run starts as it would without --resume, from the config's load_from if it has one
-        cfg.resume = False
+        _start_anew(cfg)
 
 
 def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
@@ -185,14 +186,21 @@ def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
         return None, []
     checkpoint, notes = cfg.get('load_from'), []
     if not checkpoint:
-        latest = latest_checkpoint(cfg.work_dir)
+        latest = latest_checkpoint(cfg.work_dir, cfg)
         if latest is None:
-            cfg.resume = False
+            _start_anew(cfg)
             return None, []
         checkpoint = str(latest.path)
         notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
     _add_hook(cfg, 'PendingValidationHook')
     return checkpoint, notes
+
+
+def _start_anew(cfg: Config) -> None:
+    cfg.resume = False
+    if is_first_rank(cfg):
+        print_log(f'{checkpoint_folder(cfg.work_dir, cfg)} holds no complete checkpoint to resume, so the training starts '
+                  'at its beginning.', logger='current')
 
 
 def save_whole_checkpoints(cfg: Config) -> None:

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from .run_progress import TrainingProgress
 from .training_run import OtherRunError, TrainingFailed, TrainingRun
-from .work_directory import latest_checkpoint
 
 
 class Chain(NamedTuple):
@@ -93,7 +92,7 @@ class TrainingPool:
         if run.status in ('finished', 'diverged'):
             return run.status
         label = f'{name} · {run.work_dir.name}' if run.work_dir.name != name else name
-        verb = 'resuming' if latest_checkpoint(run.work_dir) else 'training'
+        verb = 'resuming' if run.latest else 'training'
         if not self.console.is_terminal:
             self.console.print(f'{label}: {verb}', soft_wrap=True, highlight=False)
         bar, started = progress.add_task(label, total=None, loss='-'), time.monotonic()

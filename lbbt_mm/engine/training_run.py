@@ -22,7 +22,8 @@ from .run_progress import LogFollower, TrainingProgress
 from .run_records import Record, failed_of_nan, final_metrics, loss_is_finite, read_records, validation_is_finite
 from .run_request import as_json, differences, override, read_config
 from .whole_files import write_whole
-from .work_directory import is_complete, latest_checkpoint, only_training
+from .work_directory import (Latest, checkpoint_folder, is_complete, latest_checkpoint, numbered_checkpoints, only_training,
+                             read_marker)
 
 TRAIN_TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
 #: What says where and how a run ran, not which experiment it is.
@@ -78,11 +79,25 @@ class TrainingRun:
     @property
     def status(self) -> str:
         """``finished``, ``diverged``, ``failed``, ``interrupted`` (or running now), or ``missing``."""
-        if (self.work_dir / 'done').is_file():
-            return (self.work_dir / 'done').read_text().strip() or 'finished'
+        if self._outcome:
+            return self._outcome
         if (self.work_dir / 'failed').is_file():
             return 'failed'
         return 'interrupted' if (self.work_dir / 'request.json').is_file() else 'missing'
+
+    @property
+    def _outcome(self) -> Optional[str]:
+        """How the run ended; None while it has not, or if the mark of that is damaged: it is resumed and ends at once."""
+        try:
+            word = (self.work_dir / 'done').read_text().strip()
+        except (OSError, ValueError):
+            return None
+        return word if word in ('finished', 'diverged') else None
+
+    @property
+    def latest(self) -> Optional[Latest]:
+        """The checkpoint that a resumption goes on from, as ``tools/train.py`` finds it; None if it would start anew."""
+        return latest_checkpoint(self.work_dir, self.recorded.get('config'))
 
     @property
     def recorded(self) -> Dict[str, Any]:
@@ -97,7 +112,7 @@ class TrainingRun:
     @property
     def has_progress(self) -> bool:
         """Whether there is something that a resumption would go on from, or that is done."""
-        return (self.work_dir / 'done').is_file() or latest_checkpoint(self.work_dir) is not None
+        return self._outcome is not None or self.latest is not None
 
     @cached_property
     def request(self) -> Dict[str, Any]:
@@ -204,7 +219,8 @@ class TrainingRun:
             ValueError: If there are the best ones of several metrics.
         """
         if which == 'best':
-            found = sorted(filter(is_complete, self.work_dir.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
+            folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
+            found = sorted(filter(is_complete, folder.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
             if not found:
                 raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
                                         f'{self.config}, or use the last checkpoint.')
@@ -214,15 +230,14 @@ class TrainingRun:
                                  f'default_hooks.checkpoint.save_best of {self.config} one metric, or use the last '
                                  'checkpoint.')
             return found[-1].resolve()
-        marker = self.work_dir / 'last_checkpoint'
-        written = Path(marker.read_text().strip()) if marker.is_file() else Path('none')
-        for path in (self.work_dir / written.name, written):  # the folder may have moved since
-            if is_complete(path):
-                return path.resolve()
-        if not must_exist:
-            return (self.work_dir / written.name).resolve()
-        raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({written.name}). If it was removed, start this '
-                                'run afresh.')
+        folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
+        marker = read_marker(self.work_dir / 'last_checkpoint')
+        # an earlier one than that is another result; the number says which it is where the marker does not
+        last = folder / Path(marker).name if marker else next(iter(numbered_checkpoints(folder)), folder / 'none')
+        if must_exist and not is_complete(last):
+            raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({last.name} is absent or incomplete). If it '
+                                    'was removed, start this run afresh.')
+        return last.resolve()
 
     @contextmanager
     def _alone(self) -> Iterator[int]:

@@ -2,102 +2,164 @@
 import fcntl
 import os
 import re
-import zipfile
-from contextlib import contextmanager
+import stat
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 from mmengine.logging import print_log
 
+from .checkpoint_files import UnreadableCheckpoint, read_checkpoint
+from .whole_files import remove_parts
+
 _NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+#: Environment variable with a process's rank, by the launcher that sets it
+_RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
 class Latest(NamedTuple):
     """The checkpoint that a run goes on from.
 
     Attributes:
-        path: The file.
+        path: The file, or the address of one on a remote storage.
         note: What was wrong with the one that should have been it; empty where nothing was.
     """
-    path: Path
+    path: Union[Path, str]
     note: str = ''
 
 
-def latest_checkpoint(work_dir: Any) -> Optional[Latest]:
-    """The newest complete checkpoint of a work directory.
-
-    That is the one which ``last_checkpoint`` names, in this folder if it has one of that name, since the folder may have
-    moved. Where the marker is damaged or names what is not there or not complete, it is the complete one of the highest
-    number.
+def checkpoint_folder(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> str:
+    """The folder that a run's checkpoints are in: the work directory, or one below the checkpoint hook's ``out_dir``.
 
     Args:
         work_dir: The work directory.
+        config: The run's config.
+    """
+    hook = ((config or {}).get('default_hooks') or {}).get('checkpoint')
+    out_dir = hook.get('out_dir') if isinstance(hook, Mapping) else None
+    if not out_dir or str(out_dir) == str(work_dir):
+        return str(work_dir)
+    return os.path.join(str(out_dir), os.path.basename(str(work_dir).rstrip(os.sep)))  # as mmengine does
+
+
+def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> Optional[Latest]:
+    """The newest complete checkpoint of a work directory.
+
+    That is the one which ``last_checkpoint`` names, in this run's folder, which may have moved since; a file elsewhere is of
+    another run. Where the marker is damaged or names what is not there or not complete, it is the complete one of the
+    highest number.
+
+    Args:
+        work_dir: The work directory.
+        config: The run's config, which may put checkpoints into another folder.
 
     Returns:
         Latest | None: The checkpoint; None if there is none.
     """
-    folder = Path(work_dir)
-    marker = folder / 'last_checkpoint'
-    named = read_marker(marker)
-    for path in ([] if named is None else [folder / named.name, named]):
-        if is_complete(path):
-            return Latest(path)
-    numbered = [(int(found[1]), path) for path in (folder.iterdir() if folder.is_dir() else [])
-                for found in [_NUMBERED.fullmatch(path.name)] if found and is_complete(path)]
-    if not numbered:
+    folder = checkpoint_folder(work_dir, config)
+    marker = Path(work_dir) / 'last_checkpoint'
+    text = read_marker(marker)
+    if '://' in folder:  # a remote storage, which is asked when the checkpoint is loaded
+        return Latest(text) if text else None
+    named = Path(folder) / Path(text).name if text else None
+    if named and (os.path.isdir(named) or is_complete(named)):  # DeepSpeed's checkpoints are folders
+        return Latest(named)
+    newest = next(filter(is_complete, numbered_checkpoints(folder)), None)
+    if newest is None:
         return None
-    newest = max(numbered)[1]
     problem = 'is not there'
     if marker.exists():
-        problem = 'is damaged' if named is None else f'names {named.name}, which is absent or incomplete'
+        problem = f'names {named.name}, which is absent or incomplete' if named else 'is damaged'
     return Latest(newest, f'{marker} {problem}: going on from {newest.name}, the newest complete checkpoint.')
 
 
-def read_marker(marker: Path) -> Optional[Path]:
+def numbered_checkpoints(folder: Any) -> List[Path]:
+    """A folder's checkpoints by their number, the highest first, complete or not."""
+    folder = Path(folder)
+    found = [(int(match[1]), path) for path in (folder.iterdir() if folder.is_dir() else [])
+             for match in [_NUMBERED.fullmatch(path.name)] if match]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def read_marker(marker: Path) -> Optional[str]:
     """What ``last_checkpoint`` names; None where it is absent or damaged."""
     try:
         text = marker.read_bytes()[:4096].decode().strip()
     except (OSError, ValueError):
         return None
-    return Path(text) if text and text.isprintable() and Path(text).name not in ('', '.', '..') else None
+    return text if text and text.isprintable() and Path(text).name not in ('', '.', '..') else None
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a checkpoint was written to its end: torch's archives have their table of contents there."""
+    """Whether a checkpoint was written to its end, so that it can be read.
+
+    One that would run code is complete; what loads it refuses it.
+    """
     try:
-        with open(path, 'rb') as file:
-            start = file.read(2)
-        # files in torch's format from before 1.6 are pickles; whether they are whole shows when they are read
-        return zipfile.is_zipfile(path) if start == b'PK' else len(start) == 2 and start[:1] in (b'\x80', b'c', b'(')
+        found = os.stat(path)
     except (OSError, ValueError):
         return False
+    return stat.S_ISREG(found.st_mode) and _is_readable(str(path), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _is_readable(path: str, size: int, changed: int) -> bool:
+    try:
+        read_checkpoint(path, map_location='meta')  # reads no tensor's data
+    except UnreadableCheckpoint as error:
+        return error.found.startswith('holds more than tensors') and 'operand' not in error.found  # no bytes of a pickle
+    return True
+
+
+def is_first_rank(config: Optional[Mapping[str, Any]] = None) -> bool:
+    """Whether this process is the first, or the only one, of a run, before its processes know of each other.
+
+    Args:
+        config: The run's config, whose ``launcher`` says how the processes were started.
+    """
+    variable = _RANKS.get((config or {}).get('launcher') or 'none')
+    return not variable or int(os.environ.get(variable) or 0) == 0
 
 
 @contextmanager
-def only_training(work_dir: Any) -> Iterator[None]:
-    """Hold a work directory against other trainings; the first rank does so for all.
+def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> Iterator[None]:
+    """Hold a work directory against other trainings, and remove what killed ones have left half-written.
+
+    The first rank does so for all.
 
     Args:
         work_dir: The work directory; made where it is absent.
+        config: The run's config, which says how its ranks were started and may put checkpoints into another folder.
 
     Raises:
         ValueError: If another training is running there.
     """
-    if int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0):
+    if not is_first_rank(config):
         yield
         return
-    os.makedirs(work_dir, exist_ok=True)
+    with ExitStack() as held:
+        for folder in dict.fromkeys((str(work_dir), checkpoint_folder(work_dir, config))):
+            if '://' not in folder:
+                held.enter_context(_held(Path(folder)))
+                remove_parts(folder)
+        yield
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
     # not flock: data workers would inherit it and hold it for seconds after a kill
-    with open(Path(work_dir) / 'training.lock', 'a+') as lock:
+    with open(folder / 'training.lock', 'a+') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             lock.seek(0)
             owner = lock.read(20).strip()
-            raise ValueError(f'{work_dir}: another training is running in this folder (process {owner or "unknown"}). '
+            raise ValueError(f'{folder}: another training is running in this folder (process {owner or "unknown"}). '
                              'Wait for it or end it, or choose another --work-dir.') from None
         except OSError as error:
-            print_log(f'{work_dir} is on a file system without locks ({error.strerror}): take care that no other training '
+            print_log(f'{folder} is on a file system without locks ({error.strerror}): take care that no other training '
                       'writes there.', logger='current')
         lock.truncate(0)
         lock.write(f'{os.getpid()}\n')

@@ -120,6 +120,7 @@ def test_another_language_model_is_refused_by_name(bridged, folders, tmp_path):
 
 @pytest.mark.parametrize('options, message', (
     (dict(attention='causal'), r"attention 'causal' in the config, 'bidirectional' in the checkpoint"),
+    (dict(position='language'), r"position 'language' in the config, 'learned' in the checkpoint"),
     (dict(language=dict(config=dict(model_type='gpt2', n_embd=64, n_head=4, n_layer=4))), r'embed_dims 64 in the config'),
 ))
 def test_another_function_or_width_is_refused(bridged, folders, tmp_path, options, message):

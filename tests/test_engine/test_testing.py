@@ -38,7 +38,8 @@ class TestTTA:
             test_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))))
         enable_tta(cfg)
         assert cfg.model.type == 'AverageClsScoreTTA'
-        assert cfg.test_dataloader.dataset.pipeline[-1].transforms[1] == [dict(type='PackInputs')]
+        flips, pack = cfg.test_dataloader.dataset.pipeline[-1].transforms
+        assert [flip.prob for flip in flips] == [1., 0.] and pack == [dict(type='PackInputs')]
 
     def test_a_codebase_without_a_default_is_an_error(self):
         with pytest.raises(ValueError, match="--tta: the config has no tta_model.*default_scope='mmseg'"):

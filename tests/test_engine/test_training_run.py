@@ -307,6 +307,23 @@ class TestCheckpoint:
         assert len(list((folder / 'run').glob('epoch_*.pth'))) == 4
 
 
+    def test_a_damaged_marker_means_the_one_of_the_highest_number(self, make, folder):
+        make().run()
+        (folder / 'run' / 'last_checkpoint').write_bytes(b'\0\0')
+        assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
+        (folder / 'run' / 'epoch_4.pth').write_bytes(b'PK half')
+        with pytest.raises(FileNotFoundError, match='no last checkpoint .epoch_4.pth is absent or incomplete.'):
+            make().checkpoint()
+        assert make().checkpoint(must_exist=False) == folder / 'run' / 'epoch_4.pth'
+
+    @pytest.mark.parametrize('content', [b'', b'\xff\xfe', b'fini'])
+    def test_a_damaged_mark_of_the_end_is_none(self, make, folder, content):
+        make().run()
+        (folder / 'run' / 'done').write_bytes(content)
+        assert make().status == 'interrupted' and make().has_progress and make().latest.path.name == 'epoch_4.pth'
+        assert make().run() == 'finished' and make().status == 'finished'
+
+
 TOY = '''
 import os
 import time

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lbbt_mm.engine.work_directory import is_complete, latest_checkpoint, only_training
+from lbbt_mm.engine.work_directory import is_complete, is_first_rank, latest_checkpoint, only_training
+from tests.hostile_files import runs_code
 
 
 def save(path: Path) -> Path:
@@ -86,6 +87,36 @@ def test_iterations_and_files_of_old_torch(tmp_path):
     assert is_complete(tmp_path / 'iter_400.pth') and not is_complete(tmp_path / 'iter_1.pth')
 
 
+def test_checkpoints_in_a_folder_of_their_own(work_dir, tmp_path):
+    """As default_hooks.checkpoint.out_dir puts them: mmengine adds the work directory's name."""
+    config = dict(default_hooks=dict(checkpoint=dict(out_dir=str(tmp_path / 'store'))))
+    assert latest_checkpoint(work_dir, config) is None
+    own = tmp_path / 'store' / 'work'
+    own.mkdir(parents=True)
+    save(own / 'epoch_1.pth')
+    assert latest_checkpoint(work_dir, config).path == own / 'epoch_1.pth'
+    (work_dir / 'last_checkpoint').write_text(str(save(own / 'epoch_3.pth')))
+    save(own / 'epoch_4.pth')
+    assert latest_checkpoint(work_dir, config) == (own / 'epoch_3.pth', '')
+    for same in ({}, dict(default_hooks=None), dict(default_hooks=dict(checkpoint=None)),
+                 dict(default_hooks=dict(checkpoint=dict(out_dir=str(work_dir))))):
+        assert latest_checkpoint(work_dir, same).path == work_dir / 'epoch_10.pth'
+
+
+def test_checkpoints_on_a_remote_storage_are_taken_from_the_marker(work_dir):
+    config = dict(default_hooks=dict(checkpoint=dict(out_dir='s3://bucket')))
+    (work_dir / 'last_checkpoint').write_text('s3://bucket/work/epoch_5.pth')
+    assert latest_checkpoint(work_dir, config) == ('s3://bucket/work/epoch_5.pth', '')
+    (work_dir / 'last_checkpoint').write_bytes(b'\0')
+    assert latest_checkpoint(work_dir, config) is None
+
+
+def test_one_that_would_run_code_is_complete_so_that_it_is_refused_and_not_passed_over(tmp_path):
+    torch.save(runs_code(tmp_path / 'trace'), tmp_path / 'epoch_2.pth')
+    save(tmp_path / 'epoch_1.pth')
+    assert latest_checkpoint(tmp_path).path == tmp_path / 'epoch_2.pth' and not (tmp_path / 'trace').exists()
+
+
 HOLD = ('import sys, time; from lbbt_mm.engine.work_directory import only_training\n'
         'with only_training(sys.argv[1]):\n'
         '    print("held", flush=True); time.sleep(60)')
@@ -114,15 +145,42 @@ def test_the_second_training_in_a_folder_is_refused(tmp_path):
         pass
 
 
-def test_ranks_of_one_training_do_not_refuse_each_other(tmp_path, monkeypatch):
-    process = hold(tmp_path, RANK='0')
+@pytest.mark.parametrize('launcher, variable', [
+    ('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM_WORLD_RANK')])
+def test_ranks_of_one_training_do_not_refuse_each_other(tmp_path, monkeypatch, launcher, variable):
+    process = hold(tmp_path)
     try:
-        monkeypatch.setenv('RANK', '1')
-        with only_training(tmp_path):
+        monkeypatch.setenv(variable, '1')
+        with only_training(tmp_path, dict(launcher=launcher)):
+            pass
+        monkeypatch.setenv(variable, '0')
+        with pytest.raises(ValueError, match='another training'), only_training(tmp_path, dict(launcher=launcher)):
             pass
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_rank_that_the_environment_has_of_something_else_is_not_this_run_s(monkeypatch):
+    """A run without a launcher in a job of slurm's is alone."""
+    for variable in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.setenv(variable, '3')
+    assert is_first_rank() and is_first_rank(dict(launcher='none')) and not is_first_rank(dict(launcher='slurm'))
+    monkeypatch.setenv('RANK', '')
+    assert is_first_rank(dict(launcher='pytorch'))
+
+
+def test_what_killed_trainings_left_half_written_is_removed_in_both_folders(tmp_path):
+    work_dir, own = tmp_path / 'work', tmp_path / 'store' / 'work'
+    kept = [work_dir / 'notes.part', own / 'epoch_1.pth']
+    parts = [work_dir / 'last_checkpoint.17.part', own / 'epoch_2.pth.17.part']
+    for path in (*kept, *parts):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('x')
+    config = dict(default_hooks=dict(checkpoint=dict(out_dir=str(tmp_path / 'store'))))
+    with only_training(work_dir, config):
+        assert (own / 'training.lock').read_text().strip() == str(os.getpid())
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in parts)
 
 
 def test_workers_that_outlive_a_kill_do_not_hold_the_folder(tmp_path):

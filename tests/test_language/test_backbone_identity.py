@@ -18,7 +18,7 @@ def test_it_says_which_language_model_blocks_and_arm_and_how_they_are_used(backb
     facts = describe_backbone(backbone)
     assert (facts['checkpoint'], facts['arm'], facts['seed']) == (str(folders['gpt2']), 'shuffled', 5)
     assert facts['blocks'] == [1, 2] and facts['attention'] == 'causal' and facts['patch_size'] == [4, 4]
-    assert facts['config']['model_type'] == 'gpt2'
+    assert facts['config']['model_type'] == 'gpt2' and facts['position'] == 'learned'
 
 
 def test_it_travels_with_the_weights_whichever_tool_saves_them(backbone):

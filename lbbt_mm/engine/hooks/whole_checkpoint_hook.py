@@ -2,7 +2,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -13,6 +13,8 @@ from ..whole_files import write_whole
 
 #: In the message hub, and so in checkpoints: names of files that are removed once a newer one is complete.
 _OUTDATED = 'lbbt_mm_outdated'
+#: Likewise: the last epoch or iteration whose validation the checkpoint has seen, 0 for none.
+_VALIDATED = 'lbbt_mm_validated'
 _BEST = re.compile(r'best_[^/\\]+\.pth')
 
 
@@ -44,7 +46,9 @@ class WholeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = self._in_this_folder(self.best_ckpt_path)
         else:
             self.best_ckpt_path_dict = {key: self._in_this_folder(path) for key, path in self.best_ckpt_path_dict.items()}
-        step = runner.epoch if self.by_epoch else runner.iter
+        step = saved_step(runner, self)
+        if not step:
+            hub.update_info(_VALIDATED, 0)
         resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
         if runner._resume and step and self.file_backend.exists(resumed):
             self.last_ckpt = resumed  # a validation that is made up for may find the best score, which it then has to hold
@@ -74,6 +78,11 @@ class WholeCheckpointHook(CheckpointHook):
         if is_main_process():
             write_whole(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
         self._remove_outdated(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Save the best checkpoint; one that is written from now on has seen this validation."""
+        runner.message_hub.update_info(_VALIDATED, saved_step(runner, self))
+        super().after_val_epoch(runner, metrics)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend
@@ -107,6 +116,22 @@ class WholeCheckpointHook(CheckpointHook):
                     self.file_backend.rmtree(path)
         if _outdated(runner):
             runner.message_hub.update_info(_OUTDATED, [])
+
+
+def saved_step(runner: Runner, hook: CheckpointHook) -> int:
+    """The number that a checkpoint hook gives a checkpoint of this point of the training."""
+    return runner.epoch if hook.by_epoch else runner.iter
+
+
+def knows_its_validation(runner: Runner) -> Optional[bool]:
+    """Whether the checkpoint that a run goes on from was written after the validation of its step.
+
+    Returns:
+        bool | None: None where it does not say, since another hook than :class:`WholeCheckpointHook` wrote it.
+    """
+    hook = next((hook for hook in runner.hooks if isinstance(hook, WholeCheckpointHook)), None)
+    validated = runner.message_hub.get_info(_VALIDATED)
+    return None if hook is None or validated is None else validated == saved_step(runner, hook)
 
 
 def _outdated(runner: Runner) -> List[str]:

@@ -2,13 +2,16 @@
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
 from lbbt_mm.engine.hooks import PendingValidationHook
 from lbbt_mm.engine.run_records import read_records
+from tests.small_net import changed, loader, train, weights
 
 
 class Points(Dataset):
@@ -115,3 +118,73 @@ def test_what_has_been_done_or_is_not_due_is_not_done(tmp_path):
     for path in tmp_path.glob('*/vis_data/scalars.json'):
         path.unlink()
     assert run(tmp_path, 'epoch', resume=True, max_epochs=4, val_interval=4) == 1, 'that of epoch 4 alone'
+
+
+# ------------------------------------------------------------------------------------ what else follows a validation
+@METRICS.register_module()
+class ScoreOfEachValidation(BaseMetric):
+    """Gives the scores it is told to, in turn."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = list(scores)
+
+    def process(self, data_batch, data_samples):
+        self.results.append(None)
+
+    def compute_metrics(self, results):
+        return dict(score=self.scores.pop(0))
+
+
+class EndsBefore(Hook):
+    """Ends the run when an epoch begins, when the validation before it is done with."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+SCORES = (3, 2, 1, 4, 3)
+EARLY_STOPPING = dict(type='EarlyStoppingHook', monitor='score', rule='greater', patience=2, min_delta=0)
+PLATEAU = dict(type='ReduceOnPlateauLR', monitor='score', rule='greater', patience=0, factor=0.1)
+
+
+def train_net(work_dir, scores=SCORES, epochs=5, hooks=(), resume=False, **options):
+    checkpoints = dict(type='lbbt_mm.WholeCheckpointHook', interval=1, max_keep_ckpts=1, save_best='score', rule='greater')
+    return train(work_dir, hooks=[dict(type='lbbt_mm.PendingValidationHook'), *hooks], resume=resume,
+                 train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1), val_dataloader=loader(), val_cfg=dict(),
+                 val_evaluator=dict(type='ScoreOfEachValidation', scores=scores),
+                 default_hooks=dict(checkpoint=checkpoints), **options)
+
+
+@pytest.mark.parametrize('ended, seen', [(1, 1), (2, 1), (3, 2), (4, 4)])
+def test_a_schedule_that_follows_the_score_has_seen_each_validation_once(tmp_path, ended, seen):
+    """A checkpoint that held the best score was written again after its validation, the others were not."""
+    whole = train_net(tmp_path / 'whole', param_scheduler=PLATEAU)
+    with pytest.raises(KeyboardInterrupt):
+        train_net(tmp_path / 'run', hooks=[EndsBefore(ended)], param_scheduler=PLATEAU)
+    resumed = train_net(tmp_path / 'run', SCORES[seen:], resume=True, param_scheduler=PLATEAU)
+    assert not changed(weights(whole.model), weights(resumed.model))
+
+
+@pytest.mark.parametrize('ended', (1, 2))
+def test_a_run_stops_as_early_as_it_would_have(tmp_path, ended):
+    assert train_net(tmp_path / 'whole', hooks=[EARLY_STOPPING]).epoch == 3
+    with pytest.raises(KeyboardInterrupt):
+        train_net(tmp_path / 'run', hooks=[EARLY_STOPPING, EndsBefore(ended)])
+    assert train_net(tmp_path / 'run', SCORES[ended:], hooks=[EARLY_STOPPING], resume=True).epoch == 3
+
+
+def test_and_one_that_has_stopped_early_stays_as_it_is(tmp_path):
+    train_net(tmp_path, hooks=[EARLY_STOPPING])
+    assert train_net(tmp_path, (), hooks=[EARLY_STOPPING], resume=True).epoch == 3
+
+
+def test_a_run_that_goes_on_in_another_folder_has_the_best_checkpoint_there(tmp_path):
+    train_net(tmp_path / 'first', epochs=1)
+    train_net(tmp_path / 'other', epochs=2, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    assert {path.name for path in (tmp_path / 'other').glob('*.pth')} == {'epoch_2.pth', 'best_score_epoch_1.pth'}
+    assert (tmp_path / 'first' / 'best_score_epoch_1.pth').exists()

@@ -96,6 +96,19 @@ def test_a_sample_draws_the_same_wherever_in_the_epoch_it_comes(tmp_path):
     assert set(pairs.samples) == set(triples.samples)
 
 
+def test_a_sample_that_comes_twice_in_an_epoch_draws_anew():
+    """As where a sampler balances classes, or draws with replacement."""
+    loader = DataLoader(DrawingDataset(), batch_sampler=[[0, 0], [1, 0]])
+    runner, hook = _mock_runner(loader), SeedingHook(seed=0)
+    hook.before_train(runner)
+    epochs = []
+    for _ in range(2):
+        hook.before_train_epoch(runner)
+        epochs.append([(int(index), index.seed) for batch in loader.batch_sampler for index in batch])
+    assert [index for index, _ in epochs[0]] == [0, 0, 1, 0] and len(set(epochs[0])) == 4
+    assert epochs[0] == epochs[1], 'the same epoch, from its beginning'
+
+
 def test_steps_draw_anew(tmp_path):
     draws = run(tmp_path).draws
     assert len(set(draws)) == len(draws) == 9

@@ -85,6 +85,14 @@ def test_all_training_images_where_there_are_fewer_than_asked_for(tmp_path):
     assert metrics['train/accuracy/top1'] == pytest.approx(share_read(range(NUM_TRAIN)))
 
 
+def test_a_thousand_training_images_where_no_number_is_given(tmp_path):
+    cfg = run_config()
+    del cfg['val_cfg']['num_train_samples']
+    cfg['train_dataloader']['dataset'] = dict(type='RepeatDataset', times=100, dataset=cfg['train_dataloader']['dataset'])
+    loop = build(tmp_path, val_cfg=cfg['val_cfg'], train_dataloader=cfg['train_dataloader']).val_loop
+    assert len(loop.train_dataloader.dataset) == 1000 < 100 * NUM_TRAIN
+
+
 def test_the_loader_of_training_images_is_set_up_as_that_of_the_test_images(tmp_path):
     loop = build(tmp_path).val_loop
     ours, theirs = loop.train_dataloader, loop.dataloader
@@ -124,6 +132,8 @@ def test_a_data_loader_in_the_config(tmp_path):
 def test_the_training_images_have_an_evaluator_of_their_own(evaluator, tmp_path):
     runner = build(tmp_path)
     loop = BridgeValLoop(runner, runner._val_dataloader, evaluator, num_train_samples=10)
+    train, test = (loop._parts[part].evaluator for part in ('train', 'test'))
+    assert train is not test and train.metrics[0] is not test.metrics[0], 'a metric keeps its results'
     for _ in range(2):
         metrics = loop.run()
         assert metrics == {'train/numbers/count': 10, 'train/numbers/distinct': 10, 'train/numbers/largest': CHOSEN[-1],
