@@ -17,13 +17,17 @@ def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> 
     """Check local checkpoints before a run, and bind whatever loads one in this process to safe loading.
 
     Args:
-        checkpoints: Files that the run will load; None and absent files are left to mmengine, addresses to the loader,
-            which checks what it has fetched.
-        trust: Whether the user vouches for the files (``--trust-checkpoint``); nothing is checked then.
+        checkpoints: Files that the run will load; None stands for none, and addresses are left to the loader, which checks
+            what it has fetched.
+        trust: Whether the user vouches for the files (``--trust-checkpoint``): they only have to be there then.
 
     Raises:
-        ValueError: If a file needs unpickling, or is not a checkpoint at all.
+        ValueError: If a file is absent, needs unpickling, or is not a checkpoint at all.
     """
+    files = [(checkpoint, local_checkpoint(checkpoint)) for checkpoint in checkpoints if checkpoint]
+    for checkpoint, file in files:
+        if file and not os.path.exists(file):
+            load_checkpoint_safely(checkpoint)  # says so
     SafeLoaders(trust).register()
     if trust:
         # torch reads it at every load
@@ -31,8 +35,7 @@ def refuse_unsafe_checkpoints(checkpoints: List[Optional[str]], trust: bool) -> 
         return
     os.environ[_FORCE_ENV] = '1'
     os.environ.pop(_FORCE_NOT_ENV, None)
-    for checkpoint in checkpoints:
-        file = local_checkpoint(checkpoint) if checkpoint else None
+    for checkpoint, file in files:
         if file and os.path.isdir(file):
             raise ValueError(f'{checkpoint}: is a folder, as DeepSpeed and ColossalAI write checkpoints; their own loaders '
                              'unpickle what is in it, which runs code. Pass --trust-checkpoint if you trust where it comes '

@@ -130,8 +130,9 @@ def test_a_name_that_is_no_file_is_none_to_both(spelling, tmp_path, monkeypatch)
     monkeypatch.setenv('HOME', str(tmp_path))
     torch.save(dict(state_dict=nn.Linear(2, 2).state_dict()), tmp_path / 'x.pth')
     name = spelling.format(tmp_path / 'x.pth')
-    refuse_unsafe_checkpoints([name], trust=False)
-    for load in (load_checkpoint_safely, lambda name: load_checkpoint(nn.Linear(2, 2), name)):
+    refuse_unsafe_checkpoints([], trust=False)
+    refuse = lambda name: refuse_unsafe_checkpoints([name], trust=False)  # noqa: E731
+    for load in (refuse, load_checkpoint_safely, lambda name: load_checkpoint(nn.Linear(2, 2), name)):
         with pytest.raises(ValueError, match='no such checkpoint file'):
             load(name)
 
@@ -220,5 +221,12 @@ def test_a_damaged_file_is_one_clear_error(write, tmp_path):
     assert 'use an earlier one' in message and '--trust-checkpoint' not in message
 
 
-def test_addresses_and_absent_files_are_left_to_mmengine():
-    refuse_unsafe_checkpoints([None, 'torchvision://resnet50', 'https://host/file.pth', 'absent.pth'], trust=False)
+def test_addresses_are_left_to_the_loader():
+    refuse_unsafe_checkpoints([None, 'torchvision://resnet50', 'https://host/file.pth'], trust=False)
+
+
+@pytest.mark.parametrize('trust', (False, True))
+@pytest.mark.parametrize('name', ('absent.pth', '~/absent.pth', 'no/such/folder/epoch_1.pth'))
+def test_an_absent_file_is_refused_before_anything_is_made(name, trust):
+    with pytest.raises(ValueError, match=f'{name}: no such checkpoint file. Give the path of a .pth file'):
+        refuse_unsafe_checkpoints([None, name], trust)

@@ -301,9 +301,15 @@ class TestRefusals:
         error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_3.pth')
         assert error.startswith(f'ValueError: {tmp_path}/epoch_3.pth: is not a complete PyTorch checkpoint')
 
-    def test_a_checkpoint_to_resume_that_is_absent(self, refused, trained, tmp_path):
-        error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_9.pth')
-        assert error.startswith(f'ValueError: {tmp_path}/epoch_9.pth: no such checkpoint file')
+    @pytest.mark.parametrize('give', ('--resume', 'load_from', 'init_cfg'))
+    def test_a_checkpoint_that_is_absent(self, refused, trained, tmp_path, give):
+        cfg, absent = Config.fromfile(trained.dumped), tmp_path / 'epoch_9.pth'
+        if give == 'load_from':
+            cfg.load_from = str(absent)
+        elif give == 'init_cfg':
+            cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(absent))
+        error = refused(cfg, *(['--resume', absent] if give == '--resume' else []))
+        assert error.startswith(f'ValueError: {absent}: no such checkpoint file') and not (tmp_path / 'work').exists()
 
     def test_a_step_that_overwrites_the_copied_weights(self, data, folders, trained, tmp_path):
         """It is known only when training starts, but before the first step."""

@@ -316,8 +316,11 @@ def test_recomputed_activations_give_the_same_gradients(frozen, monkeypatch):
 @pytest.mark.parametrize('frozen_stages, frozen', ((-1, ()), (0, ('patch_embed', 'pos_embed')),
                                                    (2, ('patch_embed', 'pos_embed', 'blocks.0', 'blocks.1')),
                                                    (4, ('patch_embed', 'pos_embed', 'blocks', 'norm'))))
-def test_frozen_stages(frozen_stages, frozen):
-    backbone = initialised(language=dict(arm='random'), frozen_stages=frozen_stages, proj_drop=0.5).train()
+@pytest.mark.parametrize('as_built', (False, True))
+def test_frozen_stages(frozen_stages, frozen, as_built):
+    backbone = initialised(language=dict(arm='random'), frozen_stages=frozen_stages, proj_drop=0.5)
+    if not as_built:
+        backbone.eval().train()
     for name, parameter in backbone.named_parameters():
         assert parameter.requires_grad == (not name.startswith(frozen)), name
     modes = [block.training for block in backbone.blocks]

@@ -399,8 +399,10 @@ class TestTraining:
         for (name, ours), (_, theirs) in zip(plain.named_parameters(), recomputed.named_parameters()):
             assert_close(ours.grad, theirs.grad, depth=2 * DEPTH, msg=name)
 
-    def test_bfloat16_leaves_the_head_in_float32(self, folders):
-        detector = _initialised(folders['llama'], 'language', 'llama')
+    @pytest.mark.parametrize('norm', ('pre', 'post'))
+    @pytest.mark.parametrize('family', ('gpt2', 'llama'))
+    def test_bfloat16_leaves_the_head_in_float32(self, folders, family, norm):
+        detector = _initialised(folders[family], 'language', family, norm=norm)
         seen = []
         detector.bbox_head.fc_cls.register_forward_hook(lambda module, args, out: seen.extend([args[0].dtype, out.dtype]))
         with torch.autocast('cpu', dtype=torch.bfloat16):
@@ -497,9 +499,9 @@ class TestInference:
                 'decoder.post_norm.weight', 'query_embedding.weight'} <= names
 
 
-def _initialised(folder: Path, arm: str, model_type: str = 'gpt2', random_state: int = 0) -> nn.Module:
+def _initialised(folder: Path, arm: str, model_type: str = 'gpt2', random_state: int = 0, **options) -> nn.Module:
     torch.manual_seed(random_state)
-    detector = build_detector(model_type=model_type, language=dict(checkpoint=str(folder), arm=arm))
+    detector = build_detector(model_type=model_type, language=dict(checkpoint=str(folder), arm=arm), **options)
     detector.init_weights()
     return detector
 

@@ -200,6 +200,17 @@ def test_memory_without_positions_gives_keys_from_itself(checkpoint):
 
 
 @torch.no_grad()
+def test_causal_attention_is_that_of_the_tokens_to_themselves(checkpoint):
+    """A memory has no order that tokens share."""
+    causal = copied_block(checkpoint, 0, cross_attention=True, attention='causal')
+    given, changed = inputs(32), inputs(32)
+    last = dict(given, memory=torch.cat([given['memory'][:, :-1], changed['memory'][:, -1:]], dim=1))
+    assert (causal(**given) - causal(**last)).abs().amax(dim=(0, 2)).min() > 1e-6, 'each token sees the last of the memory'
+    last = dict(given, x=torch.cat([given['x'][:, :-1], changed['x'][:, -1:]], dim=1))
+    assert_close(causal(**given)[:, :-1], causal(**last)[:, :-1])
+
+
+@torch.no_grad()
 def test_bidirectional_attention_does_not_depend_on_the_order_of_tokens(checkpoint):
     block = copied_block(checkpoint, 0)
     x, order = torch.randn(2, 6, 32), torch.randperm(6)
