@@ -180,9 +180,11 @@ class TestResuming:
         launch.resume_from(cfg, checkpoint)
         return launch.find_resumed_checkpoint(cfg)
 
-    def test_it_starts_as_without_the_flag_while_there_is_nothing_to_resume(self, cfg, capsys):
+    def test_it_starts_as_without_the_flag_while_there_is_nothing_to_resume(self, cfg, monkeypatch):
+        said = []
+        monkeypatch.setattr(launch, 'print_log', lambda text, **options: said.append(text))
         assert self.resumed(cfg, 'auto') == (None, [])
-        assert f'{cfg.work_dir} holds no complete checkpoint to resume, so the training starts' in str(capsys.readouterr())
+        assert said == [f'{cfg.work_dir} holds no complete checkpoint to resume, so the training starts at its beginning.']
         assert (cfg.resume, cfg.load_from) == (False, 'start.pth') and 'custom_hooks' not in cfg
 
     @pytest.mark.parametrize('marker', ['', 'epoch_3.pth'])
