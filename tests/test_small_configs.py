@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from lbbt_mm.engine.label_checks import check_random_labels
+from lbbt_mm.checks.labels import check_random_labels
 from lbbt_mm.registry import DATASETS, LOOPS, MODELS, type_name
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.image_folders import write_image_folder

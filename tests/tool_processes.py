@@ -27,7 +27,7 @@ _INHERITED = ('PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH', 'AT
 _PRELOAD = [
     'mmcv.ops', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization',
     'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.engine.launch', 'lbbt_mm.engine.optim_wrappers',
-    'lbbt_mm.engine.safe_checkpoints', 'lbbt_mm.engine.testing', 'lbbt_mm.engine.dataset_checks'
+    'lbbt_mm.engine.safe_checkpoints', 'lbbt_mm.engine.testing', 'lbbt_mm.checks'
 ]
 
 

@@ -8,7 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, check_fit, load_config,
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, load_config,
                                    start_processes, stop_processes)
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints

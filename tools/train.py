@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
 from lbbt_mm.engine.work_directory import only_training
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_datasets, check_fit, enable_amp,
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, enable_amp,
                                    enable_auto_scale_lr, find_resumed_checkpoint, load_config, pretrained_files,
                                    record_language_config, resume_from, save_whole_checkpoints, start_processes,
                                    stop_processes)

@@ -14,11 +14,7 @@ from mmengine.runner import Runner
 
 from lbbt_mm.registry import LOADING_STEPS, type_name
 from .config_files import read_config_file
-from .dataset_checks import check_coco_datasets
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
-from .label_checks import check_random_labels
-from .segmentation_checks import check_segmentation_datasets
-from .tta_checks import check_tta_sizes
 from .whole_files import write_files_whole
 from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint
 
@@ -93,23 +89,6 @@ def _has_language(config: Any) -> bool:
     """Whether a ``language`` dict is in the model's config or in a part of it."""
     return isinstance(config, dict) and (isinstance(config.get('language'), dict)
                                          or any(_has_language(part) for part in config.values()))
-
-
-def check_datasets(cfg: Config, loaders: Sequence[str] = ('train_dataloader', 'val_dataloader')) -> None:
-    """Check the datasets of a run before it starts, each by what its task needs.
-
-    Args:
-        cfg: The run's config.
-        loaders: Which data loaders the run uses.
-
-    Raises:
-        FileNotFoundError: If files or folders are absent.
-        ValueError: If annotations and model disagree, or test-time augmentation leaves an image less than a patch.
-    """
-    for check in (check_coco_datasets, check_random_labels, check_segmentation_datasets):
-        check(cfg, loaders=loaders)
-    if 'val_dataloader' in loaders:  # before training too, rather than after it
-        check_tta_sizes(cfg)
 
 
 def start_processes(cfg: Config) -> None:

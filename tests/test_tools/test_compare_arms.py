@@ -372,7 +372,8 @@ class TestProbes:
         assert compare('--probe', folder / 'probe.py', seeds='0')[0] == 0 and len(starts(folder)) == 4
         (folder / 'later.py').write_text(fake_training.PROBE)
         status, output = compare('--probe', folder / 'later.py', seeds='0')
-        assert status == 1 and 'has no last checkpoint (epoch_4.pth is absent or incomplete). If it was removed, start this run afresh.' in output
+        assert status == 1 and ('has no last checkpoint (epoch_4.pth is absent or incomplete). If it was removed, start '
+                                'this run afresh.') in output
 
     def test_it_gets_the_options_that_its_config_has_a_place_for(self, compare, folder):
         (folder / 'probe.py').write_text(fake_training.PROBE + 'data = dict(pipeline=[dict(data_root=1), dict(type=1)])')

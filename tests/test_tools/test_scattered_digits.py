@@ -9,7 +9,8 @@ import pytest
 from mmengine.config import Config
 from sklearn.utils import Bunch
 
-from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets
+from lbbt_mm.checks.run import raise_fatal
+from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_detection import REPO
 from tests.tool_processes import run_tool
 
@@ -183,7 +184,7 @@ def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeyp
     from digits_to_ade import CLASSES
     monkeypatch.setenv('LBBT_DATA_ROOT', str(sets[1]))
     cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'segmenter_smollm2_digits.py')
-    check_segmentation_datasets(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader'))
+    raise_fatal(segmentation_problems(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader')))
     for name in ('train', 'val', 'test'):
         meta = cfg[f'{name}_dataloader'].dataset.metainfo
         assert tuple(meta.classes) == CLASSES
@@ -193,4 +194,4 @@ def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeyp
 def test_the_small_config_takes_the_set_as_it_is(sets, monkeypatch):
     monkeypatch.setenv('LBBT_DATA_ROOT', str(sets[1]))
     monkeypatch.setenv('LBBT_NUM_CLASSES', '11')
-    check_segmentation_datasets(Config.fromfile(REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py'))
+    raise_fatal(segmentation_problems(Config.fromfile(REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py')))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbbt_mm.engine.segmentation_checks import check_segmentation_datasets
+from lbbt_mm.checks.run import raise_fatal
+from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_segmentation import run_config, write_dataset
 
 TRAIN = 'train_dataloader.dataset'
@@ -17,8 +18,20 @@ def root(tmp_path):
     return write_dataset(tmp_path / 'data', num_train=3, num_val=2)
 
 
+def check_segmentation(cfg, *arguments) -> None:
+    raise_fatal(segmentation_problems(cfg, *arguments))
+
+
 def check(root, **overrides):
-    check_segmentation_datasets(run_config(root, **overrides))
+    check_segmentation(run_config(root, **overrides))
+
+
+def training_alone(root, **overrides):
+    """A config whose other data sets, which would have to mean the same, are left out."""
+    cfg = run_config(root, **overrides)
+    for name in ('val', 'test'):
+        cfg.pop(f'{name}_dataloader')
+    return cfg
 
 
 def mask_of(root, number=1):
@@ -40,27 +53,16 @@ def test_a_sound_data_set_passes_and_says_what_was_looked_at(root, log):
 def test_remote_data_sets_are_passed_over(root, log, options):
     cfg = run_config(root)
     cfg.train_dataloader.dataset.update(options)
-    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    check_segmentation(cfg, ('train_dataloader', ))
     assert not any('masks' in line for line in log)
-
-
-def test_ranks_share_the_masks_out(root, log, monkeypatch):
-    rewrite(root, lambda mask: mask + 100, number=1)
-    monkeypatch.setenv('WORLD_SIZE', '2')
-    monkeypatch.setenv('RANK', '0')
-    check_segmentation_datasets(run_config(root), ('train_dataloader', ))
-    assert any('2 masks (share 1 of 2) hold' in line for line in log)
-    monkeypatch.setenv('RANK', '1')
-    with pytest.raises(ValueError, match='001.png holds'):
-        check_segmentation_datasets(run_config(root), ('train_dataloader', ))
 
 
 def test_a_class_count_above_what_the_masks_hold_is_warned_of(root, log):
     check(root)
     assert not any('the highest class' in line for line in log)
-    cfg = run_config(root, model__decode_head__num_classes=150)
+    cfg = training_alone(root, model__decode_head__num_classes=150)
     cfg.train_dataloader.dataset.metainfo = dict(classes=[str(number) for number in range(150)])
-    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    check_segmentation(cfg, ('train_dataloader', ))
     assert any('the highest class in its masks is number 4 of 150' in line for line in log)
 
 
@@ -69,7 +71,7 @@ def test_a_set_whose_masks_another_loader_does_not_load_is_checked_all_the_same(
     cfg = run_config(root)
     cfg.val_dataloader.dataset = {**cfg.train_dataloader.dataset, 'pipeline': [dict(type='LoadImageFromFile')]}
     with pytest.raises(ValueError, match='001.png holds'):
-        check_segmentation_datasets(cfg, ('val_dataloader', 'train_dataloader'))
+        check_segmentation(cfg, ('val_dataloader', 'train_dataloader'))
 
 
 def test_a_mask_of_one_bit(root):
@@ -96,19 +98,19 @@ def test_values_where_zero_is_a_class(root, value, allowed):
     rewrite(root, lambda mask: np.where(mask == 0, value, mask).astype(np.uint8))
     overrides = dict(train_dataloader__dataset__reduce_zero_label=False)
     if allowed:
-        check_segmentation_datasets(run_config(root, **overrides), ('train_dataloader', ))
+        check_segmentation(training_alone(root, **overrides), ('train_dataloader', ))
         return
     with pytest.raises(ValueError, match='holds 4; expected 0 to 3, .*reduce_zero_label=False, and 255'):
-        check_segmentation_datasets(run_config(root, **overrides), ('train_dataloader', ))
+        check_segmentation(training_alone(root, **overrides), ('train_dataloader', ))
 
 
 def test_another_ignored_value_of_the_heads(root):
     cfg = run_config(root, model__decode_head__ignore_index=99)
     with pytest.raises(ValueError, match='holds 0; expected 1 to 4, .* and 100 where pixels are ignored'):
-        check_segmentation_datasets(cfg, ('train_dataloader', ))
+        check_segmentation(cfg, ('train_dataloader', ))
     for number in range(3):
         rewrite(root, lambda mask: np.where(mask == 0, 100, mask).astype(np.uint8), number)
-    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    check_segmentation(cfg, ('train_dataloader', ))
 
 
 def test_a_mask_with_a_palette_as_pascal_voc_s(root):
@@ -130,14 +132,14 @@ def test_a_training_set_that_names_no_masks(root):
     cfg = run_config(root)
     cfg.train_dataloader.dataset.data_prefix = dict(img_path='images/training')
     with pytest.raises(ValueError, match='no masks, but its pipeline loads them. Set data_prefix.seg_map_path'):
-        check_segmentation_datasets(cfg)
+        check_segmentation(cfg)
 
 
 def test_a_test_set_without_masks_is_fine(root):
     cfg = run_config(root)
     cfg.test_dataloader.dataset.update(data_prefix=dict(img_path='images/validation'),
                                        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
-    check_segmentation_datasets(cfg, ('test_dataloader', ))
+    check_segmentation(cfg, ('test_dataloader', ))
 
 
 def test_a_head_that_learns_boundaries_has_classes_of_its_own(root):
@@ -209,16 +211,16 @@ def test_one_channel_is_for_two_classes(root, head, allowed):
         check(root, model__auxiliary_head=dict(type='FCNHead', **head))
     for number in range(3):
         rewrite(root, lambda mask: np.minimum(mask, 2), number)
-    cfg = run_config(root, model__auxiliary_head=dict(type='FCNHead', **head), model__decode_head__num_classes=allowed)
+    cfg = training_alone(root, model__auxiliary_head=dict(type='FCNHead', **head), model__decode_head__num_classes=allowed)
     cfg.train_dataloader.dataset.metainfo = dict(classes=('ground', 'thing'))
-    check_segmentation_datasets(cfg, ('train_dataloader', ))
+    check_segmentation(cfg, ('train_dataloader', ))
 
 
 def test_classes_of_a_known_data_set_are_its_own(root):
     cfg = run_config(root)
     cfg.train_dataloader.dataset.update(type='ADE20KDataset', metainfo=None)
     with pytest.raises(ValueError, match='has 150 classes .*num_classes=4'):
-        check_segmentation_datasets(cfg, ('train_dataloader', ))
+        check_segmentation(cfg, ('train_dataloader', ))
 
 
 def test_wrappers_and_concatenations_are_looked_into(root):
@@ -228,10 +230,105 @@ def test_wrappers_and_concatenations_are_looked_into(root):
     cfg.train_dataloader.dataset = dict(
         type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=inner)])
     with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.datasets\[0\].dataset: 1 of 3 masks'):
-        check_segmentation_datasets(cfg)
+        check_segmentation(cfg)
 
 
 def test_data_sets_of_other_codebases_are_passed_over(root):
     cfg = run_config('nowhere')
     cfg.default_scope = 'mmpretrain'
-    check_segmentation_datasets(cfg)
+    check_segmentation(cfg)
+
+
+# ------------------------------------------------------------------------------------ labels that mean another class
+def test_reduce_zero_label_that_differs(root):
+    cfg = run_config(root)
+    for number in range(2):  # what each set holds fits its own rule
+        path = root / 'annotations' / 'validation' / f'{number:03d}.png'
+        cv2.imwrite(str(path), np.maximum(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 1) - 1)
+    cfg.val_dataloader.dataset.reduce_zero_label = False
+    with pytest.raises(ValueError, match='val_dataloader.dataset: reduce_zero_label is False, that of '
+                       'train_dataloader.dataset True, so equal labels'):
+        check_segmentation(cfg)
+
+
+@pytest.mark.parametrize('classes', [('ground', 'green', 'red', 'blue'), ('a', 'b', 'c', 'd')])
+@pytest.mark.parametrize('loader', ['val', 'test'])
+def test_classes_that_differ(root, classes, loader):
+    cfg = run_config(root)
+    cfg[f'{loader}_dataloader'].dataset.metainfo = dict(classes=classes)
+    with pytest.raises(ValueError, match=f"{loader}_dataloader.dataset: metainfo.classes is '{classes[0]}', '{classes[1]}'"):
+        check_segmentation(cfg)
+
+
+def test_masks_of_another_size_than_their_images(root):
+    rewrite(root, lambda mask: np.repeat(np.repeat(mask, 2, 0), 2, 1))
+    with pytest.raises(ValueError, match=rf'{TRAIN}: 1 of 3 masks are of another size than their images, first .*001.png: '
+                       '128x96 pixels, its image 64x48. Resize the mask'):
+        check(root)
+
+
+def test_masks_that_lie_otherwise_than_their_images(root):
+    image = Image.open(root / 'images' / 'training' / '001.jpg')
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(root / 'images' / 'training' / '001.jpg', exif=exif)
+    with pytest.raises(ValueError, match='1 of 3 masks are of another size .*its image 48x64. Turn the mask: the image is '
+                       'loaded as its EXIF'):
+        check(root)
+
+
+@pytest.mark.parametrize('value', [0, 255])
+def test_masks_without_a_labelled_pixel(root, value, log):
+    rewrite(root, lambda mask: np.full_like(mask, value))
+    check(root)
+    assert any('1 of 3 masks have no labelled pixel, first ' in line and '001.png' in line for line in log)
+    for number in range(3):
+        rewrite(root, lambda mask: np.full_like(mask, value), number)
+    with pytest.raises(ValueError, match=f'{TRAIN}: all 3 masks have no labelled pixel, first .*Ignored are 0 and 255'):
+        check(root)
+
+
+def test_binary_masks_of_0_and_255(root):
+    """Where 255 is ignored, a model that says 0 everywhere scores 100."""
+    cfg = training_alone(root, train_dataloader__dataset__reduce_zero_label=False, model__decode_head__num_classes=2,
+                         model__auxiliary_head=None)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('ground', 'thing'))
+    for number in range(3):
+        rewrite(root, lambda mask: np.where(mask > 1, 255, 0).astype(np.uint8), number)
+    with pytest.raises(ValueError, match='hold one class alone, number 1, and 255, which is ignored.*write it as its'):
+        check_segmentation(cfg, ('train_dataloader', ))
+
+
+def test_images_and_masks_that_are_left_out_by_their_suffix(root, log):
+    for folder, suffix, name in (('images', '.jpg', '001.png'), ('annotations', '.png', '002.PNG')):
+        path = root / folder / 'training' / name
+        shutil.copy(path.with_suffix(suffix), path.with_name(f'left{path.suffix}'))
+    check(root)
+    assert any(f'{TRAIN}: 1 of 4 images are left out, first ' in line and "that end in '.jpg'" in line for line in log)
+    assert any(f'{TRAIN}: 1 of 4 masks are left out, first ' in line for line in log)
+
+
+def test_a_validation_batch_of_mixed_sizes(root):
+    path = root / 'images' / 'validation' / '001.jpg'
+    mask = root / 'annotations' / 'validation' / '001.png'
+    for file in (path, mask):
+        Image.open(file).crop((0, 0, 32, 48)).save(file)
+    check(root, val_dataloader__batch_size=2)
+    load, resize, truth, pack = run_config(root).val_dataloader.dataset.pipeline
+    for steps in ([load, truth, pack], [load, dict(resize, keep_ratio=True), truth, pack]):
+        cfg = run_config(root, val_dataloader__batch_size=2)
+        cfg.val_dataloader.dataset.pipeline = steps
+        with pytest.raises(ValueError, match=r'val_dataloader.batch_size: is 2, but val_dataloader.dataset has images of '
+                           r'different sizes \(.*: 64x48, .*001.jpg: 32x48\).*batch_size=1'):
+            check_segmentation(cfg)
+        cfg.val_dataloader.batch_size = 1
+        check_segmentation(cfg)
+
+
+@pytest.mark.parametrize('damage, message', [
+    (lambda path: path.write_bytes(b''), 'images are empty, first .*001.jpg'),
+    (lambda path: path.write_bytes(path.read_bytes()[:300]), 'images cannot be decoded to their end, first .*001.jpg')])
+def test_images_that_cannot_be_loaded(root, damage, message):
+    damage(root / 'images' / 'training' / '001.jpg')
+    with pytest.raises(ValueError, match=message):
+        check(root)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.label_checks import check_random_labels
+from lbbt_mm.checks.labels import check_random_labels, label_problems
+from lbbt_mm.checks.run import raise_fatal
 from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 
@@ -230,3 +231,31 @@ def test_pixels_are_read_before_they_change(root, before, passes):
                                                                     train_dataloader='built')])
 def test_parts_that_are_absent_or_built_already(cfg):
     check_random_labels(Config(cfg))
+
+
+@pytest.mark.parametrize('name', ['.ipynb_checkpoints', '__MACOSX'])
+def test_a_hidden_folder_that_would_be_a_class(root, name):
+    """mmpretrain counts it, and it moves the labels of those after it."""
+    for split in ('train', 'test'):
+        (root / split / name).mkdir()
+    with pytest.raises(ValueError, match=f'train_dataloader.dataset: {root}/train/{name} would be a class, with the label '
+                       '0.*remove it, or name the classes'):
+        check_random_labels(run_config(root))
+
+
+def test_named_classes_in_another_order(root):
+    cfg = run_config(root)
+    cfg.train_dataloader.dataset.classes = ['a', 'b', 'c']
+    cfg.val_dataloader.dataset.classes = ['b', 'a', 'c']
+    with pytest.raises(ValueError, match="val_dataloader.dataset: its classes are 'b', 'a', 'c', those of train_dataloader"):
+        check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('damage, message', [
+    (lambda path: path.write_bytes(b''), 'images are empty, first {}'),
+    (lambda path: path.write_bytes(path.read_bytes()[:60]), 'images cannot be decoded to their end, first {}')])
+def test_images_that_cannot_be_loaded(root, damage, message):
+    path = sorted((root / 'train').glob('*/*'))[3]
+    damage(path)
+    with pytest.raises(ValueError, match='train_dataloader.dataset: 1 of .* ' + message.format(path)):
+        raise_fatal(label_problems(run_config(root)))

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from ..registry import type_name
-from .segmentation_checks import build_without_pipeline, sample_infos, segmentation_datasets, segmentor_of
+from .segmentation import build_without_pipeline, sample_infos, segmentation_datasets, segmentor_of
 
 
 def check_tta_sizes(cfg: Config, loaders: Sequence[str] = ('val_dataloader', )) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.label_checks import check_random_labels
+from lbbt_mm.checks.labels import check_random_labels
 from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 

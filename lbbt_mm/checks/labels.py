@@ -8,7 +8,9 @@ from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
 from lbbt_mm.registry import type_name
-from .dataset_checks import TRAINING_LOADERS, is_remote, iter_datasets
+from .datasets import ALL_LOADERS, TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
+from .image_files import Budget, look_at_images
+from .problems import Problem, few
 
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 _BRIDGE_LOADER = 'val_cfg.train_dataloader'
@@ -17,6 +19,43 @@ _LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt
 _SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch')
 # Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
 _CHANGES_PIXELS = re.compile('Random|Resize|Crop|Flip|Rotat|Aug|Jitter|Lighting|Blur|Album|Pad|Normalize|Distort|Erasing')
+
+
+def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
+                   budget: Optional[Budget] = None) -> Iterator[Problem]:
+    """:func:`check_random_labels`, then look at images of mmpretrain's folders.
+
+    Args:
+        cfg: A run's config.
+        loaders: Which data loaders the run uses.
+        budget: How many images to open.
+
+    Yields:
+        Problem: What is wrong with the images.
+    """
+    check_random_labels(cfg, loaders)
+    for name in loaders:
+        for where, dataset in iter_datasets(cfg.get(name), name):
+            folder = _image_folder(dataset, cfg.get('default_scope'))
+            if folder is not None:
+                yield from look_at_images(where, _some_images(folder, budget), pipeline_step(
+                    dataset.get('pipeline'), 'LoadImageFromFile') or {}, budget or Budget())
+
+
+#: As mmpretrain's CustomDataset
+_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
+#: Folders whose list is read before a run; 1,000 of 1,300 images each take a second
+_MOST_FOLDERS = 40
+
+
+def _some_images(folder: Path, budget: Optional[Budget]) -> List[str]:
+    """The images of a folder of folders; of evenly spaced ones where there are many and not all are asked for."""
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    if budget is None or budget.seconds is not None:
+        step = max(len(classes) / _MOST_FOLDERS, 1)
+        classes = [classes[int(index * step)] for index in range(min(len(classes), _MOST_FOLDERS))]
+    return [os.path.join(root, name) for kind in classes for root, _, names in os.walk(folder / kind)
+            for name in sorted(names) if name.lower().endswith(_EXTENSIONS)]
 
 
 def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
@@ -46,6 +85,7 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
         _check_sample_numbers(name, loader)
     _check_same_labels(used.get('train_dataloader'), used.get(_BRIDGE_LOADER))
     _check_image_folders(used, num_classes, cfg.get('default_scope'))
+    _check_named_classes(cfg)
 
 
 def _mapping(config: Any) -> Mapping:
@@ -174,6 +214,11 @@ def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int], sc
             if dataset.get('classes') is not None or (dataset.get('metainfo') or {}).get('classes') is not None:
                 continue  # mmpretrain compares their number with that of the folders
             classes = sorted(list_dir_or_file(str(folder), list_dir=True, list_file=False))
+            hidden = [kind for kind in classes if kind.startswith(('.', '__'))]
+            if hidden:
+                raise ValueError(f'{where}: {folder / hidden[0]} would be a class, with the label '
+                                 f'{classes.index(hidden[0])}, and move the labels of others. mmpretrain counts hidden '
+                                 'folders too; remove it, or name the classes with classes=[...].')
             _check_count(where, folder, dataset, classes, num_classes)
             first = first or (where, classes)
             if classes != first[1]:
@@ -181,6 +226,23 @@ def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int], sc
                 raise ValueError(f'{where}: the class folders of {folder} are not those of {first[0]} (only one of them has '
                                  f'{odd!r}), so equal labels would mean different classes. Give both the same class '
                                  'folders, empty ones if need be, or set classes=.')
+
+
+def _check_named_classes(cfg: Config) -> None:
+    """Classes that configs name have to be the same in all loaders: their order gives the labels."""
+    first: Optional[Tuple[str, List[str]]] = None
+    for name in ALL_LOADERS:
+        for where, dataset in iter_datasets(cfg.get(name), name):
+            if not _is_custom_dataset(dataset.get('type'), cfg.get('default_scope')):
+                continue
+            classes = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
+            if not isinstance(classes, (list, tuple)):
+                continue
+            first = first or (where, list(classes))
+            if list(classes) != first[1]:
+                raise ValueError(f'{where}: its classes are {few(classes)}, those of {first[0]} {few(first[1])}, so equal '
+                                 'labels would mean different classes. Give all data sets the same classes in the same '
+                                 'order.')
 
 
 def _check_count(where: str, folder: Path, dataset: Mapping, classes: List[str], num_classes: Optional[int]) -> None:

@@ -2,8 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.launch import check_datasets
-from lbbt_mm.engine.tta_checks import check_tta_sizes
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.checks.tta import check_tta_sizes
 from tests.tiny_segmentation import run_config, write_dataset
 
 

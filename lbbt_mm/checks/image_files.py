@@ -1,0 +1,171 @@
+"""Are image files there, whole, and of the size that their annotations are for?"""
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from PIL import Image
+
+from .problems import Problem, counted
+
+#: Values of EXIF's orientation that stand for a quarter turn
+_TURNED = (5, 6, 7, 8)
+_EXIF_ORIENTATION = 0x0112
+
+Size = Tuple[int, int]
+
+
+class Budget:
+    """How many files to open.
+
+    Args:
+        seconds: How long to go on, for each kind of file of a data set; None for all files.
+        least: So many are opened however long it takes: all, where there are no more.
+        progress: Called with the number of files looked at and their total, or None.
+    """
+
+    def __init__(self, seconds: Optional[float] = 0.4, least: int = 200,
+                 progress: Optional[Callable[[str, int, int], None]] = None) -> None:
+        self.seconds, self.least, self.progress = seconds, least, progress
+
+    def spend(self, what: str, items: Sequence[Any], look: Callable[[Any], Any]) -> List[Tuple[Any, Any]]:
+        """Look at an evenly spaced part of some items, on all cores: decoders leave Python alone.
+
+        Args:
+            what: What it is, for the progress.
+            items: The items.
+            look: Looks at one.
+
+        Returns:
+            list[tuple]: Items and what was seen of them, in the order of ``items``.
+        """
+        started, seen, order = time.monotonic(), {}, evenly(len(items))
+        threads = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(threads) as pool:
+            for begin in range(0, len(order), 16 * threads):
+                if self.seconds is not None and begin >= self.least and time.monotonic() - started > self.seconds:
+                    break
+                part = order[begin:begin + 16 * threads]
+                seen.update(zip(part, pool.map(look, [items[index] for index in part])))
+                if self.progress:
+                    self.progress(what, len(seen), len(items))
+        return [(items[index], seen[index]) for index in sorted(seen)]
+
+
+def evenly(count: int) -> List[int]:
+    """An order of 0 to ``count`` - 1 of which every beginning is about evenly spaced."""
+    if count <= 1:
+        return list(range(count))
+    step = max(int(count * 0.6180339887), 1)  # the golden ratio's multiples fill a circle evenly
+    while _common_divisor(step, count) != 1:
+        step += 1
+    return [index * step % count for index in range(count)]
+
+
+def _common_divisor(a: int, b: int) -> int:
+    while b:
+        a, b = b, a % b
+    return a
+
+
+class Look(NamedTuple):
+    """What was seen of an image file: what is wrong with it (nothing if empty), and its size as mmcv would load it."""
+    fault: str = ''
+    size: Optional[Size] = None
+
+
+def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = True) -> Look:
+    """Open an image file as far as is needed to know that it can be decoded.
+
+    Args:
+        path: The file.
+        loading: The pipeline's step that loads it, which may leave EXIF's orientation alone; None for a mask.
+        decode: Whether to read it to its end, rather than its head for its size.
+    """
+    turns = loading is not None and loading.get('color_type', 'color') in ('color', 'grayscale')
+    try:
+        if not os.path.getsize(path):
+            return Look('is empty')
+        with Image.open(path) as image:
+            turned = turns and image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+            size = image.size[::-1] if turned else image.size
+            if decode:
+                image.load()
+        return Look('', size)
+    except FileNotFoundError:
+        return Look('is absent')
+    except Image.DecompressionBombError:
+        return Look()
+    except Exception as error:  # decoders raise what they like
+        return _look_with_mmcv(path, str(error))
+
+
+def _look_with_mmcv(path: str, problem: str) -> Look:
+    """For formats that Pillow does not know."""
+    if 'cannot identify' not in problem:
+        return Look('cannot be decoded')
+    try:
+        import mmcv
+        image = mmcv.imread(path)
+    except Exception:
+        image = None
+    return Look('cannot be decoded') if image is None else Look('', (image.shape[1], image.shape[0]))
+
+
+def missing_files(paths: Sequence[str]) -> List[str]:
+    """Which files are not there, by the lists of their folders."""
+    present: Dict[str, set] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in present:
+            present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in present[folder]:
+            missing.append(path)
+    return missing
+
+
+def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: Budget,
+                   sizes: Optional[Sequence[Size]] = None, sized_by: str = '') -> Iterator[Problem]:
+    """Look at images that a run will load.
+
+    Args:
+        where: The data set.
+        paths: Its images.
+        loading: The pipeline's LoadImageFromFile; ``ignore_empty=True`` passes over what cannot be loaded.
+        budget: How many to open.
+        sizes: Width and height that each has to have, if that is known.
+        sized_by: What says so.
+
+    Yields:
+        Problem: What is wrong, in one line each.
+    """
+    passes = bool(loading.get('ignore_empty'))
+    missing = missing_files(paths)
+    if missing:
+        yield Problem(where, f"{counted(len(missing), len(paths), 'images')} are not there, first {missing[0]}. Add them, "
+                      'take them out of the annotations, or correct data_root or data_prefix.',
+                      fatal=not passes or len(missing) == len(paths))
+    gone = set(missing)
+    wanted = dict(zip(paths, sizes or ()))
+    seen = budget.spend(where, [path for path in paths if path not in gone], lambda path: look_at_image(path, loading))
+    asked = '' if len(seen) == len(paths) - len(gone) else ' that were looked at'
+    for fault in sorted({look.fault for _, look in seen} - {''}):
+        found = [path for path, look in seen if look.fault == fault]
+        verb = {'is empty': 'are empty', 'is absent': 'are absent'}.get(fault, 'cannot be decoded to their end')
+        yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {verb}, first {found[0]}. Replace them, or '
+                      'take them out of the annotations.', fatal=not passes or len(found) == len(seen))
+    known = [(path, look.size) for path, look in seen if look.size and path in wanted]
+    wrong = [(path, size) for path, size in known if size != tuple(wanted[path])]
+    turned = [(path, size) for path, size in wrong if size[::-1] == tuple(wanted[path])]
+    for found, what, remedy in (
+            (turned, 'are turned by their EXIF orientation when they are loaded, or lie otherwise',
+             'Annotate them as they are shown, or remove the tag (color_type=\'unchanged\' leaves it alone)'),
+            ([item for item in wrong if item not in turned], 'are of another size',
+             'Correct the annotations\' sizes and boxes, or give the images they were made for')):
+        if found:
+            path, size = found[0]
+            yield Problem(where, f'{counted(len(found), len(known), "images")}{asked} {what} than the {sized_by} say, '
+                          f'first {path}: {size[0]}x{size[1]} pixels, {sized_by} {wanted[path][0]}x{wanted[path][1]}. '
+                          f'{remedy}.',
+                          fatal=len(wrong) == len(known))

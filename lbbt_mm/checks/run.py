@@ -1,0 +1,69 @@
+"""All checks of a run's data sets."""
+import logging
+from typing import Iterator, Optional, Sequence
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from .coco import coco_problems
+from .coco_file import hand_over_to_mmdet
+from .datasets import TRAINING_LOADERS
+from .image_files import Budget
+from .labels import label_problems
+from .problems import Problem
+from .segmentation import segmentation_problems
+from .tta import check_tta_sizes
+
+CHECKS = (coco_problems, label_problems, segmentation_problems)
+
+
+def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
+                  budget: Optional[Budget] = None) -> Iterator[Problem]:
+    """Run all checks, each by what its task needs.
+
+    Args:
+        cfg: The run's config.
+        loaders: Which data loaders the run uses.
+        budget: How many images and masks to open.
+
+    Yields:
+        Problem: What does not fit.
+    """
+    for check in CHECKS:
+        try:
+            yield from check(cfg, loaders, budget)
+        except (FileNotFoundError, ValueError) as error:
+            yield Problem('', str(error), True)
+
+
+def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
+    """Check the datasets of a run before it starts: files whole, images and masks by an evenly spaced sample.
+
+    What cannot be used is said in the log, a line each.
+
+    Args:
+        cfg: The run's config.
+        loaders: Which data loaders the run uses.
+
+    Raises:
+        FileNotFoundError: If files or folders are absent.
+        ValueError: If annotations and model disagree, nothing of a data set can be used, or test-time augmentation leaves
+            an image less than a patch.
+    """
+    hand_over_to_mmdet()
+    for check in CHECKS:
+        raise_fatal(check(cfg, loaders))
+    if 'val_dataloader' in loaders:  # before training too, rather than after it
+        check_tta_sizes(cfg)
+
+
+def raise_fatal(problems: Iterator[Problem]) -> None:
+    """Say what a run can go on with, and raise the first that it cannot.
+
+    Raises:
+        ValueError: What a run cannot go on with.
+    """
+    for problem in problems:
+        if problem.fatal:
+            raise ValueError(str(problem))
+        print_log(str(problem), logger='current', level=logging.WARNING)
