@@ -21,7 +21,9 @@ _seen = []
 
 def event(what: str, path=None) -> None:
     """Note a step, and end there if it is the one."""
-    name = Path(str(path)).name.split('.part')[0].rsplit('.', 1)[0] if str(path).endswith('.part') else Path(str(path)).name
+    name = Path(str(path)).name
+    if name.endswith('.lbbt_mm.part'):
+        name = name.split('.lbbt_mm.part')[0].rsplit('.', 1)[0]
     if path is not None and not name.endswith('.pth') and name != 'last_checkpoint':
         return
     _seen.append(f'{what} {name}' if path is not None else what)

@@ -7,6 +7,7 @@ from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, 
 from digits_to_coco import make_digits_detection
 from rich.console import Console
 
+from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.engine.training_run import TrainingRun
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'detr_smollm2_digits.py'
@@ -79,6 +80,7 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
     images = sorted((data / 'val2017').glob('*.png'))[:columns]
     figure, axes = plt.subplots(len(runs), columns, figsize=(2.2 * columns, 2.5 * len(runs)), layout='constrained')
     for row, (arm, run) in zip(axes, runs.items()):
+        refuse_unsafe_checkpoints([str(run.checkpoint())], trust=False)  # mmengine's own loader runs code
         with quiet_logging():
             inferencer = DetInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu',
                                        show_progress=False)

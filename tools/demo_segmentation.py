@@ -8,6 +8,7 @@ from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, 
 from digits_to_ade import make_digits_segmentation
 from rich.console import Console
 
+from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.engine.training_run import TrainingRun
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'demo' / 'segmenter_smollm2_digits.py'
@@ -105,6 +106,7 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
 def predict(run: TrainingRun, images: List[Path]) -> tuple:
     """Masks that a run's last checkpoint predicts, the names of its classes and their colours."""
     from mmseg.apis import MMSegInferencer
+    refuse_unsafe_checkpoints([str(run.checkpoint())], trust=False)  # mmengine's own loader runs code
     with quiet_logging():
         inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu',
                                      show_progress=False)

@@ -11,7 +11,8 @@ from mmengine.registry import METRICS
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, load_config,
                                    start_processes, stop_processes)
-from lbbt_mm.engine.overwriting import refuse_overwriting_config
+from lbbt_mm.engine.overwriting import (keep_training_config, refuse_overwriting_config,
+                                        refuse_overwriting_output)
 from lbbt_mm.engine.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
 from lbbt_mm.engine.testing import (dump_metric, enable_painting, enable_tta, scale_table,
                                     single_and_multi_scale)
@@ -44,6 +45,8 @@ def main() -> None:
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     refuse_overwriting_config(args.config, cfg.work_dir)
+    refuse_overwriting_output(args.out, args.show_dir)
+    keep_training_config(cfg)
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     check_datasets(cfg, loaders=('test_dataloader', ))

@@ -7,9 +7,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without
 
 from lbbt_mm.engine.work_directory import only_training
 from lbbt_mm.checks import check_datasets
-from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, enable_amp,
-                                   enable_auto_scale_lr, find_resumed_checkpoint, load_config, pretrained_files,
-                                   record_language_config, resume_from, save_whole_checkpoints, start_processes,
+from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, enable_amp, enable_auto_scale_lr,
+                                   find_resumed_checkpoint, load_config, pretrained_files, record_language_config,
+                                   resume_from, save_whole_checkpoints, say_what_is_overwritten, start_processes,
                                    stop_processes)
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.resuming import check_resumed_config
@@ -59,6 +59,7 @@ def main() -> None:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
     with only_training(cfg.work_dir, cfg):
+        say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)
         start_processes(cfg)
         runner = build_runner(cfg)

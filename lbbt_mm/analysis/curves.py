@@ -60,7 +60,7 @@ def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> No
         axes.grid(alpha=0.3)
         if index == 1:
             axes.legend(title='arm')
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    part = path.with_name(f'{path.name}.{os.getpid()}.lbbt_mm.part')
     figure.savefig(part, dpi=120, format='png')
     part.replace(path)
 

@@ -17,7 +17,11 @@ _SHAPES = re.compile(r'size mismatch for (\S+): copying a param with shape (?:to
                      r'the shape in current model is (?:torch\.Size\()?(.+?)\)?\.$', re.MULTILINE)
 #: State that torch's optimizers keep for a parameter in the parameter's own shape.
 _ELEMENTWISE = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer', 'square_avg', 'grad_avg', 'sum', 'acc_delta',
-                'exp_inf', 'prev', 'step_size')
+                'exp_inf', 'prev', 'step_size', 'ax')
+#: Where one parameter has it, all have that have any state.
+_FOR_EACH = {*_ELEMENTWISE, 'step'}
+#: Optimizers whose first parameter holds the state of all, in one piece.
+_ALL_IN_ONE = ('LBFGS', )
 
 
 class CheckpointMisfit(ValueError):
@@ -79,6 +83,7 @@ def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: 
     if odd is not None:
         raise CheckpointMisfit(f'{where}: {odd} is a {type(state_dict[odd]).__name__}; expected a tensor. Give a checkpoint '
                                'that training wrote.')
+    _check_numbers(model, state_dict, where)
     # a hook of a module may make an entry fit that has another shape as it is stored
     misshapen: Dict[str, Tuple[str, str]] = {}
     try:
@@ -96,6 +101,27 @@ def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: 
     missing = [name for name in missing if not name.endswith('num_batches_tracked')]
     gone = {*missing, *extra, *misshapen}
     return Fit([name for name in model.state_dict() if name not in gone], missing, list(extra), misshapen)
+
+
+def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
+    """Refuse what torch would convert without a word: numbers of another kind, and one number for a row of them."""
+    for name, here in model.state_dict().items():
+        there = state_dict.get(name)
+        if not isinstance(there, Tensor) or not isinstance(here, Tensor):
+            continue
+        if there.is_floating_point() != here.is_floating_point() or there.is_complex() != here.is_complex():
+            raise CheckpointMisfit(f'{where}: {name} is of type {_type(there)}, in this model of {_type(here)}; torch would '
+                                   'convert it without a word. Give a checkpoint that training wrote.')
+        if there.layout != torch.strided or there.is_quantized:
+            raise CheckpointMisfit(f'{where}: {name} is sparse or quantised; expected a plain tensor. Give a checkpoint '
+                                   'that training wrote.')
+        if there.ndim == 0 and here.ndim == 1 and len(here) != 1:
+            raise CheckpointMisfit(f'{where}: {name} has shape () there and {tuple(here.shape)} in this model; torch would '
+                                   'take one number for all. Give a checkpoint that training wrote.')
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).replace('torch.', '')
 
 
 def _shape(text: str) -> str:
@@ -152,11 +178,46 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
     if sizes[0] != sizes[1]:
         raise CheckpointMisfit(f'its optimizer had {sum(sizes[0])} parameters in {len(groups)} groups, this one has '
                                f'{sum(sizes[1])} in {len(here)}')
+    if type(optimizer).__name__ in _ALL_IN_ONE:
+        return
+    kept = {key for state in saved['state'].values() if isinstance(state, Mapping) for key in state} & _FOR_EACH
     for there, group in zip(groups, here):
+        lacking = [option for option in group if option not in there and option != 'param_names']
+        if lacking:
+            raise CheckpointMisfit(f'its optimizer state lacks the option {lacking[0]!r}')
         for index, parameter in zip(there['params'], group['params']):
-            state = saved['state'].get(index) or {}
+            state = saved['state'].get(index)
+            if state is None:  # a parameter that no gradient has reached has none
+                continue
+            name = names.get(id(parameter), f'parameter {index}')
+            lacking = sorted(kept - set(state)) if isinstance(state, Mapping) else ['all of it']
+            if lacking:
+                raise CheckpointMisfit(f'the optimizer state of {name} lacks {lacking[0]}, which that of other parameters '
+                                       'has')
             for key, value in state.items():
-                if key in _ELEMENTWISE and isinstance(value, Tensor) and value.shape != parameter.shape:
-                    raise CheckpointMisfit(
-                        f'the optimizer state {key} of {names.get(id(parameter), f"parameter {index}")} has shape '
-                        f'{tuple(value.shape)} there, the parameter in this model has {tuple(parameter.shape)}')
+                if isinstance(value, Tensor):
+                    _check_state(f'the optimizer state {key} of {name}', key, value, parameter)
+
+
+def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:
+    """Fused optimizers write over the whole of a state tensor, however little of it is there."""
+    if key in _ELEMENTWISE and value.shape != parameter.shape:
+        raise CheckpointMisfit(f'{what} has shape {tuple(value.shape)} there, the parameter in this model has '
+                               f'{tuple(parameter.shape)}')
+    # what is kept by rows and columns, as by Adafactor, has ones in the other places
+    by_parts = value.ndim == parameter.ndim and all(side in (1, whole) for side, whole in zip(value.shape, parameter.shape))
+    if value.numel() != 1 and value.shape != parameter.shape and not by_parts or value.numel() == 0 < parameter.numel():
+        raise CheckpointMisfit(f'{what} has shape {tuple(value.shape)} there, which is neither one number nor that of the '
+                               f'parameter, {tuple(parameter.shape)}')
+    if value.layout != torch.strided or value.is_quantized or not _is_dense(value):
+        raise CheckpointMisfit(f'{what} is no plain tensor: its numbers do not lie one beside the other in memory')
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether each element has a place of its own and there is none between them."""
+    expected = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape) if size > 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True

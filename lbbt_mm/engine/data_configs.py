@@ -18,8 +18,10 @@ from mmengine.utils import get_object_from_string
 #: How such a config's name ends.
 DATA_SUFFIXES = ('.yaml', '.yml', '.json')
 _PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'lbbt_mm')
-# What codebases evaluate: torch.DTYPE in mmpretrain's transforms, cv2.MODE in mmdet's tracking
-_EVALUATED = ('dtype', 'warp_mode')
+# What codebases evaluate: torch.DTYPE in mmpretrain's transforms, cv2.MODE in mmdet's tracking, the `type` of mmcv's NMS,
+# and those of mmcv's receptive-field search below them
+_EVALUATED = ('dtype', 'warp_mode', 'type', 'ops', 'search_op')
+_NAME = r'[\w./:-]*'  # no call, no quote, no bracket
 
 
 def check_data(cfg: Any, where: str) -> None:
@@ -33,8 +35,18 @@ def check_data(cfg: Any, where: str) -> None:
         ValueError: If there is one.
     """
     for key, value in (cfg.items() if isinstance(cfg, dict) else enumerate(cfg)):
-        if key in _EVALUATED and isinstance(value, str) and not re.fullmatch(r'[\w.]*', value):
-            raise ValueError(f'{where}: {key}={value!r} would be run as code; expected a name.')
+        named = value if key in _EVALUATED and isinstance(value, (list, tuple)) else [value] if key in _EVALUATED else []
+        odd = next((name for name in named if isinstance(name, str) and not re.fullmatch(_NAME, name)), None)
+        if odd is not None:
+            raise ValueError(f'{where}: {key}={odd!r} would be run as code; expected a name.')
+        if key == 'custom_imports' and value:
+            modules = value.get('imports', []) if isinstance(value, dict) else [value]
+            odd = next((name for name in ([modules] if isinstance(modules, str) else modules)
+                        if str(name).split('.')[0] not in _PACKAGES), None)
+            if odd is not None:
+                raise ValueError(f'{where}: custom_imports names {odd!r}, which is run as code when it is imported; a '
+                                 f'config in YAML or JSON may import {", ".join(_PACKAGES)} only. Write it as a .py '
+                                 'config, which is code.')
         if key == 'trust_remote_code' and value:
             raise ValueError(f'{where}: trust_remote_code={value!r} runs code from the hub. Only a .py config may say so.')
         if isinstance(value, (dict, list, tuple)):

@@ -1,5 +1,6 @@
 """What ``tools/train.py`` and ``tools/test.py`` share: arguments, config, processes, mixed precision, checkpoints."""
 import argparse
+import logging
 import os
 import os.path as osp
 from typing import Any, List, Optional, Sequence, Tuple
@@ -16,7 +17,7 @@ from lbbt_mm.registry import LOADING_STEPS, type_name
 from .config_files import read_config_file
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
 from .whole_files import write_files_whole
-from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint
+from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -180,6 +181,21 @@ def _start_anew(cfg: Config) -> None:
     if is_first_rank(cfg):
         print_log(f'{checkpoint_folder(cfg.work_dir, cfg)} holds no complete checkpoint to resume, so the training starts '
                   'at its beginning.', logger='current')
+
+
+def say_what_is_overwritten(cfg: Config, resumed: Optional[str]) -> None:
+    """Say so where a run starts anew among the checkpoints of an earlier one, whose names it will use.
+
+    Args:
+        cfg: The run's config.
+        resumed: The checkpoint that it goes on from; then they are its own.
+    """
+    folder = checkpoint_folder(cfg.work_dir, cfg)
+    there = numbered_checkpoints(folder, cfg) if not resumed and '://' not in folder else []
+    if there:
+        print_log(f'{folder} holds checkpoints of an earlier training ({there[0].name}), and this one starts anew and '
+                  'overwrites those of the same name. --resume goes on with it; another --work-dir keeps both.',
+                  logger='current', level=logging.WARNING)
 
 
 def save_whole_checkpoints(cfg: Config) -> None:

@@ -33,6 +33,33 @@ def refuse_overwriting_config(config_path: Any, work_dir: Any) -> None:
                      'same name. Choose another --work-dir, or move that file away.')
 
 
+def refuse_overwriting_output(out: Any, show_dir: Any) -> None:
+    """Refuse to write predictions over a file, or pictures of them among other files.
+
+    Args:
+        out: File for the predictions, or None.
+        show_dir: Folder for the pictures, or None; one with a relative path lies below a new folder in most codebases.
+
+    Raises:
+        ValueError: If the file is there, or the folder holds something.
+    """
+    if out and os.path.lexists(out):
+        raise ValueError(f'--out {out}: is there already, and would be overwritten. Remove it, or give another name.')
+    if show_dir and os.path.lexists(show_dir) and not (os.path.isdir(show_dir) and not os.listdir(show_dir)):
+        raise ValueError(f'--show-dir {show_dir}: holds files already, and those with the names of the images would be '
+                         'overwritten. Give a folder that is empty or absent.')
+
+
+def keep_training_config(cfg: Any) -> None:
+    """Have a test in the folder of a training dump its config under another name than the training's.
+
+    Args:
+        cfg: The test's config, with its ``work_dir``.
+    """
+    if (Path(cfg.work_dir) / 'last_checkpoint').exists():
+        object.__setattr__(cfg, '_filename', None)  # mmengine then names it after the time
+
+
 def is_dumped_config(path: Path) -> bool:
     """Whether a file is a config as mmengine dumps it when a run starts. It is read, never run.
 

@@ -1,9 +1,10 @@
 """What ``--resume`` asks of a config before anything starts: that it is the config of the run which is resumed."""
 import os
-from typing import List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
+from lbbt_mm.registry import type_name
 from .config_text import read_config_text
 from .run_identity import changed_settings, is_allowed, restore
 from .safe_checkpoints import load_checkpoint_safely
@@ -30,8 +31,10 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
     """
     if not checkpoint or not os.path.isfile(os.path.expanduser(checkpoint)):
         return []
-    meta = load_checkpoint_safely(checkpoint, map_location='meta', trust=trust).get('meta')
+    content = load_checkpoint_safely(checkpoint, map_location='meta', trust=trust)
+    meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}
+    _check_averages(cfg, checkpoint, content)
     recorded = read_config_text(meta.get('lbbt_mm_config_text', meta.get('cfg')))
     seed = meta.get('seed')
     if isinstance(seed, int) and not isinstance(seed, bool):
@@ -55,3 +58,25 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
     notes = [f'--allow-change: {change}.' for change in changes]
     return notes + [f'{change}: without effect, since a resumed run takes it from its checkpoint.'
                     for change in without_effect]
+
+
+def _check_averages(cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose averaged weights are not those of its weights, which mmengine takes as far as they go.
+
+    With averages, ``state_dict`` has these and ``ema_state_dict`` the trained weights: without it, training would go on from
+    the averages.
+    """
+    if not any(type_name(hook) == 'EMAHook' for hook in cfg.get('custom_hooks') or []):
+        return
+    weights, averages = content.get('state_dict'), content.get('ema_state_dict')
+    if not isinstance(weights, Mapping):
+        return  # which is said when it is loaded
+    found = averages if isinstance(averages, Mapping) else {}
+    shapes = {f'module.{name}': getattr(value, 'shape', None) for name, value in weights.items()}
+    odd = [name for name in shapes if name not in found or getattr(found[name], 'shape', None) != shapes[name]]
+    odd += [name for name in found if str(name).startswith('module.') and name not in shapes]
+    if odd:
+        what = f'{odd[0]} is not there, or of another shape ({len(odd)} such tensors)' if found else 'there are none'
+        raise ValueError(f'{checkpoint}: EMAHook is among the hooks, and ema_state_dict of the checkpoint does not fit its '
+                         f'state_dict: {what}. Resume from a checkpoint of that run, or start a new one from the weights: '
+                         'load_from=... without --resume.')

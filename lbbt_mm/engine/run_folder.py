@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from .overwriting import is_dumped_config
+from .whole_files import PART
 
 REQUEST, LOG = 'request.json', 'train.log'
 #: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
@@ -17,7 +18,7 @@ _TIME = r'\d{8}_\d{6}'
 _CHECKPOINT = r'((epoch|iter)_\d+|best_[^/]+_(epoch|iter)_\d+)(-[0-9a-f]{8})?\.pth'
 _OWN = rf'({_CHECKPOINT}|last_checkpoint|done|failed|train\.log|request\.json)'
 #: Of a run: its checkpoints and marks, what a killed writer left of them, and mmengine's folder of each attempt
-_WRITTEN = re.compile(rf'{_OWN}|[^/]+\.\d+\.part|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
+_WRITTEN = re.compile(rf'{_OWN}|(?!.*/){PART}|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
                       r'|[^/]+/vis_data/scalars\.json', re.ASCII)  # the last are read as this run's, whoever wrote them
 _FOLDERS = re.compile(rf'{_TIME}(/vis_data(/.+)?)?', re.ASCII)
 
@@ -130,6 +131,17 @@ def remove_run(work_dir: Path) -> List[Path]:
             if _FOLDERS.fullmatch(folder.relative_to(run).as_posix()) and not any(folder.iterdir()):
                 folder.rmdir()
     return sorted(path for path in Path(work_dir).iterdir() if _holds_more(path))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run from a folder that they have for themselves (``default_hooks.checkpoint.out_dir``).
+
+    Args:
+        folder: The folder; it may be absent.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if re.fullmatch(_CHECKPOINT, path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
 
 
 def _drop_empty(folder: Path, root: Path) -> None:

@@ -7,12 +7,18 @@ from mmengine.config import Config
 from .config_text import read_config_text
 
 #: What mmengine's runner makes an experiment of; other names in a config are variables of its author.
-_EXPERIMENT = ('runner_type', 'strategy', 'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader',
-               'val_evaluator', 'train_cfg', 'val_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'randomness')
+_EXPERIMENT = ('runner_type', 'strategy', 'default_scope', 'custom_imports', 'default_hooks', 'model', 'data_preprocessor',
+               'train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg', 'optim_wrapper',
+               'param_scheduler', 'custom_hooks', 'randomness')
 #: How data come, not which: the samples and their order do not depend on it.
-_HOW = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'backend_args', 'lazy_init', 'serialize_data')
+_HOW = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
+_HOW_OF_DATASETS = ('lazy_init', 'serialize_data')
+#: Default hooks that write down what a run does. mmengine adds the others by itself where a config does not name them.
+_WRITERS = ('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization')
+_DEFAULT_HOOKS = dict(param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'))
 #: Hooks that our tools add by themselves.
-_OURS = ('LanguageConfigHook', 'PendingValidationHook')
+_OURS = [f'{scope}{name}' for scope in ('', 'lbbt_mm.') for name in (
+    'LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')]
 _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
 _LANGUAGE_DEFAULTS = dict(arm='language', seed=0)
 
@@ -60,7 +66,9 @@ def _experiment(config: Mapping[str, Any]) -> Dict[str, Any]:
     kept = {key: config[key] for key in _EXPERIMENT if config.get(key) is not None}
     hooks = kept.get('custom_hooks')
     if isinstance(hooks, list):
-        kept['custom_hooks'] = [hook for hook in hooks if not any(name in str(_type(hook)) for name in _OURS)]
+        kept['custom_hooks'] = [hook for hook in hooks if str(_type(hook)) not in _OURS]
+    hooks = config.get('default_hooks') or {}
+    kept['default_hooks'] = {name: hook for name, hook in {**_DEFAULT_HOOKS, **hooks}.items() if name not in _WRITERS}
     return kept
 
 
@@ -80,10 +88,9 @@ def _comes_from_checkpoint(key: str, same_schedule: bool) -> bool:
 
 
 def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
-    name = key.split('.')[-1]
-    if name in _HOW:
+    if _is_how(key.split('.')):
         return
-    if name == 'language':
+    if key.split('.')[-1] == 'language':
         there, asked = (_whole_language(there, asked), _whole_language(asked, there))
     there, asked = (None if value in ([], {}) else value for value in (there, asked))
     if isinstance(there, dict) and isinstance(asked, dict):
@@ -94,6 +101,16 @@ def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
             yield from _differences(*pair, f'{key}.{index}')
     elif there != asked and not _same_place(key, there, asked):
         yield Change(key, there, asked)
+
+
+def _is_how(keys: Sequence[str]) -> bool:
+    """Whether a key says how data come: an option of a data loader itself, or of a data set below one."""
+    places = [index for index, key in enumerate(keys) if key.endswith('_dataloader')]
+    if not places or len(keys) < places[-1] + 2:
+        return False
+    below = keys[places[-1] + 1:]
+    return below[0] in _HOW and len(below) == 1 or (
+        below[-1] in _HOW_OF_DATASETS and all(key in ('dataset', 'datasets') or key.isdigit() for key in below[:-1]))
 
 
 def _whole_language(language: Any, other: Any) -> Any:
@@ -119,16 +136,29 @@ def _same_place(key: str, there: Any, asked: Any) -> bool:
 def restore(cfg: Config, changes: Sequence[Change]) -> None:
     """Write the checkpoint's values back into a config, so that what is dumped is what the run has."""
     for change in changes:
-        *owners, name = change.key.split('.')
-        part: Any = cfg
-        for owner in owners:
-            part = part[int(owner)] if isinstance(part, (list, tuple)) else part[owner]
-        if change.there is None and isinstance(part, dict):
-            part.pop(name, None)
-        elif isinstance(part, list):
-            part[int(name)] = change.there
-        elif isinstance(part, dict):
-            part[name] = change.there
+        first, *keys = change.key.split('.')
+        value = _with_value(cfg.get(first), keys, change.there)
+        if value is None:
+            cfg.pop(first, None)
+        else:
+            cfg[first] = value
+
+
+def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
+    """A part of a config with another value below it; None takes the key away."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(part, (list, tuple)):
+        items = list(part)
+        items[int(key)] = _with_value(items[int(key)], rest, value)
+        return type(part)(items)
+    new = _with_value(part.get(key), rest, value)
+    if new is None and not rest:
+        part.pop(key, None)
+    else:
+        part[key] = new
+    return part
 
 
 def recorded_seed(meta: Mapping[str, Any]) -> Optional[int]:

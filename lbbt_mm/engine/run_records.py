@@ -3,7 +3,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 Record = Dict[str, Any]
 
@@ -14,7 +14,7 @@ _ERROR_LINE = re.compile(r'(\[rank\d+\]: *)?(Assertion|Value|Runtime|FloatingPoi
 _NAN_ERROR = re.compile(r'\bnans?\b|\binfinite\b|non-?finite|invalid numeric entries', re.IGNORECASE)
 
 
-def read_records(work_dir: Path) -> Dict[str, List[Record]]:
+def read_records(work_dir: Path, attempts: Optional[Sequence[str]] = None) -> Dict[str, List[Record]]:
     """Read every ``scalars.json`` of a run, in the order of its resumptions.
 
     A resumed run repeats the steps after its checkpoint; the later record of a step wins. A line that a killed process
@@ -22,6 +22,7 @@ def read_records(work_dir: Path) -> Dict[str, List[Record]]:
 
     Args:
         work_dir: The run's folder.
+        attempts: The folders of its attempts. Defaults to None, all that are there.
 
     Returns:
         dict: ``train`` and ``val``, lists of records that ascend in ``step``. Training steps are iterations; validation
@@ -29,6 +30,8 @@ def read_records(work_dir: Path) -> Dict[str, List[Record]]:
     """
     records: Dict[str, Dict[int, Record]] = dict(train={}, val={})
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        if attempts is not None and path.parts[-3] not in attempts:
+            continue
         for line in path.read_text(errors='replace').splitlines():
             try:
                 record = json.loads(line)

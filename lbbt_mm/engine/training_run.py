@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mmengine.config import Config
 
-from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_run
+from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_records import Record, failed_of_nan, final_metrics, loss_is_finite, read_records, validation_is_finite
 from .run_request import as_json, differences, override, read_config
@@ -158,9 +158,16 @@ class TrainingRun:
         if not read_request(self.work_dir):
             return []
         with ExitStack() as alone:
+            elsewhere = []
             for folder in (self.work_dir, *nested_runs(self.work_dir)):
-                alone.enter_context(TrainingRun(self.config, folder)._alone())
-                alone.enter_context(only_training(folder))
+                run = TrainingRun(self.config, folder)
+                config = run.recorded.get('config')
+                alone.enter_context(run._alone())
+                alone.enter_context(only_training(folder, config))
+                if checkpoint_folder(folder, config) != str(folder):
+                    elsewhere.append(Path(checkpoint_folder(folder, config)))
+            for folder in elsewhere:
+                remove_checkpoints(folder)
             return remove_run(self.work_dir)
 
     def run(self, on_progress: Optional[Callable[[TrainingProgress], None]] = None,
@@ -233,7 +240,8 @@ class TrainingRun:
         folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
         marker = read_marker(self.work_dir / 'last_checkpoint')
         # an earlier one than that is another result; the number says which it is where the marker does not
-        last = folder / Path(marker).name if marker else next(iter(numbered_checkpoints(folder)), folder / 'none')
+        numbered = numbered_checkpoints(folder, self.recorded.get('config'))
+        last = folder / Path(marker).name if marker else next(iter(numbered), folder / 'none')
         if must_exist and not is_complete(last):
             raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({last.name} is absent or incomplete). If it '
                                     'was removed, start this run afresh.')

@@ -8,8 +8,8 @@ from typing import IO, Any, Iterator
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.fileio.io import backend_instances
 
-#: What a file is called while it is written: its name, the process, and this ending.
-_PART = re.compile(r'.+\.\d+\.part')
+#: What a file is called while it is written: its name, the process, and an ending that nobody else writes.
+PART = r'.+\.\d+\.lbbt_mm\.part'
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def whole_file(path: Any, mode: str = 'wb', **options: Any) -> Iterator[IO]:
         OSError: If it cannot be written; the message names the file.
     """
     path = Path(path)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    part = path.with_name(f'{path.name}.{os.getpid()}.lbbt_mm.part')
     try:
         with open(part, mode, **options) as file:
             yield file
@@ -50,8 +50,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what killed processes have left half-written in a folder that no process writes to now."""
-    for path in Path(folder).glob('*.part'):
-        if _PART.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+    for path in Path(folder).glob('*.lbbt_mm.part'):
+        if re.fullmatch(PART, path.name) and path.is_file() and not path.is_symlink():
             path.unlink()
 
 

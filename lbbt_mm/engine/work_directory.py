@@ -36,11 +36,15 @@ def checkpoint_folder(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
         work_dir: The work directory.
         config: The run's config.
     """
-    hook = ((config or {}).get('default_hooks') or {}).get('checkpoint')
-    out_dir = hook.get('out_dir') if isinstance(hook, Mapping) else None
+    out_dir = _checkpoint_hook(config).get('out_dir')
     if not out_dir or str(out_dir) == str(work_dir):
         return str(work_dir)
     return os.path.join(str(out_dir), os.path.basename(str(work_dir).rstrip(os.sep)))  # as mmengine does
+
+
+def _checkpoint_hook(config: Optional[Mapping[str, Any]]) -> Mapping[str, Any]:
+    hook = ((config or {}).get('default_hooks') or {}).get('checkpoint')
+    return hook if isinstance(hook, Mapping) else {}
 
 
 def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> Optional[Latest]:
@@ -65,7 +69,7 @@ def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
     named = Path(folder) / Path(text).name if text else None
     if named and (os.path.isdir(named) or is_complete(named)):  # DeepSpeed's checkpoints are folders
         return Latest(named)
-    newest = next(filter(is_complete, numbered_checkpoints(folder)), None)
+    newest = next(filter(is_complete, numbered_checkpoints(folder, config)), None)
     if newest is None:
         return None
     problem = 'is not there'
@@ -74,11 +78,19 @@ def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
     return Latest(newest, f'{marker} {problem}: going on from {newest.name}, the newest complete checkpoint.')
 
 
-def numbered_checkpoints(folder: Any) -> List[Path]:
-    """A folder's checkpoints by their number, the highest first, complete or not."""
-    folder = Path(folder)
+def numbered_checkpoints(folder: Any, config: Optional[Mapping[str, Any]] = None) -> List[Path]:
+    """A folder's checkpoints by their number, the highest first, complete or not.
+
+    Args:
+        folder: The folder.
+        config: The run's config, which may name checkpoints in its own way.
+    """
+    folder, named = Path(folder), _NUMBERED
+    template = _checkpoint_hook(config).get('filename_tmpl')
+    if isinstance(template, str) and template.count('{}') == 1:
+        named = re.compile(re.escape(template).replace(re.escape('{}'), r'(\d+)'))
     found = [(int(match[1]), path) for path in (folder.iterdir() if folder.is_dir() else [])
-             for match in [_NUMBERED.fullmatch(path.name)] if match]
+             for match in [named.fullmatch(path.name)] if match]
     return [path for _, path in sorted(found, reverse=True)]
 
 

@@ -123,3 +123,78 @@ class TestOptimizerState:
     def test_what_is_no_state(self, saved):
         with pytest.raises(CheckpointMisfit, match='its optimizer state is not one that torch writes'):
             check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
+    @pytest.mark.parametrize('key, value, message', [
+        ('exp_avg', torch.zeros(1).expand(4, 2), 'is no plain tensor: its numbers do not lie one beside the other'),
+        ('exp_avg', torch.zeros(4, 1).expand(4, 2), 'is no plain tensor'),
+        ('exp_avg_sq', torch.zeros(8, 4)[::2, ::2], 'is no plain tensor'),
+        ('exp_avg', torch.zeros(4, 2).to_sparse(), 'is no plain tensor'),
+        ('step', torch.zeros(0), r'has shape \(0,\) there, which is neither one number nor that of the parameter, \(4, 2\)'),
+        ('step', torch.zeros(100_000), 'which is neither one number'),
+        ('exp_avg', None, 'lacks exp_avg, which that of other parameters has'),
+        ('step', None, 'lacks step, which that of other parameters has'),
+    ])
+    def test_state_that_fused_optimizers_would_write_beyond(self, key, value, message):
+        model = net()
+        saved = state_of(model, torch.optim.AdamW)
+        entry = saved['state'][0]
+        if value is None:
+            del entry[key]
+        else:
+            entry[key] = value
+        with pytest.raises(CheckpointMisfit, match=message):
+            check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
+    def test_state_in_another_order_of_memory_is_dense(self):
+        saved = state_of(net(), torch.optim.AdamW)
+        saved['state'][0]['exp_avg'] = torch.zeros(2, 4).T
+        check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
+    def test_a_group_without_an_option(self):
+        saved = state_of(net(), torch.optim.AdamW)
+        del saved['param_groups'][0]['betas']
+        with pytest.raises(CheckpointMisfit, match="lacks the option 'betas'"):
+            check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
+    @pytest.mark.parametrize('kind', [torch.optim.Adafactor, torch.optim.ASGD, torch.optim.Rprop, torch.optim.Adagrad,
+                                      torch.optim.NAdam, torch.optim.RMSprop, torch.optim.LBFGS, torch.optim.SGD])
+    def test_torch_s_own_state_fits_whatever_the_optimizer(self, kind):
+        model = net()
+        check_optimizer_state(kind(net().parameters(), lr=0.1), state_of(model, kind, lr=0.1), {})
+
+
+def state_of(model, kind, **options):
+    """Saved state of an optimizer after a step."""
+    optimizer = kind(model.parameters(), **options)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = sum((parameter**2).sum() for parameter in model.parameters())
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return optimizer.state_dict()
+
+
+@pytest.mark.parametrize('value, message', [
+    (lambda there: there.to(torch.int8), 'body.weight is of type int8, in this model of float32; torch would convert'),
+    (lambda there: there.to(torch.complex64), 'body.weight is of type complex64'),
+    (lambda there: there.to_sparse(), 'body.weight is sparse or quantised')])
+def test_numbers_of_another_kind(value, message):
+    state = net().state_dict()
+    state['body.weight'] = value(state['body.weight'])
+    with pytest.raises(CheckpointMisfit, match=message):
+        fit(net(), state)
+
+
+def test_one_number_for_a_row_of_them():
+    state = net().state_dict()
+    state['body.bias'] = torch.tensor(1.)
+    with pytest.raises(CheckpointMisfit, match=r'body.bias has shape \(\) there and \(4,\) in this model'):
+        fit(net(), state)
+
+
+def test_half_precision_fits():
+    assert fit(net(), {name: value.half() if value.is_floating_point() else value
+                       for name, value in net().state_dict().items()}).names == []

@@ -130,8 +130,26 @@ class TestParts:
         with pytest.raises(ValueError, match=rf'run\.json: {next(iter(settings))}=.*(run as code|runs code)'):
             read_config_file(write(tmp_path / 'run.json', json.dumps(cfg)))
 
+    @pytest.mark.parametrize('model', [
+        dict(test_cfg=dict(nms=dict(type='__import__("os").system("touch x") or nms', iou_threshold=0.5))),
+        dict(test_cfg=dict(rcnn=[dict(nms=dict(type='[exit(1)]'))])), dict(search=dict(ops=['exit(1)'])),
+        dict(type='os.getenv("HOME")'), dict(search_op="exit('')")])
+    def test_types_that_are_more_than_names(self, model, tmp_path):
+        """mmcv evaluates that of an NMS, and those of its search for receptive fields."""
+        with pytest.raises(ValueError, match=r'run\.yaml: (type|ops|search_op)=.* would be run as code; expected a name'):
+            read_config_file(write(tmp_path / 'run.yaml', json.dumps(dict(model=model))))
+
+    @pytest.mark.parametrize('imports', [['evilmod'], ['mmdet.models', 'evilmod.part'], 'evilmod'])
+    def test_modules_that_a_data_config_would_import(self, imports, tmp_path, monkeypatch):
+        write(tmp_path / 'evilmod.py', f'open({str(tmp_path / "trace")!r}, "w")')
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ValueError, match="custom_imports names 'evilmod.*run as code when it is imported"):
+            read_config_file(write(tmp_path / 'run.json', json.dumps(dict(custom_imports=dict(imports=imports)))))
+        assert not (tmp_path / 'trace').exists()
+
     def test_names_of_types_are_fine(self, tmp_path):
-        cfg = dict(a=dict(dtype='float32'), b=[dict(warp_mode='cv2.MOTION_EUCLIDEAN', dtype=None)], trust_remote_code=False)
+        cfg = dict(custom_imports=dict(imports=['lbbt_mm.models'], allow_failed_imports=False), nms=dict(type='soft_nms'),
+                   a=dict(dtype='float32'), b=[dict(warp_mode='cv2.MOTION_EUCLIDEAN', dtype=None)], trust_remote_code=False)
         assert read_config_file(write(tmp_path / 'run.json', json.dumps(cfg))).to_dict() == cfg
 
 

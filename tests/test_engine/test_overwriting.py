@@ -2,7 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.engine.overwriting import is_dumped_config, refuse_overwriting_config
+from lbbt_mm.engine.overwriting import (is_dumped_config, keep_training_config, refuse_overwriting_config,
+                                        refuse_overwriting_output)
 
 SOURCE = """_base_ = []
 model = dict(type='A', size=3)  # a comment
@@ -95,3 +96,26 @@ def test_telling_them_apart_runs_nothing(tmp_path):
     is_dumped_config(path)
     path.with_suffix('.yaml').write_text(f'a: !!python/object/apply:builtins.open ["{mark}", "w"]\n')
     assert not is_dumped_config(path.with_suffix('.yaml')) and not mark.exists()
+
+
+def test_predictions_are_not_written_over_files(tmp_path):
+    refuse_overwriting_output(None, None)
+    refuse_overwriting_output(tmp_path / 'new.pkl', tmp_path / 'new')
+    (tmp_path / 'empty').mkdir()
+    refuse_overwriting_output(None, tmp_path / 'empty')
+    (tmp_path / 'mine.pkl').write_text('mine')
+    with pytest.raises(ValueError, match='--out .*mine.pkl: is there already, and would be overwritten'):
+        refuse_overwriting_output(tmp_path / 'mine.pkl', None)
+    with pytest.raises(ValueError, match='--show-dir .*: holds files already'):
+        refuse_overwriting_output(None, tmp_path)
+
+
+def test_a_test_leaves_the_config_of_a_training_in_its_folder(config, tmp_path):
+    cfg = Config.fromfile(config)
+    cfg.work_dir = str(tmp_path / 'test')
+    keep_training_config(cfg)
+    assert cfg.filename == str(config)
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test' / 'last_checkpoint').touch()
+    keep_training_config(cfg)
+    assert cfg.filename is None

@@ -11,14 +11,16 @@ DUMP = "launcher = 'none'\nwork_dir = 'run'\n"
 #: What mmengine and TrainingRun leave in a run's folder
 OURS = ('epoch_1.pth', 'epoch_12.pth', 'iter_400.pth', 'best_coco_bbox_mAP_epoch_3.pth', 'best_mIoU_iter_40.pth',
         'epoch_12-0a1b2c3d.pth', 'last_checkpoint', 'done', 'failed', 'train.log', 'request.json', 'run.py',
-        'request.json.123.part', 'epoch_1.pth.123.part', 'last_checkpoint.4.part', '20250101_123456/20250101_123456.log',
+        'request.json.123.lbbt_mm.part', 'epoch_1.pth.123.lbbt_mm.part', 'last_checkpoint.4.lbbt_mm.part',
+        '20250101_123456/20250101_123456.log',
         '20250101_123456/20250101_123456_host_device0_rank1.log', '20250101_123456/vis_data/scalars.json',
         '20250101_123456/vis_data/20250101_123456.json', '20250101_123456/vis_data/config.py',
         '20250101_123456/vis_data/vis_image/a_0.png', '20250101_123456.py', 'attempt0/vis_data/scalars.json')
 THEIRS = ('notes.txt', 'my.pth', 'epoch_1.pth.bak', 'epoch_one.pth', 'best.pth', 'best_model.pth', 'xepoch_1.pth',
           'figure.png', 'results/epoch_1.pth', 'best_of/mine_epoch_1.pth', 'results/request.json', 'results/done',
           '20250101_123456/notes.txt', 'done.txt', 'config.py', '20250101/photo.jpg', '20250102_123456/photo.jpg',
-          'vis_data/mine.json', 'attempt0/mine.txt', 'probes/notes.txt', 'old.log', 'mine.part', 'mine.py', 'sub/run.py')
+          'vis_data/mine.json', 'attempt0/mine.txt', 'probes/notes.txt', 'old.log', 'mine.part', 'film.mkv.2.part',
+          'mine.py', 'sub/run.py')
 
 
 def fill(folder, names, text='x'):
@@ -127,7 +129,7 @@ def test_nor_is_a_link_to_nothing_one(tmp_path):
                                   '20250101_123456/vis_data/scalars.json', 'attempt0/vis_data/scalars.json'))
 def test_files_of_a_run_without_its_request_are_refused(name, tmp_path):
     refuse_stray_run(tmp_path / 'absent')
-    fill(tmp_path, ['notes.txt', 'lock', 'request.json.12.part', 'run.py', 'train.log', 'data/images/a.png'])
+    fill(tmp_path, ['notes.txt', 'lock', 'request.json.12.lbbt_mm.part', 'run.py', 'train.log', 'data/images/a.png'])
     refuse_stray_run(tmp_path)
     fill(tmp_path, [name])
     with pytest.raises(OtherRunError, match=f'holds a run without request.json .{name}., so what it trained is not known'):

@@ -94,6 +94,34 @@ def test_defaults_of_the_language_dict_need_not_be_written():
     assert compare(recorded=plain, **{'model.backbone.language.arm': 'host'})[0] == ['model.backbone.language.arm']
 
 
+@pytest.mark.parametrize('name, hook', [
+    ('param_scheduler', None), ('sampler_seed', None), ('average', dict(type='EMAHook')),
+    ('freeze', dict(type='lbbt_mm.PartialFreezeHook', trainable='none'))])
+def test_default_hooks_that_train_are_part_of_it(name, hook):
+    assert compare(**{f'default_hooks.{name}': hook})[0][0].startswith(f'default_hooks.{name}')
+
+
+def test_default_hooks_may_be_written_or_left_to_mmengine():
+    assert compare(**{'default_hooks.param_scheduler': dict(type='ParamSchedulerHook'),
+                      'default_hooks.logger': dict(type='LoggerHook', interval=3)}) == ([], [])
+
+
+def test_a_hook_of_another_project_with_a_name_like_ours():
+    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook'), dict(type='mine.LanguageConfigHookToo')])[0]
+
+
+@pytest.mark.parametrize('key, value', [
+    ('default_scope', 'mmdet'), ('custom_imports', dict(imports=['mine'])), ('model.num_workers', 3),
+    ('train_dataloader.dataset.backend_args', dict(backend='petrel', path_mapping=dict(a='b'))),
+    ('model.serialize_data', False)])
+def test_names_that_mean_data_elsewhere_are_settings(key, value):
+    assert compare(**{key: value})[0] in ([key], [f'{key}.{name}' for name in value] if isinstance(value, dict) else [])
+
+
+def test_how_samples_are_stored_does_not_matter():
+    assert compare(**{'train_dataloader.dataset.serialize_data': False, 'val_dataloader.num_workers': 3}) == ([], [])
+
+
 def test_what_is_empty_is_as_good_as_absent():
     assert compare(**{'model.head.init_cfg': {}, 'data_preprocessor': None}) == ([], [])
     plain = config(custom_hooks=[])
@@ -121,3 +149,9 @@ def test_what_has_no_effect_is_written_as_it_is_in_the_run():
     cfg = config(**{'optim_wrapper.optimizer.lr': 1., 'param_scheduler.1.end': 9, 'optim_wrapper.optimizer.momentum': 0.5})
     restore(cfg, changed_settings(cfg, read_config_text(config().pretty_text))[1])
     assert (cfg.optim_wrapper.optimizer, cfg.param_scheduler[1].end) == (dict(type='AdamW', lr=1e-3), 3)
+
+
+def test_so_is_a_part_of_a_tuple():
+    cfg, recorded = (config(**{'optim_wrapper.optimizer.betas': betas}) for betas in ((0.5, 0.6), (0.9, 0.999)))
+    restore(cfg, changed_settings(cfg, read_config_text(recorded.pretty_text))[1])
+    assert tuple(cfg.optim_wrapper.optimizer.betas) == (0.9, 0.999)

@@ -173,6 +173,18 @@ class TestOtherExperiments:
         assert other.status == 'missing' and other.run() == 'finished'
         assert len(other.records()['train']) == 4
 
+    def test_afresh_with_checkpoints_in_a_folder_of_their_own(self, make, folder):
+        """What is left there would be resumed, and the run would end without a step."""
+        run = make(options=(f'default_hooks.checkpoint.out_dir={folder}/store', ))
+        run.run()
+        own = folder / 'store' / 'run'
+        own.mkdir(parents=True)
+        write_checkpoint(own / 'epoch_4.pth')
+        (own / 'mine.pth').touch()
+        assert make(options=run.options).latest.path == own / 'epoch_4.pth'
+        run.clear()
+        assert make(options=run.options).latest is None and [path.name for path in own.glob('*.pth')] == ['mine.pth']
+
     def test_a_training_keeps_its_id_until_it_is_started_afresh(self, make, folder):
         assert make().id is None
         behave(folder, run='fail')

@@ -66,13 +66,13 @@ def test_a_process_that_is_killed_leaves_a_part_that_the_next_one_removes(tmp_pa
             '    file.write(b"half"); file.flush(); os.kill(os.getpid(), signal.SIGKILL)')
     assert subprocess.run([sys.executable, '-c', code, tmp_path / 'a.pth']).returncode == -9
     assert len(names(tmp_path)) == 2 and (tmp_path / 'a.pth').read_bytes() == b'old'
-    others = ['mine.part', 'a.12x.part', '.12.part', 'a.pth.part']
+    others = ['mine.part', 'film.mkv.2.part', 'a.12x.part', '.12.lbbt_mm.part', 'a.pth.part']
     for name in others:
         (tmp_path / name).touch()
-    (tmp_path / 'folder.1.part').mkdir()
-    os.symlink(tmp_path / 'a.pth', tmp_path / 'link.1.part')
+    (tmp_path / 'folder.1.lbbt_mm.part').mkdir()
+    os.symlink(tmp_path / 'a.pth', tmp_path / 'link.1.lbbt_mm.part')
     remove_parts(tmp_path)
-    assert names(tmp_path) == sorted([*others, 'a.pth', 'folder.1.part', 'link.1.part'])
+    assert names(tmp_path) == sorted([*others, 'a.pth', 'folder.1.lbbt_mm.part', 'link.1.lbbt_mm.part'])
 
 
 def test_mmengine_writes_its_local_files_so(tmp_path, monkeypatch):

@@ -103,6 +103,14 @@ def test_checkpoints_in_a_folder_of_their_own(work_dir, tmp_path):
         assert latest_checkpoint(work_dir, same).path == work_dir / 'epoch_10.pth'
 
 
+def test_checkpoints_with_names_of_their_own(tmp_path):
+    config = dict(default_hooks=dict(checkpoint=dict(filename_tmpl='m_{}+.pth')))
+    for number in (2, 10):
+        save(tmp_path / f'm_{number}+.pth')
+    assert latest_checkpoint(tmp_path, config).path == tmp_path / 'm_10+.pth'
+    assert latest_checkpoint(tmp_path) is None
+
+
 def test_checkpoints_on_a_remote_storage_are_taken_from_the_marker(work_dir):
     config = dict(default_hooks=dict(checkpoint=dict(out_dir='s3://bucket')))
     (work_dir / 'last_checkpoint').write_text('s3://bucket/work/epoch_5.pth')
@@ -173,7 +181,7 @@ def test_a_rank_that_the_environment_has_of_something_else_is_not_this_run_s(mon
 def test_what_killed_trainings_left_half_written_is_removed_in_both_folders(tmp_path):
     work_dir, own = tmp_path / 'work', tmp_path / 'store' / 'work'
     kept = [work_dir / 'notes.part', own / 'epoch_1.pth']
-    parts = [work_dir / 'last_checkpoint.17.part', own / 'epoch_2.pth.17.part']
+    parts = [work_dir / 'last_checkpoint.17.lbbt_mm.part', own / 'epoch_2.pth.17.lbbt_mm.part']
     for path in (*kept, *parts):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('x')

@@ -79,6 +79,12 @@ class CheckpointFitHook(Hook):
                                    'expected a '
                                    'checkpoint that training wrote, with its optimizer. To start a new run from its weights '
                                    'give load_from=... without --resume.')
+        schedules, saved = runner.param_schedulers, checkpoint.get('param_schedulers')
+        if _number_of(schedules) != _number_of(saved):
+            raise CheckpointMisfit(f'{where}: holds the state of {_number_of(saved)} schedules, and this run has '
+                                   f'{_number_of(schedules)}, so learning rates would start over. Resume with the config '
+                                   'of that run, from a checkpoint with its schedules (save_param_scheduler=True), or start '
+                                   'a new run from the weights: load_from=... without --resume.')
         if self.leave_out:
             raise CheckpointMisfit(f'{where}: a resumed run takes all of its checkpoint, and '
                                    f'{", ".join(self.leave_out)} is to '
@@ -97,6 +103,10 @@ class CheckpointFitHook(Hook):
         whole = checkpoint.get('state_dict', checkpoint)
         if not isinstance(whole, Mapping):
             raise CheckpointMisfit(f'{where}: its state_dict is a {type(whole).__name__}; expected named tensors.')
+        twice = [name for name in whole if str(name).startswith('module.') and str(name)[7:] in whole]
+        if twice:
+            raise CheckpointMisfit(f'{where}: holds {twice[0]} and {twice[0][7:]}, which would go into one tensor. Give a '
+                                   'checkpoint that training wrote.')
         # as mmengine does when it loads them
         found = OrderedDict((re.sub(r'^module\.', '', str(name)), tensor) for name, tensor in whole.items())
         for prefix in self.leave_out:
@@ -137,3 +147,10 @@ class CheckpointFitHook(Hook):
                 raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has '
                                        'it), or '
                                        'start a new run from the weights: load_from=... without --resume.') from None
+
+
+def _number_of(schedules: Any) -> int:
+    """How many schedules: of one optimizer, or of several by name; with their states it is the same."""
+    if isinstance(schedules, Mapping):
+        return sum(map(_number_of, schedules.values()))
+    return len(schedules) if isinstance(schedules, (list, tuple)) else 0

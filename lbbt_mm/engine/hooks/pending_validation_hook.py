@@ -8,7 +8,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from lbbt_mm.engine.run_records import Record, read_records
 from lbbt_mm.registry import HOOKS
-from .whole_checkpoint_hook import knows_its_validation, saved_step
+from .whole_checkpoint_hook import attempts_of, knows_its_validation, saved_step
 
 
 @HOOKS.register_module()
@@ -29,7 +29,7 @@ class PendingValidationHook(Hook):
         loop = runner.train_loop
         if not (loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch):
             return
-        found = [read_records(runner.work_dir)['val'], []]
+        found = [read_records(runner.work_dir, attempts_of(runner))['val'], []]
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.save_best]
         found[1] = [_lost_best(runner, hook) for hook in hooks]
         broadcast_object_list(found)  # records and files may be on the first rank's disk only

@@ -15,6 +15,8 @@ from ..whole_files import write_whole
 _OUTDATED = 'lbbt_mm_outdated'
 #: Likewise: the last epoch or iteration whose validation the checkpoint has seen, 0 for none.
 _VALIDATED = 'lbbt_mm_validated'
+#: Likewise: the run's attempts, each by the name of its folder of logs. A run that starts anew there is another.
+_ATTEMPTS = 'lbbt_mm_attempts'
 _BEST = re.compile(r'best_[^/\\]+\.pth')
 
 
@@ -49,6 +51,8 @@ class WholeCheckpointHook(CheckpointHook):
         step = saved_step(runner, self)
         if not step:
             hub.update_info(_VALIDATED, 0)
+        if not step or _ATTEMPTS in hub.runtime_info:
+            hub.update_info(_ATTEMPTS, [*(hub.get_info(_ATTEMPTS) if step else []), runner.timestamp])
         resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
         if runner._resume and step and self.file_backend.exists(resumed):
             self.last_ckpt = resumed  # a validation that is made up for may find the best score, which it then has to hold
@@ -132,6 +136,13 @@ def knows_its_validation(runner: Runner) -> Optional[bool]:
     hook = next((hook for hook in runner.hooks if isinstance(hook, WholeCheckpointHook)), None)
     validated = runner.message_hub.get_info(_VALIDATED)
     return None if hook is None or validated is None else validated == saved_step(runner, hook)
+
+
+def attempts_of(runner: Runner) -> Optional[List[str]]:
+    """The folders of logs of a run's attempts, this one included; None where the checkpoint does not say."""
+    hub = runner.message_hub
+    found = hub.get_info(_ATTEMPTS) if _ATTEMPTS in hub.runtime_info else None
+    return [str(name) for name in found] if isinstance(found, list) else None
 
 
 def _outdated(runner: Runner) -> List[str]:

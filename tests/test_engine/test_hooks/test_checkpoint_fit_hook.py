@@ -133,3 +133,21 @@ def test_another_number_of_ranks_is_another_batch(first, tmp_path):
     with pytest.raises(CheckpointMisfit, match='was trained on 8 ranks, and this run has 1'):
         start_from(path, tmp_path, resume=True)
     start_from(path, tmp_path, resume=True, fit=hook(allow_change=['world_size']))
+
+
+@pytest.mark.parametrize('saved', [None, [], 3])
+def test_a_checkpoint_without_its_schedules_would_start_them_over(tmp_path, saved):
+    schedule = dict(param_scheduler=dict(type='MultiStepLR', milestones=[1], gamma=0.1))
+    train(tmp_path / 'first', hook(), **schedule)
+    state = load(tmp_path / 'first' / 'epoch_2.pth')
+    start_from(tmp_path / 'first' / 'epoch_2.pth', tmp_path, resume=True, **schedule)
+    state['param_schedulers'] = saved
+    with pytest.raises(CheckpointMisfit, match='holds the state of 0 schedules, and this run has 1, so learning'):
+        start_from(save(state, tmp_path / 'none.pth'), tmp_path, resume=True, **schedule)
+
+
+def test_two_tensors_for_one_place(first, tmp_path):
+    state = load(first)
+    state['state_dict']['module.head.weight'] = state['state_dict']['head.weight'] + 1
+    with pytest.raises(CheckpointMisfit, match='holds module.head.weight and head.weight, which would go into one tensor'):
+        start_from(save(state, tmp_path / 'two.pth'), tmp_path)

@@ -188,3 +188,22 @@ def test_a_run_that_goes_on_in_another_folder_has_the_best_checkpoint_there(tmp_
     train_net(tmp_path / 'other', epochs=2, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
     assert {path.name for path in (tmp_path / 'other').glob('*.pth')} == {'epoch_2.pth', 'best_score_epoch_1.pth'}
     assert (tmp_path / 'first' / 'best_score_epoch_1.pth').exists()
+
+
+def test_an_earlier_run_s_validation_in_the_same_folder_is_not_this_one_s(tmp_path):
+    train_net(tmp_path, epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_net(tmp_path, hooks=[EndsInValidation(3)], epochs=3)
+    train_net(tmp_path, (7, ), epochs=3, resume=True)
+    assert read_records(tmp_path)['val'][-1]['score'] == 7, 'it was made up for'
+
+
+class EndsInValidation(Hook):
+    """Ends the run in the validation after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_val_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise KeyboardInterrupt
