@@ -34,6 +34,13 @@ def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
             yield from check(cfg, loaders, budget)
         except (FileNotFoundError, ValueError) as error:
             yield Problem('', str(error), True)
+    if 'val_dataloader' in loaders:
+        try:
+            check_tta_sizes(cfg)
+        except FileNotFoundError:
+            pass  # which has been said
+        except ValueError as error:
+            yield Problem('', str(error), True)
 
 
 def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:

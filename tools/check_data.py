@@ -1,0 +1,80 @@
+"""Look at every file of a config's data sets: what a run cannot use, or would use otherwise than meant, a line each.
+
+Before each run tools/train.py and tools/test.py do the same with annotation files whole and an evenly spaced sample of
+images and masks. This opens all of them.
+
+  tools/check_data.py CONFIG
+  tools/check_data.py CONFIG --loaders test --out report.csv
+"""
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
+
+LOADERS = ('train', 'val', 'test')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('--loaders', nargs='+', choices=LOADERS, default=['train', 'val'],
+                        help='which data sets; default: those of a training, train and val')
+    parser.add_argument('--most', type=int, metavar='N',
+                        help='open N evenly spaced images and masks of each data set; default: all')
+    parser.add_argument('--out', type=Path, metavar='FILE.csv', help='write the table to a file that is not there yet')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config')
+    args = parser.parse_args()
+    if args.most is not None and args.most < 1:
+        parser.error(f'--most {args.most}: expected at least 1')
+    if args.out and args.out.exists():
+        parser.error(f'--out {args.out}: is there already. Remove it, or give another name')
+    return args
+
+
+def main() -> int:
+    """Check, and print what was found.
+
+    Returns:
+        int: 1 if a run could not go on with it, else 0.
+    """
+    args = parse_args()  # before what takes seconds to import
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lbbt_mm.checks.image_files import Budget
+    from lbbt_mm.checks.run import find_problems
+    from lbbt_mm.engine.config_files import read_config_file
+    from lbbt_mm.engine.run_request import override
+    from lbbt_mm.engine.whole_files import whole_file
+    cfg = override(read_config_file(args.config), args.cfg_options or [])
+    console = Console()
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done, total=total)
+
+        budget = Budget(seconds=None if args.most is None else 0., least=args.most or 0, progress=show)
+        problems = list(find_problems(cfg, [f'{name}_dataloader' for name in args.loaders], budget))
+    if args.out:
+        with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows([('where', 'stops a run', 'problem'),
+                                        *((found.where, found.fatal, found.text) for found in problems)])
+    if not problems:
+        console.print('Nothing was found that a run could not use.')
+        return 0
+    for found in sorted(problems, key=lambda found: not found.fatal):
+        kind = '[red]stops a run[/red]' if found.fatal else '[yellow]goes on[/yellow]'
+        console.print(f'{kind}  {escape(str(found))}', soft_wrap=True, highlight=False)
+    return int(any(found.fatal for found in problems))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
