@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from lbbt_mm.registry import LOADING_STEPS, type_name
 from .config_files import read_config_file
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
+from .hooks.named_files_hook import NamedFilesHook
 from .whole_files import write_files_whole
 from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
 
@@ -243,8 +244,10 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config names."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    """Build the runner that the config names; errors while it loads samples name their files."""
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(NamedFilesHook())
+    return runner
 
 
 def stop_processes() -> None:

@@ -2,12 +2,13 @@
 from .bridge_encoder_hook import BridgeEncoderHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .language_config_hook import LanguageConfigHook
+from .named_files_hook import NamedFilesHook
 from .partial_freeze_hook import PartialFreezeHook
 from .pending_validation_hook import PendingValidationHook
 from .seeding_hook import SeedingHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'PartialFreezeHook', 'PendingValidationHook',
-    'SeedingHook', 'WholeCheckpointHook'
+    'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'NamedFilesHook', 'PartialFreezeHook',
+    'PendingValidationHook', 'SeedingHook', 'WholeCheckpointHook'
 ]
