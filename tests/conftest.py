@@ -1,6 +1,7 @@
 """Fixtures: tiny checkpoints of every family, the real ones where they are, a local hub, the log."""
 import importlib.metadata
 import logging
+import signal
 from pathlib import Path
 from typing import Dict, List
 
@@ -16,6 +17,13 @@ from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import build_model, load_gguf_head, write_gguf
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def interrupts_are_heard():
+    """A shell's background jobs ignore SIGINT, and so would all processes that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def coco_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
                 if file is not None:
                     yield from _check_dataset(found, file, cfg, with_boxes, budget or Budget())
         yield from _check_evaluators(name, sets, evaluators, files)
-    yield from _compare_classes(cfg)
+    yield from _compare_classes(cfg, loaders)
     yield from _check_num_classes(cfg, loaders)
 
 
@@ -269,19 +269,19 @@ def _classes(dataset: Mapping, cfg: Optional[Config]) -> List[str]:
     return list(classes)
 
 
-def _compare_classes(cfg: Config) -> Iterator[Problem]:
-    """One head, one meaning of a label: in all loaders, those of another phase too."""
-    first: Optional[Tuple[str, List[str]]] = None
-    for name in ALL_LOADERS:
+def _compare_classes(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]:
+    """One head, one meaning of a label. What another phase would use is only said: many configs inherit it unused."""
+    first: Optional[Tuple[str, str, List[str]]] = None
+    for name in sorted(ALL_LOADERS, key=lambda name: name not in loaders):
         for found in find_datasets(cfg.get(name), name):
             if not _is_coco(found.config, cfg):
                 continue
             classes = _classes(found.config, cfg)
-            first = first or (found.where, classes)
-            if classes != first[1]:
-                yield Problem(f'{found.where}.metainfo', f'its classes are {few(classes)}, those of {first[0]} '
-                              f'{few(first[1])}, so labels would mean other classes. Give all data sets the same classes '
-                              'in the same order.')
+            first = first or (name, found.where, classes)
+            if classes != first[2]:
+                text = (f'its classes are {few(classes)}, those of {first[1]} {few(first[2])}, so labels would mean other '
+                        'classes. Give all data sets the same classes in the same order.')
+                yield Problem(f'{found.where}.metainfo', text, fatal=name in loaders and first[0] in loaders)
                 return
 
 
@@ -293,7 +293,7 @@ def _check_num_classes(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]
         for found in find_datasets(cfg.get(name), name):
             count = len(_classes(found.config, cfg)) if _is_coco(found.config, cfg) else head['num_classes']
             if count != head['num_classes']:
-                yield Problem('model.bbox_head', f'num_classes={head["num_classes"]}, but {found.where} has {count} '
+                yield Problem('', f'model.bbox_head.num_classes={head["num_classes"]}, but {found.where} has {count} '
                               f'classes. Set model.bbox_head.num_classes={count}, or correct metainfo.classes of the '
                               'dataset.')
                 return

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
 from lbbt_mm.registry import type_name
-from .datasets import ALL_LOADERS, TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
+from .datasets import TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
 from .image_files import Budget, look_at_images
 from .problems import Problem, few
 
@@ -85,7 +85,7 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
         _check_sample_numbers(name, loader)
     _check_same_labels(used.get('train_dataloader'), used.get(_BRIDGE_LOADER))
     _check_image_folders(used, num_classes, cfg.get('default_scope'))
-    _check_named_classes(cfg)
+    _check_named_classes(cfg, loaders)
 
 
 def _mapping(config: Any) -> Mapping:
@@ -228,10 +228,10 @@ def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int], sc
                                  'folders, empty ones if need be, or set classes=.')
 
 
-def _check_named_classes(cfg: Config) -> None:
+def _check_named_classes(cfg: Config, loaders: Sequence[str]) -> None:
     """Classes that configs name have to be the same in all loaders: their order gives the labels."""
     first: Optional[Tuple[str, List[str]]] = None
-    for name in ALL_LOADERS:
+    for name in loaders:
         for where, dataset in iter_datasets(cfg.get(name), name):
             if not _is_custom_dataset(dataset.get('type'), cfg.get('default_scope')):
                 continue

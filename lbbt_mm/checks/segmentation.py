@@ -51,7 +51,7 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
             yield from _check_masks(where, dataset, infos, cfg, loading, load_image, budget)
     for name in loaders:
         yield from _mixed_batches(cfg, name, budget)
-    yield from _compare_meanings(cfg)
+    yield from _compare_meanings(cfg, loaders)
 
 
 def segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Mapping]]:
@@ -231,27 +231,26 @@ def _mask_values(path: str, backend: str) -> Tuple[str, Optional[np.ndarray], Op
     return '', np.flatnonzero(np.bincount(mask.ravel(), minlength=256)), mask.shape[::-1]
 
 
-def _compare_meanings(cfg: Config) -> Iterator[Problem]:
-    """One head, one meaning of a label: classes in one order, masks read by one rule."""
+def _compare_meanings(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]:
+    """One head, one meaning of a label: classes in one order, masks read by one rule. Of another phase it is only said."""
     first: Optional[Tuple[str, Any]] = None
-    for where, config in segmentation_datasets(cfg, ALL_LOADERS):
-        try:
-            dataset = build_without_pipeline({**config, 'test_mode': True})
-        except Exception:  # that of another phase may not be there
-            continue
-        if first is None:
-            first = where, dataset
-            continue
-        for name, ours, theirs in (
-                ('metainfo.classes', _listed(dataset), _listed(first[1])),
-                ('reduce_zero_label', dataset.reduce_zero_label, first[1].reduce_zero_label)):
-            # data sets of two kinds may number their masks in two ways
-            if ours == theirs or name == 'reduce_zero_label' and type(dataset) is not type(first[1]):
+    for loader in sorted(ALL_LOADERS, key=lambda name: name not in loaders):
+        for where, config in segmentation_datasets(cfg, [loader]):
+            try:
+                dataset = build_without_pipeline({**config, 'test_mode': True})
+            except Exception:  # that of another phase may not be there
                 continue
-            shown = (few(ours), few(theirs)) if isinstance(ours, list) and isinstance(theirs, list) else (ours, theirs)
-            yield Problem(where, f'{name} is {shown[0]}, that of {first[0]} {shown[1]}, so equal labels would mean other '
-                          'classes. Set it alike in all data sets.')
-            return
+            first = first or (where, dataset)
+            for name, ours, theirs in (
+                    ('metainfo.classes', _listed(dataset), _listed(first[1])),
+                    ('reduce_zero_label', dataset.reduce_zero_label, first[1].reduce_zero_label)):
+                # data sets of two kinds may number their masks in two ways
+                if ours == theirs or name == 'reduce_zero_label' and type(dataset) is not type(first[1]):
+                    continue
+                shown = (few(ours), few(theirs)) if isinstance(ours, list) and isinstance(theirs, list) else (ours, theirs)
+                yield Problem(where, f'{name} is {shown[0]}, that of {first[0]} {shown[1]}, so equal labels would mean '
+                              'other classes. Set it alike in all data sets.', fatal=loader in loaders)
+                return
 
 
 def _listed(dataset: Any) -> Any:

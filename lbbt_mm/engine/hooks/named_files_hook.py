@@ -36,8 +36,9 @@ class NamingCompose(Compose):
                 if not files or isinstance(error, LoadingError):
                     raise
                 found = f'{type(error).__name__}: {" ".join(str(error).split())}'
-                raise LoadingError(f'{" with ".join(files)}: {type(transform).__name__} failed on it: {found}. Replace the file, or take it out of the data set; '
-                                   'tools/check_data.py CONFIG looks at all of them.') from error
+                raise LoadingError(f'{" with ".join(files)}: {type(transform).__name__} failed on it: {found}. Replace the '
+                                   'file, or take it out of the data set; tools/check_data.py CONFIG looks at all of '
+                                   'them.') from error
             if data is None:
                 return None
         return data
