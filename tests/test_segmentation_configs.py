@@ -68,8 +68,8 @@ def test_the_recipe_is_the_original_s(path):
     side = 480 if pascal else 512
     assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_iters) == ((16, 80000) if pascal else (8, 160000))
     assert tuple(cfg.model.data_preprocessor.size) == tuple(cfg.model.test_cfg.crop_size) == (side, side)
-    assert tuple(cfg.model.test_cfg.stride) == ((320, 320) if pascal else (480, 480))
-    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0.)
+    assert tuple(cfg.model.test_cfg.stride) == ((320, 320) if pascal else (512, 512))
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0., nesterov=True)
     schedule, = cfg.param_scheduler
     assert (schedule.type, schedule.power, schedule.eta_min, schedule.end) == ('PolyLR', 0.9, 1e-5, cfg.train_cfg.max_iters)
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
@@ -117,7 +117,7 @@ def test_the_encoder_is_the_original_s(path):
         assert {(block.attn.attn_drop, block.attn.proj_drop.p) for block in blocks.blocks} == {(0., 0.)}
     else:
         assert (tuple(config.img_size), config.patch_size, config.interpolate_mode) == ((side, side), 16, 'bilinear')
-        assert config.norm_cfg.eps == 1e-6 and config.final_norm and config.with_cls_token
+        assert config.norm_cfg.eps == 1e-5 and config.final_norm and config.with_cls_token
         assert config.embed_dims == 64 * config.num_heads and config.drop_rate == config.attn_drop_rate == 0.
         # mmseg's encoder has it behind the feed-forward network only
         drop_paths = [getattr(layer.ffn.dropout_layer, 'drop_prob', 0.) for layer in blocks.layers]

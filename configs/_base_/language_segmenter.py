@@ -25,7 +25,7 @@ model = dict(
         attn_drop_rate=0.,
         drop_rate=0.,
         final_norm=True,
-        norm_cfg=dict(type='LN', eps=1e-6, requires_grad=True),
+        norm_cfg=dict(type='LN', eps=1e-5, requires_grad=True),
         with_cls_token=True,
         interpolate_mode='bilinear'),
     decode_head=dict(
@@ -40,4 +40,4 @@ model = dict(
         projection_init='scaled_normal',
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(480, 480)))
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(512, 512)))

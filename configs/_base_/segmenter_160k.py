@@ -1,6 +1,7 @@
-# Segmenter's schedule on ADE20K: SGD 1e-3, polynomial decay, 160k iterations of 8 images
+# Segmenter's schedule on ADE20K: Nesterov's SGD 1e-3, polynomial decay, 160k iterations of 8 images
 optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0.), clip_grad=None)
+    type='OptimWrapper', clip_grad=None,
+    optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0., nesterov=True))
 max_iters = 160000
 param_scheduler = [dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=max_iters, by_epoch=False)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=16000)
