@@ -9,6 +9,7 @@ import pandas as pd
 from lbbt_mm.analysis.arm_comparison import best_setting, status_column
 from lbbt_mm.engine.config_keys import (find_bridge_init, find_keys, find_language, get_key, shared_options,
                                         validation_unit)
+from lbbt_mm.engine.config_options import option
 from lbbt_mm.engine.run_records import curve, in_validation, validation_metrics
 from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain
@@ -278,15 +279,15 @@ class ArmExperiment:
         """The training of a probe on the last checkpoint of a run, which is written in <> while it is not known."""
         init_key, language_key = self._probe_keys[probe]
         training = self.training(run)
-        checkpoint = f'<last checkpoint of {training.work_dir}>'
+        checkpoint = f'{init_key}.checkpoint=<last checkpoint of {training.work_dir}>'
         if training.status == 'finished':
-            checkpoint = training.checkpoint(must_exist=False)
+            checkpoint = option(f'{init_key}.checkpoint', training.checkpoint(must_exist=False))
         own = [f'{language_key}.arm={run.arm}', f'{language_key}.seed={run.seed}'] if language_key else []
         if own and run.arm == TUNED:
             own.append(f'{language_key}.init_std={short_number(run.init_std)}' if run.init_std else
                        f'{language_key}.init_std=<best of the sweep>')
         options = [*self._shared_options(probe), *own, f'randomness.seed={run.seed}', *self.probe_options,
-                   f'{init_key}.checkpoint={checkpoint}']
+                   checkpoint]
         return TrainingRun(probe, training.work_dir / 'probes' / probe.stem, options, base=self._bases[probe])
 
     def trainings(self, run: ArmRun, probes: Sequence[Path]) -> List[TrainingRun]:
@@ -373,9 +374,9 @@ class ArmExperiment:
 
 
 def _refuse_keys(flag: str, options: Sequence[str], varied: Sequence[str]) -> None:
-    for option in options:
-        if option.split('=')[0] in varied:
-            raise ValueError(f'{flag} {option}: this key is what the experiment varies. Use --arms, --seeds or --lrs.')
+    for given in options:
+        if given.split('=')[0] in varied:
+            raise ValueError(f'{flag} {given}: this key is what the experiment varies. Use --arms, --seeds or --lrs.')
 
 
 def short_number(number: float) -> str:

@@ -10,6 +10,8 @@ from demo_arms import make_data
 from digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from rich.console import Console
 
+from lbbt_mm.engine.config_options import option
+
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'demo'
 BRIDGE, PROBE = CONFIGS / 'bridge_smollm2_digits.py', CONFIGS / 'probe_smollm2_digits.py'
 
@@ -30,7 +32,7 @@ def run_bridge_demo(out: Path, checkpoint: Path, console: Console, epochs: Optio
     console.print(f'Data: handwritten digits in {data}; 500 with random labels for the bridge, all with true ones for the '
                   'probe', soft_wrap=True)
     os.environ['LBBT_DATA_ROOT'] = str(data)  # the configs' pipelines name the folder too
-    options = [f'model.backbone.language.checkpoint={checkpoint}']
+    options = [option('model.backbone.language.checkpoint', checkpoint)]
     if epochs:
         options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', f'param_scheduler.1.end={epochs}']
     jobs = 2 if len(os.sched_getaffinity(0)) > 1 else 1

@@ -7,6 +7,7 @@ from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, 
 from digits_to_coco import make_digits_detection
 from rich.console import Console
 
+from lbbt_mm.engine.config_options import option
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.engine.training_run import TrainingRun
 
@@ -36,9 +37,10 @@ def run_detection_demo(out: Path, checkpoint: Path, console: Console, epochs: Op
 
 def train_options(arm: str, data: Path, checkpoint: Path, epochs: Optional[int]) -> List[str]:
     """What differs from the config."""
-    options = [f'model.language.arm={arm}', f'model.language.checkpoint={checkpoint}']
-    options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
-    options += [f'{name}_evaluator.ann_file={data}/annotations/instances_val2017.json' for name in ('val', 'test')]
+    options = [f'model.language.arm={arm}', option('model.language.checkpoint', checkpoint)]
+    options += [option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')]
+    annotations = data / 'annotations' / 'instances_val2017.json'
+    options += [option(f'{name}_evaluator.ann_file', annotations) for name in ('val', 'test')]
     if epochs:
         options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
     return options

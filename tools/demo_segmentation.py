@@ -8,6 +8,7 @@ from demo_arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, 
 from digits_to_ade import make_digits_segmentation
 from rich.console import Console
 
+from lbbt_mm.engine.config_options import option
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.engine.training_run import TrainingRun
 
@@ -39,8 +40,8 @@ def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterati
 
 def train_options(arm: str, data: Path, checkpoint: Path, iterations: Optional[int]) -> List[str]:
     """What differs from the config."""
-    options = [f'model.decode_head.language.arm={arm}', f'model.decode_head.language.checkpoint={checkpoint}']
-    options += [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', 'val', 'test')]
+    options = [f'model.decode_head.language.arm={arm}', option('model.decode_head.language.checkpoint', checkpoint)]
+    options += [option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')]
     if iterations:
         options += [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
                     f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}',

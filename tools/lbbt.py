@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lbbt_mm.engine.config_keys import find_bridge_init, shared_options
+from lbbt_mm.engine.config_options import option
 from lbbt_mm.engine.fresh_start import clear_runs
 from lbbt_mm.engine.results_folder import claim_results, refuse_other_results
 from lbbt_mm.engine.run_records import final_metrics, validation_metrics
@@ -90,7 +91,7 @@ def make_chain(args: argparse.Namespace, console: Console) -> Chain:
 
 def make_probe(args: argparse.Namespace, probe: Path, bridge: TrainingRun, options: Sequence[str], key: str) -> TrainingRun:
     """A probe of a bridge that is trained, whose checkpoint goes into the initialiser at ``key``."""
-    options = [*options, f'{key}.checkpoint={bridge.checkpoint(args.checkpoint)}']
+    options = [*options, option(f'{key}.checkpoint', bridge.checkpoint(args.checkpoint))]
     run = TrainingRun(probe, args.work_dir / probe.stem, options, args.gpus, also=dict(bridge=bridge.id))
     check_bridge(run, bridge)
     return run

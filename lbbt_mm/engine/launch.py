@@ -6,7 +6,7 @@ import os.path as osp
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from lbbt_mm.registry import LOADING_STEPS, type_name
 from .config_files import read_config_file
+from .config_options import ConfigOptions
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
 from .hooks.named_files_hook import NamedFilesHook
 from .whole_files import write_files_whole
@@ -29,7 +30,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, for example model.language.arm=shuffled. Lists: key="[a,b]" or key=a,b')
     parser.add_argument(

@@ -7,9 +7,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from .config_files import read_config_file
+from .config_options import ConfigOptions
 
 _READING = threading.Lock()
 
@@ -40,7 +41,7 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
     cfg = copy.deepcopy(cfg)
     if options:
         parser = ArgumentParser()
-        parser.add_argument('--options', nargs='+', action=DictAction)
+        parser.add_argument('--options', nargs='+', action=ConfigOptions)
         cfg.merge_from_dict(parser.parse_args(['--options', *options]).options)
     return cfg
 
