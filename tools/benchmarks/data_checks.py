@@ -54,13 +54,13 @@ def make_coco(root: Path, part: float) -> None:
         write_links(root / f'{split}2017', names, picture)
         corner, size = rng.uniform(0, 400, (boxes, 2)).round(2), rng.uniform(4, 80, (boxes, 2)).round(2)
         polygon = rng.uniform(0, 400, (boxes, 24)).round(2).tolist()
-        content = dict(
-            images=[dict(id=index, file_name=name, width=640, height=480) for index, name in enumerate(names)],
-            annotations=[dict(id=index, image_id=int(image), category_id=int(category), bbox=[*xy, *wh], area=wh[0] * wh[1],
-                              iscrowd=0, segmentation=[outline]) for index, (image, category, xy, wh, outline) in enumerate(zip(
-                                  rng.integers(0, images, boxes), rng.integers(1, 81, boxes), corner.tolist(), size.tolist(),
-                                  polygon))],
-            categories=categories)
+        owners, kinds = rng.integers(0, images, boxes).tolist(), rng.integers(1, 81, boxes).tolist()
+        annotations = [
+            dict(id=index, image_id=image, category_id=kind, bbox=[*xy, *wh], area=wh[0] * wh[1], iscrowd=0,
+                 segmentation=[line])
+            for index, (image, kind, xy, wh, line) in enumerate(zip(owners, kinds, corner.tolist(), size.tolist(), polygon))]
+        pictures = [dict(id=index, file_name=name, width=640, height=480) for index, name in enumerate(names)]
+        content = dict(images=pictures, annotations=annotations, categories=categories)
         (root / 'annotations').mkdir(exist_ok=True)
         (root / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(content))
 
@@ -106,7 +106,8 @@ def main() -> None:
             check_datasets(cfg)
             whole = time.perf_counter() - begun
             coco_file._read = read
-            print(f'{name}: {whole:.2f} s, parsing JSON {sum(parsing):.2f} s, checks {whole - sum(parsing):.2f} s', flush=True)
+            rest = whole - sum(parsing)
+            print(f'{name}: {whole:.2f} s, of which JSON {sum(parsing):.2f} s, checks {rest:.2f} s', flush=True)
 
 
 if __name__ == '__main__':
