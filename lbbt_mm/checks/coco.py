@@ -1,7 +1,7 @@
 """COCO-style data sets: do files, categories, classes, head and evaluators mean the same, and can the boxes be used?"""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
@@ -91,8 +91,11 @@ def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, 
     where, dataset = found.where, found.config
     annotations, classes = path_of(dataset, dataset['ann_file']), _classes(dataset, cfg)
     known = set(file.names)
-    unknown = sorted({str(item['category_id']) if isinstance(item['category_id'], (list, dict)) else item['category_id']
-                      for item in file.annotations if _is_unknown(item['category_id'], known)}, key=str)
+    used = [item['category_id'] for item in file.annotations]
+    try:
+        unknown = sorted(set(used) - known, key=str)
+    except TypeError:  # lists and objects
+        unknown = sorted({str(number) for number in used if not isinstance(number, (int, str)) or number not in known})
     if unknown:
         yield Problem(f'{where}.ann_file', f'annotations in {annotations} have category_id {few(unknown)}, which its '
                       f"'categories' do not list (they list {few(sorted(known, key=str))}). mmdet would drop those boxes; "
@@ -119,10 +122,6 @@ def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, 
             return
     yield from _check_images_of_boxes(found, file, classes, cfg)
     yield from _check_files(found, file, classes, budget)
-
-
-def _is_unknown(number: Any, known: Set[Any]) -> bool:
-    return not isinstance(number, (int, str)) or number not in known
 
 
 def _first_difference(classes: Sequence[str], labels: Sequence[str]) -> str:

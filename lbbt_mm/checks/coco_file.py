@@ -188,8 +188,8 @@ def _columns(images: List[dict], annotations: List[dict]) -> Boxes:
         raise CocoFileError("'id' or 'image_id' is a list or an object somewhere. Expected whole numbers") from None
     xywh = _numbers(annotations, 'bbox', 4)
     area = _numbers(annotations, 'area', 1)[:, 0]
-    crowd = np.fromiter((bool(item.get('iscrowd', False)) for item in annotations), bool, count)
-    ignored = np.fromiter((bool(item.get('ignore', False)) for item in annotations), bool, count)
+    crowd, ignored = (np.fromiter(map(bool, [item.get(key, False) for item in annotations]), bool, count)
+                      for key in ('iscrowd', 'ignore'))
     size = np.array([_size(image) for image in images], float).reshape(-1, 2)
     x, y, width, height = xywh.T
     limits = np.where(image[:, None] >= 0, size[image], 0) if len(images) else np.zeros((count, 2))

@@ -267,10 +267,11 @@ def _left_out(where: str, config: Mapping, dataset: Any, infos: Sequence[Mapping
         folder = (config.get('data_prefix') or {}).get(key)
         if not folder or not infos or key not in infos[0]:
             continue
-        listed = {os.path.realpath(info[key]) for info in infos}
-        found = [os.path.join(base, name) for base, _, names in os.walk(Path(root) / folder) for name in names
+        listed = {os.path.normpath(info[key]) for info in infos}
+        found = [os.path.join(base, name) for base, _, names in os.walk(os.path.normpath(os.path.join(root, folder)))
+                 for name in names
                  if name.lower().endswith(_IMAGES) and not name.startswith('.')]
-        left = sorted(path for path in found if os.path.realpath(path) not in listed)
+        left = sorted(path for path in found if path not in listed)
         if left:
             yield Problem(where, f'{counted(len(left), len(found), what)} are left out, first {left[0]}. It lists images '
                           f'that end in {dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, '
