@@ -1,4 +1,6 @@
 """PendingValidationHook: what a run lacks that ended while it validated, its resumption makes up for, once."""
+import time
+
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -192,6 +194,7 @@ def test_a_run_that_goes_on_in_another_folder_has_the_best_checkpoint_there(tmp_
 
 def test_an_earlier_run_s_validation_in_the_same_folder_is_not_this_one_s(tmp_path):
     train_net(tmp_path, epochs=3)
+    time.sleep(1.1)  # mmengine names the folder of a run's logs by the second
     with pytest.raises(KeyboardInterrupt):
         train_net(tmp_path, hooks=[EndsInValidation(3)], epochs=3)
     train_net(tmp_path, (7, ), epochs=3, resume=True)
