@@ -3,12 +3,13 @@ PY = .venv/bin/python
 # Small tensors gain nothing from many threads, and several test processes would fight over them.
 TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test fuzz lint bench clean
 
 help:
 	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
 	@echo "make demo     LBBT with four arms, then a DETR and a Segmenter with SmolLM2's blocks and without (DEMO_ARGS='...')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-n 2', '-m slow' for the slow ones)"
+	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"
 	@echo 'make lint     check the style of the code'
 	@echo 'make bench    time our layers, heads, backbone and partial training, and reading a checkpoint (BENCH_ARGS)'
 	@echo 'make clean    remove caches and build products; .venv and work_dirs stay'
@@ -21,6 +22,9 @@ demo: install
 
 test: install
 	$(TEST_ENV) $(PY) -m pytest $(TEST_ARGS)
+
+fuzz: install
+	$(TEST_ENV) $(PY) -m tests.fuzz $(FUZZ_ARGS)
 
 lint: install
 	$(PY) -m ruff check .

@@ -1,4 +1,5 @@
 """Real language checkpoints in miniature: transformers' own models, saved by transformers and, as GGUF, by gguf."""
+import math
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -100,9 +101,9 @@ def load_gguf_head(path: Path, head: Path, num_blocks: int) -> PreTrainedModel:
         add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
         add(f'{opened.architecture}.{key}', value)
     writer.add_name('head')
-    for name, tensor in opened.tensors.items():
-        if name.startswith(tuple(f'blk.{index}.' for index in range(num_blocks))):
-            writer.add_tensor(name, tensor.data, raw_dtype=tensor.tensor_type)
+    for tensor in gguf.GGUFReader(path).tensors:
+        if tensor.name.startswith(tuple(f'blk.{index}.' for index in range(num_blocks))):
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     _write(writer)
     config = load_gguf_checkpoint(head)['config']
     model = LlamaForCausalLM(LlamaConfig(**{**config, 'vocab_size': 8})).eval()
@@ -137,9 +138,32 @@ def _add_metadata(writer: gguf.GGUFWriter, config, terse: bool) -> None:
         return
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_freq_base(config.rope_theta)
-    if config.model_type == 'qwen3':
+    scaling = getattr(config, 'rope_scaling', None) or {}
+    if scaling.get('rope_type') in ('linear', 'yarn'):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(scaling['rope_type']))
+        writer.add_rope_scaling_factor(scaling['factor'])
+        if 'original_max_position_embeddings' in scaling:
+            writer.add_rope_scaling_orig_ctx_len(scaling['original_max_position_embeddings'])
+    if scaling.get('rope_type') == 'llama3':
+        writer.add_tensor('rope_freqs.weight', _llama3_factors(config).numpy())
+    if getattr(config, 'head_dim', None) and config.head_dim != config.hidden_size // config.num_attention_heads:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
+
+
+def _llama3_factors(config) -> Tensor:
+    """What LlamaModel.generate_extra_tensors of the converter stores of Llama 3's rule: divisors of the frequencies."""
+    scaling, dims = config.rope_scaling, config.head_dim
+    low = scaling['original_max_position_embeddings'] / scaling['low_freq_factor']
+    high = scaling['original_max_position_embeddings'] / scaling['high_freq_factor']
+    factors = []
+    for frequency in 1.0 / config.rope_theta**(torch.arange(0, dims, 2, dtype=torch.float32) / dims):
+        wavelength = 2 * math.pi / frequency
+        smooth = (scaling['original_max_position_embeddings'] / wavelength - scaling['low_freq_factor']) / (
+            scaling['high_freq_factor'] - scaling['low_freq_factor'])
+        between = 1 / ((1 - smooth) / scaling['factor'] + smooth)
+        factors.append(1. if wavelength < high else scaling['factor'] if wavelength > low else between)
+    return torch.tensor(factors, dtype=torch.float32)
 
 
 def _as_converted(name: str, tensor: Tensor, config, architecture: str) -> Tensor:

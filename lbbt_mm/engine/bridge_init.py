@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
-from lbbt_mm.language.stores import CheckpointError
+from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 from .checkpoint_files import UnreadableCheckpoint, local_checkpoint, read_checkpoint
 

@@ -1,10 +1,10 @@
 """The language side: opens checkpoints, says what a block is, makes the control arms, copies weights."""
 from .arms import ARMS, read_arm_block
+from .errors import CheckpointError
 from .families import FAMILIES, Family, block_tensors, read_spec
 from .options import LanguageOptions
 from .source import LanguageCheckpoint, open_checkpoint
 from .spec import BlockSpec, LanguageModelSpec, RotarySpec, parse_blocks
-from .stores import CheckpointError
 
 __all__ = [
     'ARMS', 'BlockSpec', 'CheckpointError', 'FAMILIES', 'Family', 'LanguageCheckpoint', 'LanguageModelSpec',

@@ -4,13 +4,17 @@ Adding a family is one entry in :data:`FAMILIES`.
 """
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
+from .errors import CheckpointError
+from .gguf_config import gpt2_config, llama_config
+from .rotary import FREQUENCY_FACTORS, inverse_frequencies
 from .spec import BlockSpec, LanguageModelSpec, RotarySpec, plain
+from .spec_checks import check_block_count, check_spec
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Family:
         final_norm: Names of the tensors of the norm behind the last block.
         position_table: Name of the learned position table, in families that have one.
         gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
-            without the architecture's name.
+            without the architecture's name, and the names of tensors within a block.
         ignored: Names within a block that are buffers, not parameters.
         residual_outputs: Matrices that write to the residual stream and that the family's own random
             init scales by ``(2 * num_blocks) ** -0.5``.
@@ -56,7 +60,7 @@ class Family:
     block_prefix: str
     root_prefixes: Tuple[str, ...]
     rules: Callable[[BlockSpec], List[TensorRule]]
-    gguf_config: Callable[[Mapping[str, Any]], Dict[str, Any]]
+    gguf_config: Callable[[Mapping[str, Any], Collection[str]], Dict[str, Any]]
     final_norm: Tuple[str, ...]
     position_table: Optional[str] = None
     ignored: Tuple[str, ...] = ()
@@ -100,18 +104,6 @@ def _gpt2_rules(spec: BlockSpec) -> List[TensorRule]:
     return rules
 
 
-def _gpt2_gguf_config(metadata: Mapping[str, Any]) -> Dict[str, Any]:
-    return _rename(
-        metadata, {
-            'block_count': 'n_layer',
-            'context_length': 'n_positions',
-            'embedding_length': 'n_embd',
-            'feed_forward_length': 'n_inner',
-            'attention.head_count': 'n_head',
-            'attention.layer_norm_epsilon': 'layer_norm_epsilon',
-        })
-
-
 def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """GGUF stores GPT-2's matrices as nn.Linear does; the checkpoint's Conv1D is their transpose."""
     return tensor.T.contiguous() if tensor.ndim == 2 and name != 'wpe.weight' else tensor
@@ -120,10 +112,18 @@ def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
 # ------------------------------------------------------------- Llama and the models built like it
 def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
     # transformers 5 keeps both in `rope_parameters`; 4 has `rope_theta` and `rope_scaling`.
+    if getattr(config, 'partial_rotary_factor', None) not in (None, 1):
+        raise ValueError(f'partial_rotary_factor={config.partial_rotary_factor!r:.40} is not supported: all of a head is '
+                         'rotated')
     parameters = dict(getattr(config, 'rope_parameters', None) or getattr(config, 'rope_scaling', None) or {})
     theta = parameters.pop('rope_theta', None) or getattr(config, 'rope_theta', 10000.0)
     legacy_type = parameters.pop('type', None)
     rope_type = parameters.pop('rope_type', None) or legacy_type or 'default'
+    factors = getattr(config, 'rope_frequency_factors', None)
+    if factors is not None:
+        if rope_type != 'default':
+            raise ValueError(f'rope_freqs.weight beside rope_scaling of type {rope_type!r}; expected one of them')
+        rope_type, parameters = FREQUENCY_FACTORS, dict(factors=[float(factor) for factor in factors])
     return RotarySpec(
         theta=float(theta), rope_type=rope_type, parameters=parameters, max_positions=config.max_position_embeddings)
 
@@ -179,24 +179,6 @@ def _llama_rules(spec: BlockSpec) -> List[TensorRule]:
     return rules
 
 
-def _llama_gguf_config(metadata: Mapping[str, Any]) -> Dict[str, Any]:
-    config = _rename(
-        metadata, {
-            'block_count': 'num_hidden_layers',
-            'context_length': 'max_position_embeddings',
-            'embedding_length': 'hidden_size',
-            'feed_forward_length': 'intermediate_size',
-            'attention.head_count': 'num_attention_heads',
-            'attention.head_count_kv': 'num_key_value_heads',
-            'attention.key_length': 'head_dim',
-            'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
-            'rope.freq_base': 'rope_theta',
-        })
-    # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
-    heads = config['num_attention_heads']
-    return {'num_key_value_heads': heads, 'head_dim': config['hidden_size'] // heads, **config}
-
-
 def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """llama.cpp interleaves the two rotary halves of each q and k head; Hugging Face stacks them."""
     heads = {'q_proj': spec.num_heads, 'k_proj': spec.num_kv_heads}.get(name.split('.')[-2])
@@ -208,9 +190,9 @@ def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
 _LLAMA = Family(
     block_spec=_llama_spec,
     block_prefix='layers.{i}.',
-    root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.'),
+    root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.', 'model.text_model.'),
     rules=_llama_rules,
-    gguf_config=_llama_gguf_config,
+    gguf_config=llama_config,
     final_norm=('norm.weight', ),
     ignored=('self_attn.rotary_emb.inv_freq', ),
     from_gguf=_llama_from_gguf)
@@ -221,7 +203,7 @@ FAMILIES: Dict[str, Family] = {
         block_prefix='h.{i}.',
         root_prefixes=('', 'transformer.'),
         rules=_gpt2_rules,
-        gguf_config=_gpt2_gguf_config,
+        gguf_config=gpt2_config,
         final_norm=('ln_f.weight', 'ln_f.bias'),
         position_table='wpe.weight',
         ignored=('attn.bias', 'attn.masked_bias'),
@@ -238,6 +220,11 @@ _ENCODER_ONLY = ('albert', 'bert', 'camembert', 'deberta', 'deberta-v2', 'distil
                  'mpnet', 'roberta', 'xlm-roberta')
 
 
+def is_supported(model_type: Any) -> bool:
+    """Whether a ``model_type``, of whatever type it is, names a family."""
+    return isinstance(model_type, str) and model_type in FAMILIES
+
+
 def get_family(model_type: Optional[str], where: str) -> Family:
     """Look a family up.
 
@@ -248,13 +235,13 @@ def get_family(model_type: Optional[str], where: str) -> Family:
     Raises:
         ValueError: If the family is not supported.
     """
-    if model_type in FAMILIES:
+    if is_supported(model_type):
         return FAMILIES[model_type]
     supported = ', '.join(FAMILIES)
     if model_type in _ENCODER_ONLY:
-        raise ValueError(f"{where}: model_type='{model_type}' is an encoder-only language model; expected a "
+        raise CheckpointError(f"{where}: model_type='{model_type}' is an encoder-only language model; expected a "
                          f'decoder-only one ({supported}). Choose a checkpoint of one of those families.')
-    raise ValueError(f'{where}: model_type={model_type!r} is not supported; expected one of: {supported}. Choose '
+    raise CheckpointError(f'{where}: model_type={model_type!r:.60} is not supported; expected one of: {supported}. Choose '
                      'another checkpoint, or add the family to lbbt_mm/language/families.py.')
 
 
@@ -271,28 +258,52 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
     Raises:
         ValueError: If the family is not supported or the sizes contradict each other.
     """
-    fields = {key: value for key, value in config.items() if key != 'model_type'}
+    fields = plain({key: value for key, value in config.items() if key != 'model_type'})
     family = get_family(config.get('model_type'), where)
+    check_block_count(fields, where)
     try:
-        hf_config = AutoConfig.for_model(config['model_type'], **plain(fields))
+        hf_config = AutoConfig.for_model(config['model_type'], **fields)
         block = family.block_spec(hf_config)
-    except (TypeError, ZeroDivisionError) as error:
-        raise ValueError(f'{where}: its fields cannot be read ({error}). Expected numbers where a size is meant; found '
-                         f'{plain(fields)}. Correct the field.') from None
-    if block.num_heads % block.num_kv_heads:
-        raise ValueError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
-                         'expected a divisor. Correct num_key_value_heads.')
-    # only GPT-2 derives the head width by division; a remainder would silently drop channels
-    if config['model_type'] == 'gpt2' and block.embed_dims % block.num_heads:
-        raise ValueError(f'{where}: width {block.embed_dims} does not divide into {block.num_heads} heads. Correct '
-                         'n_embd or n_head.')
-    return LanguageModelSpec(
+        windows = _windows(hf_config)
+        num_positions = hf_config.max_position_embeddings
+    except Exception as error:  # transformers, its validators and what they call each raise their own types
+        raise CheckpointError(f'{where}: its fields cannot be read ({str(error) or type(error).__name__:.300}). Expected '
+                              f'the fields of a {config["model_type"]} model, numbers where a size is meant; found '
+                              f'{str(fields):.600}. Correct the field.') from None
+    spec = LanguageModelSpec(
         model_type=config['model_type'],
         block=block,
         num_blocks=hf_config.num_hidden_layers,
         initializer_range=_read_range(config.get('initializer_range'), where),
-        num_positions=hf_config.max_position_embeddings,
-        config=dict(config))
+        num_positions=num_positions,
+        config=dict(config),
+        windows=windows)
+    check_spec(spec, where)
+    if block.num_heads % block.num_kv_heads:
+        raise CheckpointError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
+                              'expected a divisor. Correct num_key_value_heads.')
+    # only GPT-2 derives the head width by division; a remainder would silently drop channels
+    if config['model_type'] == 'gpt2' and block.embed_dims % block.num_heads:
+        raise CheckpointError(f'{where}: width {block.embed_dims} does not divide into {block.num_heads} heads. Correct '
+                              'n_embd or n_head.')
+    if block.rotary is not None:
+        try:
+            inverse_frequencies(block.rotary, block.head_dims, block.num_heads)
+        except ValueError as error:
+            raise CheckpointError(f'{where}: {error}. Correct the rotary fields, or take another checkpoint.') from None
+    return spec
+
+
+def _windows(config: PretrainedConfig) -> Dict[int, int]:
+    """Block -> sliding window, of those that attend in one; Qwen names the kind of each block, all of Mistral's have it."""
+    window, kinds = getattr(config, 'sliding_window', None), getattr(config, 'layer_types', None)
+    if config.model_type in ('gpt2', 'llama'):  # these know no window, whatever their config has
+        return {}
+    kinds = kinds or ['sliding_attention'] * config.num_hidden_layers
+    unknown = set(kinds) - {'sliding_attention', 'full_attention'}
+    if unknown:
+        raise ValueError(f'layer_types has {sorted(map(str, unknown))[0]!r}; expected full_attention or sliding_attention')
+    return {index: window for index, kind in enumerate(kinds) if kind == 'sliding_attention' and window is not None}
 
 
 def _read_range(value: Any, where: str) -> Optional[float]:
@@ -300,7 +311,7 @@ def _read_range(value: Any, where: str) -> Optional[float]:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f'{where}: initializer_range={value!r}; expected a standard deviation, a number above 0. '
+        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0. '
                          'Correct it.')
     return float(value)
 
@@ -348,7 +359,3 @@ def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
 def residual_scale(spec: LanguageModelSpec) -> float:
     """What a model's random initialisation multiplies the standard deviation of residual outputs by."""
     return (2 * spec.num_blocks)**-0.5 if FAMILIES[spec.model_type].residual_outputs else 1.
-
-
-def _rename(fields: Mapping[str, Any], names: Mapping[str, str]) -> Dict[str, Any]:
-    return {name: fields[key] for key, name in names.items() if key in fields}

@@ -22,6 +22,8 @@ def check_file_name(name: Any) -> str:
         raise ValueError(f'{name!r} is not a plain relative name')
     if any(part in ('', '.', '..') for part in name.split('/')):
         raise ValueError(f'{name!r} leads out of the folder, or goes round about')
+    if any(len(part.encode('utf-8', 'replace')) > 255 for part in name.split('/')) or len(name) > 1024:
+        raise ValueError(f'{name[:40]!r}... is longer than file names are')
     return name
 
 

@@ -1,29 +1,36 @@
 """GGUF files, llama.cpp's format: tensors read one by one, dequantised, under their Hugging Face names."""
-from functools import lru_cache
+import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from .byte_ranges import open_unbuffered, read_range
+from .errors import CheckpointError
 from .families import FAMILIES, model_tensors
+from .gguf_header import GGUFTensor, read_header
 from .spec import LanguageModelSpec
-from .stores import CheckpointError, check_length
+
+_FLOATS = {'F32': torch.float32, 'F16': torch.float16, 'F64': torch.float64}
+#: How llama.cpp names the parts of a split file.
+_PART = re.compile(r'(.*)-(\d{5})-of-(\d{5})(\.gguf)', re.IGNORECASE)
+_MERGE = 'Put all parts side by side, or merge them: llama-gguf-split --merge FIRST_PART WHOLE.gguf.'
 
 
 class GGUFFile(NamedTuple):
-    """What the head of a GGUF file says.
+    """What the head of a GGUF file says, or the heads of the parts of a split one.
 
     Attributes:
-        path: The file.
+        path: The file, the first where there are several.
         architecture: llama.cpp's name of the model family.
-        metadata: The architecture's single-valued metadata, by key without the architecture's name.
+        metadata: The architecture's metadata, by key without the architecture's name.
         tensors: Where each tensor lies, by GGUF name.
     """
     path: Path
     architecture: str
     metadata: Dict[str, Any]
-    tensors: Dict[str, Any]
+    tensors: Dict[str, GGUFTensor]
 
 
 class GGUFStore:
@@ -36,7 +43,6 @@ class GGUFStore:
 
     def __init__(self, file: GGUFFile, spec: LanguageModelSpec) -> None:
         import gguf
-        self._path = file.path
         self._spec = spec
         self._family = FAMILIES[spec.model_type]
         self._tensors = file.tensors
@@ -73,56 +79,101 @@ class GGUFStore:
 
     def file_of(self, name: str) -> str:
         """The file's name."""
-        return self._path.name
+        return self._tensors[self._names[name]].path.name
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read and dequantise tensors, in the layout that Hugging Face checkpoints have."""
         return {name: self._read(name) for name in names}
 
     def _read(self, name: str) -> Tensor:
-        import gguf
         stored = self._tensors[self._names[name]]
-        check_length(self._path, int(stored.data_offset + stored.n_bytes), name)
-        try:
-            values = gguf.quants.dequantize(stored.data, stored.tensor_type)
-        except NotImplementedError:
-            raise CheckpointError(
-                f'{self._path}: {name!r} is quantised as {stored.tensor_type.name}, which the gguf package cannot '
-                'dequantise. Use a file quantised as F16, BF16, Q8_0 or one of the K types.') from None
-        self.bytes_read += int(stored.n_bytes)
-        return self._family.from_gguf(name, torch.tensor(values), self._spec.block)
+        self.bytes_read += stored.size
+        return self._family.from_gguf(name, read_gguf_tensor(name, stored), self._spec.block)
 
 
-def open_gguf(path: Path) -> GGUFFile:
-    """Read the head of a GGUF file; the last one is kept, since parsing its token list takes seconds.
+def read_gguf_tensor(name: str, stored: GGUFTensor) -> Tensor:
+    """Read and dequantise one tensor.
+
+    Args:
+        name: Its name, for messages.
+        stored: Where it lies.
+
+    Returns:
+        Tensor: Floating-point values.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    import gguf
+    with open_unbuffered(stored.path) as file:
+        data = read_range(stored.path, file, stored.start, stored.size, name)
+    if stored.kind.name in _FLOATS:
+        return data.view(_FLOATS[stored.kind.name]).view(stored.shape)
+    block, width = gguf.GGML_QUANT_SIZES[stored.kind]
+    rows = data.view(*stored.shape[:-1], stored.shape[-1] // block * width)
+    try:
+        values = gguf.quants.dequantize(rows.numpy(), stored.kind)
+    except (NotImplementedError, KeyError):
+        raise CheckpointError(
+            f'{stored.path}: {name!r} is quantised as {stored.kind.name}, which the gguf package cannot '
+            'dequantise. Use a file quantised as F16, BF16, Q8_0 or one of the K types.') from None
+    return torch.tensor(values).view(stored.shape)
+
+
+def open_gguf(path: Path, fetch: Optional[Callable[[str], Path]] = None) -> GGUFFile:
+    """Read the head of a GGUF file, and of its parts where it is split; those read last are kept.
+
+    Args:
+        path: The file, or any part of it.
+        fetch: Gives the local path of a part by its name. Defaults to None, the file's folder.
+
+    Returns:
+        GGUFFile: What the head says.
 
     Raises:
         ImportError: If the ``gguf`` package is missing.
         CheckpointError: If the file is not a complete GGUF file.
     """
-    found = path.stat()
-    return _parse_gguf(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=1)
-def _parse_gguf(path: Path, size: int, modified: int) -> GGUFFile:
-    try:
-        import gguf
-    except ImportError:
-        raise ImportError(f"{path}: reading GGUF files needs the package 'gguf': pip install gguf") from None
-    try:
-        reader = gguf.GGUFReader(path)
-        architecture = _gguf_value(reader.fields['general.architecture'])
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise CheckpointError(f'{path}: not a complete GGUF file ({error}); found {size:,} bytes. The download was '
-                              'probably cut off: delete the file and fetch it again.') from None
+    heads = [read_header(part) for part in _parts(path, fetch or (lambda name: path.parent / name))]
+    metadata = heads[0].metadata
+    architecture = metadata.get('general.architecture')
+    if not isinstance(architecture, str):
+        raise CheckpointError(f'{path}: its metadata have no general.architecture; found {", ".join(list(metadata)[:3])}. '
+                              'It is no language model, or the file is damaged; use another.')
+    tensors: Dict[str, GGUFTensor] = {}
+    for head in heads:
+        repeated = next(iter(tensors.keys() & head.tensors.keys()), None)
+        if repeated:
+            raise CheckpointError(f'{path}: two of its parts hold the tensor {repeated!r}. They belong to different files; '
+                                  'fetch them again.')
+        tensors.update(head.tensors)
+    announced = metadata.get('split.tensors.count', len(tensors)) if len(heads) > 1 else len(tensors)
+    if announced != len(tensors):
+        raise CheckpointError(f'{path}: its parts hold {len(tensors)} tensors, and the first says {announced}. They belong '
+                              'to different files; fetch them again.')
     start = architecture + '.'
-    metadata = {key[len(start):]: _gguf_value(field) for key, field in reader.fields.items()
-                if key.startswith(start) and len(field.types) == 1}
-    return GGUFFile(path, architecture, metadata, {tensor.name: tensor for tensor in reader.tensors})
+    return GGUFFile(path, architecture, {key[len(start):]: value for key, value in metadata.items()
+                                         if key.startswith(start)}, tensors)
 
 
-def _gguf_value(field) -> Any:
-    """A single value of the metadata; an array's types would be more than one."""
-    part = field.parts[field.data[0]]
-    return bytes(part).decode() if field.types[0].name == 'STRING' else part[0].item()
+def _parts(path: Path, fetch: Callable[[str], Path]) -> List[Path]:
+    """The files that a GGUF file consists of, in order; most often itself."""
+    count = read_header(path).metadata.get('split.count', 0)
+    if count in (0, 1):
+        return [path]
+    named = _PART.fullmatch(path.name)
+    if not named or int(named[3]) != count:
+        raise CheckpointError(f'{path}: is one of {count} parts; expected a name such as '
+                              f'{path.stem}-00001-of-{count:05}.gguf. {_MERGE}')
+    parts = []
+    for number in range(count):
+        name = f'{named[1]}-{number + 1:05}-of-{count:05}{named[4]}'
+        try:
+            part = fetch(name)
+            own = read_header(part).metadata.get('split.no')
+        except FileNotFoundError:
+            raise CheckpointError(f'{path}: is one of {count} parts, and {name} is not there. {_MERGE}') from None
+        if own != number:
+            raise CheckpointError(f'{part}: says that it is part {own!r}, counted from 0; its name says {number}. {_MERGE}')
+        parts.append(part)
+    return parts

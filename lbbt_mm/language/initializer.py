@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 from .arms import DRAWN_ARMS, needs_weights, read_arm_block, read_arm_part
+from .errors import CheckpointError
 from .families import FAMILIES, residual_scale
 from .options import LanguageOptions, disagreements
 from .overwrite_guard import OverwriteGuard
 from .source import LanguageCheckpoint, open_checkpoint
 from .spec import LanguageModelSpec
-from .stores import CheckpointError
 from .weight_selection import WeightSelection
 
 
@@ -104,9 +104,6 @@ class LanguageInit:
         options = self.options
         checkpoint = open_checkpoint(options.checkpoint, options.revision)
         differences = disagreements(options.spec, checkpoint.spec)
-        if options.checkpoint.endswith('.gguf'):
-            # GGUF keeps Llama 3's rotary rule in a tensor of frequencies, not in the metadata that a spec is read from
-            differences = [difference for difference in differences if not difference.startswith('rotary ')]
         if differences:
             raise CheckpointError(f'{options.checkpoint}: language.config and the checkpoint disagree: '
                                   f'{"; ".join(differences)}. Correct one of them, or set language.config=None to read '

@@ -6,8 +6,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .arms import ARMS
 from .families import FAMILIES, read_spec
+from .rotary import same_function
 from .source import open_checkpoint
-from .spec import BlockSelection, LanguageModelSpec, RotarySpec, parse_blocks
+from .spec import BlockSelection, BlockSpec, LanguageModelSpec, parse_blocks
 
 _KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'fit', 'init_std')
 
@@ -67,6 +68,8 @@ class LanguageOptions:
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
             raise ValueError(f'language.seed={options["seed"]!r}: expected a whole number.')
         config, checkpoint = language.get('config'), language.get('checkpoint')
+        if isinstance(checkpoint, Path):
+            options['checkpoint'] = checkpoint = str(checkpoint)
         if not config and not checkpoint:
             raise ValueError('language has neither config nor checkpoint; expected at least one. Inherit from '
                              'configs/_base_/language/, or set language.checkpoint to a hub id, folder or GGUF file.')
@@ -115,6 +118,10 @@ class LanguageOptions:
         """Indices of the blocks that ``key`` selects."""
         return parse_blocks(self.selections[key], self.spec.num_blocks, f'language.{key}')
 
+    def block(self, *keys: str) -> BlockSpec:
+        """What a block is, with the narrowest sliding window among the blocks that ``keys`` select."""
+        return self.spec.chosen_block([index for key in keys for index in self.block_indices(key)])
+
     def num_layers(self, key: str, asked: Optional[int] = None) -> int:
         """Depth of the part that ``key`` fills: the number of blocks, unless more was asked for.
 
@@ -144,24 +151,26 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     if FAMILIES[written.model_type] is not FAMILIES[found.model_type]:
         pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
-                  for field in fields(written.block)})
+                  for field in fields(written.block) if field.name != 'rotary'})
     if None not in (written.initializer_range, found.initializer_range):  # it is not in every file
         pairs['initializer_range'] = (written.initializer_range, found.initializer_range)
-    return [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
-            for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
+    rotary = (written.block.rotary, found.block.rotary)
+    differences = [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
+                   for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
+    # how a rule is written differs between formats; what counts is how it rotates
+    if None in rotary:
+        rotary_differs = rotary != (None, None)
+    else:
+        block = found.block
+        rotary_differs = (written.block.head_dims == block.head_dims
+                          and not same_function(*rotary, block.head_dims, block.num_heads))
+    return differences + [f'rotary {rotary[0]!r:.300} in the config, {rotary[1]!r:.300} in the checkpoint'] * rotary_differs
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
     """Equality, but for the rounding of GGUF files, which store numbers as float32."""
     if isinstance(ours, float) and isinstance(theirs, (int, float)):
         return math.isclose(ours, theirs, rel_tol=1e-6)
-    if isinstance(ours, RotarySpec) and isinstance(theirs, RotarySpec):
-        # the rules that extend the context may take it from the longest context; plain rotary positions do not
-        return (_equal(ours.theta, theirs.theta) and ours.rope_type == theirs.rope_type
-                and _equal(ours.parameters, theirs.parameters)
-                and (ours.rope_type == 'default' or ours.max_positions == theirs.max_positions))
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
     return ours == theirs
 
 

@@ -1,19 +1,26 @@
 """Opens a language checkpoint wherever it is (hub, folder, GGUF file) and reads the chosen blocks only."""
-import json
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from .config_json import diagnose, read_config
+from .errors import CheckpointError, UnreachableError
 from .families import FAMILIES, block_tensors, get_family, model_tensors, read_spec
-from .file_names import check_file_name
-from .gguf_store import GGUFStore, open_gguf
+from .gguf_header import names_of_blocks
+from .gguf_store import GGUFStore, open_gguf, read_gguf_tensor
+from .hub import FetchFile, hub_fetcher, hub_files
 from .spec import LanguageModelSpec
-from .stores import (CheckpointError, FetchFile, PickleStore, SafetensorsStore, TensorStore, UnreachableError,
-                     read_index)
+from .stores import PickleStore, SafetensorsStore, TensorStore, read_index
 
-# In the order of preference: safe formats first.
+#: What wrappers of a model put before the names of its tensors: torch.compile, DDP, PEFT.
+_WRAPPERS = re.compile(r'_orig_mod\.|module\.|base_model\.model\.')
+
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+# Safe formats first, one file before several: transformers' own order.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
 
 
@@ -35,6 +42,8 @@ class LanguageCheckpoint:
         self._open_store = open_store
         self._store: Optional[TensorStore] = None
         self._root = ''
+        self._remedy = ('its metadata and its tensors contradict each other: use another file'
+                        if location.lower().endswith('.gguf') else 'check that config.json belongs to these weights')
 
     @property
     def bytes_read(self) -> int:
@@ -61,15 +70,15 @@ class LanguageCheckpoint:
         ignored = {prefix + name for name in family.ignored}
         for name in expected:
             if self._root + name not in found:
+                self._refuse_other_kinds(found)
                 raise CheckpointError(f'{self.location}: tensor {self._root + name!r} is missing. A '
-                                      f'{self.spec.model_type} block with this config has it; check that config.json '
-                                      'belongs to these weights.')
+                                      f'{self.spec.model_type} block with this config has it; {self._remedy}.')
         left_over = sorted(found - ignored - {self._root + name for name in expected})
         if left_over:
+            self._refuse_other_kinds(left_over)
             raise CheckpointError(
                 f'{self.location}: tensor {left_over[0]!r} is left over ({len(left_over)} in block {index}): a '
-                f'{self.spec.model_type} block with this config has no such part. Check that config.json belongs to '
-                'these weights.')
+                f'{self.spec.model_type} block with this config has no such part; {self._remedy}.')
         return self._read(expected)
 
     def read_part(self, part: str) -> Dict[str, Tensor]:
@@ -114,11 +123,11 @@ class LanguageCheckpoint:
     def _check_tensor(self, name: str, tensor: Tensor, shape) -> None:
         where = f'{self.location}: tensor {self._root + name!r}'
         if tuple(tensor.shape) != tuple(shape):
-            raise CheckpointError(f'{where} has shape {tuple(tensor.shape)}; the config says {tuple(shape)}. Check '
-                                  'that config.json belongs to these weights.')
-        if not torch.is_floating_point(tensor):
-            raise CheckpointError(f'{where} is stored as {tensor.dtype}; expected a floating-point type. Use a '
-                                  'checkpoint that is not quantised, or a GGUF file.')
+            raise CheckpointError(f'{where} has shape {tuple(tensor.shape)}; the config says {tuple(shape)}; '
+                                  f'{self._remedy}.')
+        if tensor.dtype not in _FLOATS:
+            raise CheckpointError(f'{where} is stored as {tensor.dtype}; expected a floating-point type of 16 bits or more. '
+                                  'Use a checkpoint that is not quantised, or a GGUF file.')
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f'{where} holds NaN or infinity; expected finite numbers. The file is damaged or the '
                                   'model diverged; use another revision or checkpoint.')
@@ -129,17 +138,27 @@ class LanguageCheckpoint:
             self._root = self._find_root()
         return self._store
 
+    def _refuse_other_kinds(self, names: Iterable[str]) -> None:
+        """Name the true cause where tensors do not fit since the weights are quantised or an adapter's."""
+        cause = diagnose(names)
+        if cause:
+            raise CheckpointError(f'{self.location}: {cause}')
+
     def _find_root(self) -> str:
-        family = FAMILIES[self.spec.model_type]
-        names = list(self._store.names())
+        """What the names of tensors begin with before a family's own names: nothing, a model's root, or a wrapper's too."""
+        family, names = FAMILIES[self.spec.model_type], list(self._store.names())
+        block = '(.*?)' + re.escape(family.block_prefix).replace(r'\{i\}', r'\d+')
+        starts = {found[1] for found in map(re.compile(block).match, names) if found}
+        plain = {_WRAPPERS.sub('', start): start for start in sorted(starts, key=len, reverse=True)}
         for root in family.root_prefixes:
-            start = root + family.block_prefix.format(i=0)
-            if any(name.startswith(start) for name in names):
-                return root
+            if root in plain:
+                return plain[root]
+        self._refuse_other_kinds(names)
         example = next(iter(block_tensors(self.spec, 0)))
         raise CheckpointError(
-            f"{self.location}: no tensor is named like a {self.spec.model_type} block ({example!r}); found for example "
-            f"{names[0] if names else 'none'!r}. These weights are of another family than the config says.")
+            f"{self.location}: no tensor is named like a {self.spec.model_type} block ({example!r}, or so behind "
+            f"{', '.join(filter(None, family.root_prefixes))}); found for example {names[0] if names else 'none'!r:.120}. "
+            'These weights are of another family than the config says.')
 
 
 def open_checkpoint(checkpoint: str, revision: Optional[str] = None) -> LanguageCheckpoint:
@@ -161,50 +180,47 @@ def open_checkpoint(checkpoint: str, revision: Optional[str] = None) -> Language
                               "language.checkpoint, for example to 'openai-community/gpt2'.")
     location = str(checkpoint)
     path = Path(location).expanduser()
-    if path.is_dir():
-        return _open_files(location, _folder_fetcher(path))
-    if path.is_file():
-        if path.suffix != '.gguf':
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f'language.checkpoint={location!r:.80}: cannot be a path or a hub id ({error!s:.120}). '
+                              'Correct it.') from None
+    if is_folder:
+        return _open_files(location, _folder_fetcher(path), lambda: [file.name for file in path.iterdir()])
+    is_gguf = location.lower().endswith('.gguf')
+    if is_file:
+        if not is_gguf:
             raise CheckpointError(f'{location}: is a {path.suffix or "plain"} file; expected a folder with config.json '
                                   'and weights, or a .gguf file. Give the folder that holds it.')
         return _open_gguf(location, path)
     parts = location.split('/')
-    if location.startswith(('.', '/', '~')) or len(parts) > 2 and not location.endswith('.gguf'):
+    if location.startswith(('.', '/', '~')) or len(parts) > 2 and not is_gguf:
         raise CheckpointError(f'{location}: no such file or folder. Expected a folder with config.json and weights, a '
                               '.gguf file, or a hub id such as openai-community/gpt2.')
-    if location.endswith('.gguf'):
+    if is_gguf:
         if len(parts) < 3:
             raise CheckpointError(f'{location}: no such file. A GGUF file on the hub is written owner/name/file.gguf.')
+        fetch, folder = hub_fetcher('/'.join(parts[:2]), revision), '/'.join(parts[2:-1])
         try:
-            path = hub_fetcher('/'.join(parts[:2]), revision)('/'.join(parts[2:]))
+            path = fetch('/'.join(parts[2:]))
         except FileNotFoundError:
             raise CheckpointError(f'{location}: the hub has the model but not this file. Correct the name; the '
                                   "model's page lists its files.") from None
-        return _open_gguf(location, path)
-    return _open_files(location, hub_fetcher(location, revision))
+        return _open_gguf(location, path, lambda name: fetch(f'{folder}/{name}' if folder else name))
+    return _open_files(location, hub_fetcher(location, revision), lambda: hub_files(location, revision))
 
 
-def _open_files(location: str, fetch: FetchFile) -> LanguageCheckpoint:
+def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]]) -> LanguageCheckpoint:
     """Open a checkpoint in Hugging Face format through a function that finds its files."""
-    try:
-        path = fetch('config.json')
-    except FileNotFoundError:
-        raise CheckpointError(f'{location}: has no config.json; expected a checkpoint in Hugging Face format. Add the '
-                              "model's config.json, or point language.checkpoint at the folder that holds it.") from None
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(config, dict):
-            raise ValueError(f'it holds a {type(config).__name__}')
-    except ValueError as error:
-        raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
+    config = read_config(location, fetch, files)
     get_family(config.get('model_type'), location)
 
     def open_store(spec: LanguageModelSpec) -> TensorStore:
         unreachable = None
-        for attempt in (lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),
-                        lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
-                        lambda: PickleStore(read_index(fetch(f'{_PICKLE}.index.json')), fetch),
-                        lambda: PickleStore({}, fetch, _PICKLE)):
+        for attempt in (lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
+                        lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),
+                        lambda: PickleStore({}, fetch, _PICKLE),
+                        lambda: PickleStore(read_index(fetch(f'{_PICKLE}.index.json')), fetch)):
             try:
                 return attempt()
             except FileNotFoundError:
@@ -213,19 +229,38 @@ def _open_files(location: str, fetch: FetchFile) -> LanguageCheckpoint:
                 unreachable = unreachable or error
         raise unreachable or CheckpointError(
             f'{location}: has a config.json but no weights; expected {_SAFETENSORS}, its shards with '
-            f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too.')
+            f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too{_other_weights(location, files())}.')
 
     return LanguageCheckpoint(location, config, open_store)
 
 
-def _open_gguf(location: str, path: Path) -> LanguageCheckpoint:
-    file = open_gguf(path)
+def _other_weights(location: str, files: List[str]) -> str:
+    """What else might have been meant by a checkpoint without weights that are read."""
+    ggufs = sorted(file for file in files if file.lower().endswith('.gguf'))
+    return f", or name its GGUF file: '{location.rstrip('/')}/{ggufs[0]}'" if ggufs else ''
+
+
+def _open_gguf(location: str, path: Path, fetch: Optional[FetchFile] = None) -> LanguageCheckpoint:
+    file = open_gguf(path, fetch)
     family = get_family(file.architecture, location)
     try:
-        config = {'model_type': file.architecture, **family.gguf_config(file.metadata)}
+        config = {'model_type': file.architecture, **family.gguf_config(file.metadata, names_of_blocks(file.tensors))}
     except KeyError as error:
         raise CheckpointError(f'{location}: its metadata lack {error} of a {file.architecture} model. The file was not '
                               'written for llama.cpp, or is damaged; use another.') from None
+    except CheckpointError as error:
+        raise CheckpointError(f'{location}: its metadata say {error}. Use the checkpoint in Hugging Face format, or another '
+                              'model.') from None
+    unread = next((name for name in ('rope_factors_long.weight', 'rope_factors_short.weight') if name in file.tensors), None)
+    if unread:
+        raise CheckpointError(f'{location}: has the tensor {unread!r}, a rotary rule that goes by the length of the '
+                              'sequence; expected one for all. Use another model.')
+    if 'rope_freqs.weight' in file.tensors:
+        stored = file.tensors['rope_freqs.weight']
+        if stored.size > 2**20:
+            raise CheckpointError(f'{location}: rope_freqs.weight has {stored.size:,} bytes; expected one number for each '
+                                  "of a head's frequencies. The file is damaged; use another.")
+        config['rope_frequency_factors'] = read_gguf_tensor('rope_freqs.weight', stored).flatten().tolist()
     return LanguageCheckpoint(location, config, lambda spec: GGUFStore(file, spec))
 
 
@@ -236,62 +271,5 @@ def _folder_fetcher(folder: Path) -> FetchFile:
         if not path.is_file():
             raise FileNotFoundError(path)
         return path
-
-    return fetch
-
-
-def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
-    """A function that downloads files of a hub repository through huggingface_hub's cache.
-
-    The first file settles the commit; all others come from the same one, whatever is pushed meanwhile, and those that
-    the cache has (or knows to be absent) are not asked for again.
-
-    Args:
-        repo_id: For example ``openai-community/gpt2``.
-        revision: Branch, tag or commit.
-
-    Returns:
-        Callable: ``fetch(file) -> path``; raises FileNotFoundError for a file that the repository does not have and
-        CheckpointError where the repository itself cannot be reached.
-    """
-    from huggingface_hub import _CACHED_NO_EXIST, errors, hf_hub_download, try_to_load_from_cache
-    where = repo_id + (f' at revision {revision!r}' if revision else '')
-    commit = None
-
-    def fetch(file: str) -> Path:
-        nonlocal commit
-        try:
-            check_file_name(file)
-        except ValueError as error:
-            raise CheckpointError(f'{where}: {error}; expected the name of a file of that repository. Correct '
-                                  'language.checkpoint.') from None
-        if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
-            raise FileNotFoundError(f'{where}/{file}')
-        try:
-            path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
-            commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
-            return path
-        except errors.LocalEntryNotFoundError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
-            raise UnreachableError(
-                f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
-                f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '
-                'model; building and testing need only language.config.') from None
-        except errors.EntryNotFoundError:
-            raise FileNotFoundError(f'{where}/{file}') from None
-        except errors.GatedRepoError:
-            raise CheckpointError(f'{where}: is gated. Accept its licence on the hub and log in (hf auth login), or '
-                                  'choose an open model.') from None
-        except errors.RevisionNotFoundError:
-            raise CheckpointError(f'{where}: the hub has the model but not this revision. Correct language.revision.'
-                                  ) from None
-        except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-            reason = str(error).strip().split('\n')[0]
-            raise CheckpointError(f'{where}: the hub has no such model, and no such file or folder is here ({reason}). '
-                                  'Correct language.checkpoint, or log in if the model is private.') from None
-        except (errors.HfHubHTTPError, OSError) as error:
-            reason = str(error).strip().split('\n')[0]
-            raise CheckpointError(f'{where}: the hub did not give {file} ({type(error).__name__}: {reason}). Check the '
-                                  'network, or give language.checkpoint a folder that holds the model.') from None
 
     return fetch

@@ -1,5 +1,5 @@
 """What a language-model block is, in numbers: the one description that every component is built from."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 BlockSelection = Union[None, int, str, Sequence[Union[int, str]]]
@@ -42,6 +42,8 @@ class BlockSpec:
         qk_norm: Whether queries and keys are RMS-normalised per head (Qwen3).
         rotary: The rotary positions the model was trained with, if any.
         attn_scale: Factor on the attention logits; ``None`` is ``head_dims ** -0.5``.
+        window: Tokens that a token sees in the language model, itself included, where that attends in sliding windows. Here
+            every token sees all others, so a longer sequence is refused.
     """
     embed_dims: int
     num_heads: int
@@ -58,6 +60,7 @@ class BlockSpec:
     qk_norm: bool = False
     rotary: Optional[RotarySpec] = None
     attn_scale: Optional[float] = None
+    window: Optional[int] = None
 
     @property
     def qkv_dims(self) -> List[int]:
@@ -77,6 +80,7 @@ class LanguageModelSpec:
             state it. transformers' default is not put in its place: SmolLM2-135M's is 1/24, more than twice that.
         num_positions: Longest context; the length of the position table, in families that learn one.
         config: The Hugging Face config fields this was read from.
+        windows: Block -> its sliding window, for the blocks that have one.
     """
     model_type: str
     block: BlockSpec
@@ -84,6 +88,12 @@ class LanguageModelSpec:
     initializer_range: Optional[float]
     num_positions: int
     config: Dict[str, Any] = field(hash=False, compare=False)
+    windows: Mapping[int, int] = field(default_factory=dict, hash=False)
+
+    def chosen_block(self, indices: Sequence[int]) -> BlockSpec:
+        """What a block is, with the narrowest sliding window among those chosen."""
+        return replace(self.block, window=min((self.windows[index] for index in indices if index in self.windows),
+                                              default=None))
 
 
 def parse_blocks(selection: BlockSelection, num_blocks: int, name: str = 'blocks') -> List[int]:

@@ -2,32 +2,24 @@
 
 A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``.
 """
-import json
-import os
-from math import prod
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Protocol, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Protocol, Tuple
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .byte_ranges import check_length, open_unbuffered, read_range
+from .errors import CheckpointError
 from .file_names import check_file_name, check_within
+from .hub import FetchFile
+from .strict_json import parse_object, read_object
 from .torch_files import load_torch_file
-
-FetchFile = Callable[[str], Path]
 
 _DTYPES = {
     'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
 }
-
-
-class CheckpointError(ValueError):
-    """A language checkpoint cannot be used; the message says what was found, expected and what to do."""
-
-
-class UnreachableError(CheckpointError):
-    """A file is not in the hub's cache, and the hub cannot be asked whether it exists."""
 
 
 class TensorStore(Protocol):
@@ -67,7 +59,7 @@ class SafetensorsStore:
     def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
         """Open a checkpoint that is one file; its header is the index."""
         path = fetch(file)
-        with _open_unbuffered(path) as opened:
+        with open_unbuffered(path) as opened:
             header, size = _read_header(path, opened)
         store = cls({name: file for name in header}, fetch)
         store._count_header(path, size)
@@ -87,7 +79,7 @@ class SafetensorsStore:
         for file in dict.fromkeys(self._files[name] for name in names):
             path = _fetch_shard(self._fetch, file)
             wanted = [name for name in names if self._files[name] == file]
-            with _open_unbuffered(path) as opened:
+            with open_unbuffered(path) as opened:
                 header, size = _read_header(path, opened)
                 self._count_header(path, size)
                 for name in wanted:
@@ -103,86 +95,38 @@ class SafetensorsStore:
             self.bytes_read += size
 
 
-def _open_unbuffered(path: Path):
-    """Open a file so that its bytes are read as asked for, without the system's read-ahead."""
-    file = open(path, 'rb', buffering=0)
-    if hasattr(os, 'posix_fadvise'):
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-    return file
-
-
-def _read_header(path: Path, file) -> Tuple[Dict[str, Any], int]:
+def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
     """Read and check the header of a safetensors file.
 
-    Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The
-    safetensors library maps the file, which reads megabytes ahead of what is asked for.
+    Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The safetensors
+    library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that the file ends
+    with the last; not that no name is there twice. It maps the file, which reads megabytes ahead of what is asked for, so
+    the tensors are read without it.
 
     Returns:
         tuple: Tensor name -> entry, and the number of bytes before the first tensor.
     """
-    found = path.stat().st_size
     try:
+        with safe_open(path, 'pt'):
+            pass
         length = int.from_bytes(file.read(8), 'little')
-        if length + 8 > found:
-            raise ValueError(f'the header would end at byte {length + 8:,}')
-        header = json.loads(file.read(length))
-        header.pop('__metadata__', None)
-        for name, entry in header.items():
-            _check_entry(name, entry)
-        announced = 8 + length + max((entry['data_offsets'][1] for entry in header.values()), default=0)
-        if announced != found:
-            raise ValueError(f'the tensors would end at byte {announced:,}')
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        header = parse_object(file.read(length))
+    except (SafetensorError, ValueError) as error:
+        reason = str(error).replace('Error while deserializing header: ', '')
         raise CheckpointError(
-            f'{path}: not a complete safetensors file ({error}); found {found:,} bytes, which is not what its header '
-            'announces. The download was probably cut off: delete the file and fetch it again.') from None
+            f'{path}: not a complete safetensors file ({reason:.200}); found {path.stat().st_size:,} bytes, which is not '
+            'what its header announces. The download was probably cut off: delete the file and fetch it again.') from None
+    header.pop('__metadata__', None)
     return header, 8 + length
 
 
-def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
-    """A tensor has to lie where bytes can be, and in as many as its type and shape take."""
-    (start, end), shape, dtype = entry['data_offsets'], entry['shape'], _DTYPES.get(entry['dtype'])
-    if any(isinstance(side, bool) or not isinstance(side, int) or side < 0 for side in (start, end, *shape)):
-        raise ValueError(f'{name!r} has the shape {shape} and the place {[start, end]}')
-    if start > end or dtype and end - start != prod(shape) * dtype.itemsize:
-        raise ValueError(f'{name!r}, {entry["dtype"]} of shape {shape}, is said to lie in bytes {start:,} to {end:,}')
-
-
-def _read_tensor(path: Path, file, name: str, entry: Mapping[str, Any], header_size: int) -> Tensor:
+def _read_tensor(path: Path, file: BinaryIO, name: str, entry: Mapping[str, Any], header_size: int) -> Tensor:
     if entry['dtype'] not in _DTYPES:
         raise CheckpointError(f'{path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
                               f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
     start, end = entry['data_offsets']
-    data = torch.empty(end - start, dtype=torch.uint8)
-    file.seek(header_size + start)
-    view, read = memoryview(data.numpy()), 0
-    while read < len(view):  # one call gives at most 2 GiB
-        count = file.readinto(view[read:])
-        if not count:
-            raise _cut_off(path, name, f'{read:,} of its {len(view):,} bytes are there')
-        read += count
+    data = read_range(path, file, header_size + start, end - start, name)
     return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
-
-
-def check_length(path: Path, needed: int, name: str) -> None:
-    """Refuse to touch a mapped file that became shorter since: the system ends a process that reads beyond its end.
-
-    Args:
-        path: The file.
-        needed: So many bytes have to be there.
-        name: The tensor that is to be read, for the message.
-
-    Raises:
-        CheckpointError: If there are fewer.
-    """
-    found = path.stat().st_size
-    if found < needed:
-        raise _cut_off(path, name, f'{found:,} of the file\'s {needed:,} bytes are there')
-
-
-def _cut_off(path: Path, name: str, found: str) -> CheckpointError:
-    return CheckpointError(f'{path}: tensor {name!r} is cut off: {found}, and all were when the file was opened. Something '
-                           'else writes to it; wait until that has ended, or fetch the file again.')
 
 
 def _fetch_shard(fetch: FetchFile, file: str) -> Path:
@@ -226,7 +170,8 @@ class PickleStore:
                 raise CheckpointError(
                     f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
                     'are read; convert the checkpoint to safetensors where you trust it.') from None
-            if not isinstance(tensors, Mapping):
+            tensors = _unwrapped(tensors)
+            if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
                 raise CheckpointError(f'{path}: holds a {type(tensors).__name__}; expected a state dict of named '
                                       'tensors. Save the model with save_pretrained.')
             self._loaded[file] = tensors
@@ -250,11 +195,20 @@ class PickleStore:
                 raise _not_in_shard(self._fetch(file), name)
             check_length(*self._mapped[file], name)
             tensors[name] = self._load(file)[name]
-            if not isinstance(tensors[name], Tensor):
-                raise CheckpointError(f'{self._fetch(file)}: {name!r} is a {type(tensors[name]).__name__}, no tensor. '
+            if not isinstance(tensors[name], Tensor) or tensors[name].layout is not torch.strided:
+                kind = getattr(tensors[name], 'layout', type(tensors[name]).__name__)
+                raise CheckpointError(f'{self._fetch(file)}: {name!r} is a {kind}, no plain tensor. '
                                       'Save the model with save_pretrained.')
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
+
+
+def _unwrapped(found: Any) -> Any:
+    """The state dict in what a training script saved beside other things, under one of the usual keys."""
+    if isinstance(found, Mapping) and not any(isinstance(value, Tensor) for value in found.values()):
+        return next((found[key] for key in ('state_dict', 'model_state_dict', 'model', 'module')
+                     if isinstance(found.get(key), Mapping)), found)
+    return found
 
 
 def read_index(path: Path) -> Dict[str, str]:
@@ -264,10 +218,10 @@ def read_index(path: Path) -> Dict[str, str]:
         CheckpointError: If it is no such index, or names a shard outside its own folder.
     """
     try:
-        shards = json.loads(path.read_text(encoding='utf-8'))['weight_map']
+        shards = read_object(path)['weight_map']
         if not isinstance(shards, dict) or not shards:
             raise TypeError(f'weight_map is {shards!r:.60}')
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a shard index ({error!r}); expected JSON with a 'weight_map'. "
                               'Fetch the file again.') from None
     try:

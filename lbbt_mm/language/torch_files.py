@@ -26,7 +26,10 @@ def load_torch_file(file: Any, allowed: Mapping[str, Any], map_location: Any = '
     Raises:
         Exception: Of torch's, pickle's and zip's many types, if the file asks for more, or is damaged.
     """
-    mapped = (mmap or map_location == 'meta') and not hasattr(file, 'read') and zipfile.is_zipfile(file)
+    zipped = zipfile.is_zipfile(file)
+    if zipped:
+        _check_entries(file)
+    mapped = (mmap or map_location == 'meta') and not hasattr(file, 'read') and zipped
     with _ALONE:
         others = torch.serialization.get_safe_globals()
         torch.serialization.clear_safe_globals()
@@ -36,3 +39,15 @@ def load_torch_file(file: Any, allowed: Mapping[str, Any], map_location: Any = '
         finally:
             torch.serialization.clear_safe_globals()
             torch.serialization.add_safe_globals(others)
+
+
+def _check_entries(file: Any) -> None:
+    """``torch.save`` never compresses: a packed entry, or two over the same bytes, would grow when it is read."""
+    with zipfile.ZipFile(file) as archive:
+        entries, size = archive.infolist(), archive.fp.seek(0, 2)
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError('it has compressed entries, which torch.save does not write')
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError(f'its entries announce more than its {size:,} bytes')
+    if hasattr(file, 'seek'):
+        file.seek(0)

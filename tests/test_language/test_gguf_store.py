@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint
+from lbbt_mm.language import FAMILIES, CheckpointError, gguf_header, open_checkpoint
 from lbbt_mm.language.options import disagreements
 from tests.tiny_checkpoints import NUM_BLOCKS, build_model, write_gguf
 
@@ -83,8 +83,8 @@ def test_gguf_of_something_else_is_an_error(tmp_path, architecture, message):
 def test_gguf_head_is_parsed_once_however_often_it_is_opened(tmp_path, monkeypatch):
     path = write_gguf(tmp_path / 'tiny.gguf', build_model('llama'))
     parsed = []
-    reader = gguf.GGUFReader
-    monkeypatch.setattr(gguf, 'GGUFReader', lambda *args: parsed.append(args) or reader(*args))
+    parse = gguf_header._Parser.parse
+    monkeypatch.setattr(gguf_header._Parser, 'parse', lambda self: parsed.append(self.path) or parse(self))
     for _ in range(3):
         open_checkpoint(path).read_block(0)
     assert len(parsed) == 1

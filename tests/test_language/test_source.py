@@ -125,7 +125,7 @@ def test_left_over_tensor_is_named(gpt2):
 def test_misshapen_tensor_shows_both_shapes(gpt2):
     edit_weights(gpt2, lambda tensors: tensors.update({'transformer.h.0.ln_2.weight': torch.ones(33)}))
     with pytest.raises(CheckpointError, match=r"tensor 'transformer.h.0.ln_2.weight' has shape \(33,\); the config "
-                                              r'says \(32,\). Check that config.json'):
+                                              r'says \(32,\); check that config.json'):
         open_checkpoint(gpt2).read_block(0)
 
 
@@ -148,15 +148,15 @@ def test_tensor_that_is_not_finite_is_named(gpt2, value):
 def test_integer_weights_are_refused(gpt2):
     edit_weights(gpt2, lambda tensors: tensors.update(
         {'transformer.h.0.attn.c_proj.weight': torch.ones(32, 32, dtype=torch.int8)}))
-    with pytest.raises(CheckpointError, match='stored as torch.int8; expected a floating-point type. Use a checkpoint '
-                                              'that is not quantised, or a GGUF file'):
+    with pytest.raises(CheckpointError, match='stored as torch.int8; expected a floating-point type of 16 bits or '
+                                              'more. Use a checkpoint that is not quantised, or a GGUF file'):
         open_checkpoint(gpt2).read_block(0)
 
 
 def test_weights_of_another_family_than_the_config_says(gpt2):
     (gpt2 / 'config.json').write_text(json.dumps(CONFIGS['llama']))
     with pytest.raises(CheckpointError, match='no tensor is named like a llama block '
-                                              r"\('layers.0.input_layernorm.weight'\); found for example 'transformer"
+                                              r"\('layers.0.input_layernorm.weight', .*\); found for example 'transformer"
                                               '.*of another family than the config'):
         open_checkpoint(gpt2).read_block(0)
 
@@ -262,7 +262,7 @@ def test_no_network_is_one_clear_error(local_hub):
 
 def test_unknown_hub_id_is_one_clear_error(local_hub):
     with pytest.raises(CheckpointError, match='someone/absent: the hub has no such model, and no such file or folder '
-                                              'is here .*Correct language.checkpoint, or log in'):
+                                              'is here .*Correct language.checkpoint; if .* log in'):
         open_checkpoint('someone/absent')
 
 

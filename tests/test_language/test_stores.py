@@ -152,13 +152,13 @@ def test_damaged_index_is_an_error(sharded_gpt2, text):
 
 
 @pytest.mark.parametrize('entry, message', [
-    (dict(shape=[2, 3]), r"'t', F32 of shape \[2, 3\], is said to lie in bytes 0 to 16"),
-    (dict(dtype='F64'), "'t', F64 of shape"),
-    (dict(data_offsets=[16, 0]), 'is said to lie in bytes 16 to 0'),
-    (dict(data_offsets=[-16, 0]), r"'t' has the shape \[2, 2\] and the place \[-16, 0\]"),
-    (dict(data_offsets=['0', 16]), 'and the place'),
-    (dict(data_offsets=[0]), 'not enough values'),
-    (dict(shape=[-2, -2]), r"'t' has the shape \[-2, -2\]"),
+    (dict(shape=[2, 3]), 'invalid shape, data type, or offset'),
+    (dict(dtype='F64'), 'invalid shape, data type, or offset'),
+    (dict(data_offsets=[16, 0]), 'invalid offset for tensor .t.'),
+    (dict(data_offsets=[-16, 0]), 'integer .-16., expected'),
+    (dict(data_offsets=['0', 16]), 'invalid type: string'),
+    (dict(data_offsets=[0]), 'expected a tuple of size 2'),
+    (dict(shape=[-2, -2]), 'integer .-2., expected'),
     (dict(shape=4), 'int'),
 ])
 def test_headers_that_contradict_themselves_are_an_error(tmp_path, entry, message):
@@ -264,8 +264,8 @@ def test_mapped_files_that_shrink_are_an_error_and_not_the_end_of_the_process(ki
     checkpoint = open_checkpoint(location)
     checkpoint.read_block(0)
     shrink(file)
-    with pytest.raises(CheckpointError, match=rf"{file.name}: tensor '\S*layers.3\S+' is cut off: [\d,]+ of the file's "
-                       r'[\d,]+ bytes are there, .*fetch the file again'):
+    with pytest.raises(CheckpointError, match=rf"{file.name}: tensor '\S*layers.3\S+' is cut off: [\d,]+ of (its|the "
+                       r"file's) [\d,]+ bytes are there, .*fetch the file again"):
         checkpoint.read_block(3)
 
 
@@ -295,7 +295,7 @@ def test_a_state_dict_of_something_else_is_an_error(single_gpt2):
     (single_gpt2 / 'model.safetensors').unlink()
     tensors = build_model('gpt2').state_dict()
     torch.save({**tensors, 'transformer.h.0.ln_1.weight': 3}, single_gpt2 / 'pytorch_model.bin')
-    with pytest.raises(CheckpointError, match="'transformer.h.0.ln_1.weight' is a int, no tensor"):
+    with pytest.raises(CheckpointError, match="'transformer.h.0.ln_1.weight' is a int, no plain tensor"):
         open_checkpoint(single_gpt2).read_block(0)
 
 

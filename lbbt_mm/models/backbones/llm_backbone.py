@@ -89,7 +89,7 @@ class LLMBackbone(BaseModule):
         _check_numbers(img_size, patch_size, drop_path_rate)
         super().__init__(init_cfg=with_language_init(
             init_cfg, language, targets=dict(blocks='blocks'), others=_other_parts(position, final_norm)))
-        spec = options.spec.block
+        spec = options.block('blocks')
         self.language = options
         self.embed_dims = spec.embed_dims
         self.num_layers = options.num_layers('blocks', num_layers)

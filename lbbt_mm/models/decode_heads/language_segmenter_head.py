@@ -169,8 +169,8 @@ def _decoder_spec(options: LanguageOptions, in_channels: Union[int, Sequence[int
         raise ValueError(f"LanguageSegmenterHead: in_channels={in_channels!r}; expected the width of the encoder's "
                          "features. Write it; lbbt_mm.LanguageEncoderDecoder fills it in for an LLMBackbone.")
     if options.fit == 'select':
-        return select_spec(options.spec.block, **{**sizes, 'embed_dims': sizes['embed_dims'] or sum(widths)})
-    spec = replace(options.spec.block, rotary=None)
+        return select_spec(options.block('blocks'), **{**sizes, 'embed_dims': sizes['embed_dims'] or sum(widths)})
+    spec = replace(options.block('blocks'), rotary=None)
     for name, size in sizes.items():
         found = getattr(spec, name)
         if size is not None and size != found:

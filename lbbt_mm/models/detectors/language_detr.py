@@ -71,7 +71,7 @@ class LanguageDETR(DETR):
         self.init_cfg = _with_language_init(self.init_cfg, language)
 
     def _init_layers(self) -> None:
-        spec = self.language.spec.block
+        spec = self.language.block('encoder_blocks', 'decoder_blocks')
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
         self.encoder = LanguageDETREncoder(spec, **self.encoder, **self._block_options)
         self.decoder = LanguageDETRDecoder(spec, **self.decoder, **self._block_options)

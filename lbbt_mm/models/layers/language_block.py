@@ -218,7 +218,14 @@ class LanguageBlock(nn.Module):
 
         Returns:
             Tensor: ``(B, N, C)``.
+
+        Raises:
+            ValueError: If the language model attends in sliding windows, and there are more tokens than one holds.
         """
+        if self.spec.window is not None and x.shape[1] > self.spec.window:
+            raise ValueError(f'{x.shape[1]} tokens, and the language model attends in windows of {self.spec.window}; '
+                             'expected no more than that, since every token sees all others here. Use larger patches or '
+                             'fewer tokens, or choose blocks without a window.')
         arguments = (x, pos, mask, memory, memory_pos, memory_mask, rotary)
         # a frozen block is in eval mode, and gradients may go through it all the same
         if self.with_cp and (self.training or x.requires_grad) and torch.is_grad_enabled():

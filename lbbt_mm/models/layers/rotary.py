@@ -4,6 +4,7 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
+from lbbt_mm.language.rotary import BY_LENGTH, inverse_frequencies
 from lbbt_mm.language.spec import BlockSpec
 
 RotaryTable = Tuple[Tensor, Tensor]
@@ -26,7 +27,10 @@ class RotaryEmbedding(nn.Module):
         if spec.rotary is None:
             raise ValueError('this language model has no rotary positions (GPT-2 learns a table); expected a Llama-like '
                              'family. Use learned positions, or another language model.')
-        frequencies, self.attention_scaling = _inverse_frequencies(spec)
+        frequencies, self.attention_scaling = inverse_frequencies(spec.rotary, spec.head_dims, spec.num_heads)
+        self.rope_type = spec.rotary.rope_type
+        trained = spec.rotary.parameters.get('original_max_position_embeddings') or spec.rotary.max_positions
+        self.longest = trained if self.rope_type in BY_LENGTH else None
         self.register_buffer('frequencies', frequencies, persistent=False)
 
     def forward(self, positions: Tensor, dtype: torch.dtype = torch.float32) -> RotaryTable:
@@ -38,7 +42,13 @@ class RotaryEmbedding(nn.Module):
 
         Returns:
             tuple[Tensor, Tensor]: Cosines and sines, ``(1 or B, 1, N, head_dims)``.
+
+        Raises:
+            ValueError: If a position lies beyond the trained context, and the model's rule goes by the sequence's length.
         """
+        if self.longest is not None and positions.max() >= self.longest:
+            raise ValueError(f'rope_type={self.rope_type!r} turns by other frequencies from position {self.longest} on, and '
+                             f'this sequence has {int(positions.max())}; expected shorter ones. Use fewer tokens.')
         angles = positions.float()[..., None] * self.frequencies.float()
         angles = torch.cat((angles, angles), dim=-1)
         angles = angles[None, None] if positions.ndim == 1 else angles[:, None]
@@ -50,27 +60,3 @@ def rotate(x: Tensor, table: RotaryTable) -> Tensor:
     cos, sin = table
     first, second = x.chunk(2, dim=-1)
     return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
-
-
-def _inverse_frequencies(spec: BlockSpec) -> Tuple[Tensor, float]:
-    rotary = spec.rotary
-    if rotary.rope_type == 'default':
-        exponents = torch.arange(0, spec.head_dims, 2, dtype=torch.float32) / spec.head_dims
-        return rotary.theta**-exponents, 1.0
-    # The rules that stretch a trained context are transformers' own; they take a config object.
-    from transformers import LlamaConfig
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-    if rotary.rope_type not in ROPE_INIT_FUNCTIONS:
-        raise ValueError(f'rope_type={rotary.rope_type!r} is not known to transformers; expected default or one of '
-                         f'{", ".join(ROPE_INIT_FUNCTIONS)}.')
-    parameters = {'rope_type': rotary.rope_type, **rotary.parameters}
-    config = LlamaConfig(
-        hidden_size=spec.num_heads * spec.head_dims,
-        num_attention_heads=spec.num_heads,
-        head_dim=spec.head_dims,
-        rope_theta=rotary.theta,
-        rope_scaling=parameters,
-        **({} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}))
-    if getattr(config, 'rope_parameters', None):  # transformers 5
-        config.rope_parameters['rope_theta'] = rotary.theta
-    return ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device=None)

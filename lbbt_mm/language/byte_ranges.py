@@ -1,0 +1,67 @@
+"""Bytes of a tensor in a file: where they may lie, and reading just these."""
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Iterator
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError
+
+
+@contextmanager
+def open_unbuffered(path: Path) -> Iterator[BinaryIO]:
+    """Open a file so that its bytes are read as asked for, without the system's read-ahead."""
+    with open(path, 'rb', buffering=0) as file:
+        if hasattr(os, 'posix_fadvise'):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        yield file
+
+
+def read_range(path: Path, file: BinaryIO, start: int, size: int, name: str) -> Tensor:
+    """Read the bytes of one tensor.
+
+    Args:
+        path: The file, for the message.
+        file: The same, opened.
+        start: First byte.
+        size: How many.
+        name: The tensor, for the message.
+
+    Returns:
+        Tensor: ``(size, )``, ``uint8``.
+
+    Raises:
+        CheckpointError: If they are not there (any more).
+    """
+    data = torch.empty(size, dtype=torch.uint8)
+    file.seek(start)
+    view, read = memoryview(data.numpy()), 0
+    while read < len(view):  # one call gives at most 2 GiB
+        count = file.readinto(view[read:])
+        if not count:
+            raise _cut_off(path, name, f'{read:,} of its {len(view):,} bytes are there')
+        read += count
+    return data
+
+
+def check_length(path: Path, needed: int, name: str) -> None:
+    """Refuse to touch a file that became shorter: the system ends a process that reads beyond the end of a mapped one.
+
+    Args:
+        path: The file.
+        needed: So many bytes have to be there.
+        name: The tensor that is to be read, for the message.
+
+    Raises:
+        CheckpointError: If there are fewer.
+    """
+    found = path.stat().st_size
+    if found < needed:
+        raise _cut_off(path, name, f'{found:,} of the file\'s {needed:,} bytes are there')
+
+
+def _cut_off(path: Path, name: str, found: str) -> CheckpointError:
+    return CheckpointError(f'{path}: tensor {name!r} is cut off: {found}, and all were when the file was opened. Something '
+                           'else writes to it; wait until that has ended, or fetch the file again.')

@@ -1,0 +1,118 @@
+"""``config.json`` of a checkpoint, and what beside it says that the weights are not plain ones of a language model."""
+from typing import Any, Callable, Dict, Iterable, List, Optional
+
+from .errors import CheckpointError, UnreachableError
+from .families import FAMILIES, is_supported
+from .strict_json import read_object
+
+#: Endings of tensors that only quantised checkpoints have, by what writes them.
+_QUANTISED = {
+    'GPTQ or AWQ': ('.qweight', '.qzeros', '.scales', '.g_idx'),
+    'bitsandbytes': ('.absmax', '.SCB', '.quant_map', 'bitsandbytes__nf4', 'bitsandbytes__fp4'),
+    'FP8 or compressed-tensors': ('.weight_scale', '.weight_scale_inv', '.input_scale', '.weight_packed',
+                                  '.weight_zero_point'),
+}
+_UNQUANTISED = 'Use the original checkpoint of that model, or a GGUF file, which is dequantised as it is read.'
+
+
+def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], List[str]]) -> Dict[str, Any]:
+    """Read the config fields of a language model.
+
+    Args:
+        location: What the user wrote.
+        fetch: Gives the local path of a file; raises FileNotFoundError where the checkpoint has none of that name.
+        files: Lists the checkpoint's files.
+
+    Returns:
+        dict: Hugging Face config fields; of a vision-language model, those of the language model in it.
+
+    Raises:
+        CheckpointError: If there is no such config, or the weights beside it are no plain ones.
+    """
+    try:
+        path = fetch('config.json')
+    except FileNotFoundError:
+        _refuse_adapter(location, fetch)
+        raise CheckpointError(_no_config(location, files())) from None
+    _refuse_adapter(location, fetch)
+    try:
+        config = read_object(path)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
+    method = _quantisation(config)
+    if method:
+        raise CheckpointError(f'{location}: its weights are quantised ({method}); expected plain floating-point ones. '
+                              f'{_UNQUANTISED}')
+    inner = config.get('text_config')
+    if not is_supported(config.get('model_type')) and isinstance(inner, dict):
+        # a vision-language model; its config leaves out of the inner one what is the default
+        method = _quantisation(inner)
+        if method:
+            raise CheckpointError(f'{location}: its language model is quantised ({method}); expected plain weights. '
+                                  f'{_UNQUANTISED}')
+        if not is_supported(inner.get('model_type')):
+            raise CheckpointError(f'{location}: is a {config.get("model_type")!r:.60} model around a language model of '
+                                  f'model_type={inner.get("model_type")!r:.60}; expected one of: {", ".join(FAMILIES)}. '
+                                  'Choose another checkpoint.')
+        return inner
+    return config
+
+
+def diagnose(names: Iterable[str]) -> Optional[str]:
+    """What names of tensors say of weights that are no plain ones.
+
+    Args:
+        names: All names.
+
+    Returns:
+        str | None: A phrase and a remedy, or None if nothing is to be said.
+    """
+    names = list(names)
+    for method, endings in _QUANTISED.items():
+        found = next((name for name in names if name.endswith(endings)), None)
+        if found:
+            return f'its weights are quantised ({method}: it has {found!r:.120}). {_UNQUANTISED}'
+    found = next((name for name in names if 'lora_A' in name or '.base_layer.' in name), None)
+    if found:
+        return (f'it has {found!r:.120}, a part of a PEFT adapter. Merge it into the model (merge_and_unload) and save that '
+                'with save_pretrained.')
+    return None
+
+
+def _quantisation(config: Dict[str, Any]) -> Optional[str]:
+    """The method that the weights were quantised with, as a config states it."""
+    stated = config.get('quantization_config', config.get('compression_config'))
+    if not stated:
+        return None
+    method = stated.get('quant_method') if isinstance(stated, dict) else None
+    return f'{method or "quantization_config"!s:.40} in config.json'
+
+
+def _refuse_adapter(location: str, fetch: Callable[[str], Any]) -> None:
+    if not _has(fetch, 'adapter_config.json'):
+        return
+    try:
+        base = read_object(fetch('adapter_config.json')).get('base_model_name_or_path')
+    except (ValueError, OSError):
+        base = None
+    raise CheckpointError(f'{location}: holds a PEFT adapter (adapter_config.json) of {base!r:.80}, which transformers '
+                          'would put on top of the weights; expected plain weights. Merge it (merge_and_unload, then '
+                          'save_pretrained), or point language.checkpoint at the base model.')
+
+
+def _has(fetch: Callable[[str], Any], file: str) -> bool:
+    try:
+        fetch(file)
+    except (FileNotFoundError, UnreachableError):
+        return False
+    return True
+
+
+def _no_config(location: str, files: List[str]) -> str:
+    ggufs = sorted(file for file in files if file.lower().endswith('.gguf'))
+    if ggufs:
+        shown = ', '.join(ggufs[:4]) + (', ...' if len(ggufs) > 4 else '')
+        return (f'{location}: holds GGUF files and no config.json ({shown}). Name the file: language.checkpoint='
+                f"'{location.rstrip('/')}/{ggufs[0]}'.")
+    return (f"{location}: has no config.json; expected a checkpoint in Hugging Face format. Add the model's config.json, or "
+            'point language.checkpoint at the folder that holds it.')

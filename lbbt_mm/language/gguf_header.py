@@ -1,0 +1,208 @@
+"""The head of a GGUF file, read as what it is: input from others.
+
+The ``gguf`` package's reader allocates and loops by numbers that the file gives, takes tensors that lie over each other, and
+parses every token of the vocabulary. Here nothing is allocated before the file is seen to be large enough for it. Types,
+block sizes and dequantisation are the package's. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+"""
+import struct
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Tuple
+
+from .errors import CheckpointError
+
+_STRING, _ARRAY = 8, 9
+#: How a single value of each type is packed; a bool is one byte.
+_VALUES = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
+#: What no file of a language model comes near. The largest vocabularies have some hundred thousand tokens and merges.
+_MOST_KEYS, _MOST_TENSORS, _MOST_ITEMS, _LONGEST_NAME, _MOST_DIMS = 2**16, 2**20, 2**22, 2**16, 4
+#: Arrays and strings of the metadata that are kept; longer ones are passed over.
+_KEPT_ITEMS, _KEPT_STRING = 4096, 4096
+
+
+class GGUFTensor(NamedTuple):
+    """Where a tensor lies and what it is.
+
+    Attributes:
+        path: The file.
+        shape: Its shape, as torch has it.
+        kind: The ``gguf`` package's type of its data.
+        start: Its first byte in the file.
+        size: How many bytes.
+    """
+    path: Path
+    shape: Tuple[int, ...]
+    kind: Any
+    start: int
+    size: int
+
+
+class GGUFHeader(NamedTuple):
+    """What the head of one file says.
+
+    Attributes:
+        metadata: Key -> value; long arrays and strings, such as the vocabulary, are left out.
+        tensors: Name -> place.
+    """
+    metadata: Dict[str, Any]
+    tensors: Dict[str, GGUFTensor]
+
+
+def read_header(path: Path) -> GGUFHeader:
+    """Read and check the head of a GGUF file; those read last are kept.
+
+    Raises:
+        ImportError: If the ``gguf`` package is missing.
+        CheckpointError: If the file is not a complete GGUF file.
+    """
+    found = path.stat()
+    return _read_header(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_header(path: Path, size: int, modified: int) -> GGUFHeader:
+    try:
+        import gguf  # noqa: F401
+    except ImportError:
+        raise ImportError(f"{path}: reading GGUF files needs the package 'gguf': pip install gguf") from None
+    try:
+        with open(path, 'rb') as file:
+            return _Parser(path, file, size).parse()
+    except (ValueError, struct.error, OverflowError) as error:
+        raise CheckpointError(f'{path}: not a complete GGUF file ({error}); found {size:,} bytes. The download was probably '
+                              'cut off, or the file is damaged: delete it and fetch it again.') from None
+
+
+class _Parser:
+    """Reads the head from its first byte on; every number is checked against the bytes that are left."""
+
+    def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
+        self.path, self.file, self.size = path, file, size
+
+    def parse(self) -> GGUFHeader:
+        if self._bytes(4) != b'GGUF':
+            raise ValueError('it does not begin with the letters GGUF')
+        version = self._number('I')
+        if version in (2 << 24, 3 << 24):
+            raise ValueError('it is big-endian, and little-endian files are read; convert it with gguf-convert-endian')
+        if version not in (2, 3):
+            raise ValueError(f'it is of version {version}, and versions 2 and 3 are read')
+        num_tensors = self._count('Q', 'tensors', _MOST_TENSORS, 24)
+        num_keys = self._count('Q', 'metadata keys', _MOST_KEYS, 13)
+        metadata: Dict[str, Any] = {}
+        for _ in range(num_keys):
+            key = self._name('metadata key')
+            if key in metadata:
+                raise ValueError(f'it has the key {key[:80]!r} twice')
+            metadata[key] = self._value(self._number('I'))
+        entries = self._entries(num_tensors)
+        alignment = metadata.get('general.alignment', 32)
+        if not isinstance(alignment, int) or alignment not in [2**power for power in range(3, 21)]:
+            raise ValueError(f'general.alignment is {alignment!r:.40}')
+        begin = -(-self.file.tell() // alignment) * alignment
+        return GGUFHeader(metadata, self._places(entries, begin, alignment))
+
+    # ------------------------------------------------------------------------------------------ tensors
+    def _entries(self, count: int) -> Dict[str, Tuple[Tuple[int, ...], Any, int]]:
+        """Name -> shape, type and place behind the head."""
+        import gguf
+        entries: Dict[str, Tuple[Tuple[int, ...], Any, int]] = {}
+        for _ in range(count):
+            name = self._name('tensor name')
+            if name in entries:
+                raise ValueError(f'it has the tensor {name[:80]!r} twice')
+            num_dims = self._number('I')
+            if not 1 <= num_dims <= _MOST_DIMS:
+                raise ValueError(f'{name[:80]!r} has {num_dims} dimensions')
+            dims = struct.unpack(f'<{num_dims}Q', self._bytes(8 * num_dims))
+            number = self._number('I')
+            try:
+                kind = gguf.GGMLQuantizationType(number)
+            except ValueError:
+                raise ValueError(f'{name[:80]!r} is of type {number}, which this version of the gguf package does not '
+                                 'know') from None
+            entries[name] = dims, kind, self._number('Q')
+        return entries
+
+    def _places(self, entries: Dict[str, Tuple[Tuple[int, ...], Any, int]], begin: int,
+                alignment: int) -> Dict[str, GGUFTensor]:
+        """Each tensor has to lie in the file, in as many bytes as it takes, and over no other."""
+        import gguf
+        tensors, end = {}, begin
+        for name, (dims, kind, offset) in sorted(entries.items(), key=lambda item: (item[1][2], prod(item[1][0]))):
+            block, width = gguf.GGML_QUANT_SIZES[kind]
+            if dims[0] % block:
+                raise ValueError(f'{name[:80]!r} has rows of {dims[0]}, and {kind.name} takes multiples of {block}')
+            start, size = begin + offset, prod(dims) // block * width
+            if offset % alignment or start < end:
+                raise ValueError(f'{name[:80]!r} begins at byte {start:,}, which lies in another tensor or is not aligned')
+            if start + size > self.size:
+                raise ValueError(f'{name[:80]!r} would end at byte {start + size:,}')
+            tensors[name], end = GGUFTensor(self.path, dims[::-1], kind, start, size), start + size
+        return {name: tensors[name] for name in entries}
+
+    # ------------------------------------------------------------------------------------------- values
+    def _value(self, kind: int, within: bool = False) -> Any:
+        if kind in _VALUES:
+            return self._number(_VALUES[kind])
+        if kind == _STRING:
+            length = self._count('Q', 'characters', self.size, 1)
+            if length > _KEPT_STRING:
+                return self._skip(length)
+            return self._bytes(length).decode('utf-8', 'replace')
+        if kind != _ARRAY or within:
+            raise ValueError(f'it has a value of type {kind}' + (' in an array' if within else ''))
+        return self._array()
+
+    def _array(self) -> Any:
+        kind = self._number('I')
+        if kind == _STRING:
+            return self._strings(self._count('Q', 'strings', _MOST_ITEMS, 8))
+        if kind not in _VALUES:
+            raise ValueError(f'it has an array of type {kind}')
+        width = struct.calcsize('<' + _VALUES[kind])
+        count = self._count('Q', 'numbers', self.size, width)
+        if count > _KEPT_ITEMS:
+            return self._skip(count * width)
+        return list(struct.unpack(f'<{count}{_VALUES[kind]}', self._bytes(count * width)))
+
+    def _strings(self, count: int) -> None:
+        """Pass over a vocabulary."""
+        read, unpack, left = self.file.read, struct.Struct('<Q').unpack, self._left()
+        for _ in range(count):
+            length, = unpack(read(8))
+            left -= 8 + length
+            if left < 0:
+                raise ValueError(f'a string of {length:,} bytes would end behind the file')
+            read(length)
+
+    def _name(self, what: str) -> str:
+        return self._bytes(self._count('Q', f'letters of a {what}', _LONGEST_NAME, 1)).decode('utf-8')
+
+    def _count(self, letter: str, what: str, most: int, width: int) -> int:
+        """How many things of at least ``width`` bytes follow."""
+        count = self._number(letter)
+        if count > most or count * width > self._left():
+            raise ValueError(f'it announces {count:,} {what}')
+        return count
+
+    def _number(self, letter: str) -> Any:
+        return struct.unpack('<' + letter, self._bytes(struct.calcsize('<' + letter)))[0]
+
+    def _bytes(self, count: int) -> bytes:
+        found = self.file.read(count)
+        if len(found) < count:
+            raise ValueError(f'it ends at byte {self.file.tell():,}, within its head')
+        return found
+
+    def _skip(self, count: int) -> None:
+        self.file.seek(count, 1)
+
+    def _left(self) -> int:
+        return self.size - self.file.tell()
+
+
+def names_of_blocks(tensors: Dict[str, Any]) -> List[str]:
+    """Names within a block (``attn_q.bias``) that some block has."""
+    return sorted({name.split('.', 2)[2] for name in tensors if name.startswith('blk.') and name.count('.') > 1})

@@ -1,0 +1,79 @@
+"""Files of a hub repository, through huggingface_hub's cache."""
+from pathlib import Path
+from typing import Callable, List, Optional
+
+from .errors import CheckpointError, UnreachableError
+from .file_names import check_file_name
+
+FetchFile = Callable[[str], Path]
+
+
+def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
+    """A function that downloads files of a hub repository through huggingface_hub's cache.
+
+    The first file settles the commit; all others come from the same one, whatever is pushed meanwhile, and those that
+    the cache has (or knows to be absent) are not asked for again.
+
+    Args:
+        repo_id: For example ``openai-community/gpt2``.
+        revision: Branch, tag or commit.
+
+    Returns:
+        Callable: ``fetch(file) -> path``; raises FileNotFoundError for a file that the repository does not have and
+        CheckpointError where the repository itself cannot be reached.
+    """
+    from huggingface_hub import _CACHED_NO_EXIST, errors, hf_hub_download, try_to_load_from_cache
+    where = repo_id + (f' at revision {revision!r}' if revision else '')
+    commit = None
+
+    def fetch(file: str) -> Path:
+        nonlocal commit
+        try:
+            check_file_name(file)
+        except ValueError as error:
+            raise CheckpointError(f'{where}: {error}; expected the name of a file of that repository. Correct '
+                                  'language.checkpoint.') from None
+        if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
+            raise FileNotFoundError(f'{where}/{file}')
+        try:
+            path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
+            commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
+            return path
+        except errors.LocalEntryNotFoundError as error:
+            cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
+            raise UnreachableError(
+                f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
+                f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '
+                'model; building and testing need only language.config.') from None
+        except errors.EntryNotFoundError:
+            raise FileNotFoundError(f'{where}/{file}') from None
+        except errors.GatedRepoError:
+            raise CheckpointError(f'{where}: is gated. Accept its licence on the hub and log in (hf auth login), or '
+                                  'choose an open model.') from None
+        except errors.RevisionNotFoundError:
+            raise CheckpointError(f'{where}: the hub has the model but not this revision. Correct language.revision.'
+                                  ) from None
+        except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+            reason = str(error).strip().split('\n')[0]
+            raise CheckpointError(f'{where}: the hub has no such model, and no such file or folder is here ({reason}). '
+                                  'Correct language.checkpoint; if the model is private, log in with a token that may read '
+                                  'it (hf auth login).') from None
+        except (errors.HfHubHTTPError, OSError) as error:
+            if getattr(getattr(error, 'response', None), 'status_code', None) in (401, 403) or isinstance(
+                    error, errors.LocalTokenNotFoundError):
+                raise CheckpointError(f'{where}: the hub does not accept your token for {file}. Log in again (hf auth '
+                                      'login), or remove HF_TOKEN from the environment; public models need none.') from None
+            reason = str(error).strip().split('\n')[0]
+            raise CheckpointError(f'{where}: the hub did not give {file} ({type(error).__name__}: {reason}). Check the '
+                                  'network, or give language.checkpoint a folder that holds the model.') from None
+
+    return fetch
+
+
+def hub_files(repo_id: str, revision: Optional[str] = None) -> List[str]:
+    """Names of a repository's files; empty where the hub cannot be asked."""
+    from huggingface_hub import errors, list_repo_files
+    try:
+        return list_repo_files(repo_id, revision=revision)
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError):
+        return []

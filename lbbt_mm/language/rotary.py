@@ -1,0 +1,78 @@
+"""Frequencies of rotary position embedding (RoFormer, arXiv 2104.09864) under every rule that models are trained with."""
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from .spec import RotarySpec
+
+#: GGUF's way to say Llama 3's rule: a tensor of divisors, one a frequency.
+FREQUENCY_FACTORS = 'frequency_factors'
+#: Rules that give other frequencies to sequences that are longer than the trained context.
+BY_LENGTH = ('dynamic', 'longrope')
+
+
+def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) -> Tuple[Tensor, float]:
+    """Frequencies of the rotation, in radians a position.
+
+    Args:
+        rotary: The rule.
+        head_dims: Channels per head.
+        num_heads: Query heads.
+
+    Returns:
+        tuple[Tensor, float]: Frequencies ``(head_dims / 2, )``, and a factor on cosines and sines.
+
+    Raises:
+        ValueError: If the rule is not known, or lacks a field.
+    """
+    if rotary.rope_type in ('default', FREQUENCY_FACTORS):
+        exponents = torch.arange(0, head_dims, 2, dtype=torch.float32) / head_dims
+        frequencies = rotary.theta**-exponents
+        if rotary.rope_type == FREQUENCY_FACTORS:
+            factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32)
+            if factors.shape != frequencies.shape or not (factors > 0).all() or not torch.isfinite(factors).all():
+                raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers '
+                                 'above 0')
+            frequencies = frequencies / factors
+        return frequencies, 1.0
+    # The rules that stretch a trained context are transformers' own; they take a config object.
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    if rotary.rope_type not in ROPE_INIT_FUNCTIONS:
+        raise ValueError(f'rope_type={rotary.rope_type!r} is not known to transformers; expected default or one of '
+                         f'{", ".join(ROPE_INIT_FUNCTIONS)}')
+    parameters = {'rope_type': rotary.rope_type, **rotary.parameters}
+    try:
+        config = LlamaConfig(
+            hidden_size=num_heads * head_dims,
+            num_attention_heads=num_heads,
+            head_dim=head_dims,
+            rope_theta=rotary.theta,
+            rope_scaling=parameters,
+            **({} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}))
+        if getattr(config, 'rope_parameters', None):  # transformers 5
+            config.rope_parameters['rope_theta'] = rotary.theta
+        frequencies, scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device=None)
+    except Exception as error:  # each rule raises its own types where a field is absent or no number
+        raise ValueError(f'rope_scaling of type {rotary.rope_type!r} cannot be used ({type(error).__name__}: {error}); '
+                         f'found {dict(rotary.parameters)}') from None
+    if frequencies.shape != (head_dims // 2, ) or not torch.isfinite(frequencies).all():
+        raise ValueError(f'rope_scaling of type {rotary.rope_type!r} does not give {head_dims // 2} finite frequencies; '
+                         f'found {dict(rotary.parameters)}')
+    return frequencies, float(scaling)
+
+
+def same_function(ours: RotarySpec, theirs: RotarySpec, head_dims: int, num_heads: int) -> bool:
+    """Whether two rules rotate alike, up to the rounding of files that keep numbers as float32.
+
+    Rules that go by length are compared within the trained context; beyond it they are refused.
+    """
+    kinds = {ours.rope_type, theirs.rope_type}
+    if 'longrope' in kinds and len(kinds) > 1:
+        return False
+    # whether yarn goes by it depends on the version of transformers
+    if kinds & {'yarn', *BY_LENGTH} and ours.max_positions != theirs.max_positions:
+        return False
+    (first, scale), (second, other) = (inverse_frequencies(rule, head_dims, num_heads) for rule in (ours, theirs))
+    return torch.allclose(first, second, rtol=1e-5, atol=0) and abs(scale - other) <= 1e-5 * abs(other)
