@@ -116,6 +116,8 @@ class _Parser:
             if not 1 <= num_dims <= _MOST_DIMS:
                 raise ValueError(f'{name[:80]!r} has {num_dims} dimensions')
             dims = struct.unpack(f'<{num_dims}Q', self._bytes(8 * num_dims))
+            if not all(dims):
+                raise ValueError(f'{name[:80]!r} has the sizes {list(dims)}')
             number = self._number('I')
             try:
                 kind = gguf.GGMLQuantizationType(number)

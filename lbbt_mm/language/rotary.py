@@ -27,10 +27,10 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
         ValueError: If the rule is not known, or lacks a field.
     """
     if rotary.rope_type in ('default', FREQUENCY_FACTORS):
-        exponents = torch.arange(0, head_dims, 2, dtype=torch.float32) / head_dims
+        exponents = torch.arange(0, head_dims, 2, dtype=torch.float32, device='cpu') / head_dims
         frequencies = rotary.theta**-exponents
         if rotary.rope_type == FREQUENCY_FACTORS:
-            factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32)
+            factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32, device='cpu')
             if factors.shape != frequencies.shape or not (factors > 0).all() or not torch.isfinite(factors).all():
                 raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers '
                                  'above 0')
@@ -53,7 +53,8 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
             **({} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}))
         if getattr(config, 'rope_parameters', None):  # transformers 5
             config.rope_parameters['rope_theta'] = rotary.theta
-        frequencies, scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device=None)
+        with torch.device('cpu'):  # models are built on the meta device too
+            frequencies, scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device='cpu')
     except Exception as error:  # each rule raises its own types where a field is absent or no number
         raise ValueError(f'rope_scaling of type {rotary.rope_type!r} cannot be used ({type(error).__name__}: {error}); '
                          f'found {dict(rotary.parameters)}') from None

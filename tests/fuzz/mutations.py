@@ -5,9 +5,9 @@ from typing import Any, Callable, Dict, List, Tuple
 
 NUMBERS = (0, 1, 7, 255, 2**31 - 1, 2**32 - 1, 2**32, 10**11, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 VALUES: Tuple[Any, ...] = (
-    None, True, False, 0, -1, -10**11, 1, 3, 2**31, 2**62, 2**64, 10**30, 0.5, -0.0, 1e308, float('nan'), float('inf'), '', 'x',
-    '../x', 'a' * 300, 'model.safetensors', 'gelu', 'F64', [], [0], [0, 64], [64, 0], [-64, 0], [2**62, 2**63], {},
-    {'a': {'b': []}}, {'rope_type': 'yarn'}, [[[[]]]])
+    None, True, False, 0, -1, -10**11, 1, 3, 2**31, 2**62, 2**64, 10**30, 0.5, -0.0, 1e308, float('nan'), float('inf'), '',
+    'x', '../x', 'a' * 300, 'model.safetensors', 'gelu', 'F64', [], [0], [0, 64], [64, 0], [-64, 0], [2**62, 2**63],
+    {}, {'a': {'b': []}}, {'rope_type': 'yarn'}, [[[[]]]])
 
 
 def head_bytes(data: bytes, head: int, rng: Random) -> bytes:

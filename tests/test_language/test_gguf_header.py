@@ -89,6 +89,7 @@ ARRAY = struct.pack('<IQ', 8, 2**62)
     (dict(entries=[entry('a', (33, ), 8)]), "'a' has rows of 33, and Q8_0 takes multiples of 32"),
     (dict(entries=[entry('a', kind=77)]), "'a' is of type 77, which this version of the gguf package does not know"),
     (dict(entries=[entry('a', (1, ) * 5)]), "'a' has 5 dimensions"),
+    (dict(entries=[entry('a', (2**40, 0))]), "'a' has the sizes"),
     (dict(entries=[entry('a', ())]), "'a' has 0 dimensions"),
     (dict(keys=[ARCHITECTURE, key('general.alignment', 4, struct.pack('<I', 0))]), 'general.alignment is 0'),
     (dict(keys=[ARCHITECTURE, key('general.alignment', 8, text('x'))]), "general.alignment is 'x'"),

@@ -194,7 +194,8 @@ def test_a_rule_that_goes_by_length_is_the_trained_one_up_to_that():
 
 
 @pytest.mark.parametrize('scaling, message', [
-    (dict(rope_type='linear'), 'factor'), (dict(rope_type='yarn', factor='four'), 'four'), (dict(rope_type='mrope'), 'mrope'),
+    (dict(rope_type='linear'), 'factor'), (dict(rope_type='yarn', factor='four'), 'four'), (dict(rope_type='mrope'),
+     'mrope'),
     (dict(rope_type='llama3', factor=8.), 'low_freq_factor'), ('linear', 'linear'), (dict(rope_type=3), '3')])
 def test_a_rule_without_its_fields_names_checkpoint_and_field(scaling, message, tmp_path):
     build_model('llama').save_pretrained(tmp_path)

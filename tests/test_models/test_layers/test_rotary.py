@@ -115,6 +115,5 @@ def test_language_model_without_rotary_positions_is_refused():
 
 
 def test_unknown_rule_lists_the_known_ones():
-    spec, _ = spec_and_config(rope_scaling=dict(rope_type='spiral', factor=2.0))
     with pytest.raises(ValueError, match="rope_type='spiral' is not known to transformers; expected default or one of"):
-        RotaryEmbedding(spec)
+        spec_and_config(rope_scaling=dict(rope_type='spiral', factor=2.0))
