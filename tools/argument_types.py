@@ -1,11 +1,23 @@
-"""Types of command-line arguments: what argparse refuses before a tool makes anything."""
+"""Command lines: what argparse refuses before a tool makes anything, in one line."""
 import argparse
 import math
 import re
-from typing import List, Tuple
+from typing import List, NoReturn, Tuple
 
 #: What numpy takes as a seed.
 LARGEST_SEED = 2**32 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the option that every tool has."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_argument('--traceback', action='store_true', help='show where an error came from')
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without the long list of options."""
+        self.exit(2, f'{self.prog}: {" ".join(message.split()).rstrip(".")}. {self.prog} --help lists the options.\n')
 
 
 def count(text: str) -> int:

@@ -35,6 +35,7 @@ from lbbt_mm.engine.fresh_start import clear_runs
 from lbbt_mm.engine.results_folder import claim_results, refuse_other_results
 from lbbt_mm.engine.training_pool import TrainingPool, job_environment
 from lbbt_mm.engine.training_run import TrainingFailed
+from lbbt_mm.engine.user_errors import run_tool
 from lbbt_mm.language.arms import ARMS
 
 #: Where the runs are in the experiment's folder.
@@ -43,7 +44,7 @@ RUNS = ('runs/*', )
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=Path, help='path of the config')
     parser.add_argument('--out', type=Path, help='folder of the experiment; default: work_dirs/NAME_OF_CONFIG-arms')
     what = parser.add_argument_group('what is compared')
@@ -227,7 +228,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         console.print('Interrupted. The same command goes on from the last checkpoints, or from the start where there is '
                       'none.', soft_wrap=True)
         return 130
-    except (ValueError, OSError, TrainingFailed) as error:
+    except TrainingFailed as error:
         failures = [str(error)]
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -235,4 +236,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool(main))

@@ -25,7 +25,7 @@ PARTS = ('bridge', 'detection', 'segmentation')
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=' '.join(PARTS))
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
     parser.add_argument('--epochs', type=argument_types.count, help='train for this many epochs; default: the configs\'')
@@ -62,4 +62,5 @@ def find_smollm2() -> Path:
 
 
 if __name__ == '__main__':
-    main()
+    from lbbt_mm.engine.user_errors import run_tool
+    sys.exit(run_tool(main))

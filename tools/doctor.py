@@ -2,7 +2,6 @@
 
 Needs nothing but the standard library; exits with 0 when the environment can work and with 1 when it cannot.
 """
-import argparse
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+import argument_types
 from doctor_checks import CODEBASES, FAMILIES, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
 
 TOOLS = Path(__file__).resolve().parent
@@ -193,7 +193,7 @@ def print_rich(rows: List[Row], traps: List[Trap]) -> None:
 
 def main() -> int:
     """Examine the environment, print the report and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_types.Parser(description=__doc__)
     parser.add_argument('--json', action='store_true', help='print the report as JSON')
     as_json = parser.parse_args().json
     env = examine()

@@ -32,6 +32,7 @@ from lbbt_mm.engine.run_records import final_metrics, validation_metrics
 from lbbt_mm.engine.run_request import override, read_config
 from lbbt_mm.engine.training_pool import Chain, TrainingPool
 from lbbt_mm.engine.training_run import OtherRunError, TrainingFailed, TrainingRun
+from lbbt_mm.engine.user_errors import run_tool
 from lbbt_mm.engine.whole_files import write_whole
 
 # The paper's names, Tables 1 to 5
@@ -43,7 +44,7 @@ RESULTS, RUNS = ('results.csv', 'results.json'), ('bridge', )
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=Path, help='config of the bridge')
     parser.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
                         help='configs of the second stage (linear probe, fine-tuning), with an init_cfg of type '
@@ -180,7 +181,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         console.print('Interrupted. The same command goes on from the last checkpoint, or from the start where there is '
                       'none.', soft_wrap=True)
         return 130
-    except (ValueError, OSError, TrainingFailed) as error:
+    except TrainingFailed as error:
         failures.append(str(error))
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -188,4 +189,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool(main))

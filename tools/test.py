@@ -5,22 +5,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
+import argument_types
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from lbbt_mm.checks import check_datasets
+from lbbt_mm.engine.attempt import undone_if_refused
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, load_config,
                                    start_processes, stop_processes)
+from lbbt_mm.engine.option_checks import check_numbers
 from lbbt_mm.engine.overwriting import (keep_training_config, refuse_overwriting_config,
                                         refuse_overwriting_output)
 from lbbt_mm.engine.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
 from lbbt_mm.engine.testing import (dump_metric, enable_painting, enable_tta, scale_table,
                                     single_and_multi_scale)
+from lbbt_mm.engine.user_errors import run_tool
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_types.Parser(description=__doc__)
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='checkpoint to test')
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a file, with --tta the augmented ones')
@@ -38,6 +42,7 @@ def main() -> None:
     """Test."""
     args = parse_args()
     cfg = load_config(args)
+    check_numbers(cfg, ['test_dataloader'])
     local = local_checkpoint(args.checkpoint)
     if local is not None and not Path(local).is_file():
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
@@ -63,16 +68,17 @@ def main() -> None:
     for test in tests.values():
         start_processes(test)
     scores = {}
-    for name, test in tests.items():
-        runner = build_runner(test)
-        check_fit(runner, test, args)
-        if dump and test is cfg:  # with test-time augmentation, its predictions
-            runner.test_evaluator.metrics.append(METRICS.build(dump))
-        scores[name] = runner.test()
+    with undone_if_refused([test.work_dir for test in tests.values()]):
+        for name, test in tests.items():
+            runner = build_runner(test)
+            check_fit(runner, test, args)
+            if dump and test is cfg:  # with test-time augmentation, its predictions
+                runner.test_evaluator.metrics.append(METRICS.build(dump))
+            scores[name] = runner.test()
     if len(tests) > 1:
         print_log(f'\n{scale_table(scores)}', logger='current')
     stop_processes()
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

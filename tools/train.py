@@ -5,20 +5,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
 
-from lbbt_mm.engine.work_directory import only_training
+import argument_types
 from lbbt_mm.checks import check_datasets
+from lbbt_mm.checks.datasets import TRAINING_LOADERS
+from lbbt_mm.engine.attempt import undone_if_refused
 from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, enable_amp, enable_auto_scale_lr,
                                    find_resumed_checkpoint, load_config, pretrained_files, record_language_config,
                                    resume_from, save_whole_checkpoints, say_what_is_overwritten, start_processes,
                                    stop_processes)
+from lbbt_mm.engine.option_checks import check_numbers, check_save_best
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.resuming import check_resumed_config
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.engine.user_errors import run_tool
+from lbbt_mm.engine.work_directory import only_training
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_types.Parser(description=__doc__)
     parser.add_argument('config', help='path of the config')
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size')
@@ -45,6 +50,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     refuse_overwriting_config(args.config, cfg.work_dir)
+    check_numbers(cfg, TRAINING_LOADERS)
+    check_save_best(cfg)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:
@@ -58,7 +65,7 @@ def main() -> None:
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    with only_training(cfg.work_dir, cfg):
+    with only_training(cfg.work_dir, cfg), undone_if_refused([cfg.work_dir]):
         say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)
         start_processes(cfg)
@@ -69,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -14,10 +14,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from lbbt_mm.registry import LOADING_STEPS, type_name
+from .attempt import BegunHook
 from .config_files import read_config_file
 from .config_options import ConfigOptions
 from .hooks.checkpoint_fit_hook import CheckpointFitHook
 from .hooks.named_files_hook import NamedFilesHook
+from .option_checks import check_options
 from .whole_files import write_files_whole
 from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
 
@@ -64,6 +66,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
+        check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -248,6 +251,7 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config names; errors while it loads samples name their files."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(NamedFilesHook())
+    runner.register_hook(BegunHook(), 'VERY_HIGH')
     return runner
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from .config_files import read_config_file
 from .config_options import ConfigOptions
+from .option_checks import check_options
 
 _READING = threading.Lock()
 
@@ -37,12 +38,17 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
     Args:
         cfg: The config; it stays as it is.
         options: ``'KEY=VALUE'`` strings.
+
+    Raises:
+        ValueError: If a key is nowhere in the config and nothing reads it.
     """
     cfg = copy.deepcopy(cfg)
     if options:
         parser = ArgumentParser()
         parser.add_argument('--options', nargs='+', action=ConfigOptions)
-        cfg.merge_from_dict(parser.parse_args(['--options', *options]).options)
+        read = parser.parse_args(['--options', *options]).options
+        check_options(cfg, read)
+        cfg.merge_from_dict(read)
     return cfg
 
 

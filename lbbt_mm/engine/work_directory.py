@@ -11,6 +11,7 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Union
 from mmengine.logging import print_log
 
 from .checkpoint_files import UnreadableCheckpoint, read_checkpoint
+from .user_errors import has_begun
 from .whole_files import remove_parts
 
 _NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
@@ -160,9 +161,11 @@ def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    path, is_new = folder / 'training.lock', not (folder / 'training.lock').exists()
     folder.mkdir(parents=True, exist_ok=True)
     # not flock: data workers would inherit it and hold it for seconds after a kill
-    with open(folder / 'training.lock', 'a+') as lock:
+    with open(path, 'a+') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -176,4 +179,18 @@ def _held(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f'{os.getpid()}\n')
         lock.flush()
-        yield
+        try:
+            yield
+        except BaseException:
+            if is_new and not has_begun():  # a run that is refused leaves nothing, the folder neither
+                path.unlink(missing_ok=True)
+                _remove_empty(absent)
+            raise
+
+
+def _remove_empty(folders: List[Path]) -> None:
+    """Remove folders, the innermost first, as long as they are empty."""
+    for folder in folders:
+        if not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()

@@ -4,10 +4,14 @@ The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") 
 needed. The last ones are for testing: they are by other writers.
 """
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import argument_types
 from whole_folder import errors_in_one_line, write_image, write_once
 
 NUM_TRAIN_DIGITS = 1400
@@ -39,7 +43,7 @@ def make_digits_imagefolder(out: Path) -> Path:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
     args = parser.parse_args()
     with errors_in_one_line(Path(__file__).name):

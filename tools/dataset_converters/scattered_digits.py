@@ -129,7 +129,7 @@ def run_converter(description: str, make: Callable[..., Path]) -> None:
         description: What the converter makes.
         make: Called with the folder, the numbers of training and of validation canvases, their size, and the seed.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
     parser.add_argument('--num-train', type=argument_types.count, default=6000)
     parser.add_argument('--num-val', type=argument_types.count, default=200)

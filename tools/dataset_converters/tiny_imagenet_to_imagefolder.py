@@ -8,10 +8,14 @@ import argparse
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from rich.progress import track
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import argument_types
 from whole_folder import errors_in_one_line, write_once
 
 # (image, path in the result)
@@ -124,7 +128,7 @@ def _place(image: Path, target: Path, copy: bool) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='the unpacked folder tiny-imagenet-200')
     parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
     parser.add_argument('--copy', action='store_true', help='copy the images; by default they are hard links')

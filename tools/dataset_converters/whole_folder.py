@@ -79,11 +79,14 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 @contextmanager
 def errors_in_one_line(converter: str) -> Iterator[None]:
-    """End a converter's command with what is wrong, and exit status 1, instead of a traceback."""
+    """End a converter's command with what is wrong, and exit status 2, instead of a traceback."""
     try:
         yield
     except (OSError, ValueError) as error:
-        sys.exit(f'{converter}: {error}')
+        if '--traceback' in sys.argv:
+            raise
+        print(f'{converter}: {error}', file=sys.stderr)
+        sys.exit(2)
 
 
 def _resolved(out: Path) -> Path:
