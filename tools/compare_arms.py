@@ -201,7 +201,11 @@ def print_commands(experiment: ArmExperiment, args: argparse.Namespace, console:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    args = parse_args(arguments)
+    return run_tool(lambda: run(parse_args(arguments)))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is to be trained, and report; returns the exit status."""
     # tables need their width, in the log of a batch job too
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
@@ -236,4 +240,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    sys.exit(main())

@@ -158,7 +158,11 @@ def report(stages: Sequence[Dict[str, Any]], work_dir: Path, console: Console) -
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    args = parse_args(arguments)
+    return run_tool(lambda: run(parse_args(arguments)))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is to be trained, and report; returns the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     failures: List[str] = []
     try:
@@ -189,4 +193,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    sys.exit(main())

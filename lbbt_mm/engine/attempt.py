@@ -6,17 +6,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from .overwriting import is_dumped_config
 from .user_errors import has_begun, note_begun
 
 class BegunHook(Hook):
-    """Notes when a run begins to train or test."""
+    """Notes when a run begins to train or test, and refuses one that would train on nothing."""
 
     priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a data set that gives no batch.
+
+        Raises:
+            ValueError: If it gives none; mmengine would save a checkpoint of a training without a step.
+        """
+        loader = runner.train_loop.dataloader
+        if isinstance(loader, DataLoader) and not isinstance(loader.sampler, InfiniteSampler) and len(loader) == 0:
+            dropped = ' with drop_last' if loader.drop_last else ''
+            raise ValueError(f'train_dataloader: {len(loader.dataset)} samples in batches of {loader.batch_size}{dropped} give '
+                             'no batch; expected one at least. Set a smaller batch_size, or drop_last=False.')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Training has begun."""

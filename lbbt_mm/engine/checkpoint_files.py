@@ -98,6 +98,11 @@ def read_checkpoint(path: Any, map_location: Any = 'cpu', trust: bool = False, m
     file = local_checkpoint(path)
     if file is None or not os.path.isfile(file):
         raise UnreadableCheckpoint(path, 'no such checkpoint file', _GIVE_ANOTHER)
+    if os.path.basename(file) == 'last_checkpoint':
+        with open(file, 'rb') as opened:
+            named = opened.read(4096).decode('utf-8', 'replace').strip()
+        raise UnreadableCheckpoint(path, f'is the text file that says which checkpoint is the last ({named!r:.200})',
+                                   'Give that one.')
     with open(file, 'rb') as opened:
         begin = opened.read(2)
     return _load(file, begin, str(path), map_location, trust, mmap)

@@ -5,6 +5,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
+from unittest import mock
 
 from mmengine.config import Config
 
@@ -77,9 +78,15 @@ class _Reading:
         self._originals['_substitute_predefined_vars'](filename, temporary)
 
     def _fill_environment(self, filename: str, temporary: str) -> Dict[str, str]:
-        check_values(Path(filename).read_text(encoding='utf-8'), [(_ENVIRONMENT, lambda match: os.environ.get(match[1]))],
-                     self._files[-1], 'the value of an environment variable')
-        return self._originals['_substitute_env_variables'](filename, temporary)
+        text = Path(filename).read_text(encoding='utf-8')
+        in_code = check_values(text, [(_ENVIRONMENT, lambda match: os.environ.get(match[1]))], self._files[-1],
+                               'the value of an environment variable', escaped=True)
+        if not self._files[-1].endswith('.py'):
+            return self._originals['_substitute_env_variables'](filename, temporary)
+        names = {match[1] for match in _ENVIRONMENT.finditer(text) if match[0] not in in_code}
+        with mock.patch.dict(os.environ, {name: re.sub(r'([\'"])', r'\\\1', os.environ[name])
+                                          for name in names & os.environ.keys()}):
+            return self._originals['_substitute_env_variables'](filename, temporary)
 
     def _read(self, filename: str, *arguments: Any, **options: Any) -> Any:
         filename = os.path.abspath(os.path.expanduser(filename))

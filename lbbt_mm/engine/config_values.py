@@ -8,7 +8,8 @@ from typing import Callable, Dict, Optional, Sequence, Set, Tuple
 Filler = Tuple['re.Pattern[str]', Callable[['re.Match[str]'], Optional[str]]]
 
 
-def check_values(text: str, fillers: Sequence[Filler], where: str, what: str) -> None:
+def check_values(text: str, fillers: Sequence[Filler], where: str, what: str,
+                 escaped: bool = False) -> Set[str]:
     """Refuse a value that would end the string it is put into, or be more than a literal outside of one.
 
     Args:
@@ -17,21 +18,26 @@ def check_values(text: str, fillers: Sequence[Filler], where: str, what: str) ->
             config itself says.
         where: The config file.
         what: What the values are, for messages.
+        escaped: Whether quotes in a value are escaped where it is put into a string.
+
+    Returns:
+        set[str]: The places that stand outside of strings, as the text has them.
 
     Raises:
         ValueError: If a value would be run as code.
     """
     values: Dict[str, Optional[str]] = {}
+    places: Dict[str, str] = {}
 
     def put_stand_in(match: 're.Match[str]', value_of: Callable) -> str:
         token = f'lbbt_mm_value_{len(values)}_'
-        values[token] = value_of(match)
+        values[token], places[token] = value_of(match), match[0]
         return token
 
     for pattern, value_of in fillers:
         text = pattern.sub(lambda match, value_of=value_of: put_stand_in(match, value_of), text)
     if all(value is None for value in values.values()):
-        return
+        return set()
     is_code = where.endswith('.py')
     names, quoted = (_names(text), _quoted(text)) if is_code else (set(), text)
     for token, value in values.items():
@@ -40,11 +46,14 @@ def check_values(text: str, fillers: Sequence[Filler], where: str, what: str) ->
         if token in names:
             stays = _is_literal(value)
         else:
-            stays = not re.search(r'[\'"\\\n\r{}]', value) if token in quoted else bool(re.fullmatch(r'\w*', value))
+            ends = r'[\\\n\r{}]' if escaped and is_code else r'[\'"\\\n\r{}]'
+            stays = not re.search(ends, value) if token in quoted else bool(re.fullmatch(r'\w*', value))
         if not stays:
-            raise ValueError(f'{where}: {what}, {value!r}, would be read as code where the config has a place for it. '
-                             'Give one without quotes, backslashes, braces and line ends; outside of quotes, a number or '
-                             'a list.')
+            expected = 'a number or a list' if token in names else 'text without backslashes, braces and line ends' + (
+                '' if escaped and is_code else ', and without quotes')
+            raise ValueError(f'{where}: {what}, {value!r}, would be read as code at {places[token]}. Expected {expected}. '
+                             'Correct it.')
+    return {places[token] for token in names & places.keys()}
 
 
 def _names(text: str) -> Set[str]:

@@ -17,6 +17,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mmengine.config import Config
 
+from ..registry import type_name
+from .option_checks import check_numbers, check_save_best
 from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_records import Record, failed_of_nan, final_metrics, loss_is_finite, read_records, validation_is_finite
@@ -127,7 +129,9 @@ class TrainingRun:
 
         Raises:
             OtherRunError: If the folder holds a run that differs, or one that was started in another way.
+            ValueError: If the config is of a run that cannot start, or whose metrics nobody could read afterwards.
         """
+        self._check_config()
         asked = bool(read_request(self.work_dir))
         if not asked:
             refuse_stray_run(self.work_dir)
@@ -137,6 +141,16 @@ class TrainingRun:
                 more = f' and {len(found) - 3} more' if len(found) > 3 else ''
                 raise OtherRunError(f'{self.work_dir} holds another experiment: {"; ".join(found[:3])}{more}. Choose '
                                     'another folder, or start afresh (--fresh), which removes that run.')
+
+    def _check_config(self) -> None:
+        cfg = Config(self.request['config'])
+        check_numbers(cfg, ('train_dataloader', 'val_dataloader'))
+        check_save_best(cfg)
+        visualizer = cfg.get('visualizer') or {}
+        backends = visualizer.get('vis_backends', [dict(type='LocalVisBackend')]) or []
+        if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):
+            raise ValueError(f'{self.config}: visualizer.vis_backends={backends!r} has no LocalVisBackend, which writes the '
+                             "metrics that are collected here. Add dict(type='LocalVisBackend').")
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round."""

@@ -46,8 +46,7 @@ def run_tool(main: Callable[[], Optional[int]]) -> int:
         if _TRACEBACK in sys.argv or (has_begun() and not _is_of_the_user(error)):
             print(trace, file=sys.stderr, end='')
             return 2 if _is_of_the_user(error) or not has_begun() else 1
-        where = f'The traceback is in {logged}.' if logged else f'{_TRACEBACK} shows where it came from.'
-        print(f'{describe(error)} ({where})', file=sys.stderr)
+        print(describe(error) + (f' (traceback: {logged})' if logged and has_begun() else ''), file=sys.stderr)
         return 2
 
 
@@ -55,6 +54,9 @@ def describe(error: BaseException) -> str:
     """An error's message as one line; the type too, where that says what the message leaves out."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = _one_line(text) or type(error).__name__
+    if _lacks_shared_memory(error):
+        text += (' /dev/shm, through which data workers hand over batches, is full or small: give it more room (docker run '
+                 '--shm-size), or set num_workers=0 of the data loaders.')
     plain = isinstance(error, (ValueError, OSError, RuntimeError)) or ' ' in text
     return text if plain else f'{type(error).__name__}: {text}'
 
@@ -63,7 +65,12 @@ def _is_of_the_user(error: BaseException) -> bool:
     """Whether an error while a run works comes from files, disks or settings."""
     from .hooks.named_files_hook import LoadingError
     from lbbt_mm.language.errors import CheckpointError
-    return isinstance(error, (LoadingError, CheckpointError, OSError))
+    return isinstance(error, (LoadingError, CheckpointError, OSError)) or _lacks_shared_memory(error)
+
+
+def _lacks_shared_memory(error: BaseException) -> bool:
+    text = str(error)
+    return 'shared memory' in text or '/torch_' in text and 'No space left' in text
 
 
 def _one_line(text: str) -> str:

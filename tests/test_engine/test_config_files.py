@@ -1,5 +1,6 @@
 """Configs are read so that nothing runs but the .py files that a user runs: values stay values, data stays data."""
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -163,8 +164,15 @@ TEXT = "import os\nroot = '{{$LBBT_TEST_ROOT:data}}/x'  # {{$LBBT_TEST_ROOT:data
 class TestEnvironment:
     """mmengine writes the values of variables into a config's text before it runs the text."""
 
-    @pytest.mark.parametrize('value', ["x' + os.mkdir('{}') + '", 'x\' + str(os.mkdir("{}")) + \'',
-                                       "x'\nos.mkdir('{}')\na = '", "'; os.mkdir('{}'); '", 'x\\', 'a\nb', '{x}'])
+    @pytest.mark.parametrize('value', ["x' + os.mkdir('{}') + '", 'x\' + str(os.mkdir("{}")) + \'', "'; os.mkdir('{}'); '",
+                                       "o'neil", 'a "b" c'])
+    def test_a_value_that_would_end_its_string_stays_in_it(self, value, tmp_path, trace, monkeypatch):
+        value = value.replace('{}', str(trace))
+        monkeypatch.setenv('LBBT_TEST_ROOT', value)
+        assert read_config_file(write(tmp_path / 'run.py', TEXT)).root == f'{value}/x'
+        assert not trace.exists() and os.environ['LBBT_TEST_ROOT'] == value
+
+    @pytest.mark.parametrize('value', ["x'\nos.mkdir('{}')\na = '", 'x\\', "\\' + os.mkdir('{}') + '", 'a\nb', '{x}'])
     def test_a_value_that_would_end_its_string_is_refused(self, value, tmp_path, trace, monkeypatch):
         monkeypatch.setenv('LBBT_TEST_ROOT', value.replace('{}', str(trace)))
         with pytest.raises(ValueError, match=r'run\.py: the value of an environment variable, .* would be read as code'):
@@ -181,7 +189,7 @@ class TestEnvironment:
 
     @pytest.mark.parametrize('name', ['run.py', 'run.yaml', 'run.json'])
     def test_neither_in_a_base_nor_in_data(self, name, tmp_path, trace, monkeypatch):
-        monkeypatch.setenv('LBBT_TEST_ROOT', f"x', 'type': '{trace}")
+        monkeypatch.setenv('LBBT_TEST_ROOT', f"x\\', 'type': '{trace}")
         text = {'run.py': TEXT, 'run.yaml': "root: '{{$LBBT_TEST_ROOT:data}}'",
                 'run.json': '{"root": "{{$LBBT_TEST_ROOT:data}}"}'}
         write(tmp_path / name, text[name])
@@ -243,7 +251,7 @@ class TestReading:
         """Those of ``--cfg-options`` are taken apart by hand, not evaluated."""
         from lbbt_mm.engine.run_request import override
         text = '__import__("os").mkdir("x")'
-        cfg = override(Config(dict(a=1)), [f'a={text}', 'b=[1,(2,x)]'])
+        cfg = override(Config(dict(a=1, b=2)), [f'a={text}', 'b=[1,(2,x)]'])
         assert cfg.a == text.strip('"') and cfg.b == [1, (2, 'x')]
 
 

@@ -93,12 +93,12 @@ class TestMatching:
     @pytest.mark.parametrize('option', ('model.backbone.language.arm=host', 'randomness.seed=4', f'{LR}=1'))
     def test_the_keys_it_varies_cannot_be_overridden(self, compare, option):
         status, output = compare('--lrs', 0.1, '--cfg-options', option)
-        assert status == 1 and f'--cfg-options {option}: this key is what the experiment varies.' in output
+        assert status == 2 and f'--cfg-options {option}: this key is what the experiment varies.' in output
 
     @pytest.mark.parametrize('option', ('model.backbone.language.arm=host', 'randomness.seed=4'))
     def test_nor_can_those_of_the_probes(self, compare, folder, option):
         status, output = compare('--probe', folder / 'probe.py', '--probe-cfg-options', option)
-        assert status == 1 and f'--probe-cfg-options {option}: this key is what the experiment varies.' in output
+        assert status == 2 and f'--probe-cfg-options {option}: this key is what the experiment varies.' in output
 
     @pytest.mark.parametrize('model, found', (
         ("dict(type='ResNet')", 'none'),
@@ -106,7 +106,7 @@ class TestMatching:
     def test_a_config_without_one_language_dict_is_refused(self, compare, folder, model, found):
         (folder / 'bridge.py').write_text(f'model = {model}')
         status, output = compare()
-        assert status == 1 and f'expected one `language` dict below `model`, found {found}.' in output
+        assert status == 2 and f'expected one `language` dict below `model`, found {found}.' in output
         assert not (folder / 'out').exists()
 
     def test_it_is_found_wherever_it_is(self):
@@ -170,7 +170,7 @@ class TestLearningRate:
 
     def test_a_metric_that_is_not_there(self, compare):
         status, output = compare('--lrs', 1e-2, 1e-1, '--metric', 'mAP')
-        assert status == 1 and 'random-seed0-lr0.01 has no metric mAP; found accuracy/top1, loss. Correct --metric' in output
+        assert status == 2 and 'random-seed0-lr0.01 has no metric mAP; found accuracy/top1, loss. Correct --metric' in output
 
     def test_without_a_name_the_first_metric_of_the_validation_decides(self, compare, folder):
         """Its direction comes from its name: the loss is lowest where the accuracy is best."""
@@ -181,7 +181,7 @@ class TestLearningRate:
     def test_or_one_has_to_be_given(self, compare, folder):
         behave(folder, **{f'{arm}-seed0-lr{lr}': 'no_val' for arm in ('language', 'random') for lr in (0.01, 0.1)})
         status, output = compare('--lrs', 1e-2, 1e-1, seeds='0')
-        assert status == 1 and ('random-seed0-lr0.01 has no metric of a validation to choose the learning rate by; found '
+        assert status == 2 and ('random-seed0-lr0.01 has no metric of a validation to choose the learning rate by; found '
                                 'loss. Give --metric or --select-metric.') in output
         status, output = compare('--lrs', 1e-2, 1e-1, '--select-metric', 'loss', seeds='0')
         assert status == 0 and 'No run has a metric of a validation. Give --metric, for example --metric loss.' in output
@@ -191,7 +191,7 @@ class TestLearningRate:
     def test_no_rate_that_works(self, compare, folder):
         behave(folder, **{'random-seed0-lr0.01': 'nan', 'random-seed0-lr0.1': 'nan'})
         status, output = compare('--lrs', 1e-2, 1e-1)
-        assert status == 1 and 'None of 0.01, 0.1 has a score: every run diverged' in output
+        assert status == 2 and 'None of 0.01, 0.1 has a score: every run diverged' in output
         assert results(folder)['status'].tolist() == ['diverged', 'diverged'], 'what there is, is written'
         status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
         assert status == 0 and summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
@@ -246,14 +246,14 @@ class TestStandardDeviation:
 
     def test_without_values_it_cannot_start(self, compare, folder):
         status, output = compare(**self.ARMS)
-        assert status == 1 and '--arms random_tuned: there is no standard deviation to draw it with. Give --stds' in output
+        assert status == 2 and '--arms random_tuned: there is no standard deviation to draw it with. Give --stds' in output
         assert not starts(folder)
 
     def test_a_random_arm_of_unknown_scale_stops_before_the_first_run(self, compare, folder):
-        config = fake_training.CONFIG.replace("checkpoint='none'", "config=dict(model_type='llama', hidden_size=8)")
+        config = fake_training.CONFIG.replace("checkpoint='none'", "config=dict(model_type='llama', hidden_size=64)")
         (folder / 'bridge.py').write_text(config)
         status, output = compare()
-        assert status == 1 and 'does not state initializer_range, the standard deviation that a random start' in output
+        assert status == 2 and 'does not state initializer_range, the standard deviation that a random start' in output
         assert not starts(folder)
         assert compare('--cfg-options', 'model.backbone.language.init_std=0.04', seeds='0')[0] == 0
 
@@ -289,13 +289,13 @@ class TestResults:
         compare(seeds='0')
         before = {name: (folder / 'out' / name).read_bytes() for name in ('summary.md', 'summary.csv', 'curves.csv')}
         status, output = compare('--report-only', '--metric', 'accuracy/top1', 'accuracy/top7', seeds='0')
-        assert status == 1 and ('--metric accuracy/top7: no run that finished has it; there are: accuracy/top1, loss. '
+        assert status == 2 and ('--metric accuracy/top7: no run that finished has it; there are: accuracy/top1, loss. '
                                 'Correct it and add --report-only') in output
         assert all((folder / 'out' / name).read_bytes() == text for name, text in before.items())
 
     def test_nor_has_a_probe(self, compare, folder):
         status, output = compare('--probe', folder / 'probe.py', '--metric', 'probe/top9', seeds='0')
-        assert status == 1 and '--metric probe/top9: no run that finished has it' in output
+        assert status == 2 and '--metric probe/top9: no run that finished has it' in output
         assert not (folder / 'out' / 'summary.md').exists()
         assert compare('--probe', folder / 'probe.py', '--report-only', '--metric', 'probe/accuracy/top1', seeds='0')[0] == 0
 
@@ -338,13 +338,13 @@ class TestProbes:
 
     def test_each_run_s_probe_starts_from_its_last_checkpoint(self, compare, folder):
         status, output = compare('--probe', folder / 'probe.py', '--cfg-options', 'model.backbone.width=16', 'data_root=a',
-                                 'train_cfg.max_epochs=4', '--probe-cfg-options', 'extra=1', seeds='0 1')
+                                 'train_cfg.max_epochs=4', '--probe-cfg-options', 'log_level=INFO', seeds='0 1')
         assert status == 0
         for run in ('language-seed0-lr0.01', 'random-seed1-lr0.01'):
             config = request(folder, f'{run}/probes/probe')
             backbone = config['model']['backbone']
             assert backbone['init_cfg']['checkpoint'] == str(folder / 'out' / 'runs' / run / 'epoch_4.pth')
-            assert backbone['width'] == 16 and config['data_root'] == 'a' and config['extra'] == 1
+            assert backbone['width'] == 16 and config['data_root'] == 'a' and config['log_level'] == 'INFO'
             assert (backbone['language']['arm'], config['randomness']['seed']) == (run.split('-')[0], int(run[-8]))
         table = results(folder)
         assert table['probe/accuracy/top1'].tolist() == (table['accuracy/top1'] / 2).tolist()
@@ -390,12 +390,12 @@ class TestProbes:
         (folder / 'more').mkdir()
         (folder / 'more' / f'{name}.py').write_text(fake_training.PROBE)
         status, output = compare('--probe', folder / 'more' / f'{name}.py')
-        assert status == 1 and 'none can be called bridge, train, test, accuracy, coco. Rename it.' in output
+        assert status == 2 and 'none can be called bridge, train, test, accuracy, coco. Rename it.' in output
 
     def test_a_config_that_takes_no_bridge_is_refused(self, compare, folder):
         (folder / 'plain.py').write_text(fake_training.CONFIG)
         status, output = compare('--probe', folder / 'plain.py')
-        assert status == 1 and "plain.py: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...)" in output
+        assert status == 2 and "plain.py: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...)" in output
         assert not starts(folder)
 
 
@@ -423,7 +423,7 @@ class TestRunning:
         request = folder / 'out' / 'runs' / 'random-seed0-lr0.01' / 'request.json'
         request.write_text('{"url": 1}')
         status, output = compare('--fresh', seeds='0')
-        assert status == 1 and f'{request} was not written by a run of lbbt_mm' in output and len(starts(folder)) == 2
+        assert status == 2 and f'{request} was not written by a run of lbbt_mm' in output and len(starts(folder)) == 2
         assert (folder / 'out' / 'runs' / 'language-seed0-lr0.01' / 'done').is_file()
 
     @pytest.mark.parametrize('name', arm_report.RESULTS)
@@ -433,7 +433,7 @@ class TestRunning:
         mine.write_text('mine')
         for more in ((), ('--fresh', ), ('--report-only', )):
             status, output = compare(*more, seeds='0')
-            assert status == 1 and output == (f'{mine} was not written by a run of ours, and it would be overwritten. '
+            assert status == 2 and output == (f'{mine} was not written by a run of ours, and it would be overwritten. '
                                               'Nothing '
                                               'was touched: give another folder, or move that file away.\n')
         assert not starts(folder) and list(mine.parent.iterdir()) == [mine] and mine.read_text() == 'mine'
@@ -452,13 +452,13 @@ class TestRunning:
     def test_a_file_in_place_of_the_folder(self, compare, folder):
         (folder / 'out').write_text('mine')
         status, output = compare(seeds='0')
-        assert status == 1 and output.count('\n') == 1 and 'out is not a folder' in output
+        assert status == 2 and output.count('\n') == 1 and 'out is not a folder' in output
         assert (folder / 'out').read_text() == 'mine'
 
     def test_another_experiment_s_folder_is_refused(self, compare, folder):
         compare(seeds='0')
         status, output = compare('--cfg-options', 'model.backbone.width=16', seeds='0')
-        assert status == 1 and len(starts(folder)) == 2
+        assert status == 2 and len(starts(folder)) == 2
         assert 'holds another experiment: model.backbone.width is 8 there, 16 asked.' in output
 
     def test_a_failure_ends_it_with_the_log(self, compare, folder):

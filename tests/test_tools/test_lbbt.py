@@ -66,12 +66,12 @@ class TestStages:
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
 
     def test_options_go_to_their_stage(self, run_lbbt, folder):
-        _, output = run_lbbt('--cfg-options', 'a=1', 'model.backbone.width=3', 'model.head.width=3', '--probe-cfg-options',
-                             'b=2')
+        _, output = run_lbbt('--cfg-options', 'log_level=INFO', 'model.backbone.width=3', 'model.head.width=3', '--probe-cfg-options',
+                             'experiment_name=x')
         requests = {stage: json.loads((folder / 'out' / stage / 'request.json').read_text())['config']
                     for stage in ('bridge', 'probe')}
-        assert requests['bridge']['a'] == 1 and 'b' not in requests['bridge']
-        assert requests['probe']['b'] == 2 and 'a' not in requests['probe']
+        assert requests['bridge']['log_level'] == 'INFO' and 'experiment_name' not in requests['bridge']
+        assert requests['probe']['experiment_name'] == 'x' and 'log_level' not in requests['probe']
         widths = [requests[stage]['model']['backbone']['width'] for stage in ('bridge', 'probe')]
         assert widths == [3, 3], 'the backbone is one'
         assert 'head' in requests['bridge']['model'] and 'head' not in requests['probe']['model']
@@ -91,10 +91,10 @@ class TestStages:
 
     def test_a_probe_that_takes_no_bridge_is_refused_before_training(self, run_lbbt, folder):
         status, output = run_lbbt(probes=('probe.py', 'plain.py'))
-        assert status == 1 and 'plain.py: no such config file' in output and not starts(folder)
+        assert status == 2 and 'plain.py: no such config file' in output and not starts(folder)
         (folder / 'plain.py').write_text(fake_training.CONFIG)
         status, output = run_lbbt(probes=('plain.py', ))
-        assert status == 1 and 'expected one init_cfg' in output and not starts(folder)
+        assert status == 2 and 'expected one init_cfg' in output and not starts(folder)
 
     def test_names_that_collide(self, run_lbbt, capfd):
         with pytest.raises(SystemExit):
@@ -127,7 +127,7 @@ class TestResuming:
             shutil.rmtree(folder / 'out' / 'bridge')
         before, _ = starts(folder), capfd.readouterr()
         status, output = run_lbbt()
-        assert status == 1 and starts(folder) == before and 'finished' not in output, 'its old number is not shown'
+        assert status == 2 and starts(folder) == before and 'finished' not in output, 'its old number is not shown'
         out = folder / 'out'
         assert (f'{out}/probe was trained on an earlier bridge: that of {out}/bridge was trained anew since, or is to be. '
                 'Remove the probe\'s folder to train it on the new one, or add --fresh') in output
@@ -141,13 +141,13 @@ class TestResuming:
         for path in ('done', *(f'epoch_{epoch}.pth' for epoch in range(1, 5))):
             (folder / 'out' / 'bridge' / path).unlink()
         status, output = run_lbbt()
-        assert status == 1 and 'was trained on an earlier bridge' in output
+        assert status == 2 and 'was trained on an earlier bridge' in output
         assert starts(folder) == ['bridge', 'probe']
 
     def test_fresh_removes_nothing_for_a_command_that_cannot_run(self, run_lbbt, folder):
         assert run_lbbt()[0] == 0
         status, output = run_lbbt('--fresh', probes=('typo.py', ))
-        assert status == 1 and 'typo.py: no such config file' in output
+        assert status == 2 and 'typo.py: no such config file' in output
         assert (folder / 'out' / 'bridge' / 'done').is_file() and starts(folder) == ['bridge', 'probe']
 
     def test_fresh_removes_the_runs_and_nothing_else(self, run_lbbt, folder):
@@ -165,7 +165,7 @@ class TestResuming:
         mine.parent.mkdir()
         mine.write_text('mine')
         status, output = run_lbbt(*more)
-        assert status == 1 and output.count('\n') == 1 and f'{mine} was not written by a run of ours' in output
+        assert status == 2 and output.count('\n') == 1 and f'{mine} was not written by a run of ours' in output
         assert not starts(folder) and [path.name for path in mine.parent.iterdir()] == [name] and mine.read_text() == 'mine'
 
     @pytest.mark.parametrize('stage', ('bridge', 'probe'))
@@ -175,13 +175,13 @@ class TestResuming:
         mine.write_text('{"url": 1}')
         for more in ((), ('--fresh', )):
             status, output = run_lbbt(*more)
-            assert status == 1 and f'{mine} was not written by a run of lbbt_mm' in output and not starts(folder)
+            assert status == 2 and f'{mine} was not written by a run of lbbt_mm' in output and not starts(folder)
         assert mine.read_text() == '{"url": 1}'
 
     def test_a_config_that_is_absent_leaves_nothing(self, run_lbbt, folder):
         (folder / 'bridge.py').unlink()
         status, output = run_lbbt()
-        assert status == 1 and output.count('no such config file') == 1 and not (folder / 'out').exists()
+        assert status == 2 and output.count('no such config file') == 1 and not (folder / 'out').exists()
 
     @pytest.mark.parametrize('stage', ('bridge', 'probe'))
     def test_interrupted_in_either_stage_it_goes_on(self, run_lbbt, folder, stage):
