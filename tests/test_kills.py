@@ -134,6 +134,7 @@ def test_the_other_tasks_killed_at_every_step_of_their_second_save(tmp_path, tas
     kill_everywhere(config, tmp_path, tmp_path / 'start')
 
 
+@pytest.mark.slow
 def test_killed_between_the_record_of_the_best_score_and_its_checkpoint(tmp_path):
     """The most that one kill can lose; the slow tests have all others."""
     config = prepare('classification', tmp_path, 1)

@@ -97,6 +97,7 @@ def test_the_number_of_workers_does_not_matter(trained, data, folders, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------- two ranks
+@pytest.mark.slow
 def test_two_ranks_are_one_process_with_the_same_total_batch(data, folders, tmp_path):
     """SGD, no dropout, no augmentation, as many ignored pixels in every image."""
     for ranks in (1, 2):

@@ -217,8 +217,11 @@ def run(args: argparse.Namespace) -> int:
         if args.report_only:
             refuse_other_results(args.out, RESULTS, RUNS)
         else:
-            claim_results(args.out, 'compare_arms.py', RESULTS, RUNS)
             trainings = [experiment.training(run) for run in experiment.all_runs()]
+            refuse_other_results(args.out, RESULTS, RUNS)
+            for training in [] if args.fresh else trainings:
+                training.check()
+            claim_results(args.out, 'compare_arms.py', RESULTS, RUNS)
             if args.fresh:
                 clear_runs(trainings, console)
             for training in trainings:

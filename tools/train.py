@@ -13,7 +13,7 @@ from lbbt_mm.engine.launch import (add_run_arguments, build_runner, check_fit, e
                                    find_resumed_checkpoint, load_config, pretrained_files, record_language_config,
                                    resume_from, save_whole_checkpoints, say_what_is_overwritten, start_processes,
                                    stop_processes)
-from lbbt_mm.engine.option_checks import check_numbers, check_save_best
+from lbbt_mm.engine.option_checks import check_numbers, check_optimizer, check_save_best
 from lbbt_mm.engine.overwriting import refuse_overwriting_config
 from lbbt_mm.engine.resuming import check_resumed_config
 from lbbt_mm.engine.safe_checkpoints import refuse_unsafe_checkpoints
@@ -51,6 +51,7 @@ def main() -> None:
     cfg = load_config(args)
     refuse_overwriting_config(args.config, cfg.work_dir)
     check_numbers(cfg, TRAINING_LOADERS)
+    check_optimizer(cfg)
     check_save_best(cfg)
     if args.amp:
         enable_amp(cfg)

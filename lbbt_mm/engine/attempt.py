@@ -29,8 +29,8 @@ class BegunHook(Hook):
         loader = runner.train_loop.dataloader
         if isinstance(loader, DataLoader) and not isinstance(loader.sampler, InfiniteSampler) and len(loader) == 0:
             dropped = ' with drop_last' if loader.drop_last else ''
-            raise ValueError(f'train_dataloader: {len(loader.dataset)} samples in batches of {loader.batch_size}{dropped} give '
-                             'no batch; expected one at least. Set a smaller batch_size, or drop_last=False.')
+            raise ValueError(f'train_dataloader: {len(loader.dataset)} samples in batches of {loader.batch_size}{dropped} '
+                             'give no batch; expected one at least. Set a smaller batch_size, or drop_last=False.')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Training has begun."""

@@ -44,7 +44,13 @@ def read_config_file(path: Any, **options: Any) -> Config:
     with _READING:
         reading = _Reading()
         with reading.checked():
-            cfg = Config.fromfile(str(path), **options)
+            try:
+                cfg = Config.fromfile(str(path), **options)
+            except (ValueError, OSError):
+                raise
+            except Exception as error:  # what Python and mmengine raise over a config that is wrong does not name it
+                raise ValueError(f'{path}: cannot be read as a config ({type(error).__name__}: {error}). Correct it, or '
+                                 'what it inherits.') from error
         build_registered_parts_only(reading.has_data)
     return cfg
 

@@ -5,7 +5,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Set
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import root
+from mmengine.registry import OPTIMIZERS, DefaultScope, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
@@ -115,7 +115,7 @@ def _find_class(name: str, scope: str) -> Any:
     """A registered class by its name, in whichever registry of a scope it is."""
     scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
     import mmengine.registry as registries
-    for registry in (value for value in vars(registries).values() if isinstance(value, type(root))):
+    for registry in (value for value in vars(registries).values() if isinstance(value, Registry)):
         for child in (registry, *registry._children.values()):
             if child.scope in (scope, 'mmengine') and short in child.module_dict:
                 return child.module_dict[short]
@@ -149,6 +149,23 @@ def check_numbers(cfg: Config, loaders: Iterable[str]) -> None:
         value = place.get(last) if isinstance(place, Mapping) else None
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ValueError(f'{key}={value!r}: expected a whole number, {least} or more.')
+
+
+def check_optimizer(cfg: Config) -> None:
+    """Refuse an optimizer that nobody has registered; mmengine says of it that None is not callable.
+
+    Raises:
+        ValueError: Names it and the nearest that there is.
+    """
+    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    if not isinstance(kind, str):
+        return
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        if OPTIMIZERS.get(kind) is None:
+            nearest = get_close_matches(kind, sorted(OPTIMIZERS.module_dict), 1, 0.5)
+            meant = f' Did you mean {nearest[0]}?' if nearest else ''
+            raise ValueError(f'optim_wrapper.optimizer.type={kind!r}: no such optimizer is registered; expected a name such '
+                             f'as AdamW or SGD.{meant}')
 
 
 def check_save_best(cfg: Config) -> None:

@@ -35,12 +35,14 @@ def run_tool(main: Callable[[], Optional[int]]) -> int:
         int: The exit status: 2 for an error of the user's making, 1 for another, 130 where it was interrupted.
     """
     _use_utf8()
+    note_begun(False)
     try:
         return main() or 0
     except KeyboardInterrupt:
         print('Interrupted.', file=sys.stderr)
         return 130
     except Exception as error:
+        sys.stdout.flush()  # where both go to one file, the message comes last
         trace = traceback.format_exc()
         logged = _log(trace)
         if _TRACEBACK in sys.argv or (has_begun() and not _is_of_the_user(error)):

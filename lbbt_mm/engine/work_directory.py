@@ -6,7 +6,7 @@ import stat
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Union
+from typing import IO, Any, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 from mmengine.logging import print_log
 
@@ -176,16 +176,24 @@ def _held(folder: Path) -> Iterator[None]:
         except OSError as error:
             print_log(f'{folder} is on a file system without locks ({error.strerror}): take care that no other training '
                       'writes there.', logger='current')
-        lock.truncate(0)
-        lock.write(f'{os.getpid()}\n')
-        lock.flush()
+        lock.seek(0)
+        before = lock.read(20)
+        _rewrite(lock, f'{os.getpid()}\n')
         try:
             yield
         except BaseException:
-            if is_new and not has_begun():  # a run that is refused leaves nothing, the folder neither
-                path.unlink(missing_ok=True)
-                _remove_empty(absent)
+            if not has_begun():  # a run that is refused leaves nothing, the folder neither
+                _rewrite(lock, before)
+                if is_new:
+                    path.unlink(missing_ok=True)
+                    _remove_empty(absent)
             raise
+
+
+def _rewrite(lock: IO[str], text: str) -> None:
+    lock.truncate(0)
+    lock.write(text)
+    lock.flush()
 
 
 def _remove_empty(folders: List[Path]) -> None:

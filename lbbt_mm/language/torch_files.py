@@ -45,9 +45,11 @@ def _check_entries(file: Any) -> None:
     """``torch.save`` never compresses: a packed entry, or two over the same bytes, would grow when it is read."""
     with zipfile.ZipFile(file) as archive:
         entries, size = archive.infolist(), archive.fp.seek(0, 2)
+    if hasattr(file, 'seek'):
+        file.seek(0)
+    if any(entry.filename.endswith('/constants.pkl') for entry in entries):
+        return  # a TorchScript program, which torch refuses by that name
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError('it has compressed entries, which torch.save does not write')
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError(f'its entries announce more than its {size:,} bytes')
-    if hasattr(file, 'seek'):
-        file.seek(0)

@@ -233,7 +233,7 @@ class TestReading:
         names = ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')
         before = [getattr(Config, name) for name in names]
         read_config_file(write(tmp_path / 'run.py', 'a = 1'))
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ValueError, match=r'bad\.py: cannot be read as a config \(ZeroDivisionError: division by zero\)'):
             read_config_file(write(tmp_path / 'bad.py', 'a = 1 / 0'))
         assert [getattr(Config, name) for name in names] == before
 

@@ -32,11 +32,15 @@ class TestReading:
 class TestOverriding:
 
     def test_values_are_read_as_on_the_command_line(self):
-        cfg = Config(dict(a=dict(b=1), pipeline=[dict(type='A'), dict(type='B')]))
+        cfg = Config(dict(a=dict(b=1), pipeline=[dict(type='A'), dict(type='B')], d=1, e=1))
         changed = override(cfg, ['a.b=2', 'a.c=[1,2]', 'pipeline.1.type=C', 'd=None', 'e=1e-3'])
         assert changed.a == dict(b=2, c=[1, 2]) and changed.pipeline[1].type == 'C' and changed.e == 1e-3
         assert changed.d is None
         assert changed.pipeline[0].type == 'A'
+
+    def test_a_key_that_nothing_reads_is_refused(self):
+        with pytest.raises(ValueError, match=r'--cfg-options optim_wraper.lr: .* did you mean optim_wrapper.lr\?'):
+            override(Config(dict(optim_wrapper=dict(type='OptimWrapper'))), ['optim_wraper.lr=1'])
 
     def test_the_config_itself_stays(self):
         cfg = Config(dict(a=dict(b=1)))

@@ -1,16 +1,14 @@
-"""What a user gets wrong, over all tools: exit status 2, at most three lines on stderr that say what, and nothing is left."""
+"""What a user gets wrong, over all tools: exit status 2, at most three lines on stderr, and nothing is left."""
 import os
 import runpy
 import shutil
 import sys
-from contextlib import redirect_stderr
-from io import StringIO
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.test_tools.conftest import Run  # noqa: F401
 from tests.tiny_checkpoints import CONFIGS, build_model
 from tests.tiny_detection import REPO, run_config, write_dataset
 from tests.tool_processes import finish, start
@@ -39,7 +37,7 @@ def place(tmp_path_factory) -> Path:
 TRAIN = [
     ('nowhere.py', 'nowhere.py: no such config file'),
     ('{}', 'no such config file'),
-    ('{}/broken.py', 'syntax errors in config file'),
+    ('{}/broken.py', 'broken.py: cannot be read as a config (SyntaxError'),
     ('{}/raises.py', 'division by zero'),
     ('{}/tags.yaml', 'tags.yaml'),
     ('{}/run.py --cfg-options train_cfg.max_epoch=1', 'did you mean train_cfg.max_epochs'),
@@ -48,7 +46,7 @@ TRAIN = [
     ('{}/run.py --cfg-options train_dataloader.batch_sise=2', 'did you mean train_dataloader.batch_size'),
     ('{}/run.py --cfg-options randomness.sed=2', 'did you mean randomness.seed'),
     ('{}/run.py --cfg-options default_hooks.checkpoint.intervall=2', 'did you mean default_hooks.checkpoint.interval'),
-    ('{}/run.py --cfg-options max_epochs=2', "the config has no 'max_epochs', and nothing reads it"),
+    ('{}/run.py --cfg-options epochs=2', "the config has no 'epochs', and nothing reads it"),
     ('{}/run.py --cfg-options train_dataloader.dataset.pipeline.99.type=x', 'is a list of'),
     ('{}/run.py --cfg-options model.language.amr=host', 'language.amr is not an option here'),
     ('{}/run.py --cfg-options model.language.arm=hots', "language.arm='hots': expected one of"),
@@ -68,7 +66,7 @@ TRAIN = [
     ('{}/run.py --cfg-options train_dataloader.batch_size=50 train_dataloader.drop_last=True '
      'train_dataloader.batch_sampler=None', 'give no batch'),
     ('{}/run.py --cfg-options default_hooks.checkpoint.save_best=coco/bbox_map', 'Did you mean coco/bbox_mAP'),
-    ('{}/run.py --cfg-options optim_wrapper.optimizer.type=Adem', 'Adem is not in the'),
+    ('{}/run.py --cfg-options optim_wrapper.optimizer.type=Adem', 'Did you mean Adam'),
     ('{}/run.py --cfg-options a', "'a': expected KEY=VALUE"),
     ('{}/run.py --cfg-options train_dataloader.dataset.data_root=/nowhere', '/nowhere'),
     ('{}/run.py --cfg-options load_from=/nowhere.pth', '/nowhere.pth'),
@@ -126,34 +124,36 @@ def contents(root: Path) -> dict:
     return {path.relative_to(root): path.read_bytes() if path.is_file() else None for path in sorted(root.rglob('*'))}
 
 
-def end(tool: str, arguments: list) -> tuple:
-    """Run a tool in this process, as far as it comes; exit status and what is on stderr."""
-    script, errors = REPO / 'tools' / tool, StringIO()
-    argv, path, modules = sys.argv, list(sys.path), set(sys.modules)
-    sys.argv, status = [str(script), *arguments], None
-    sys.path.insert(0, str(script.parent))
-    try:
-        with redirect_stderr(errors):
+def end(tool: str, arguments: list, folder: Path) -> tuple:
+    """Run a tool in a fork of this process, which has imported what it imports; exit status and what is on stderr."""
+    script = REPO / 'tools' / tool
+    errors = folder.parent / f'{folder.name}.stderr'
+    child = os.fork()
+    if not child:
+        try:
+            for stream, path in ((1, os.devnull), (2, str(errors))):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+            sys.stdout, sys.stderr = open(1, 'w', closefd=False), open(2, 'w', closefd=False)
+            sys.argv = [str(script), *arguments]
+            sys.path.insert(0, str(script.parent))
+            os.chdir(folder)
             runpy.run_path(str(script), run_name='__main__')
-    except SystemExit as exit_:
-        status = exit_.code
-    finally:
-        sys.argv, sys.path[:] = argv, path
-        for name in set(sys.modules) - modules:
-            if 'mmengine' in name and 'lbbt' in name:
-                del sys.modules[name]
-    return status, errors.getvalue()
+        except SystemExit as exit_:
+            sys.stderr.flush()
+            os._exit(exit_.code if isinstance(exit_.code, int) else 1)
+        finally:
+            os._exit(99)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status, errors.read_text()
 
 
 @pytest.mark.parametrize('tool, arguments, message', CASES, ids=[f'{tool} {arguments}' for tool, arguments, _ in CASES])
-def test_one_line_exit_status_2_and_nothing_left(tool, arguments, message, place, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(os.environ, 'CUDA_VISIBLE_DEVICES', '')
+def test_one_line_exit_status_2_and_nothing_left(tool, arguments, message, place, tmp_path):
     given = [argument.replace('{}', str(place)) for argument in arguments.split()]
     if tool in _FOLDER and given:
         given += [_FOLDER[tool], str(tmp_path / 'made' / 'work')]
     before = contents(place)
-    status, errors = end(tool, given)
+    status, errors = end(tool, given, tmp_path)
     lines = [line for line in errors.splitlines() if line.strip()]
     assert status == 2 and 1 <= len(lines) <= 3, errors
     assert message in errors and 'Traceback' not in errors
@@ -166,9 +166,11 @@ def test_there_are_sixty_of_them():
 
 def test_a_run_that_is_refused_leaves_an_earlier_one_as_it_was(place, tmp_path):
     work_dir = tmp_path / 'work'
-    assert end('train.py', [str(place / 'run.py'), '--work-dir', str(work_dir), '--cfg-options', 'train_cfg.max_epochs=1'])[0] == 0
+    command = [str(place / 'run.py'), '--work-dir', str(work_dir), '--cfg-options']
+    assert end('train.py', [*command, 'train_cfg.max_epochs=1'], tmp_path)[0] == 0
     before = contents(work_dir)
-    status, errors = end('train.py', [str(place / 'run.py'), '--work-dir', str(work_dir), '--cfg-options', 'model.type=Foo'])
+    time.sleep(1.1)  # mmengine names the folder of a run's logs by the second
+    status, errors = end('train.py', [*command, 'model.type=Foo'], tmp_path)
     assert status == 2 and 'Foo' in errors and contents(work_dir) == before
 
 

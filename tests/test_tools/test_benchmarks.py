@@ -295,6 +295,7 @@ def read_checkpoint(tmp_path, *options):
 
 
 @linux
+@pytest.mark.slow
 def test_checkpoint_reading_counts_and_cleans_up(tmp_path):
     assert read_checkpoint(tmp_path, '--ways', 'ours') == ['LanguageInit']
 

@@ -27,6 +27,7 @@ def configs(tmp_path):
     return paths
 
 
+@pytest.mark.slow
 def test_steps_are_timed_and_memory_is_that_of_what_trains(configs, tmp_path):
     returncode, output = finish(start('python', REPO / 'tools' / 'benchmarks' / 'config_steps.py', *configs, '--repeats', 2,
                                       '--threads', 1, '--clock', 'cpu', '--out', tmp_path / 'out'))

@@ -65,14 +65,14 @@ def recorded(work_dir):
     return json.loads((work_dir / 'steps.json').read_text())
 
 
-@pytest.mark.parametrize('runs', ['sgd', 'adamw'])
+@pytest.mark.parametrize('runs', [pytest.param('sgd', marks=pytest.mark.slow), 'adamw'])
 def test_every_step_sees_the_same_images(runs, request):
     one, two = map(recorded, request.getfixturevalue(runs))
     assert len(one) == len(two) == 9 and all(len(images) == 4 for images, _ in one)
     assert [images for images, _ in one] == [images for images, _ in two]
 
 
-@pytest.mark.parametrize('runs', ['sgd', 'adamw'])
+@pytest.mark.parametrize('runs', [pytest.param('sgd', marks=pytest.mark.slow), 'adamw'])
 def test_every_step_has_the_same_loss(runs, request):
     one, two = map(recorded, request.getfixturevalue(runs))
     for (_, ours), (_, theirs) in zip(one, two):

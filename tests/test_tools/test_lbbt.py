@@ -66,8 +66,8 @@ class TestStages:
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
 
     def test_options_go_to_their_stage(self, run_lbbt, folder):
-        _, output = run_lbbt('--cfg-options', 'log_level=INFO', 'model.backbone.width=3', 'model.head.width=3', '--probe-cfg-options',
-                             'experiment_name=x')
+        _, output = run_lbbt('--cfg-options', 'log_level=INFO', 'model.backbone.width=3', 'model.head.width=3',
+                             '--probe-cfg-options', 'experiment_name=x')
         requests = {stage: json.loads((folder / 'out' / stage / 'request.json').read_text())['config']
                     for stage in ('bridge', 'probe')}
         assert requests['bridge']['log_level'] == 'INFO' and 'experiment_name' not in requests['bridge']

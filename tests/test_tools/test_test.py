@@ -74,7 +74,7 @@ def test_tta_averages_with_the_mirror_image(learned, tested, tmp_path):
 def test_a_checkpoint_that_is_absent_is_one_error(learned):
     returncode, output = run_tool('test.py', learned.dumped, 'none.pth')
     assert returncode != 0
-    assert 'FileNotFoundError: none.pth: no such checkpoint. Give a .pth file that tools/train.py wrote.' in output
+    assert 'none.pth: no such checkpoint. Give a .pth file that tools/train.py wrote.' in output
 
 
 def test_a_checkpoint_that_needs_unpickling_is_refused_unless_it_is_trusted(learned, tmp_path):
@@ -106,7 +106,7 @@ def test_a_test_set_that_is_absent_is_one_error(learned):
     returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--cfg-options',
                                   'test_dataloader.dataset.ann_file=annotations/none.json')
     assert returncode != 0
-    assert re.search('FileNotFoundError: test_dataloader.dataset.ann_file: .*annotations/none.json does not exist', output)
+    assert re.search('test_dataloader.dataset.ann_file: .*annotations/none.json does not exist', output)
 
 
 def test_mmdet_s_inferencer_takes_config_and_checkpoint(learned, data):
@@ -149,7 +149,7 @@ class TestCheckpointsThatDoNotFit:
         ('model.num_queries=30', r'query_embedding.weight has shape \(\d+, \d+\) there and \(30, \d+\) in this model')])
     def test_another_model(self, learned, option, tensor):
         output = self.refused(learned.dumped, learned.checkpoint(50), '--cfg-options', option)
-        assert re.search(f'CheckpointMisfit: {learned.checkpoint(50)}: does not fit this config: .*{tensor}', output)
+        assert re.search(f'{learned.checkpoint(50)}: does not fit this config: .*{tensor}', output)
         assert 'Give the config that it was trained with (its work directory has it)' in output
 
     def test_a_file_with_one_foreign_tensor(self, learned, tmp_path):

@@ -193,7 +193,7 @@ def test_even_where_such_a_file_is_there(source, tmp_path):
     path = source / 'val' / 'val_annotations.txt'
     path.write_text(path.read_text() + '../elsewhere.JPEG\tn01\t0\t32\t44\t62\n')
     returncode, output = run_tool(TOOL, source, tmp_path / 'out')
-    assert returncode == 1 and 'Traceback' not in output
+    assert returncode == 2 and 'Traceback' not in output
     assert "line 5: '../elsewhere.JPEG' is not the plain name of a file or folder" in output
 
 
@@ -203,4 +203,4 @@ def test_the_command_line(source, tmp_path):
     returncode, output = finish(helped)
     assert returncode == 0 and '--copy' in output and 'test/WNID/*.JPEG' in output
     returncode, output = finish(failed)
-    assert returncode == 1 and output.startswith(f'{Path(TOOL).name}: {tmp_path}/train has no class folders')
+    assert returncode == 2 and output.startswith(f'{Path(TOOL).name}: {tmp_path}/train has no class folders')

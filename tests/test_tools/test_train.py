@@ -40,8 +40,8 @@ def scalars(work_dir: Path) -> list:
 
 
 def last_error(output: str) -> str:
-    """The error that a run ended with: the last line that begins with an exception's name, and what follows it."""
-    return re.split(r'\n(?=[A-Za-z_.]*(?:Error|Exception): )', output)[-1]
+    """The error that a run ended with: its last line."""
+    return output.strip().splitlines()[-1]
 
 
 class TestRecords:
@@ -125,7 +125,7 @@ class TestResuming:
     def test_a_fresh_run_without_its_language_model_is_one_error_before_training(self, trained, tmp_path):
         returncode, output = run_tool('train.py', trained.dumped, '--work-dir', tmp_path / 'work')
         assert returncode != 0
-        assert last_error(output).startswith(f'lbbt_mm.language.stores.CheckpointError: {trained.language}: no such file')
+        assert last_error(output).startswith(f'{trained.language}: no such file')
         assert not list((tmp_path / 'work').glob('*.pth'))
 
 
@@ -240,7 +240,7 @@ class TestRefusals:
 
     def test_an_annotation_file_that_is_absent(self, refused, tmp_path):
         assert refused(run_config(tmp_path / 'nowhere', language=dict(arm='host'))).startswith(
-            f'FileNotFoundError: train_dataloader.dataset.ann_file: {tmp_path}/nowhere/annotations/'
+            f'train_dataloader.dataset.ann_file: {tmp_path}/nowhere/annotations/'
             'instances_train2017.json does not exist. Expected a COCO annotation file; correct data_root')
 
     def test_categories_that_do_not_match(self, refused, tmp_path):
@@ -248,20 +248,20 @@ class TestRefusals:
         path = data / 'annotations' / 'instances_train2017.json'
         path.write_text(path.read_text().replace('"category_id": ', '"category_id": 7'))
         error = refused(run_config(data, language=dict(arm='host')))
-        assert error.startswith('ValueError: train_dataloader.dataset.ann_file') and 'have category_id 7' in error
+        assert error.startswith('train_dataloader.dataset.ann_file') and 'have category_id 7' in error
 
     def test_a_number_of_classes_that_contradicts(self, refused, data):
         error = refused(run_config(data, language=dict(arm='host'), model__bbox_head__num_classes=80))
-        assert error.startswith('ValueError: model.bbox_head.num_classes=80, but train_dataloader.dataset has 3 classes')
+        assert error.startswith('model.bbox_head.num_classes=80, but train_dataloader.dataset has 3 classes')
 
     def test_a_language_model_that_is_nowhere(self, refused, data):
         error = refused(run_config(data, language=dict(checkpoint='no-such-owner/no-such-model')))
-        assert 'Error: no-such-owner/no-such-model: neither a local path nor in the cache' in error
+        assert 'no-such-owner/no-such-model: neither a local path nor in the cache' in error
         assert 'give language.checkpoint a folder' in error
 
     def test_a_width_that_contradicts(self, refused, data):
         error = refused(run_config(data, model__neck__out_channels=256))
-        assert error.startswith('ValueError: ') and 'neck.out_channels=256 contradicts the language model gpt2' in error
+        assert error.startswith('') and 'neck.out_channels=256 contradicts the language model gpt2' in error
 
     def test_more_layers_than_blocks(self, refused, data):
         assert 'num_layers=12, but language.encoder_blocks' in refused(run_config(data, model__encoder__num_layers=12))
@@ -278,7 +278,7 @@ class TestRefusals:
         torch.save(dict(load(trained.checkpoint(5)), extra=LeavesATrace()), tmp_path / 'evil.pth')
         cfg = Config.fromfile(trained.dumped)
         error = refused(cfg, '--resume', tmp_path / 'evil.pth')
-        assert error.startswith(f'ValueError: {tmp_path}/evil.pth: holds more than tensors')
+        assert error.startswith(f'{tmp_path}/evil.pth: holds more than tensors')
         assert 'pass --trust-checkpoint' in error and not trace.exists()
 
         returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', '--resume',
@@ -293,13 +293,13 @@ class TestRefusals:
         latest.write_bytes(b'\x80\x02cos\nmkdir\n(S"' + str(tmp_path / 'trace').encode() + b'"\ntR.')
         (tmp_path / 'work' / 'last_checkpoint').write_text(str(latest))
         error = refused(Config.fromfile(trained.dumped), '--resume')
-        assert error.startswith(f'ValueError: {latest}: holds more than tensors') and not (tmp_path / 'trace').exists()
+        assert error.startswith(f'{latest}: holds more than tensors') and not (tmp_path / 'trace').exists()
 
     def test_a_truncated_checkpoint(self, refused, trained, tmp_path):
         whole = trained.checkpoint(3).read_bytes()
         (tmp_path / 'epoch_3.pth').write_bytes(whole[:len(whole) // 2])
         error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'epoch_3.pth')
-        assert error.startswith(f'ValueError: {tmp_path}/epoch_3.pth: is not a complete PyTorch checkpoint')
+        assert error.startswith(f'{tmp_path}/epoch_3.pth: is not a complete PyTorch checkpoint')
 
     @pytest.mark.parametrize('give', ('--resume', 'load_from', 'init_cfg'))
     def test_a_checkpoint_that_is_absent(self, refused, trained, tmp_path, give):
@@ -309,7 +309,7 @@ class TestRefusals:
         elif give == 'init_cfg':
             cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(absent))
         error = refused(cfg, *(['--resume', absent] if give == '--resume' else []))
-        assert error.startswith(f'ValueError: {absent}: no such checkpoint file') and not (tmp_path / 'work').exists()
+        assert error.startswith(f'{absent}: no such checkpoint file') and not (tmp_path / 'work').exists()
 
     def test_a_step_that_overwrites_the_copied_weights(self, data, folders, trained, tmp_path):
         """It is known only when training starts, but before the first step."""
@@ -341,12 +341,12 @@ class TestCheckpointsThatDoNotFit:
         ('model.num_queries=12', 'model.num_queries'), ('randomness.seed=9', 'randomness.seed')])
     def test_another_experiment(self, resumed, trained, option, key):
         error = resumed(option)
-        assert error.startswith(f'ValueError: {trained.checkpoint(4)}: was trained by another config: {key} is ')
+        assert error.startswith(f'{trained.checkpoint(4)}: was trained by another config: {key} is ')
         assert f'or go on all the same with --allow-change {key}.' in error
 
     def test_another_number_of_queries_even_if_that_may_differ(self, resumed):
         error = resumed('model.num_queries=12', allow=['num_queries'])
-        assert re.search(r'CheckpointMisfit: .*epoch_4.pth: does not fit this config: query_embedding.weight has shape '
+        assert re.search(r'.*epoch_4.pth: does not fit this config: query_embedding.weight has shape '
                          r'\(\d+, \d+\) there and \(12, \d+\) in this model. A resumed run has the model of its checkpoint',
                          error)
 
@@ -358,7 +358,7 @@ class TestCheckpointsThatDoNotFit:
         state[index]['exp_avg'] = state[index]['exp_avg'][:1].clone()
         torch.save(checkpoint, tmp_path / 'odd.pth')
         error = refused(Config.fromfile(trained.dumped), '--resume', tmp_path / 'odd.pth')
-        assert re.search(r'CheckpointMisfit: .*odd.pth: the optimizer state exp_avg of \S+ has shape \(1, \d+\) there',
+        assert re.search(r'.*odd.pth: the optimizer state exp_avg of \S+ has shape \(1, \d+\) there',
                          error)
 
     def test_weights_alone_cannot_be_resumed(self, refused, trained, tmp_path):

@@ -38,7 +38,7 @@ def files(root):
 def one_line(done):
     """The one line that a refused command prints, but for what mmpretrain says in the process that it is forked from."""
     said = [line for line in done.output.splitlines() if 'import OneDL' not in line]
-    assert done.returncode == 1 and len(said) == 1, done.output
+    assert done.returncode == 2 and len(said) == 1, done.output
     return said[0]
 
 
