@@ -2,6 +2,7 @@
 import os
 from typing import Any, Dict, Mapping, Optional
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
@@ -26,14 +27,17 @@ class BridgeInit:
         checkpoint: A checkpoint that ``tools/train.py`` wrote. None, as in the probe configs, is an error when training
             starts; ``tools/lbbt.py`` fills it in.
         prefix: What the backbone's tensors start with there. Defaults to ``'backbone.'``.
+        allow_unknown: Whether a checkpoint may leave out what its backbone is, so that only shapes are compared.
+            Defaults to False.
 
     Example:
         >>> model = dict(backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint='work_dirs/bridge/epoch_12.pth')))
     """
 
-    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.') -> None:
+    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.', allow_unknown: bool = False) -> None:
         self.checkpoint = checkpoint
         self.prefix = prefix
+        self.allow_unknown = allow_unknown
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module`` in place.
@@ -50,6 +54,10 @@ class BridgeInit:
         found = read_identity(loaded, self.prefix)
         if found:
             check_identity(module, found, str(self.checkpoint))
+        elif isinstance(getattr(module, 'language', None), LanguageOptions) and not self.allow_unknown:
+            raise CheckpointError(f'{self.checkpoint}: does not say what its backbone is (language model, blocks, '
+                                  'attention, positions), so only shapes could be compared. Give the checkpoint that '
+                                  'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is the same.')
         _fit(module, tensors, found)
         self._check_tensors(module.state_dict(), tensors)
         module.load_state_dict(tensors)
@@ -71,6 +79,10 @@ class BridgeInit:
             if names:
                 raise CheckpointError(f'{self.checkpoint}: {self.prefix}{names[0]} {problem} ({len(names)} such tensors). '
                                       "It was written by another backbone; give the probe the bridge's model.backbone.")
+        broken = [name for name, tensor in found.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+        if broken:
+            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{broken[0]} holds NaN or infinity ({len(broken)} such '
+                                  'tensors); expected finite numbers. The bridge diverged; give another checkpoint of it.')
         if misshapen:
             name = misshapen[0]
             raise CheckpointError(f'{self.checkpoint}: {self.prefix}{name} has shape {tuple(found[name].shape)}, this '
@@ -139,6 +151,9 @@ def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> N
     differences = disagreements(module.language.spec, read_spec(found['config'], where))
     differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
                     for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
+    pooled = [facts.get('out_type') for facts in (here, found)]
+    if None not in pooled and pooled[0] != pooled[1] and not {'featmap', 'raw'} & set(pooled):
+        differences.append(f'out_type {pooled[0]!r} in the config, {pooled[1]!r} in the checkpoint')
     if differences:
         raise CheckpointError(f'{where}: its backbone is another than this config\'s: {"; ".join(differences)}. Write the '
                               'bridge\'s model.backbone into this config, or give another checkpoint.')

@@ -27,7 +27,8 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
                  config=plain(options.spec.config))
     for key in options.selections:
         facts[key] = options.block_indices(key)
-    facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution') if hasattr(module, name)})
+    facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution', 'out_type')
+                  if hasattr(module, name)})
     return facts
 
 

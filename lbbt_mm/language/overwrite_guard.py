@@ -76,8 +76,12 @@ class OverwriteGuard:
 
 
 def _fingerprint(tensor: Tensor) -> int:
-    """Exact, order-independent sum of a tensor's bits: the same on every device."""
+    """A sum of a tensor's bits, each times a number of its place: the same on every device, another if two are swapped."""
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     bits = tensor.detach().contiguous().view(integer).flatten()
-    # in pieces: summing in another dtype first copies the whole input to it
-    return int(torch.stack([piece.sum(dtype=torch.int64) for piece in bits.split(1 << 20)]).sum())
+    # in pieces, which are copied to another dtype; whole numbers wrap round, so the order of the sum does not matter
+    pieces = bits.split(1 << 20)
+    places = 2 * torch.arange(min(len(bits), 1 << 20), device=bits.device) + 1
+    sums = [(piece.to(torch.int64) * places[:len(piece)]).sum() * (2 * index + 1)
+            for index, piece in enumerate(pieces)]
+    return int(torch.stack(sums).sum())

@@ -14,6 +14,8 @@ from lbbt_mm.models.backbones import LLMBackbone
 def backbone(folder, checkpoint=None, **options):
     language = dict(checkpoint=str(folder), blocks='0:2', arm='random', **options.pop('language', {}))
     init_cfg = dict(type='lbbt_mm.BridgeInit', checkpoint=str(checkpoint)) if checkpoint else None
+    if 'allow_unknown' in options:
+        init_cfg['allow_unknown'] = options.pop('allow_unknown')
     return LLMBackbone(language, img_size=options.pop('img_size', 16), patch_size=4, init_cfg=init_cfg, **options)
 
 
@@ -108,9 +110,33 @@ def test_the_weights_themselves_say_what_they_are_where_no_hook_wrote_meta(bridg
 
 def test_a_checkpoint_that_says_nothing_is_judged_by_its_tensors(bridged, folders, tmp_path):
     path = write(tmp_path / 'bridge.pth', bridged, meta=False)
-    backbone(folders['gpt2'], path).init_weights()
-    with pytest.raises(CheckpointError, match='is missing|has no place'):
-        backbone(folders['llama'], path).init_weights()
+    with pytest.raises(CheckpointError, match='does not say what its backbone is .*allow_unknown=True'):
+        backbone(folders['gpt2'], path).init_weights()
+    for name in ('gpt2', 'llama'):
+        probe = backbone(folders[name], path, allow_unknown=True)
+        if name == 'gpt2':
+            probe.init_weights()
+        else:
+            with pytest.raises(CheckpointError, match='is missing|has no place'):
+                probe.init_weights()
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_of_a_bridge_that_diverged_are_refused(value, bridged, folders, tmp_path):
+    with torch.no_grad():
+        bridged.blocks[1].mlp.fc1.weight[3, 4] = value
+    with pytest.raises(CheckpointError, match='backbone.blocks.1.mlp.fc1.weight holds NaN or infinity .*diverged'):
+        backbone(folders['gpt2'], write(tmp_path / 'bridge.pth', bridged)).init_weights()
+
+
+def test_another_pooling_is_another_function_and_feature_maps_are_of_the_same(folders, tmp_path):
+    made = backbone(folders['gpt2'], attention='causal', out_type='last_token')
+    made.init_weights()
+    path = write(tmp_path / 'bridge.pth', made)
+    with pytest.raises(CheckpointError, match="out_type 'avg_featmap' in the config, 'last_token' in the checkpoint"):
+        backbone(folders['gpt2'], path, attention='causal').init_weights()
+    for out_type in ('last_token', 'featmap'):
+        backbone(folders['gpt2'], path, attention='causal', out_type=out_type).init_weights()
 
 
 def test_another_language_model_is_refused_by_name(bridged, folders, tmp_path):

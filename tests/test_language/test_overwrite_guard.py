@@ -30,6 +30,24 @@ def overwrite(model):
     nn.init.xavier_uniform_(model.blocks[1].attn.qkv.weight)
 
 
+@pytest.mark.parametrize('change', [
+    lambda weight: weight.flatten()[torch.randperm(weight.numel())].view_as(weight), lambda weight: weight.flip(0),
+    lambda weight: weight.roll(1, 1)])
+def test_values_that_change_places_are_a_change(stack, change):
+    with torch.no_grad():
+        weight = stack.blocks[0].mlp.fc2.weight
+        weight.copy_(change(weight))
+    with pytest.raises(RuntimeError, match=OVERWRITTEN):
+        stack(X)
+
+
+def test_a_swap_beyond_one_piece_is_noticed():
+    tensor = torch.arange(3 << 20, dtype=torch.float32)
+    guard = OverwriteGuard(dict(x=tensor))
+    tensor[[0, 2 << 20]] = tensor[[2 << 20, 0]]
+    assert OverwriteGuard(dict(x=tensor))._prints != guard._prints
+
+
 def test_untouched_weights_train(stack):
     for _ in range(2):
         stack(X)
