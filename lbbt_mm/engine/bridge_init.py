@@ -57,7 +57,8 @@ class BridgeInit:
         elif isinstance(getattr(module, 'language', None), LanguageOptions) and not self.allow_unknown:
             raise CheckpointError(f'{self.checkpoint}: does not say what its backbone is (language model, blocks, '
                                   'attention, positions), so only shapes could be compared. Give the checkpoint that '
-                                  'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is the same.')
+                                  'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is '
+                                  'the same.')
         _fit(module, tensors, found)
         self._check_tensors(module.state_dict(), tensors)
         module.load_state_dict(tensors)
