@@ -8,7 +8,7 @@ from mmengine.fileio import list_from_file
 from mmengine.registry import METRICS
 
 from ..registry import type_name
-from .coco_file import CocoFile, CocoFileError, open_coco, unusable_boxes
+from .coco_file import CocoFile, CocoFileError, unusable_boxes
 from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, class_of, evaluators_of, find_datasets, is_remote, path_of,
                        pipeline_step)
 from .image_files import Budget, look_at_images
@@ -82,7 +82,7 @@ def _open_dataset(found: Found, with_boxes: bool) -> Iterator[Any]:
         raise FileNotFoundError(f'{found.where}.data_prefix.img: {path_of(found.config, images)} is not a folder. Expected '
                                 f'the images that {annotations.name} lists; correct data_root or data_prefix.')
     try:
-        yield open_coco(annotations, with_boxes=with_boxes)
+        yield CocoFile(annotations, with_boxes=with_boxes)
     except CocoFileError as error:
         yield Problem(f'{found.where}.ann_file', f'{annotations} {error}.')
 
@@ -215,7 +215,7 @@ def _check_evaluators(loader: str, sets: List[Found], evaluators: List[Mapping],
         if not opened or any(file is None for _, file in opened):
             continue
         try:
-            theirs = open_coco(path, with_boxes=not evaluator.get('format_only'),
+            theirs = CocoFile(path, with_boxes=not evaluator.get('format_only'),
                                for_evaluation=not evaluator.get('format_only'))
         except CocoFileError as error:
             yield Problem(f'{where}.ann_file', f'{path} {error}.')

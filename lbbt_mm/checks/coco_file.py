@@ -2,6 +2,7 @@
 import json
 import os
 from itertools import chain, repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -55,12 +56,14 @@ class CocoFile:
         self.images: List[dict] = _entries(content, 'images')
         self.categories: List[dict] = _entries(content, 'categories')
         self.annotations: List[dict] = []
+        columns: Dict[str, Sequence] = dict.fromkeys(_FIELDS['annotations'], ())
         if with_boxes or 'annotations' in content:
-            fields = ('iscrowd', ) if for_evaluation else ()
-            self.annotations = _entries(content, 'annotations', fields)
+            fields = (*_FIELDS['annotations'], *(('iscrowd', ) if for_evaluation else ()))
+            self.annotations, columns = _entries_in_columns(content, 'annotations', fields)
         self.names = {category['id']: category['name'] for category in self.categories}
-        self.boxes = _columns(self.images, self.annotations)
-        _check_ids(self)
+        self._categories = columns['category_id']
+        self.boxes = _columns(self.images, self.annotations, columns)
+        _check_ids(self, columns['id'])
 
     def labels(self, classes: Sequence[str]) -> List[str]:
         """The names of labels 0, 1, ... as mmdet numbers them: in the file's order, whatever that of ``classes`` is."""
@@ -71,19 +74,13 @@ class CocoFile:
         """Which annotations have a category among ``classes`` ``(N, )``."""
         wanted = set(classes)
         ids = {key for key, name in self.names.items() if name in wanted}
-        numbers = [item['category_id'] for item in self.annotations]
-        return np.fromiter(map(ids.__contains__, numbers), bool, len(numbers))
+        return np.fromiter(map(ids.__contains__, self._categories), bool, len(self._categories))
 
     def name_of(self, annotation: int) -> str:
         """The image of an annotation, for a message."""
         place = self.boxes.image[annotation]
         image = self.images[place]['file_name'] if place >= 0 else f'image_id {self.annotations[annotation]["image_id"]!r}'
         return f'{image} (annotation {self.annotations[annotation]["id"]!r})'
-
-
-def open_coco(path: Path, **options: Any) -> CocoFile:
-    """See :class:`CocoFile`."""
-    return CocoFile(path, **options)
 
 
 def take_parsed(path: Any) -> Optional[dict]:
@@ -139,6 +136,17 @@ def _read(path: Path) -> dict:
     return content
 
 
+def _entries_in_columns(content: Mapping, name: str, fields: Tuple[str, ...]) -> Tuple[List[dict], Dict[str, Sequence]]:
+    """The entries, and their fields one by one. Each entry is looked at once: a million of them lie all over the memory."""
+    entries = content.get(name)
+    try:
+        rows = list(map(itemgetter(*fields), entries))
+    except (KeyError, TypeError):  # which of them, and what it lacks
+        _entries(content, name, fields[len(_FIELDS[name]):])
+        raise CocoFileError(f'{name} are no list of objects. Expected a COCO annotation file with {_LISTS}') from None
+    return entries, dict(zip(fields, zip(*rows))) if rows else dict.fromkeys(fields, ())
+
+
 def _entries(content: Mapping, name: str, more: Tuple[str, ...] = ()) -> List[dict]:
     entries = content.get(name)
     if not isinstance(entries, list):
@@ -157,10 +165,10 @@ def _entries(content: Mapping, name: str, more: Tuple[str, ...] = ()) -> List[di
     return entries
 
 
-def _check_ids(file: CocoFile) -> None:
-    for name, entries in (('images', file.images), ('annotations', file.annotations), ('categories', file.categories)):
-        ids = [entry['id'] for entry in entries]
-        kinds = {type(number).__name__ for number in ids}
+def _check_ids(file: CocoFile, annotations: Sequence) -> None:
+    images, categories = ([entry['id'] for entry in entries] for entries in (file.images, file.categories))
+    for name, ids in (('images', images), ('annotations', annotations), ('categories', categories)):
+        kinds = {kind.__name__ for kind in set(map(type, ids))}
         if not kinds <= {'int'} and not kinds <= {'str'}:
             raise CocoFileError(f"{name} have an 'id' of type {', '.join(sorted(kinds))}. Expected whole numbers")
         if len(set(ids)) < len(ids):
@@ -179,17 +187,18 @@ def _check_ids(file: CocoFile) -> None:
         raise CocoFileError(f"the category {odd['id']!r} has name={_short(odd['name'])}. Expected a name")
 
 
-def _columns(images: List[dict], annotations: List[dict]) -> Boxes:
+def _columns(images: List[dict], annotations: List[dict], columns: Mapping[str, Sequence]) -> Boxes:
     count = len(annotations)
     try:
         place = {image['id']: index for index, image in enumerate(images)}
-        image = np.fromiter(map(place.get, [item['image_id'] for item in annotations], repeat(-1)), np.int64, count)
+        image = np.fromiter(map(place.get, columns['image_id'], repeat(-1)), np.int64, count)
     except TypeError:
         raise CocoFileError("'id' or 'image_id' is a list or an object somewhere. Expected whole numbers") from None
-    xywh = _numbers(annotations, 'bbox', 4)
-    area = _numbers(annotations, 'area', 1)[:, 0]
-    crowd, ignored = (np.fromiter(map(bool, [item.get(key, False) for item in annotations]), bool, count)
-                      for key in ('iscrowd', 'ignore'))
+    xywh = _numbers(annotations, 'bbox', 4, columns['bbox'])
+    area = _numbers(annotations, 'area', 1, columns['area'])[:, 0]
+    crowd = columns.get('iscrowd') or [item.get('iscrowd') for item in annotations]
+    ignored = [item.get('ignore') for item in annotations]
+    crowd, ignored = (np.fromiter(map(bool, column), bool, count) for column in (crowd, ignored))
     size = np.array([_size(image) for image in images], float).reshape(-1, 2)
     x, y, width, height = xywh.T
     limits = np.where(image[:, None] >= 0, size[image], 0) if len(images) else np.zeros((count, 2))
@@ -206,14 +215,11 @@ def _size(image: Mapping) -> Tuple[float, float]:
     return sides if all(isinstance(side, (int, float)) for side in sides) else (0, 0)
 
 
-def _numbers(annotations: List[dict], field: str, width: int) -> np.ndarray:
+def _numbers(annotations: List[dict], field: str, width: int, values: Sequence) -> np.ndarray:
     """A field of all annotations ``(N, width)``."""
-    values = [item[field] for item in annotations]
-    if width == 1:
-        values = [(value, ) for value in values]
     try:
-        if set(map(len, values)) <= {width}:
-            flat = list(chain.from_iterable(values))
+        if width == 1 or set(map(len, values)) <= {width}:
+            flat = values if width == 1 else list(chain.from_iterable(values))
             if set(map(type, flat)) <= {int, float}:
                 return np.array(flat, float).reshape(-1, width)
     except (TypeError, OverflowError):
@@ -285,4 +291,4 @@ def _id_hint(file: CocoFile) -> str:
     return 'Correct them, or add the images'
 
 
-__all__ = ['Boxes', 'CocoFile', 'CocoFileError', 'few', 'hand_over_to_mmdet', 'open_coco', 'take_parsed', 'unusable_boxes']
+__all__ = ['Boxes', 'CocoFile', 'CocoFileError', 'few', 'hand_over_to_mmdet', 'take_parsed', 'unusable_boxes']

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.coco import coco_problems
-from lbbt_mm.checks.coco_file import open_coco
+from lbbt_mm.checks.coco_file import CocoFile
 from lbbt_mm.checks.datasets import is_remote
 from lbbt_mm.checks.run import raise_fatal
 from tests.time_limit import time_limit
@@ -390,7 +390,7 @@ def test_what_counts_is_what_mmdet_makes_of_the_file(data):
                                       itertools.product(edges, (0, 4), (0, 1), (0, 1)))]
 
     path = edit(data, change)
-    file = open_coco(path)
+    file = CocoFile(path)
     dataset = DATASETS.build(dict(run_config(data).train_dataloader.dataset, pipeline=[], filter_cfg=None))
     kept = [sum(len(dataset.get_data_info(index)['instances']) for index in range(len(dataset)))]
     assert kept == [int(file.boxes.used.sum())] and 0 < kept[0] < len(file.annotations)
