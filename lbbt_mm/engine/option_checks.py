@@ -1,7 +1,7 @@
 """Settings that nothing reads, and numbers that no run can have: refused before it starts."""
 import inspect
 from difflib import get_close_matches
-from typing import Any, Iterable, List, Mapping, Optional, Set
+from typing import Any, Iterable, List, Mapping, Set, Tuple
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -56,12 +56,11 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 def _check_new(key: str, parts: List[str], depth: int, place: Mapping[str, Any], cfg: Config) -> None:
     """A key that its part of the config does not have: somebody has to read it."""
-    new, known = parts[depth], _readers(parts[:depth], place, cfg)
-    if known is not None and new in known or place.get('_delete_'):
+    new, (known, is_whole) = parts[depth], _readers(parts[:depth], place, cfg)
+    if new in known or place.get('_delete_'):
         return
-    candidates = {*map(str, place), *(known or ())}
-    nearest = get_close_matches(new, sorted(candidates), 1, 0.6 if known is not None else 0.8)
-    if known is None and not nearest:
+    nearest = get_close_matches(new, sorted({*map(str, place), *known}), 1, 0.6 if is_whole else 0.8)
+    if not is_whole and not nearest:
         return  # an open dict, such as the arguments of a class that hands them on
     above = ".".join(parts[:depth])
     meant = '.'.join([*parts[:depth], nearest[0], *parts[depth + 1:]]) if nearest else ''
@@ -70,34 +69,34 @@ def _check_new(key: str, parts: List[str], depth: int, place: Mapping[str, Any],
                      + (f'; did you mean {meant}?' if nearest else f'; it has {there}.') + ' Correct the key.')
 
 
-def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Optional[Set[str]]:
-    """The keys that are read in a part of a config; None where any may be."""
+def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[Set[str], bool]:
+    """The keys that are read in a part of a config, and whether these are all."""
     if not above:
-        return _TOP | _arguments(Runner)
+        return _TOP | _arguments(Runner), True
     last = above[-1]
     if last == 'language':
-        return None  # LanguageOptions refuses what it does not know, by name
+        return set(), False  # LanguageOptions refuses what it does not know, by name
     if len(above) == 1:
         if last == 'train_cfg' and 'type' not in place:
             loop = EpochBasedTrainLoop if place.get('by_epoch', True) else IterBasedTrainLoop
-            return _arguments(loop) | {'by_epoch', 'type'}
+            return _arguments(loop) | {'by_epoch', 'type'}, True
         if last in ('val_cfg', 'test_cfg') and 'type' not in place:
-            return _arguments(ValLoop if last == 'val_cfg' else TestLoop) | {'type'}
+            return _arguments(ValLoop if last == 'val_cfg' else TestLoop) | {'type'}, True
         if last.endswith('_dataloader'):
-            return _arguments(DataLoader) | _DATA
+            return _arguments(DataLoader) | _DATA, True
         if last == 'optim_wrapper' and type_name(place) in ('', *_WRAPPERS):
-            return _READ[last] | _arguments(OptimWrapper) | {'loss_scale', 'dtype', 'use_fsdp'}
+            return _READ[last] | _arguments(OptimWrapper) | {'loss_scale', 'dtype', 'use_fsdp'}, True
         if last in _READ and last != 'optim_wrapper':
-            return _READ[last]
-    return _arguments_of_type(place.get('type'), cfg) if 'type' in place else None
+            return _READ[last], True
+    return _arguments_of_type(place.get('type'), cfg) if 'type' in place else (set(), False)
 
 
-def _arguments_of_type(kind: Any, cfg: Config) -> Optional[Set[str]]:
-    """What the class of a registered name takes; None if it is not known, or takes anything."""
+def _arguments_of_type(kind: Any, cfg: Config) -> Tuple[Set[str], bool]:
+    """What the class of a registered name takes, and whether that is all; it may not be known, or take anything."""
     if isinstance(kind, str):
         kind = _find_class(kind, cfg.get('default_scope') or 'mmengine')
     if not inspect.isclass(kind):
-        return None
+        return set(), False
     names, open_ended = {'type'}, True
     for base in kind.__mro__:
         if '__init__' not in vars(base) or base is object:
@@ -108,7 +107,7 @@ def _arguments_of_type(kind: Any, cfg: Config) -> Optional[Set[str]]:
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             open_ended = False
             break
-    return None if open_ended else names
+    return names - {'self'}, not open_ended
 
 
 def _find_class(name: str, scope: str) -> Any:

@@ -7,6 +7,7 @@ and Adam turns rounding into steps.
 """
 import json
 import pickle
+import socket
 
 import pytest
 import torch
@@ -111,3 +112,16 @@ def test_a_script_without_its_arguments_says_how_it_is_used(script, usage):
     returncode, output = finish(start('bash', REPO / 'tools' / script))
     assert returncode == 2
     assert f'Usage: tools/{script} {usage}' in output and 'NNODES, NODE_RANK, MASTER_ADDR and PORT' in output
+
+
+def test_a_port_that_is_taken_is_said_before_the_start():
+    with socket.create_server(('', 0)) as taken:
+        port = taken.getsockname()[1]
+        returncode, output = finish(start('bash', REPO / 'tools' / 'dist_train.sh', 'config.py', 2, PORT=port))
+    assert returncode == 2 and f'port {port} cannot be used' in output and 'Set PORT to a free one' in output
+
+
+@pytest.mark.parametrize('processes', ['0', 'two', '-1'])
+def test_a_number_of_processes_that_is_none(processes):
+    returncode, output = finish(start('bash', REPO / 'tools' / 'dist_train.sh', 'config.py', processes))
+    assert returncode == 2 and f'PROCESSES={processes}; expected a whole number, 1 or more' in output
