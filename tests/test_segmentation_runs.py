@@ -70,6 +70,7 @@ def test_the_load_report_says_what_was_selected(trained):
     assert 'LanguageInit: arm language' in text and 'selected 24 channels, 3 of 4 heads of 8, 96 of 128 hidden units' in text
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_weights_without_its_language_model(trained, data, folders, tmp_path):
     shutil.copytree(folders['gpt2'], tmp_path / 'language')
     random_run(data, tmp_path / 'language').dump(tmp_path / 'run.py')
@@ -160,6 +161,7 @@ def test_sliding_windows_on_the_command_line(learned, tmp_path):
     assert last(output) > 30
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_miou_of_one(learned, tmp_path):
     work_dir, _ = learned
     arguments = (work_dir / 'run.py', work_dir / 'iter_150.pth', '--work-dir')

@@ -258,5 +258,6 @@ def build_runner(cfg: Config) -> Runner:
 def stop_processes() -> None:
     """Leave the process group, so that ranks end together."""
     if dist.is_available() and dist.is_initialized():
+        dist.barrier()  # gloo's threads end the process where a rank leaves while another still talks to it
         dist.destroy_process_group()
 

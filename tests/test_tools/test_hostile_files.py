@@ -116,9 +116,12 @@ class TestConfigs:
         assert returncode == 0 and (tmp_path / 'work' / 'epoch_1.pth').is_file(), output
 
     def test_values_of_environment_variables(self, trace):
-        refuse(trace, 'the value of an environment variable, .* would be read as code', 'train.py',
+        refuse(trace, r'annotations/instances_train2017\.json does not exist', 'train.py',
                REPO / 'configs' / 'small' / 'detr_gpt2_coco.py',
                LBBT_DATA_ROOT=f"x' + str(__import__('os').mkdir({str(trace)!r})) + '")
+        refuse(trace, 'the value of an environment variable, .* would be read as code', 'train.py',
+               REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py',
+               LBBT_NUM_CLASSES=f"__import__('os').mkdir({str(trace)!r})")
 
 
 class TestData:
