@@ -181,8 +181,8 @@ def _check_files(found: Found, file: CocoFile, classes: Sequence[str], budget: B
     folder = path_of(dataset, (dataset.get('data_prefix') or {}).get('img') or '')
     loading = pipeline_step(dataset.get('pipeline'), 'LoadImageFromFile') or {}
     images = _given_images(dataset, file, classes)
-    yield from look_at_images(f'{found.where}.ann_file', [str(folder / image['file_name']) for image in images], loading,
-                              budget, [(image['width'], image['height']) for image in images], 'annotations')
+    names = [os.path.join(folder, image['file_name']) for image in images]
+    yield from look_at_images(f'{found.where}.ann_file', names, loading, budget, [(image['width'], image['height']) for image in images], 'annotations')
 
 
 def _evaluators(cfg: Config, loader: str) -> List[Mapping]:

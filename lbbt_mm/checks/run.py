@@ -1,5 +1,7 @@
 """All checks of a run's data sets."""
+import gc
 import logging
+from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence
 
 from mmengine.config import Config
@@ -58,10 +60,23 @@ def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
             an image less than a patch.
     """
     hand_over_to_mmdet()
-    for check in CHECKS:
-        raise_fatal(check(cfg, loaders))
-    if 'val_dataloader' in loaders:  # before training too, rather than after it
-        check_tta_sizes(cfg)
+    with _without_collection():
+        for check in CHECKS:
+            raise_fatal(check(cfg, loaders))
+        if 'val_dataloader' in loaders:  # before training too, rather than after it
+            check_tta_sizes(cfg)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep Python from walking through millions of parsed objects again and again; none of them are in a circle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def raise_fatal(problems: Iterator[Problem]) -> None:

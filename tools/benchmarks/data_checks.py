@@ -81,6 +81,8 @@ def make_ade(root: Path, part: float) -> None:
 def main() -> None:
     """Make the data, and time the checks."""
     args = parse_args()
+    import mmdet.datasets  # noqa: F401  the run imports them whatever is checked
+    import mmseg.datasets  # noqa: F401
     from mmengine.config import Config
 
     from lbbt_mm.checks import check_datasets, coco_file
