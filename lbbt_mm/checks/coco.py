@@ -182,7 +182,8 @@ def _check_files(found: Found, file: CocoFile, classes: Sequence[str], budget: B
     loading = pipeline_step(dataset.get('pipeline'), 'LoadImageFromFile') or {}
     images = _given_images(dataset, file, classes)
     names = [os.path.join(folder, image['file_name']) for image in images]
-    yield from look_at_images(f'{found.where}.ann_file', names, loading, budget, [(image['width'], image['height']) for image in images], 'annotations')
+    sizes = [(image['width'], image['height']) for image in images]
+    yield from look_at_images(f'{found.where}.ann_file', names, loading, budget, sizes, 'annotations')
 
 
 def _evaluators(cfg: Config, loader: str) -> List[Mapping]:
