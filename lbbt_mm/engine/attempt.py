@@ -2,7 +2,7 @@
 import logging
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence
 
@@ -59,7 +59,8 @@ def undone_if_refused(folders: Sequence[Any]) -> Iterator[None]:
     except BaseException:
         if not has_begun():
             for folder in before:
-                folder.restore()
+                with suppress(OSError):  # another rank does the same; the error that is under way counts
+                    folder.restore()
         raise
 
 
