@@ -397,6 +397,7 @@ default_hooks = dict(
 '''
 
 
+@pytest.mark.slow  # tests/test_tools/test_train.py has one
 def test_a_real_training_is_killed_and_resumed(tmp_path):
     """tools/train.py in a process of its own, ended in the middle, is the run that it would have been."""
     (tmp_path / 'toy.py').write_text(TOY)
