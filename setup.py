@@ -28,7 +28,7 @@ setup(
     python_requires='>=3.9,<3.13',
     install_requires=[
         'torch>=2.6', 'transformers>=4.46,<6', 'huggingface_hub>=0.25', 'safetensors>=0.4.3', 'gguf>=0.10', 'numpy>=1.23',
-        'rich>=12', 'pandas>=1.5', 'scipy>=1.9', 'matplotlib>=3.5'
+        'orjson>=3.9', 'rich>=12', 'pandas>=1.5', 'scipy>=1.9', 'matplotlib>=3.5'
     ],
     extras_require={
         **UPSTREAM,

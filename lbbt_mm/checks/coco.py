@@ -3,15 +3,17 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
 from mmengine.registry import METRICS
 
 from ..registry import type_name
+from .coco_columns import plain_list
 from .coco_file import CocoFile, CocoFileError, unusable_boxes
 from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, class_of, evaluators_of, find_datasets, is_remote, path_of,
                        pipeline_step)
-from .image_files import Budget, look_at_images
+from .image_files import Budget, look_at_images, paths_below
 from .problems import Problem, counted, few
 
 
@@ -90,12 +92,7 @@ def _open_dataset(found: Found, with_boxes: bool) -> Iterator[Any]:
 def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, budget: Budget) -> Iterator[Problem]:
     where, dataset = found.where, found.config
     annotations, classes = path_of(dataset, dataset['ann_file']), _classes(dataset, cfg)
-    known = set(file.names)
-    used = [item['category_id'] for item in file.annotations]
-    try:
-        unknown = sorted(set(used) - known, key=str)
-    except TypeError:  # lists and objects
-        unknown = sorted({str(number) for number in used if not isinstance(number, (int, str)) or number not in known})
+    known, unknown = set(file.names), file.unknown_categories()
     if unknown:
         yield Problem(f'{where}.ann_file', f'annotations in {annotations} have category_id {few(unknown)}, which its '
                       f"'categories' do not list (they list {few(sorted(known, key=str))}). mmdet would drop those boxes; "
@@ -135,55 +132,54 @@ def _twice(labels: Sequence[str]) -> str:
 
 def _check_images_of_boxes(found: Found, file: CocoFile, classes: Sequence[str], cfg: Config) -> Iterator[Problem]:
     """Which images training leaves out, and which have more boxes than the detector can find."""
-    import numpy as np
     boxes, dataset = file.boxes, found.config
     usable = boxes.used & file.of_classes(classes) & (boxes.image >= 0)
     if dataset.get('test_mode'):
         return
     filters = dataset.get('filter_cfg') or {}
-    total, least = len(file.images), filters.get('min_size', 0)
-    small = [image for image in file.images if min(image['width'], image['height']) < least]
-    if small:
+    total, least = len(file.images.size), filters.get('min_size', 0)
+    small = np.flatnonzero(file.images.size.min(axis=1) < least)
+    if len(small):
         text = (f'{counted(len(small), total, "images")} are smaller than min_size={least} and are left out, first '
-                f'{small[0]["file_name"]}. Set a lower min_size if they are meant to be used.')
+                f'{file.images.file_name[small[0]]}. Set a lower min_size if they are meant to be used.')
         yield Problem(f'{found.where}.filter_cfg', text, fatal=len(small) == total)
     queries = (cfg.get('model') or {}).get('num_queries')
-    if isinstance(queries, int) and len(file.images):
-        numbers = np.bincount(boxes.image[usable], minlength=len(file.images))
+    if isinstance(queries, int) and total:
+        numbers = np.bincount(boxes.image[usable], minlength=total)
         crowded = np.flatnonzero(numbers > queries)
         if len(crowded):
-            name, number = file.images[crowded[0]]['file_name'], numbers[crowded[0]]
+            name, number = file.images.file_name[crowded[0]], numbers[crowded[0]]
             text = (f'{counted(len(crowded), total, "images")} have more boxes than model.num_queries={queries}, first '
                     f'{name} with {number}. The rest of their boxes is never matched; set num_queries above the largest '
                     f'number, {numbers.max()}.')
             yield Problem(found.where, text, fatal=False)
 
 
-def _given_images(dataset: Mapping, file: CocoFile, classes: Sequence[str]) -> List[dict]:
-    """The images that mmdet's data set gives, in its order."""
-    images, filters = file.images, dataset.get('filter_cfg') or {}
+def _given_images(dataset: Mapping, file: CocoFile, classes: Sequence[str]) -> np.ndarray:
+    """Places of the images that mmdet's data set gives, in its order."""
+    filters, given = dataset.get('filter_cfg') or {}, np.arange(len(file.images.size))
     if not dataset.get('test_mode') and filters:
-        kept = range(len(images))
         if filters.get('filter_empty_gt'):
-            kept = sorted(set(file.boxes.image[file.of_classes(classes)].tolist()) - {-1})
-        images = [images[index] for index in kept]
-        images = [image for image in images if min(image['width'], image['height']) >= filters.get('min_size', 0)]
+            has_boxes = np.zeros(len(given) + 1, bool)  # the last for images that are not there
+            has_boxes[file.boxes.image[file.of_classes(classes)]] = True
+            given = np.flatnonzero(has_boxes[:-1])
+        given = given[file.images.size[given].min(axis=1) >= filters.get('min_size', 0)]
     indices = dataset.get('indices')
     if indices is None:
-        return images
+        return given
     if isinstance(indices, int):
-        return images[:indices] if indices >= 0 else images[indices:]
-    return [images[index] for index in indices]
+        return given[:indices] if indices >= 0 else given[indices:]
+    return given[np.asarray(list(indices), np.int64)]
 
 
 def _check_files(found: Found, file: CocoFile, classes: Sequence[str], budget: Budget) -> Iterator[Problem]:
     dataset = found.config
     folder = path_of(dataset, (dataset.get('data_prefix') or {}).get('img') or '')
     loading = pipeline_step(dataset.get('pipeline'), 'LoadImageFromFile') or {}
-    images = _given_images(dataset, file, classes)
-    names = [os.path.join(folder, image['file_name']) for image in images]
-    sizes = [(image['width'], image['height']) for image in images]
-    yield from look_at_images(f'{found.where}.ann_file', names, loading, budget, sizes, 'annotations')
+    given = _given_images(dataset, file, classes)
+    paths = paths_below(folder, map(file.images.file_name.__getitem__, given.tolist()))
+    sizes = file.images.size[given].tolist()
+    yield from look_at_images(f'{found.where}.ann_file', paths, loading, budget, sizes, 'annotations')
 
 
 def _evaluators(cfg: Config, loader: str) -> List[Mapping]:
@@ -232,9 +228,10 @@ def _check_evaluators(loader: str, sets: List[Found], evaluators: List[Mapping],
 
 def _compare_images(where: str, path: Path, theirs: CocoFile, loader: str,
                     opened: List[Tuple[Found, CocoFile]]) -> Iterator[Problem]:
-    wanted, given = {image['id'] for image in theirs.images}, []
+    wanted, given = set(plain_list(theirs.images.id)), []
     for found, file in opened:
-        given += [image['id'] for image in _given_images(found.config, file, _classes(found.config, None))]
+        ids = plain_list(file.images.id)
+        given += [ids[place] for place in _given_images(found.config, file, _classes(found.config, None))]
         odd = [wrapper for wrapper in found.wrappers if wrapper != 'ConcatDataset']
         if odd:
             yield Problem(f'{loader}.dataset', f'{odd[0]} gives other images than {path}, or some twice, and the evaluator '

@@ -2,7 +2,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from PIL import Image
 
@@ -20,13 +20,14 @@ class Budget:
 
     Args:
         seconds: How long to go on, for each kind of file of a data set; None for all files.
-        least: So many are opened however long it takes: all, where there are no more.
+        least: So many are opened however long it takes.
+        whole: Where there are no more than these, all are opened.
         progress: Called with the number of files looked at and their total, or None.
     """
 
-    def __init__(self, seconds: Optional[float] = 0.4, least: int = 200,
+    def __init__(self, seconds: Optional[float] = 0.04, least: int = 32, whole: int = 400,
                  progress: Optional[Callable[[str, int, int], None]] = None) -> None:
-        self.seconds, self.least, self.progress = seconds, least, progress
+        self.seconds, self.least, self.whole, self.progress = seconds, least, whole, progress
 
     def spend(self, what: str, items: Sequence[Any], look: Callable[[Any], Any]) -> List[Tuple[Any, Any]]:
         """Look at an evenly spaced part of some items, on all cores: decoders leave Python alone.
@@ -41,11 +42,12 @@ class Budget:
         """
         started, seen, order = time.monotonic(), {}, evenly(len(items))
         threads = len(os.sched_getaffinity(0))
+        least = len(order) if len(order) <= self.whole else self.least
         with ThreadPoolExecutor(threads) as pool:
-            for begin in range(0, len(order), 16 * threads):
-                if self.seconds is not None and begin >= self.least and time.monotonic() - started > self.seconds:
+            for begin in range(0, len(order), 8 * threads):
+                if self.seconds is not None and begin >= least and time.monotonic() - started > self.seconds:
                     break
-                part = order[begin:begin + 16 * threads]
+                part = order[begin:begin + 8 * threads]
                 seen.update(zip(part, pool.map(look, [items[index] for index in part])))
                 if self.progress:
                     self.progress(what, len(seen), len(items))
@@ -90,6 +92,7 @@ def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = T
             turned = turns and image.getexif().get(_EXIF_ORIENTATION) in _TURNED
             size = image.size[::-1] if turned else image.size
             if decode:
+                image.draft('L', (1, 1))  # of a JPEG all bytes are read, and few of its pixels are computed
                 image.load()
         return Look('', size)
     except FileNotFoundError:
@@ -112,21 +115,35 @@ def _look_with_mmcv(path: str, problem: str) -> Look:
     return Look('cannot be decoded') if image is None else Look('', (image.shape[1], image.shape[0]))
 
 
-def missing_files(paths: Sequence[str]) -> List[str]:
-    """Which files are not there, by the lists of their folders."""
-    present: Dict[str, set] = {}
+def paths_below(folder: Any, names: Iterable[str]) -> List[str]:
+    """Names of files below a folder, as paths."""
+    start = os.path.join(folder, '')
+    return [os.path.join(start, name) if name[:1] == os.sep else start + name for name in names]
+
+
+def missing_files(paths: Sequence[str], present: Optional[Dict[str, set]] = None) -> List[str]:
+    """Which files are not there, by the lists of their folders.
+
+    Args:
+        paths: The files.
+        present: Paths of the files of folders that were read before; what is read is added.
+    """
+    present = {} if present is None else present
     missing = []
-    for path in paths:
-        folder, name = os.path.split(path)
+    while paths:
+        folder, slash, _ = paths[0].rpartition(os.sep)
         if folder not in present:
-            present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in present[folder]:
-            missing.append(path)
+            here = folder or slash or os.curdir
+            present[folder] = {f'{folder}{slash}{name}' for name in (os.listdir(here) if os.path.isdir(here) else ())}
+        elsewhere = [path for path in paths if path not in present[folder]]
+        missing += [path for path in elsewhere if path.rpartition(os.sep)[0] == folder]
+        paths = [path for path in elsewhere if path.rpartition(os.sep)[0] != folder]
     return missing
 
 
 def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: Budget,
-                   sizes: Optional[Sequence[Size]] = None, sized_by: str = '') -> Iterator[Problem]:
+                   sizes: Optional[Sequence[Size]] = None, sized_by: str = '',
+                   present: Optional[Dict[str, set]] = None) -> Iterator[Problem]:
     """Look at images that a run will load.
 
     Args:
@@ -136,19 +153,21 @@ def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: B
         budget: How many to open.
         sizes: Width and height that each has to have, if that is known.
         sized_by: What says so.
+        present: See :func:`missing_files`.
 
     Yields:
         Problem: What is wrong, in one line each.
     """
     passes = bool(loading.get('ignore_empty'))
-    missing = missing_files(paths)
+    missing = missing_files(paths, present)
     if missing:
         yield Problem(where, f"{counted(len(missing), len(paths), 'images')} are not there, first {missing[0]}. Add them, "
                       'take them out of the annotations, or correct data_root or data_prefix.',
                       fatal=not passes or len(missing) == len(paths))
     gone = set(missing)
     wanted = dict(zip(paths, sizes or ()))
-    seen = budget.spend(where, [path for path in paths if path not in gone], lambda path: look_at_image(path, loading))
+    there = [path for path in paths if path not in gone] if gone else paths
+    seen = budget.spend(where, there, lambda path: look_at_image(path, loading))
     asked = '' if len(seen) == len(paths) - len(gone) else ' that were looked at'
     for fault in sorted({look.fault for _, look in seen} - {''}):
         found = [path for path, look in seen if look.fault == fault]

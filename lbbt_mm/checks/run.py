@@ -16,6 +16,9 @@ from .problems import Problem
 from .segmentation import segmentation_problems
 from .tta import check_tta_sizes
 
+#: So many new ones come from large annotation files alone
+_MANY_OBJECTS = 200_000
+
 CHECKS = (coco_problems, label_problems, segmentation_problems)
 
 
@@ -38,7 +41,7 @@ def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
             yield Problem('', str(error), True)
     if 'val_dataloader' in loaders:
         try:
-            check_tta_sizes(cfg)
+            check_tta_sizes(cfg, budget=budget)
         except FileNotFoundError:
             pass  # which has been said
         except ValueError as error:
@@ -75,6 +78,8 @@ def _without_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_count()[0] > _MANY_OBJECTS:
+            gc.freeze()  # or the next allocation walks through them all: a second and more
         if enabled:
             gc.enable()
 

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from ..registry import type_name
 from .datasets import ALL_LOADERS, TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
-from .image_files import Budget, look_at_image, look_at_images, missing_files
+from .image_files import Budget, look_at_image, look_at_images, missing_files, paths_below
 from .problems import Problem, counted, few
 
 _IGNORED = 255
@@ -32,7 +32,7 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
     Yields:
         Problem: What does not fit.
     """
-    seen, budget = set(), budget or Budget()
+    seen, budget, present = set(), budget or Budget(), {}
     for where, config in segmentation_datasets(cfg, loaders):
         loading = pipeline_step(config.get('pipeline'), 'LoadAnnotations')
         key = repr([loading, {name: value for name, value in config.items() if name != 'pipeline'}])
@@ -43,10 +43,10 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
         dataset = build_without_pipeline(config)
         _check_num_classes(where, dataset, cfg)
         infos = sample_infos(dataset, config)
-        _check_files(where, dataset, infos, loading)
+        _check_files(where, dataset, infos, loading, present)
         yield from _left_out(where, config, dataset, infos)
         load_image = pipeline_step(config.get('pipeline'), 'LoadImageFromFile') or {}
-        yield from look_at_images(where, [info['img_path'] for info in infos], load_image, budget)
+        yield from look_at_images(where, [info['img_path'] for info in infos], load_image, budget, present=present)
         if loading is not None:
             yield from _check_masks(where, dataset, infos, cfg, loading, load_image, budget)
     for name in loaders:
@@ -121,7 +121,8 @@ def _check_num_classes(where: str, dataset: Any, cfg: Config) -> None:
                              f'Set model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
 
 
-def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Optional[Mapping]) -> None:
+def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Optional[Mapping],
+                 present: Dict[str, set]) -> None:
     if not infos:
         folder = dataset.data_prefix.get('img_path')
         raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct '
@@ -131,7 +132,7 @@ def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Op
                          'their folder.')
     for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
         paths = [info[key] for info in infos if key in info]
-        missing = missing_files(paths)
+        missing = missing_files(paths, present)
         if missing:
             raise FileNotFoundError(f'{where}: {len(missing)} of {len(paths)} {what} are missing, first {missing[0]}. '
                                     'Expected a mask for each image, of the same name with the suffix '
@@ -267,11 +268,13 @@ def _left_out(where: str, config: Mapping, dataset: Any, infos: Sequence[Mapping
         folder = (config.get('data_prefix') or {}).get(key)
         if not folder or not infos or key not in infos[0]:
             continue
-        listed = {os.path.normpath(info[key]) for info in infos}
-        found = [os.path.join(base, name) for base, _, names in os.walk(os.path.normpath(os.path.join(root, folder)))
-                 for name in names
-                 if name.lower().endswith(_IMAGES) and not name.startswith('.')]
-        left = sorted(path for path in found if path not in listed)
+        listed = {info[key] for info in infos}
+        found = [path for base, _, names in os.walk(os.path.join(root, folder)) for path in paths_below(base, names)
+                 if path.lower().endswith(_IMAGES)]
+        left = [path for path in found if path not in listed and not os.path.basename(path).startswith('.')]
+        if left:  # written in another way perhaps
+            listed = set(map(os.path.normpath, listed))
+            left = sorted(path for path in map(os.path.normpath, left) if path not in listed)
         if left:
             yield Problem(where, f'{counted(len(left), len(found), what)} are left out, first {left[0]}. It lists images '
                           f'that end in {dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, '

@@ -7,15 +7,17 @@ from mmengine.config import Config
 from PIL import Image
 
 from ..registry import type_name
+from .image_files import Budget
 from .segmentation import build_without_pipeline, sample_infos, segmentation_datasets, segmentor_of
 
 
-def check_tta_sizes(cfg: Config, loaders: Sequence[str] = ('val_dataloader', )) -> None:
-    """Check that a segmentor's test-time augmentation leaves every image at least one patch.
+def check_tta_sizes(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ), budget: Optional[Budget] = None) -> None:
+    """Check that a segmentor's test-time augmentation leaves every image that is looked at one patch at least.
 
     Args:
         cfg: A run's config; without ``tta_pipeline`` there is nothing to check.
         loaders: Whose images; only the heads of the files are read.
+        budget: Of how many.
 
     Raises:
         ValueError: If a ratio makes an image narrower or lower than a patch of the encoder.
@@ -25,9 +27,9 @@ def check_tta_sizes(cfg: Config, loaders: Sequence[str] = ('val_dataloader', )) 
     patch = _patch_size(segmentor_of(cfg)) if sets else None
     if patch is None:
         return
-    for _, config in sets:
-        images = {_image_size(info['img_path']): info['img_path']
-                  for info in sample_infos(build_without_pipeline(config), config)}
+    for where, config in sets:
+        paths = [info['img_path'] for info in sample_infos(build_without_pipeline(config), config)]
+        images = {size: path for path, size in (budget or Budget()).spend(where, paths, _image_size)}
         for size, name in images.items():
             for resize in resizes if size else ():
                 width, height = _resized(size, resize)

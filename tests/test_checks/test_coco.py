@@ -326,7 +326,8 @@ def scale(content):
     (annotations(lambda item: item.pop('area')), r"all \d+ annotations have no 'area'.*width times height"),
     (annotations(lambda item: item.update(id=1)), r'annotations have the id of another, first 1. Number them anew'),
     (annotations(lambda item: item.update(category_id=[1])), "have category_id '.1.', which its"),
-    (annotations(lambda item: item.update(image_id=[1])), 'is a list or an object somewhere'),
+    (annotations(lambda item: item.update(image_id=[1])),
+     "Images' ids are whole numbers, annotations' image_ids lists: write them alike"),
     (lambda content: content['images'][0].pop('height'), r"1 of \d images have no 'height'"),
     (lambda content: content['images'][0].update(width='48'), 'has width="48". Expected a number of pixels'),
     (lambda content: content['images'][0].update(width=0), 'has width=0. Expected a number of pixels'),
@@ -393,7 +394,7 @@ def test_what_counts_is_what_mmdet_makes_of_the_file(data):
     file = CocoFile(path)
     dataset = DATASETS.build(dict(run_config(data).train_dataloader.dataset, pipeline=[], filter_cfg=None))
     kept = [sum(len(dataset.get_data_info(index)['instances']) for index in range(len(dataset)))]
-    assert kept == [int(file.boxes.used.sum())] and 0 < kept[0] < len(file.annotations)
+    assert kept == [int(file.boxes.used.sum())] and 0 < kept[0] < len(file.annotations.id)
 
 
 # ------------------------------------------------------------------------------------ images
