@@ -215,10 +215,10 @@ def run(args: argparse.Namespace) -> int:
             return 0
         failures: List[str] = []
         if args.report_only:
-            refuse_other_results(args.out, RESULTS, RUNS)
+            refuse_other_results(args.out, 'compare_arms.py', RESULTS, RUNS)
         else:
             trainings = [experiment.training(run) for run in experiment.all_runs()]
-            refuse_other_results(args.out, RESULTS, RUNS)
+            refuse_other_results(args.out, 'compare_arms.py', RESULTS, RUNS)
             for training in [] if args.fresh else trainings:
                 training.check()
             claim_results(args.out, 'compare_arms.py', RESULTS, RUNS)

@@ -166,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     failures: List[str] = []
     try:
-        refuse_other_results(args.work_dir, RESULTS, RUNS)
+        refuse_other_results(args.work_dir, 'lbbt.py', RESULTS, RUNS)
         if args.fresh:
             for config in (args.config, *args.probe):
                 read_config(config)  # nothing is removed for a command that cannot run

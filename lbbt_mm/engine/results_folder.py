@@ -2,7 +2,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 from .run_folder import OtherRunError, read_request
 from .whole_files import write_whole
@@ -11,23 +11,27 @@ from .whole_files import write_whole
 MARK = '.lbbt_mm.json'
 
 
-def refuse_other_results(folder: Path, names: Sequence[str], runs: Sequence[str]) -> None:
+def refuse_other_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[str]) -> None:
     """Refuse a folder where results would overwrite files of somebody else.
 
-    They are ours where the folder has :data:`MARK`, or a run of ours in its place.
+    They are ours where the folder has :data:`MARK`, or a run of ours in its place; another tool's are of another experiment.
 
     Args:
         folder: Where the results go; it may be absent.
+        tool: Name of the tool.
         names: The files that are written there.
         runs: Where the runs are, as patterns relative to the folder, for example ``'runs/*'``.
 
     Raises:
-        ValueError: If such a file is there and not ours, or if the folder is none.
+        ValueError: If such a file is there and not this tool's, or if the folder is none.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise ValueError(f'{folder} is not a folder. Give another one for the results.')
-    there = [name for name in names if os.path.lexists(folder / name)]
-    if there and not _is_mark(folder / MARK) and not _has_run(folder, runs):
+    there, maker = [name for name in names if os.path.lexists(folder / name)], _maker(folder / MARK)
+    if there and maker and maker != tool:
+        raise ValueError(f'{folder} holds the results of {maker}; {there[0]} would be overwritten. Nothing was touched: give '
+                         'another folder.')
+    if there and not maker and not _has_run(folder, runs):
         raise ValueError(f'{folder / there[0]} was not written by a run of ours, and it would be overwritten. Nothing was '
                          'touched: give another folder, or move that file away.')
 
@@ -44,9 +48,9 @@ def claim_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[
     Raises:
         ValueError: If such a file is there and not ours, or if the folder is none.
     """
-    refuse_other_results(folder, names, runs)
+    refuse_other_results(folder, tool, names, runs)
     folder.mkdir(parents=True, exist_ok=True)
-    if not _is_mark(folder / MARK):
+    if _maker(folder / MARK) != tool:
         write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
 
 
@@ -61,9 +65,11 @@ def _has_run(folder: Path, runs: Sequence[str]) -> bool:
     return False
 
 
-def _is_mark(path: Path) -> bool:
+def _maker(path: Path) -> Optional[str]:
+    """The tool of ours that a mark is of; None if there is none."""
     try:
         found = json.loads(path.read_text()) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and str(found.get('made_by')).startswith('lbbt_mm ')
+        return None
+    made_by = str(found.get('made_by')) if isinstance(found, dict) else ''
+    return made_by[len('lbbt_mm '):] if made_by.startswith('lbbt_mm ') else None

@@ -1,5 +1,6 @@
 """Whether a resumed run is the run: its config compared with the one that the checkpoint was trained with."""
 import os
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -23,13 +24,23 @@ _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_pa
 _LANGUAGE_DEFAULTS = dict(arm='language', seed=0)
 
 
+class _Absent:
+    """In place of the value of a key that a config does not have; ``None`` is a value."""
+
+    def __repr__(self) -> str:
+        return 'absent'
+
+
+ABSENT = _Absent()
+
+
 class Change(NamedTuple):
     """A setting that is asked for now and was another one.
 
     Attributes:
         key: Its dotted key, places in lists as numbers.
-        there: Its value in the checkpoint's config; None where it has none.
-        asked: Its value now.
+        there: Its value in the checkpoint's config; :data:`ABSENT` where it has none.
+        asked: Its value now, likewise.
     """
     key: str
     there: Any
@@ -92,10 +103,10 @@ def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
         return
     if key.split('.')[-1] == 'language':
         there, asked = (_whole_language(there, asked), _whole_language(asked, there))
-    there, asked = (None if value in ([], {}) else value for value in (there, asked))
+    there, asked = (ABSENT if isinstance(value, (list, dict)) and not value else value for value in (there, asked))
     if isinstance(there, dict) and isinstance(asked, dict):
         for part in {**there, **asked}:
-            yield from _differences(there.get(part), asked.get(part), f'{key}.{part}' if key else part)
+            yield from _differences(there.get(part, ABSENT), asked.get(part, ABSENT), f'{key}.{part}' if key else part)
     elif isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
         for index, pair in enumerate(zip(there, asked)):
             yield from _differences(*pair, f'{key}.{index}')
@@ -130,7 +141,23 @@ def _same_place(key: str, there: Any, asked: Any) -> bool:
     *_, owner, name = ['', *key.split('.')]
     if owner == 'language' and name == 'checkpoint':
         return os.path.basename(there.rstrip('/')) == os.path.basename(asked.rstrip('/'))
+    if has_moved(key, there, asked):
+        return True
     return name in _PATHS and os.path.realpath(os.path.expanduser(there)) == os.path.realpath(os.path.expanduser(asked))
+
+
+def has_moved(key: str, there: Any, asked: Any) -> bool:
+    """Whether a setting is the path of a checkpoint to start from, in a run's folder that lay elsewhere before.
+
+    Args:
+        key: Its dotted key.
+        there: Its value then.
+        asked: Its value now: a file of that name, in a folder of that name, while there is none in the old place.
+    """
+    parts = key.split('.')
+    return (parts[-1] == 'checkpoint' and 'init_cfg' in parts and isinstance(there, str) and isinstance(asked, str)
+            and Path(there).parts[-2:] == Path(asked).parts[-2:] and len(Path(there).parts) > 2
+            and not os.path.lexists(os.path.expanduser(there)) and os.path.isfile(os.path.expanduser(asked)))
 
 
 def restore(cfg: Config, changes: Sequence[Change]) -> None:
@@ -138,14 +165,14 @@ def restore(cfg: Config, changes: Sequence[Change]) -> None:
     for change in changes:
         first, *keys = change.key.split('.')
         value = _with_value(cfg.get(first), keys, change.there)
-        if value is None:
+        if value is ABSENT:
             cfg.pop(first, None)
         else:
             cfg[first] = value
 
 
 def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
-    """A part of a config with another value below it; None takes the key away."""
+    """A part of a config with another value below it; :data:`ABSENT` takes the key away."""
     if not keys:
         return value
     key, *rest = keys
@@ -154,7 +181,7 @@ def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
         items[int(key)] = _with_value(items[int(key)], rest, value)
         return type(part)(items)
     new = _with_value(part.get(key), rest, value)
-    if new is None and not rest:
+    if new is ABSENT and not rest:
         part.pop(key, None)
     else:
         part[key] = new
@@ -168,5 +195,5 @@ def recorded_seed(meta: Mapping[str, Any]) -> Optional[int]:
 
 
 def _short(value: Any, length: int = 60) -> str:
-    text = 'absent' if value is None else repr(value)
+    text = repr(value)
     return text if len(text) <= length else f'{text[:length]}...'

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from .config_files import read_config_file
 from .config_options import ConfigOptions
 from .option_checks import check_options
+from .run_identity import has_moved
 
 _READING = threading.Lock()
 
@@ -71,7 +72,7 @@ def differences(found: Any, asked: Any, key: str = '') -> Iterator[str]:
     elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
         for index, pair in enumerate(zip(found, asked)):
             yield from differences(*pair, f'{key}.{index}')
-    elif found != asked:
+    elif found != asked and not has_moved(key, found, asked):
         yield f'{key} is {_short(found)} there, {_short(asked)} asked'
 
 

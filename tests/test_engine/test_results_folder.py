@@ -18,17 +18,17 @@ def put(folder, name, text='mine'):
 @pytest.mark.parametrize('name', NAMES)
 def test_a_file_that_is_not_ours_is_refused(name, tmp_path):
     put(tmp_path, name)
-    for function, arguments in ((refuse_other_results, ()), (claim_results, ('tool.py', ))):
+    for function in (refuse_other_results, claim_results):
         with pytest.raises(ValueError, match=f'{name} was not written by a run of ours, and it would') as caught:
-            function(tmp_path, *arguments, NAMES, RUNS)
+            function(tmp_path, 'tool.py', NAMES, RUNS)
         assert '\n' not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_other_files_do_no_harm(tmp_path):
     put(tmp_path, 'notes.txt')
-    refuse_other_results(tmp_path, NAMES, RUNS)
-    refuse_other_results(tmp_path / 'absent', NAMES, RUNS)
+    refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
+    refuse_other_results(tmp_path / 'absent', 'tool.py', NAMES, RUNS)
     assert not (tmp_path / 'absent').exists()
 
 
@@ -41,14 +41,24 @@ def test_a_folder_that_was_claimed_stays_ours(tmp_path):
     assert json.loads((folder / MARK).read_text()) == dict(made_by='lbbt_mm tool.py')
 
 
+def test_results_of_another_tool_are_another_experiment(tmp_path):
+    claim_results(tmp_path, 'tool.py', NAMES, RUNS)
+    put(tmp_path, 'results.csv', 'theirs')
+    for function in (refuse_other_results, claim_results):
+        with pytest.raises(ValueError, match='holds the results of tool.py; results.csv would be overwritten'):
+            function(tmp_path, 'other.py', NAMES, RUNS)
+    assert json.loads((tmp_path / MARK).read_text()) == dict(made_by='lbbt_mm tool.py')
+    claim_results(tmp_path, 'other.py', ('figure.png', ), RUNS)  # beside them
+
+
 def test_results_of_before_there_was_a_mark_are_known_by_their_runs(tmp_path):
     put(tmp_path, 'results.csv')
     for place, text in (('elsewhere/a', REQUEST), ('runs/a', '{}'), ('runs/a/deeper', REQUEST)):
         put(tmp_path, f'{place}/request.json', text)
         with pytest.raises(ValueError, match='was not written by a run of ours'):
-            refuse_other_results(tmp_path, NAMES, RUNS)
+            refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
     put(tmp_path, 'runs/b/request.json', REQUEST)
-    refuse_other_results(tmp_path, NAMES, RUNS)
+    refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
 
 
 @pytest.mark.parametrize('text', ('', '{}', '[]', '{"made_by": "someone"}'))

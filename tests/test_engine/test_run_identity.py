@@ -124,9 +124,30 @@ def test_how_samples_are_stored_does_not_matter():
 
 def test_what_is_empty_is_as_good_as_absent():
     assert compare(**{'model.head.init_cfg': {}, 'data_preprocessor': None}) == ([], [])
+    # a default may be something else than None
+    assert compare(**{'model.head.loss': None})[0] == ['model.head.loss']
     plain = config(custom_hooks=[])
     plain.pop('custom_hooks')
     assert compare(recorded=plain, custom_hooks=[]) == ([], [])
+
+
+def test_a_bridge_that_was_moved_with_its_probe(tmp_path):
+    """The folder of both stages was renamed; as long as the old file is there it may be another bridge."""
+    old, new = (tmp_path / name / 'bridge' / 'epoch_3.pth' for name in ('old', 'new'))
+    new.parent.mkdir(parents=True)
+    new.touch()
+    key = 'model.backbone.init_cfg'
+    recorded = config(**{key: [dict(type='lbbt_mm.BridgeInit', checkpoint=str(old))]})
+
+    def asked(path):
+        return compare(recorded=recorded, **{key: [dict(type='lbbt_mm.BridgeInit', checkpoint=str(path))]})
+
+    assert asked(new) == ([], [])
+    assert asked(new.with_name('epoch_4.pth'))[0] == [f'{key}.0.checkpoint']
+    assert asked(tmp_path / 'new' / 'other' / 'epoch_3.pth')[0] == [f'{key}.0.checkpoint']
+    old.parent.mkdir(parents=True)
+    old.touch()
+    assert asked(new)[0] == [f'{key}.0.checkpoint']
 
 
 def test_the_same_folder_written_in_another_way(tmp_path, monkeypatch):
