@@ -18,7 +18,7 @@ install:
 	@bash tools/install.sh
 
 demo: install
-	$(PY) tools/demo.py $(DEMO_ARGS)
+	$(PY) -m tools.demo $(DEMO_ARGS)
 
 test: install
 	$(TEST_ENV) $(PY) -m pytest $(TEST_ARGS)

@@ -27,7 +27,7 @@ WEIGHT_INITIALIZERS = Registry(
     'weight initializer',
     parent=MMENGINE_WEIGHT_INITIALIZERS,
     scope='lbbt_mm',
-    locations=['lbbt_mm.language.initializer', 'lbbt_mm.engine.bridge_init'])
+    locations=['lbbt_mm.language.initializer', 'lbbt_mm.models.initializers.bridge_init'])
 
 
 #: Initialisation steps that load a checkpoint written by a training run, and so fill the whole module.

@@ -5,14 +5,13 @@ import signal
 from pathlib import Path
 from typing import Dict, List
 
-from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
-
 import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from lbbt_mm.language import FAMILIES
+from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import build_model, load_gguf_head, write_gguf
 

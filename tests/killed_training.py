@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.hooks import LoggerHook
 
-from lbbt_mm.engine import whole_files
+from lbbt_mm.files import whole_files
 
 REPO = Path(__file__).resolve().parent.parent
 LAST, EVENTS = int(sys.argv[1]), Path(sys.argv[2])
@@ -82,5 +82,4 @@ whole_files.open, whole_files.os = HalfWritten, Renames()
 whole_files.WholeFileBackend.remove = remove
 LoggerHook.after_val_epoch = record
 sys.argv = [str(REPO / 'tools' / 'train.py'), *sys.argv[3:]]
-sys.path.insert(0, str(REPO / 'tools'))
 runpy.run_path(sys.argv[0], run_name='__main__')

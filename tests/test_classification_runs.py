@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
 
-from lbbt_mm.engine.checkpoint_schemes import SafeLoaders
+from lbbt_mm.files.checkpoint_schemes import SafeLoaders
 from tests.image_folders import write_image_folder
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'

@@ -8,7 +8,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from lbbt_mm.engine.config_files import read_config_file
+from lbbt_mm.files.config_files import read_config_file
 from tests.image_folders import write_image_folder
 from tests.tiny_checkpoints import build_model
 from tests.tool_processes import REPO, run_tool
@@ -65,8 +65,7 @@ def test_a_command_that_is_shown_names_what_is_there(page, command):
     command = command.split('  #')[0]
     tool = re.search(r'tools/[\w/]+\.(py|sh)', command)[0]
     assert (REPO / tool).is_file()
-    source = (REPO / tool).read_text() + (REPO / 'lbbt_mm' / 'engine' / 'launch.py').read_text()
-    source += ''.join(path.read_text() for path in (REPO / 'tools').rglob('*.py'))
+    source = ''.join(path.read_text() for room in ('tools', 'lbbt_mm') for path in (REPO / room).rglob('*.py'))
     for flag in re.findall(r'(?<= )--[a-z][\w-]*', command):
         assert f"'{flag}'" in source or flag == '--help' or 'dist' in tool, flag
     for config in re.findall(r'configs/[\w/]+\.py', command):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from lbbt_mm.engine.run_records import read_records
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.run_records import read_records
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests import tiny_detection, tiny_segmentation
 from tests.image_folders import write_image_folder
 from tests.tiny_checkpoints import CONFIGS

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer
 from mmseg.registry import DATASETS, METRICS
 
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.closeness import assert_close, rounding, size_of
 from tests.tiny_segmentation import CLASSES, augmentation, run_config, write_dataset
 from tests.tool_processes import REPO, finish, free_port, run_ranks, run_tool, start

@@ -26,8 +26,8 @@ TIMEOUT = 300
 _INHERITED = ('PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH', 'ATEN_CPU_CAPABILITY')
 _PRELOAD = [
     'mmcv.ops', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization',
-    'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.engine.launch', 'lbbt_mm.engine.optim_wrappers',
-    'lbbt_mm.engine.safe_checkpoints', 'lbbt_mm.engine.testing', 'lbbt_mm.checks'
+    'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.launch.processes', 'lbbt_mm.launch.checkpoints',
+    'lbbt_mm.engine.optim_wrappers', 'lbbt_mm.files.safe_checkpoints', 'lbbt_mm.launch.testing', 'lbbt_mm.checks'
 ]
 
 
@@ -49,7 +49,7 @@ def run_tool(tool: str, *arguments: Any, cwd: Any = '/', **env: Any) -> Finished
     """Run a tool to its end.
 
     Args:
-        tool: File name below ``tools/``.
+        tool: File name below ``tools/``, or a folder there, for ``python -m tools.FOLDER``.
         *arguments: Command line.
         cwd: Working directory; by default one that is not the checkout.
         **env: Environment variables beside :func:`environment`.
@@ -131,5 +131,8 @@ def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], lo
     os.chdir(cwd)
     script = REPO / 'tools' / tool
     sys.argv = [str(script), *map(str, arguments)]
-    sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name='__main__')
+    if script.is_dir():  # python -m tools.NAME
+        runpy.run_module(f'tools.{tool}', run_name='__main__')
+    else:
+        sys.path.insert(0, str(script.parent))  # as Python does
+        runpy.run_path(str(script), run_name='__main__')

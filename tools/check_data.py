@@ -11,11 +11,8 @@ import csv
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works without being installed
-
-import argument_types
-
-from lbbt_mm.engine.user_errors import run_tool
+from lbbt_mm import argument_types
+from lbbt_mm.launch.user_errors import run_tool
 
 LOADERS = ('train', 'val', 'test')
 
@@ -49,11 +46,11 @@ def main() -> int:
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lbbt_mm.checks.data_sets import find_problems
     from lbbt_mm.checks.image_files import Budget
-    from lbbt_mm.checks.run import find_problems
-    from lbbt_mm.engine.config_files import read_config_file
-    from lbbt_mm.engine.run_request import override
-    from lbbt_mm.engine.whole_files import whole_file
+    from lbbt_mm.files.config_files import read_config_file
+    from lbbt_mm.files.whole_files import whole_file
+    from lbbt_mm.runs.run_request import override
     cfg = override(read_config_file(args.config), args.cfg_options or [])
     console = Console()
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -35,7 +35,7 @@ is_supported() {
 step_files() {
   case $1 in
     package) say setup.py pyproject.toml lbbt_mm/version.py ;;
-    check) say tools/doctor.py tools/doctor_checks.py tools/doctor_probe.py ;;
+    check) say tools/doctor/doctor.py tools/doctor/checks.py tools/doctor/probe.py ;;
     *) say "requirements/$1.txt" ;;
   esac
 }
@@ -280,7 +280,7 @@ step_demo() { pip_install --no-deps -r requirements/demo.txt; }
 
 step_package() { pip_install --no-deps --no-build-isolation -e .; }
 
-step_check() { "$VENV/bin/python" tools/doctor.py; }
+step_check() { "$VENV/bin/python" tools/doctor/doctor.py; }
 
 # --- All together -------------------------------------------------------------------------------------------------------
 
@@ -303,5 +303,5 @@ run_step mm 'mmdet, mmseg, mmpretrain, transformers and the rest' '1 minute'
 run_step dev 'pytest and ruff' '10 s'
 run_step demo "the demo's language model, 93 MB" '10 s'
 run_step package 'lbbt_mm itself, editable' '5 s'
-run_step check 'tools/doctor.py' '10 s'
+run_step check 'tools/doctor/doctor.py' '10 s'
 say "environment is ready ($VENV, Python $PYTHON_VERSION, $(duration $SECONDS))"

@@ -1,4 +1,4 @@
-# The demo: LanguageDETR on SmolLM2 blocks finds handwritten digits on canvases of 64 pixels (tools/demo.py makes them)
+# The demo: LanguageDETR on SmolLM2 blocks finds handwritten digits on canvases of 64 pixels (tools/demo makes them)
 _base_ = ['../_base_/small_detr.py', '../_base_/language/smollm2_135m.py']
 model = dict(
     num_queries=25,

@@ -1,4 +1,4 @@
-# The demo: a Segmenter with SmolLM2 blocks labels the pixels of handwritten digits on canvases of 64 (tools/demo.py
+# The demo: a Segmenter with SmolLM2 blocks labels the pixels of handwritten digits on canvases of 64 (tools/demo
 # makes them). Minutes are too few for a ViT from scratch: the encoder is a small ResNet of stride 4
 _base_ = [
     '../_base_/language_segmenter.py', '../_base_/datasets/ade20k.py', '../_base_/segmenter_160k.py',

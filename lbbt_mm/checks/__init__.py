@@ -1,4 +1,4 @@
 """What is looked at before a run starts: do its data sets, its model and its evaluators mean the same by everything?"""
-from .run import check_datasets
+from .data_sets import check_datasets
 
 __all__ = ['check_datasets']

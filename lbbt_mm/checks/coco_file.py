@@ -5,8 +5,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from .coco_columns import (Annotations, CocoFileError, Images, annotations_of, categories_of, images_of,
-                           no_annotations, parse, places, whole_numbers)
+from .coco_columns import (Annotations, CocoFileError, Images, annotations_of, categories_of, images_of, no_annotations,
+                           parse, places, whole_numbers)
 from .problems import counted
 
 #: Parsed files that a data set of this process may still take over: real path, size and time of change -> content.

@@ -15,7 +15,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .arms import DRAWN_ARMS, needs_weights, read_arm_block, read_arm_part
+from .arm_tensors import read_arm_block, read_arm_part
+from .arms import ARMS, EXTRA_LAYERS_ARM
 from .errors import CheckpointError
 from .families import FAMILIES, residual_scale
 from .options import LanguageOptions, disagreements
@@ -60,13 +61,14 @@ class LanguageInit:
             ValueError: If a tensor does not fit the block it is meant for.
         """
         options = self.options
-        if not needs_weights(options.arm) and options.checkpoint and Path(options.checkpoint).expanduser().exists():
+        if not ARMS[options.arm].reads_weights and options.checkpoint and Path(options.checkpoint).expanduser().exists():
             self._open()  # these arms read no weights; where the checkpoint is at hand it still has to be the config's
-        if options.arm == 'host':
-            print_log("LanguageInit: arm='host', the blocks keep the host model's own initialisation.", logger='current')
+        if ARMS[options.arm].leaves_host:
+            print_log(f"LanguageInit: arm={options.arm!r}, the blocks keep the host model's own initialisation.",
+                      logger='current')
             return
         spec = options.drawn_spec() if self._draws(module) else options.spec
-        checkpoint = self._open() if needs_weights(options.arm) else None
+        checkpoint = self._open() if ARMS[options.arm].reads_weights else None
         report = _Report(options, checkpoint)
         copied: Dict[str, Tensor] = {}
         for index, layers, arm in self._plan(module):
@@ -83,7 +85,7 @@ class LanguageInit:
 
     def _draws(self, module: nn.Module) -> bool:
         """Whether a block or part is drawn from the language model's own kind of initialisation."""
-        return self.options.arm in DRAWN_ARMS or any(arm in DRAWN_ARMS for _, _, arm in self._plan(module))
+        return ARMS[self.options.arm].is_drawn or any(ARMS[arm].is_drawn for _, _, arm in self._plan(module))
 
     def _fill_layers(self, module: nn.Module, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint],
                      report: '_Report', index: int, layers: List[str], arm: str) -> Dict[str, Tensor]:
@@ -91,7 +93,7 @@ class LanguageInit:
         if options.fit == 'select':  # the blocks were built as a part of the language model's
             spec = replace(spec, block=module.get_submodule(layers[0]).spec)
             selection = WeightSelection(options.spec.block, spec.block)
-        checkpoint = checkpoint if needs_weights(arm) else None
+        checkpoint = checkpoint if ARMS[arm].reads_weights else None
         tensors = read_arm_block(arm, whole, checkpoint, index, options.seed, selection)
         report.add(index, layers, arm, tensors, selection)
         return {
@@ -120,7 +122,7 @@ class LanguageInit:
                 if layer < len(indices):
                     block = (indices[layer], self.options.arm)
                 else:
-                    block = (self.options.spec.num_blocks + layer, 'random')
+                    block = (self.options.spec.num_blocks + layer, EXTRA_LAYERS_ARM)
                 layers_of_block[block].append(f'{path}.{layer}')
         return [(index, layers, arm) for (index, arm), layers in layers_of_block.items()]
 
@@ -232,14 +234,14 @@ class _Report:
         """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
         if selection:
             self._selection = str(selection)
-        files = 'drawn' if arm in DRAWN_ARMS else ', '.join(self._checkpoint.files_of_block(index))
+        files = 'drawn' if ARMS[arm].is_drawn else ', '.join(self._checkpoint.files_of_block(index))
         name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
         self._add_row(name, ', '.join(layers), arm, files, tensors)
 
     def add_part(self, part: str, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Note a part outside the blocks."""
         arm = self._options.arm
-        files = 'drawn' if arm in DRAWN_ARMS else ', '.join(self._checkpoint.files_of_part(part))
+        files = 'drawn' if ARMS[arm].is_drawn else ', '.join(self._checkpoint.files_of_part(part))
         self._add_row(part.replace('_', ' '), path, arm, files, tensors)
 
     def _add_row(self, name: str, went_to: str, arm: str, files: str, tensors: Mapping[str, Tensor]) -> None:
@@ -248,7 +250,7 @@ class _Report:
             checksum = zlib.crc32(tensors[key].contiguous().view(torch.uint8).numpy(), checksum)
         count = sum(tensor.numel() for tensor in tensors.values())
         self._parameters += count
-        self._draws = self._draws or arm in DRAWN_ARMS
+        self._draws = self._draws or ARMS[arm].is_drawn
         dtypes = ', '.join(sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()}))
         self._rows.append((name, went_to, arm, files, f'{count:,}', dtypes, _std(tensors), f'{checksum:08x}'))
 

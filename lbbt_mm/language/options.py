@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .arms import ARMS
+from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM
 from .families import FAMILIES, read_spec
 from .rotary import same_function
 from .source import open_checkpoint
@@ -34,7 +34,7 @@ class LanguageOptions:
     selections: Mapping[str, BlockSelection]
     checkpoint: Optional[str] = None
     revision: Optional[str] = None
-    arm: str = 'language'
+    arm: str = DEFAULT_ARM
     seed: int = 0
     extra_layers: Optional[str] = None
     fit: Optional[str] = None
@@ -62,8 +62,8 @@ class LanguageOptions:
             raise ValueError(f'language.{unknown[0]} is not an option here; expected some of: {", ".join(allowed)}. '
                              'Remove it, or set it beside `language`.')
         options = {key: language[key] for key in _KEYS if key in language and key != 'config'}
-        _check_choice('arm', options.get('arm', 'language'), ARMS)
-        _check_choice('extra_layers', options.get('extra_layers'), (None, 'random'))
+        _check_choice('arm', options.get('arm', DEFAULT_ARM), ARMS)
+        _check_choice('extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
         _check_choice('fit', options.get('fit'), (None, 'project', 'select'))
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
             raise ValueError(f'language.seed={options["seed"]!r}: expected a whole number.')
@@ -76,7 +76,7 @@ class LanguageOptions:
         if config:
             _check_sizes(config)
         spec = read_spec(config) if config else open_checkpoint(checkpoint, options.get('revision')).spec
-        _check_init_std(options.get('arm', 'language'), options.get('init_std'), spec)
+        _check_init_std(options.get('arm', DEFAULT_ARM), options.get('init_std'), spec)
         selections = {key: language.get(key) for key in block_keys}
         for key, selection in selections.items():
             parse_blocks(selection, spec.num_blocks, f'language.{key}')
@@ -96,7 +96,7 @@ class LanguageOptions:
         at_hand = checkpoint and Path(str(checkpoint)).expanduser().exists()
         if config or at_hand:
             spec = read_spec(config) if config else open_checkpoint(checkpoint).spec
-            cls(spec, {}, checkpoint, arm='random', init_std=language.get('init_std')).drawn_spec()
+            cls(spec, {}, checkpoint, arm=EXTRA_LAYERS_ARM, init_std=language.get('init_std')).drawn_spec()
 
     def drawn_spec(self) -> LanguageModelSpec:
         """The language model with the standard deviation that its random arms and extra layers are drawn with.
@@ -105,7 +105,7 @@ class LanguageOptions:
             ValueError: If neither its config nor ``init_std`` states one.
         """
         own = self.spec.initializer_range
-        std = self.init_std if self.arm == 'random_tuned' or own is None else own
+        std = self.init_std if ARMS[self.arm].asks_std or own is None else own
         if std is None:
             raise ValueError(
                 f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
@@ -131,7 +131,7 @@ class LanguageOptions:
         chosen = len(self.block_indices(key))
         if asked is None or asked == chosen:
             return chosen
-        if asked > chosen and self.extra_layers == 'random':
+        if asked > chosen and self.extra_layers == EXTRA_LAYERS_ARM:
             return asked
         remedy = ("set num_layers to None, or language.extra_layers='random' to start the rest at random"
                   if asked > chosen else 'set num_layers to None, or select fewer blocks')
@@ -187,17 +187,17 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
 
 def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
     if init_std is None:
-        if arm == 'random_tuned':
-            raise ValueError("language.arm='random_tuned' has no init_std; expected the standard deviation that it is drawn "
-                             'with. Set language.init_std, or let tools/compare_arms.py --arms random_tuned --stds ... '
-                             'choose.')
+        if ARMS[arm].asks_std:
+            raise ValueError(f'language.arm={arm!r} has no init_std; expected the standard deviation that it is drawn with. '
+                             f'Set language.init_std, or let tools/compare_arms.py --arms {arm} --stds ... choose.')
         return
     if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std < math.inf:
         raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0.')
     own = spec.initializer_range
-    if arm == 'random' and own is not None and not _equal(float(init_std), own):
+    if ARMS[arm].is_drawn and not ARMS[arm].asks_std and own is not None and not _equal(float(init_std), own):
+        asking = next(name for name, other in ARMS.items() if other.asks_std)
         raise ValueError(f"language.init_std={init_std!r}, but the language model's own initializer_range is {own:g}, and "
-                         "arm='random' is its own random start. Remove init_std, or set arm='random_tuned'.")
+                         f'arm={arm!r} is its own random start. Remove init_std, or set arm={asking!r}.')
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

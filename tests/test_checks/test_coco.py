@@ -14,8 +14,8 @@ from PIL import Image
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.coco import coco_problems
 from lbbt_mm.checks.coco_file import CocoFile
+from lbbt_mm.checks.data_sets import raise_fatal
 from lbbt_mm.checks.datasets import is_remote
-from lbbt_mm.checks.run import raise_fatal
 from tests.time_limit import time_limit
 from tests.tiny_detection import run_config, write_dataset
 

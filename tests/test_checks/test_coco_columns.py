@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lbbt_mm.checks import coco_columns
-from lbbt_mm.checks.coco_columns import CocoFileError, annotations_of, check_ids, images_of, parse, places, whole_numbers
+from lbbt_mm.checks.coco_columns import (CocoFileError, annotations_of, check_ids, images_of, parse, places,
+                                         whole_numbers)
 
 
 def content(**changes) -> dict:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from lbbt_mm.checks.data_sets import raise_fatal
 from lbbt_mm.checks.labels import check_random_labels, label_problems
-from lbbt_mm.checks.run import raise_fatal
 from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbbt_mm.checks.run import raise_fatal
+from lbbt_mm.checks.data_sets import raise_fatal
 from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_segmentation import run_config, write_dataset
 

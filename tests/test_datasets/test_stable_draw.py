@@ -10,7 +10,6 @@ import pytest
 from lbbt_mm.datasets.stable_draw import check_draw, single_label, stable_generator, stable_hash, unit_interval
 from tests.tool_processes import REPO, environment
 
-
 PERMUTATION = [0, 4, 5, 7, 6, 3, 2, 1]
 
 

@@ -7,7 +7,6 @@ from lbbt_mm.models.optional import register_placeholder
 from lbbt_mm.registry import MODELS
 from tests.tool_processes import finish, start
 
-
 COMPONENTS = {'mmdet': ('LanguageDETR', 'det'), 'mmpretrain': ('LanguageClassifier', 'cls'),
               'mmseg': ('LanguageSegmenterHead', 'seg')}
 

@@ -113,8 +113,8 @@ OTHERS = [
     ('dataset_converters/digits_to_ade.py', '{}/full', 'full'),
     ('dataset_converters/digits_to_imagefolder.py', '{}/run.py', 'is not a folder'),
     ('dataset_converters/tiny_imagenet_to_imagefolder.py', '{}/nowhere {}/new', 'nowhere'),
-    ('demo.py', '--epochs 0', 'expected a whole number, 1 or more'),
-    ('demo.py', '--only bridges', "invalid choice: 'bridges'"),
+    ('demo', '--epochs 0', 'expected a whole number, 1 or more'),
+    ('demo', '--only bridges', "invalid choice: 'bridges'"),
 ]
 CASES = [*(('train.py', *case) for case in TRAIN), *(('test.py', *case) for case in TEST), *OTHERS]
 _FOLDER = {'train.py': '--work-dir', 'test.py': '--work-dir', 'lbbt.py': '--work-dir', 'compare_arms.py': '--out'}
@@ -137,7 +137,11 @@ def end(tool: str, arguments: list, folder: Path) -> tuple:
             sys.argv = [str(script), *arguments]
             sys.path.insert(0, str(script.parent))
             os.chdir(folder)
-            runpy.run_path(str(script), run_name='__main__')
+            if script.is_dir():
+                runpy.run_module(f'tools.{tool}', run_name='__main__')
+            else:
+                sys.path.insert(0, str(script.parent))  # as Python does
+                runpy.run_path(str(script), run_name='__main__')
         except SystemExit as exit_:
             sys.stderr.flush()
             os._exit(exit_.code if isinstance(exit_.code, int) else 1)

@@ -311,8 +311,9 @@ def test_checkpoint_reading_counts_every_way(family, tmp_path):
 @pytest.mark.parametrize('family', ['llama', 'gpt2'])
 @pytest.mark.parametrize('size', [1 << 24, 1 << 27, 1 << 31])
 def test_synthetic_checkpoint_has_the_size_asked_for(benchmarks, family, size):
-    from lbbt_mm.language import read_spec
     from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config
+
+    from lbbt_mm.language import read_spec
     spec = read_spec(checkpoint_config(family, size))
     assert block_bytes(spec, list(range(NUM_BLOCKS))) == pytest.approx(size, rel=0.02)
 

@@ -6,27 +6,24 @@ import cv2
 import pytest
 from rich.console import Console
 
-from lbbt_mm.engine import training_run
-from lbbt_mm.engine.training_run import TrainingRun
+from lbbt_mm.runs import training_run
+from lbbt_mm.runs.training_run import TrainingRun
 from tests import fake_training
 from tests.fake_training import starts, write_configs
 from tests.tiny_detection import REPO
 from tests.tool_processes import finish, run_tool, start
 
-sys.path.insert(0, str(REPO / 'tools' / 'dataset_converters'))
-sys.path.append(str(REPO / 'tools'))
-
 
 @pytest.fixture
 def arms(tmp_path, monkeypatch):
     """Both arms of a part, for whose trainings the fake stands in."""
-    monkeypatch.setattr(training_run, 'TRAIN_TOOL', Path(fake_training.__file__))
+    monkeypatch.setattr(training_run, 'TRAIN_TOOL', (fake_training.__file__, ))
     config = write_configs(tmp_path)
     return {arm: TrainingRun(config, tmp_path / 'out' / arm) for arm in ('language', 'host')}
 
 
 def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
-    from digits_to_imagefolder import make_digits_imagefolder
+    from lbbt_mm.data_makers.digits_to_imagefolder import make_digits_imagefolder
     data = make_digits_imagefolder(tmp_path / 'digits')
     counts = {split: [len(list(folder.iterdir())) for folder in sorted((data / split).iterdir())]
               for split in ('train', 'test')}
@@ -40,7 +37,7 @@ def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
 
 
 def test_afresh_removes_the_runs_and_nothing_else(arms, tmp_path, capsys):
-    from demo_arms import train_arms
+    from tools.demo.arms import train_arms
     out = tmp_path / 'out'
     train_arms(arms, out, Console())
     train_arms(arms, out, Console())
@@ -59,7 +56,7 @@ def test_afresh_removes_the_runs_and_nothing_else(arms, tmp_path, capsys):
     ('curves.png', 'curves.png was not written by a run of ours, and it would be overwritten'),
     ('host/request.json', 'host/request.json was not written by a run of lbbt_mm')))
 def test_files_of_somebody_else_end_it_in_one_line(arms, tmp_path, name, said):
-    from demo_arms import train_arms
+    from tools.demo.arms import train_arms
     mine = tmp_path / 'out' / name
     mine.parent.mkdir(parents=True)
     mine.write_text('{"url": 1}')
@@ -71,10 +68,10 @@ def test_files_of_somebody_else_end_it_in_one_line(arms, tmp_path, name, said):
 
 @pytest.mark.parametrize('options, canvases, fresh', (((), 5000, False), (('--canvases', '7', '--fresh'), 7, True)))
 def test_each_number_of_canvases_has_a_folder_and_fresh_reaches_every_part(options, canvases, fresh, tmp_path, monkeypatch):
-    import demo
-    import demo_bridge
-    import demo_detection
-    import demo_segmentation
+    from tools.demo import __main__ as demo
+    from tools.demo import bridge as demo_bridge
+    from tools.demo import detection as demo_detection
+    from tools.demo import segmentation as demo_segmentation
     made, trained = [], []
     for module in (demo_bridge, demo_detection, demo_segmentation):
         monkeypatch.setattr(module, 'make_data', lambda make, out, **sizes: made.append((make.__name__, out, sizes)) or out)
@@ -95,8 +92,8 @@ def test_each_number_of_canvases_has_a_folder_and_fresh_reaches_every_part(optio
 
 
 def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path):
-    from demo_arms import make_data
-    from digits_to_coco import make_digits_detection
+    from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
+    from tools.demo.arms import make_data
     (tmp_path / 'mine').write_text('mine')
     with pytest.raises(SystemExit, match='exists and is not an empty folder, and it holds no data set of ours'):
         make_data(make_digits_detection, tmp_path, num_train=2)
@@ -107,7 +104,8 @@ def test_a_picture_is_whole_or_as_it_was(tmp_path):
     import matplotlib
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
-    from demo_arms import save_figure
+
+    from tools.demo.arms import save_figure
     figure, _ = plt.subplots()
     save_figure(figure, tmp_path / 'a.png')
     before = (tmp_path / 'a.png').read_bytes()
@@ -125,7 +123,7 @@ def test_a_picture_is_whole_or_as_it_was(tmp_path):
 
 
 def test_help_names_the_parts():
-    output = run_tool('demo.py', '--help').output
+    output = run_tool('demo', '--help').output
     assert all(word in output for word in ('bridge', 'detection', 'segmentation', '--only'))
 
 
@@ -136,17 +134,17 @@ def test_help_names_the_parts():
     ('detection', ('language', 'host', 'mAP50'), ('detection/curves.png', 'detection/predictions.png')),
     ('segmentation', ('language', 'host', 'mIoU'), ('segmentation/curves.png', 'segmentation/predictions.png'))))
 def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smollm2, tmp_path):
-    command = ('python', REPO / 'tools' / 'demo.py', '--only', part, '--epochs', '1', '--iterations', '4', '--canvases',
+    command = ('python', '-m', 'tools.demo', '--only', part, '--epochs', '1', '--iterations', '4', '--canvases',
                '64', '--out', tmp_path)
-    first = finish(start(*command))
+    first = finish(start(*command, cwd=REPO))
     assert first.returncode == 0, first.output
     assert all(word in first.output for word in told)
     assert all((tmp_path / name).stat().st_size > 100 for name in files)
     logs = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')}
-    assert finish(start(*command)).returncode == 0
+    assert finish(start(*command, cwd=REPO)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')} == logs
     (tmp_path / part / 'mine.txt').write_text('mine')
-    other = finish(start(*command, '--fresh', '--canvases', '48'))
+    other = finish(start(*command, '--fresh', '--canvases', '48', cwd=REPO))
     assert other.returncode == 0, other.output
     assert (tmp_path / part / 'mine.txt').read_text() == 'mine'
     assert all(path.stat().st_mtime_ns > logs[path] for path in logs)

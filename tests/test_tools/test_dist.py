@@ -12,7 +12,7 @@ import socket
 import pytest
 import torch
 
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.closeness import assert_close, rounding, size_of
 from tests.tiny_detection import REPO, run_config
 from tests.tool_processes import finish, free_port, metric, run_ranks, run_tool, start

@@ -33,7 +33,7 @@ exit 0
 def checkout(tmp_path):
     """A copy of what the script reads, and the environment variables it runs with."""
     shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
-    for name in ('tools/install.sh', 'tools/doctor.py', 'tools/doctor_checks.py', 'tools/doctor_probe.py', 'setup.py',
+    for name in ('tools/install.sh', 'tools/doctor/doctor.py', 'tools/doctor/checks.py', 'tools/doctor/probe.py', 'setup.py',
                  'pyproject.toml', 'lbbt_mm/version.py'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmdet.apis import DetInferencer
 
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.tiny_detection import CLASSES
 from tests.tool_processes import metric, run_tool
 

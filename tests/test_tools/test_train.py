@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_detection import CLASSES, REPO, run_config, write_dataset
 from tests.tool_processes import finish, run_tool, start

@@ -15,18 +15,14 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
+import torch
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report
+from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config, write_checkpoint
 
-import torch  # noqa: E402
-from argument_types import positive  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
-from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config, write_checkpoint  # noqa: E402
-
-from lbbt_mm.language import block_tensors  # noqa: E402
-from lbbt_mm.language.initializer import LanguageInit, copy_block  # noqa: E402
-from lbbt_mm.models.layers import LanguageBlock  # noqa: E402
+from lbbt_mm.argument_types import positive
+from lbbt_mm.language import block_tensors
+from lbbt_mm.language.initializer import LanguageInit, copy_block
+from lbbt_mm.models.layers import LanguageBlock
 
 MIB = 1 << 20
 WANTED = {'reported': 1.05, 'disk': 1.05, 'memory': 1.5}

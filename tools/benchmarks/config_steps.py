@@ -5,26 +5,20 @@ batch of the training data over and over.
 """
 import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import torch
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report
+from interleaved_rounds import CLOCKS, timed
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
-
-from argument_types import count  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
-from interleaved_rounds import CLOCKS, timed  # noqa: E402
-
-from lbbt_mm.engine.config_files import read_config_file  # noqa: E402
-from lbbt_mm.engine.launch import build_runner  # noqa: E402
+from lbbt_mm.argument_types import count
+from lbbt_mm.files.config_files import read_config_file
+from lbbt_mm.launch.processes import build_runner
 
 HEADER = ('config', 'trained parameters', 'step s', 'smallest', 'times the first', 'for backward MiB', 'gradients MiB',
           'optimizer MiB')

@@ -10,12 +10,9 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # works without being installed
 
 #: Images and boxes of COCO train2017 and val2017; images of ADE20K
 COCO = dict(train=(118_287, 860_001), val=(5_000, 36_781))

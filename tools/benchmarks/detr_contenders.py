@@ -2,13 +2,13 @@
 from typing import Any, Dict, Mapping, Optional
 
 import torch
+from matrix_floor import TransformerSize
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder
 from mmengine.hub import get_config
 from torch import Tensor, nn
 
 from lbbt_mm.language import read_spec
 from lbbt_mm.models.layers import LanguageDETRDecoder, LanguageDETREncoder
-from matrix_floor import TransformerSize
 
 # Our parameter names -> mmdet's, for layers without and with cross-attention.
 _NAMES = {

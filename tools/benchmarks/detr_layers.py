@@ -5,7 +5,6 @@ contenders take turns, so that whatever else the machine does falls on all of th
 of (mmdet's time / our time), the smallest and largest, and the ratio of the quickest calls.
 """
 import argparse
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,17 +14,15 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report
+from detr_contenders import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
+from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process, table,
+                                time_rounds)
+from matrix_floor import TransformerSize, count_products, floor_call, giga_flops
 
-from argument_types import count, size_pair  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
-from detr_contenders import (Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs,  # noqa: E402
-                             stock_config_cfgs)
-from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
-                                table, time_rounds)
-from matrix_floor import TransformerSize, count_products, floor_call, giga_flops  # noqa: E402
+from lbbt_mm.argument_types import count, size_pair
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PROJ_DROP = 0.1
 STOCK = 'mmdet'

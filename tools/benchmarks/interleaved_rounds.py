@@ -2,17 +2,15 @@
 import argparse
 import multiprocessing
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
+from benchmark_report import markdown_table
 from torch import Tensor, nn
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-from argument_types import count  # noqa: E402
-from benchmark_report import markdown_table  # noqa: E402
+from lbbt_mm.argument_types import count
 
 # A call that takes so many times as long as the quickest contender's is measured twice only.
 SLOW = 8

@@ -7,24 +7,18 @@ patches themselves; theirs get them as ``inputs_embeds`` and compute attention w
 import argparse
 import importlib.util
 import itertools
-import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report
+from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process, table,
+                                time_rounds)
+from llm_backbone_contenders import CHANNELS, PATCH, Sizes, backbone_work, build_models, largest_difference
+from matrix_floor import giga_flops
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
-
-from argument_types import count  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
-from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
-                                table, time_rounds)
-from llm_backbone_contenders import CHANNELS, PATCH, Sizes, backbone_work, build_models, largest_difference  # noqa: E402
-from matrix_floor import giga_flops  # noqa: E402
+from lbbt_mm.argument_types import count
 
 # How many times as fast as the other library's model ours is meant to be in training, by family of the comparison.
 WANTED = {'vit': 1., 'gpt2': 1.1, 'smollm2': 1.}

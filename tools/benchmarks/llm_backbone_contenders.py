@@ -3,13 +3,13 @@ from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
 import torch
+from matrix_floor import Work, block_work, linear_work
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from lbbt_mm.language import block_tensors
 from lbbt_mm.language.initializer import copy_block
 from lbbt_mm.models.backbones import LLMBackbone
-from matrix_floor import Work, block_work, linear_work
 
 PATCH, CHANNELS = 16, 3
 TIMM = 'vit_base_patch16_224'

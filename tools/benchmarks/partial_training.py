@@ -14,31 +14,24 @@ train. The optimizer is AdamW; its step is timed apart. Memory is what gradients
 import argparse
 import logging
 import statistics
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
+from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report
+from interleaved_rounds import CLOCKS, add_timing_options, in_fresh_process, time_rounds
+from llm_backbone_contenders import CHANNELS, PATCH, Sizes, our_backbone
+from matrix_floor import Work, block_work, giga_flops, linear_work
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
-
-from argument_types import count  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report  # noqa: E402
-from interleaved_rounds import CLOCKS, add_timing_options, in_fresh_process, time_rounds  # noqa: E402
-from llm_backbone_contenders import CHANNELS, PATCH, Sizes, our_backbone  # noqa: E402
-from matrix_floor import Work, block_work, giga_flops, linear_work  # noqa: E402
-
-from lbbt_mm.engine.hooks import PartialFreezeHook  # noqa: E402
-from lbbt_mm.models.layers import LanguageBlock  # noqa: E402
+from lbbt_mm.argument_types import count
+from lbbt_mm.engine.hooks import PartialFreezeHook
+from lbbt_mm.models.layers import LanguageBlock
 
 HEAD_DIMS, CLASSES = 64, 100
 EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 import torch
+from matrix_floor import Work, block_work, linear_work
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from lbbt_mm.language import read_spec
 from lbbt_mm.models.decode_heads import LanguageSegmenterHead
-from matrix_floor import Work, block_work, linear_work
 
 ROOT = Path(__file__).resolve().parents[2]
 STOCK, OURS = 'mmseg', 'LanguageSegmenterHead'

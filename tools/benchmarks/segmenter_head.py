@@ -6,25 +6,19 @@ the features. The slide rows time all of a sliding-window inference of one image
 either head, and mmseg's resizing and adding up of logits, which are no matrix products, are in the times of both.
 """
 import argparse
-import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 import torch
+from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report
+from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process, table,
+                                time_rounds)
+from matrix_floor import floor_call, giga_flops
+from segmenter_contenders import (OURS, STOCK, Features, HeadSize, Image, SlideSize, build_heads, build_segmentors,
+                                  encoder_cfg, head_work, slide_work)
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
-
-from argument_types import count, size_pair  # noqa: E402
-from benchmark_report import fact_lines, machine_facts, refuse_other_report, write_report  # noqa: E402
-from interleaved_rounds import (CLOCKS, FLOOR, Contender, add_timing_options, compare, in_fresh_process,  # noqa: E402
-                                table, time_rounds)
-from matrix_floor import floor_call, giga_flops  # noqa: E402
-from segmenter_contenders import (OURS, STOCK, Features, HeadSize, Image, SlideSize, build_heads,  # noqa: E402
-                                  build_segmentors, encoder_cfg, head_work, slide_work)
+from lbbt_mm.argument_types import count, size_pair
 
 PROJ_DROP = 0.1
 

@@ -4,10 +4,8 @@
 """
 import argparse
 import statistics
-import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Callable, List, Tuple
 
 import torch
@@ -15,13 +13,8 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # works without being installed
-sys.path.append(str(ROOT / 'tools'))
-
-from argument_types import count  # noqa: E402
-
-from lbbt_mm.models.layers.short_attention import _MOST_SCORES, short_attention  # noqa: E402
+from lbbt_mm.argument_types import count
+from lbbt_mm.models.layers.short_attention import _MOST_SCORES, short_attention
 
 # (batch, queries, keys): demo encoder and decoder, ViT at 224, DETR's decoder, longer ones
 SHAPES: List[Tuple[int, int, int]] = [(32, 36, 36), (32, 15, 36), (8, 197, 197), (4, 256, 256), (2, 100, 100),

@@ -3,7 +3,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from lbbt_mm.engine.bridge_init import check_identity, read_identity
+from lbbt_mm.models.initializers.bridge_init import check_identity, read_identity
 from lbbt_mm.registry import HOOKS
 
 

@@ -9,9 +9,9 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
+from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
+                                          load_and_compare, parts_of)
 from lbbt_mm.registry import HOOKS
-from ..checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below, load_and_compare,
-                              parts_of)
 
 #: In a checkpoint's meta: number of ranks, which with the batch size of each makes the batch.
 WORLD_SIZE_KEY = 'lbbt_mm_world_size'

@@ -6,8 +6,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS, type_name
 

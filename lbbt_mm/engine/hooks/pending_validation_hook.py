@@ -6,7 +6,7 @@ from mmengine.dist import broadcast_object_list
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from lbbt_mm.engine.run_records import Record, read_records
+from lbbt_mm.files.run_records import Record, read_records
 from lbbt_mm.registry import HOOKS
 from .whole_checkpoint_hook import attempts_of, knows_its_validation, saved_step
 

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import Dataset
 
-from lbbt_mm.engine.random_state import random_state_kept, seed_all
+from lbbt_mm.random_state import random_state_kept, seed_all
 from lbbt_mm.registry import HOOKS
 
 

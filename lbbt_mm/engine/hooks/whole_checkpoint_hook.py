@@ -8,8 +8,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.registry import HOOKS
-from ..whole_files import write_whole
 
 #: In the message hub, and so in checkpoints: names of files that are removed once a newer one is complete.
 _OUTDATED = 'lbbt_mm_outdated'
@@ -28,7 +28,7 @@ class WholeCheckpointHook(CheckpointHook):
     between leaves none, or a marker that names none. Here a checkpoint also says what was to be removed when it was written,
     so that a resumed run does so. What a checkpoint says of files elsewhere than in the run's own folder is not followed.
     ``tools/train.py`` puts this hook in the place of mmengine's, and has files written whole
-    (:func:`lbbt_mm.engine.whole_files.write_files_whole`).
+    (:func:`lbbt_mm.files.whole_files.write_files_whole`).
 
     Args:
         *args: As for :class:`mmengine.hooks.CheckpointHook`.

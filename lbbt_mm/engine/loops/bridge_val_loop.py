@@ -7,9 +7,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
-from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.checks.labels import check_random_labels
-from lbbt_mm.engine.random_state import random_state_kept
+from lbbt_mm.datasets.even_subset import EvenSubset
+from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
 
 

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
-from lbbt_mm.engine.checkpoint_fit import CheckpointMisfit
 from lbbt_mm.engine.hooks import checkpoint_fit_hook
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.small_net import SmallNet, train, weights
 
 

@@ -11,10 +11,9 @@ from mmengine.runner import FlexibleRunner, IterBasedTrainLoop
 from torch import nn
 
 from lbbt_mm.engine.hooks import PartialFreezeHook
-from tests.tiny_checkpoints import CONFIGS
 from tests.small_net import (CLASSES, WIDTH, SmallNet, below, changed, freeze, mock_runner, state_of, train, trainable,
                              weights)
-
+from tests.tiny_checkpoints import CONFIGS
 
 # ------------------------------------------------------------- what trains
 

@@ -10,8 +10,8 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 
 from lbbt_mm.engine.hooks import PartialFreezeHook
-from lbbt_mm.engine.checkpoint_schemes import SafeLoaders
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.checkpoint_schemes import SafeLoaders
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.closeness import assert_close, size_of
 from tests.small_net import SmallNet, below, changed, loader, state_of, train, trainable, weights
 from tests.tool_processes import run_ranks, run_tool

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lbbt_mm.engine.hooks import PendingValidationHook
-from lbbt_mm.engine.run_records import read_records
+from lbbt_mm.files.run_records import read_records
 from tests.small_net import changed, loader, train, weights
 
 

@@ -8,7 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import METRICS
 
-from lbbt_mm.engine.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.small_net import loader, train
 
 

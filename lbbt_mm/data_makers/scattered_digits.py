@@ -1,0 +1,145 @@
+"""scikit-learn's real handwritten digits, scattered on canvases: what the detection and the segmentation set are made from.
+
+The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") come with scikit-learn, so no download is
+needed. Digits of the training and of the validation canvases are different ones. The same arguments give the same canvases.
+"""
+import argparse
+import sys
+from pathlib import Path
+from typing import Callable, Iterator, List, NamedTuple, Tuple
+
+import numpy as np
+
+from lbbt_mm import argument_types
+from .whole_folder import errors_in_one_line
+
+NUM_TRAIN_DIGITS = 1400
+CLASSES = tuple('0123456789')
+#: Painted brighter than this is ink; the canvas's own grain stays below.
+INK = 60
+#: A digit's side is a third of the canvas's or more; below three pixels some digits leave no ink.
+MIN_SIZE = 9
+
+
+class ScatteredDigit(NamedTuple):
+    """A digit on a canvas.
+
+    Attributes:
+        index: Which of the given digits it is.
+        box: (x, y, width, height) of its ink in pixels.
+        corner: (x, y) of the upper left corner of ``painted``.
+        painted: What was painted, ``(side, side)``, bright on black.
+    """
+    index: int
+    box: Tuple[int, int, int, int]
+    corner: Tuple[int, int]
+    painted: np.ndarray
+
+
+class Canvas(NamedTuple):
+    """A canvas and what is on it.
+
+    Attributes:
+        image: The grey canvas ``(size, size)``.
+        digits: Its digits and their labels.
+    """
+    image: np.ndarray
+    digits: List[Tuple[ScatteredDigit, int]]
+
+
+def check_recipe(num_train: int, num_val: int, size: int, seed: int) -> None:
+    """Refuse numbers that no data set can be made with.
+
+    Args:
+        num_train: Number of training canvases.
+        num_val: Number of validation canvases.
+        size: Side of a canvas in pixels.
+        seed: Seed of the scattering.
+
+    Raises:
+        ValueError: If a number is below the least one.
+    """
+    for name, value, least in (('num-train', num_train, 1), ('num-val', num_val, 1), ('size', size, MIN_SIZE),
+                               ('seed', seed, 0)):
+        if value < least:
+            raise ValueError(f'{name} {value}: expected {least} or more')
+
+
+def canvases(validation: bool, count: int, size: int, seed: int) -> Iterator[Canvas]:
+    """Scatter the digits of a split.
+
+    Args:
+        validation: Whether it is the validation split.
+        count: Number of canvases.
+        size: Side of a canvas in pixels.
+        seed: Seed of the scattering.
+
+    Yields:
+        Canvas: The canvases in order.
+    """
+    from sklearn.datasets import load_digits  # not for --help
+    digits = load_digits()
+    pool = slice(NUM_TRAIN_DIGITS, None) if validation else slice(0, NUM_TRAIN_DIGITS)
+    images, labels = (digits.images[pool] * (255 / 16)).astype(np.uint8), digits.target[pool]
+    rng = np.random.default_rng([seed, validation])
+    for _ in range(count):
+        image, scattered = scatter(images, rng, size)
+        yield Canvas(image, [(digit, int(labels[digit.index])) for digit in scattered])
+
+
+def scatter(images: np.ndarray, rng: np.random.Generator, size: int) -> Tuple[np.ndarray, List[ScatteredDigit]]:
+    """Paint one to three digits of different sizes on a grainy canvas, none over another.
+
+    Args:
+        images: Digits ``(N, 8, 8)``, bright on black.
+        rng: Source of randomness.
+        size: Side of the canvas in pixels.
+
+    Returns:
+        tuple: The grey canvas ``(size, size)`` and its digits.
+    """
+    from cv2 import INTER_CUBIC, resize  # not for --help
+    canvas = rng.integers(0, 40, (size, size)).astype(np.uint8)
+    scattered: List[ScatteredDigit] = []
+    for _ in range(rng.integers(1, 4)):
+        index, side = int(rng.integers(len(images))), int(rng.integers(size // 3, size // 2 + 3))
+        painted = resize(images[index], (side, side), interpolation=INTER_CUBIC)
+        columns, rows = np.where((painted > INK).any(0))[0], np.where((painted > INK).any(1))[0]
+        for _ in range(20):
+            left, top = rng.integers(0, size - side, 2).tolist()
+            box = (left + int(columns[0]), top + int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+            if not any(_touch(box, other.box) for other in scattered):
+                place = canvas[top:top + side, left:left + side]
+                np.maximum(place, painted, out=place)
+                scattered.append(ScatteredDigit(index, box, (left, top), painted))
+                break
+    return canvas, scattered
+
+
+def _touch(a: Tuple[int, ...], b: Tuple[int, ...], gap: int = 2) -> bool:
+    return (a[0] < b[0] + b[2] + gap and b[0] < a[0] + a[2] + gap and a[1] < b[1] + b[3] + gap
+            and b[1] < a[1] + a[3] + gap)
+
+
+def run_converter(description: str, make: Callable[..., Path]) -> None:
+    """Command line of a converter.
+
+    Args:
+        description: What the converter makes.
+        make: Called with the folder, the numbers of training and of validation canvases, their size, and the seed.
+    """
+    parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+    parser.add_argument('--num-train', type=argument_types.count, default=6000)
+    parser.add_argument('--num-val', type=argument_types.count, default=200)
+    parser.add_argument('--size', type=argument_types.count, default=64,
+                        help=f'side of a canvas in pixels, {MIN_SIZE} or more')
+    parser.add_argument('--seed', type=argument_types.seed, default=0)
+    args = parser.parse_args()
+    try:
+        check_recipe(args.num_train, args.num_val, args.size, args.seed)
+    except ValueError as error:
+        parser.error(f'--{error}')
+    with errors_in_one_line(Path(sys.argv[0]).name):
+        make(args.out, args.num_train, args.num_val, args.size, args.seed)
+    print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

@@ -1,0 +1,1 @@
+"""Matched experiments: plan, run, collect, choose, report."""

@@ -1,0 +1,223 @@
+"""Whether a checkpoint fits a model and an optimizer: no host library refuses one that does not.
+
+mmengine loads what has the right name and warns of the rest; torch's fused optimizers take state of other shapes and write
+beyond their memory.
+"""
+import re
+from collections import OrderedDict, defaultdict
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+import torch
+from rich import box
+from torch import Tensor, nn
+
+from lbbt_mm.text_table import render_table
+
+_SHAPES = re.compile(r'size mismatch for (\S+): copying a param with shape (?:torch\.Size\()?(.+?)\)? from checkpoint, '
+                     r'the shape in current model is (?:torch\.Size\()?(.+?)\)?\.$', re.MULTILINE)
+#: State that torch's optimizers keep for a parameter in the parameter's own shape.
+_ELEMENTWISE = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer', 'square_avg', 'grad_avg', 'sum', 'acc_delta',
+                'exp_inf', 'prev', 'step_size', 'ax')
+#: Where one parameter has it, all have that have any state.
+_FOR_EACH = {*_ELEMENTWISE, 'step'}
+#: Optimizers whose first parameter holds the state of all, in one piece.
+_ALL_IN_ONE = ('LBFGS', )
+
+
+class CheckpointMisfit(ValueError):
+    """A checkpoint does not fit what it is to be loaded into."""
+
+
+class Fit(NamedTuple):
+    """What became of the tensors of a checkpoint and of a model.
+
+    Attributes:
+        loaded: Names of the tensors that both have, in equal shapes.
+        missing: Those that the model alone has.
+        extra: Those that the checkpoint alone has.
+        misshapen: Name -> shape in the checkpoint, shape in the model.
+    """
+    loaded: List[str]
+    missing: List[str]
+    extra: List[str]
+    misshapen: Dict[str, Tuple[str, str]]
+
+    @property
+    def names(self) -> List[str]:
+        """Names of all tensors that do not fit."""
+        return [*self.misshapen, *self.missing, *self.extra]
+
+    def describe(self) -> str:
+        """What does not fit, as one phrase: the first tensor of a kind, and how many there are."""
+        phrases = []
+        if self.misshapen:
+            name, (there, here) = next(iter(self.misshapen.items()))
+            phrases.append(f'{name} has shape {there} there and {here} in this model{_of(self.misshapen)}')
+        if self.missing:
+            phrases.append(f'it lacks {self.missing[0]}{_of(self.missing)}')
+        if self.extra:
+            phrases.append(f'this model has no {self.extra[0]}{_of(self.extra)}')
+        return '; '.join(phrases)
+
+
+def _of(names: Any) -> str:
+    return f' ({len(names)} such tensors)' if len(names) > 1 else ''
+
+
+def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> Fit:
+    """Load a state dict as far as it fits, and say how far that was; the modules' own hooks may rename or resize.
+
+    Args:
+        model: The model, without a wrapper for distribution.
+        state_dict: The checkpoint's tensors by the model's names.
+        where: What the checkpoint is called, for messages.
+
+    Returns:
+        Fit: What fits and what does not.
+
+    Raises:
+        CheckpointMisfit: If something else than names and shapes stands in the way.
+    """
+    odd = next((name for name, value in state_dict.items()
+                if not isinstance(value, Tensor) and not name.endswith('_extra_state')), None)
+    if odd is not None:
+        raise CheckpointMisfit(f'{where}: {odd} is a {type(state_dict[odd]).__name__}; expected a tensor. Give a checkpoint '
+                               'that training wrote.')
+    _check_numbers(model, state_dict, where)
+    # a hook of a module may make an entry fit that has another shape as it is stored
+    misshapen: Dict[str, Tuple[str, str]] = {}
+    try:
+        found = model.load_state_dict(state_dict, strict=False)
+        missing, extra = found.missing_keys, found.unexpected_keys
+    except RuntimeError as error:
+        misshapen = {name: (_shape(there), _shape(here)) for name, there, here in _SHAPES.findall(str(error))}
+        if not misshapen:
+            raise CheckpointMisfit(f'{where}: cannot be loaded: {" ".join(str(error).split())}') from None
+        rest = OrderedDict((name, value) for name, value in state_dict.items() if name not in misshapen)
+        rest._metadata = getattr(state_dict, '_metadata', OrderedDict())
+        found = model.load_state_dict(rest, strict=False)
+        missing, extra = [name for name in found.missing_keys if name not in misshapen], found.unexpected_keys
+    # as mmengine does: batch norms of old checkpoints have no such counter
+    missing = [name for name in missing if not name.endswith('num_batches_tracked')]
+    gone = {*missing, *extra, *misshapen}
+    return Fit([name for name in model.state_dict() if name not in gone], missing, list(extra), misshapen)
+
+
+def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
+    """Refuse what torch would convert without a word: numbers of another kind, and one number for a row of them."""
+    for name, here in model.state_dict().items():
+        there = state_dict.get(name)
+        if not isinstance(there, Tensor) or not isinstance(here, Tensor):
+            continue
+        if there.is_floating_point() != here.is_floating_point() or there.is_complex() != here.is_complex():
+            raise CheckpointMisfit(f'{where}: {name} is of type {_type(there)}, in this model of {_type(here)}; torch would '
+                                   'convert it without a word. Give a checkpoint that training wrote.')
+        if there.layout != torch.strided or there.is_quantized:
+            raise CheckpointMisfit(f'{where}: {name} is sparse or quantised; expected a plain tensor. Give a checkpoint '
+                                   'that training wrote.')
+        if there.ndim == 0 and here.ndim == 1 and len(here) != 1:
+            raise CheckpointMisfit(f'{where}: {name} has shape () there and {tuple(here.shape)} in this model; torch would '
+                                   'take one number for all. Give a checkpoint that training wrote.')
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).replace('torch.', '')
+
+
+def _shape(text: str) -> str:
+    numbers = re.findall(r'\d+', text)
+    return f'({", ".join(numbers)}{"," if len(numbers) == 1 else ""})'
+
+
+def is_below(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted name is one of ``prefixes`` or in a part that one of them names."""
+    return any(name == prefix or name.startswith(f'{prefix}.') for prefix in prefixes)
+
+
+def parts_of(names: Sequence[str], most: int = 3) -> List[str]:
+    """The modules that hold tensors, fewer than ``most + 1`` of them: the deepest that still are so few."""
+    for depth in range(max((name.count('.') for name in names), default=0), 0, -1):
+        parts = list(dict.fromkeys('.'.join(name.split('.')[:-1][:depth]) or name for name in names))
+        if len(parts) <= most:
+            return parts
+    return list(dict.fromkeys(name.split('.')[0] for name in names))
+
+
+def fit_table(fit: Fit, title: str) -> str:
+    """A table of what was loaded, what starts anew and what stayed behind, a row for each part of the model.
+
+    Args:
+        fit: What :func:`load_and_compare` found.
+        title: What the table is about.
+    """
+    counts: Dict[str, List[int]] = defaultdict(lambda: [0, 0, 0])
+    for column, names in enumerate((fit.loaded, [*fit.missing, *fit.misshapen], [*fit.extra, *fit.misshapen])):
+        for name in names:
+            counts['.'.join(name.split('.')[:2]) if name.count('.') > 1 else name.split('.')[0]][column] += 1
+    rows = [(part, *map(str, numbers)) for part, numbers in counts.items()]
+    total = [str(sum(numbers[column] for numbers in counts.values())) for column in range(3)]
+    return render_table(title, ('part', 'loaded', 'starts anew', 'left behind'), [*rows, ('total', *total)], box.ASCII)
+
+
+def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: Mapping[int, str]) -> None:
+    """Check that saved optimizer state is of these parameters' shapes.
+
+    Args:
+        optimizer: The optimizer that is to take it.
+        saved: What its ``state_dict()`` gave when it was saved.
+        names: ``id`` of a parameter -> its name, for messages.
+
+    Raises:
+        CheckpointMisfit: If parameters or their state differ in number or shape.
+    """
+    saved, here = saved if isinstance(saved, Mapping) else {}, optimizer.param_groups
+    groups = saved.get('param_groups')
+    if not isinstance(groups, list) or not isinstance(saved.get('state'), Mapping):
+        raise CheckpointMisfit('its optimizer state is not one that torch writes')
+    sizes = [len(group['params']) for group in groups], [len(group['params']) for group in here]
+    if sizes[0] != sizes[1]:
+        raise CheckpointMisfit(f'its optimizer had {sum(sizes[0])} parameters in {len(groups)} groups, this one has '
+                               f'{sum(sizes[1])} in {len(here)}')
+    if type(optimizer).__name__ in _ALL_IN_ONE:
+        return
+    kept = {key for state in saved['state'].values() if isinstance(state, Mapping) for key in state} & _FOR_EACH
+    for there, group in zip(groups, here):
+        lacking = [option for option in group if option not in there and option != 'param_names']
+        if lacking:
+            raise CheckpointMisfit(f'its optimizer state lacks the option {lacking[0]!r}')
+        for index, parameter in zip(there['params'], group['params']):
+            state = saved['state'].get(index)
+            if state is None:  # a parameter that no gradient has reached has none
+                continue
+            name = names.get(id(parameter), f'parameter {index}')
+            lacking = sorted(kept - set(state)) if isinstance(state, Mapping) else ['all of it']
+            if lacking:
+                raise CheckpointMisfit(f'the optimizer state of {name} lacks {lacking[0]}, which that of other parameters '
+                                       'has')
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    _check_state(f'the optimizer state {key} of {name}', key, value, parameter)
+
+
+def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:
+    """Fused optimizers write over the whole of a state tensor, however little of it is there."""
+    if key in _ELEMENTWISE and value.shape != parameter.shape:
+        raise CheckpointMisfit(f'{what} has shape {tuple(value.shape)} there, the parameter in this model has '
+                               f'{tuple(parameter.shape)}')
+    # what is kept by rows and columns, as by Adafactor, has ones in the other places
+    by_parts = value.ndim == parameter.ndim and all(side in (1, whole) for side, whole in zip(value.shape, parameter.shape))
+    if value.numel() != 1 and value.shape != parameter.shape and not by_parts or value.numel() == 0 < parameter.numel():
+        raise CheckpointMisfit(f'{what} has shape {tuple(value.shape)} there, which is neither one number nor that of the '
+                               f'parameter, {tuple(parameter.shape)}')
+    if value.layout != torch.strided or value.is_quantized or not _is_dense(value):
+        raise CheckpointMisfit(f'{what} is no plain tensor: its numbers do not lie one beside the other in memory')
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether each element has a place of its own and there is none between them."""
+    expected = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape) if size > 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True

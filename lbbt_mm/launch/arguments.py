@@ -1,0 +1,32 @@
+"""The arguments that ``tools/train.py`` and ``tools/test.py`` share. Light: ``--help`` imports this and nothing heavier."""
+import argparse
+
+from .config_options import ConfigOptions
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that mm's training and testing tools have in common."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/NAME_OF_CONFIG')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='override settings of the config, for example model.language.arm=shuffled. Lists: key="[a,b]" or key=a,b')
+    parser.add_argument(
+        '--leave-out',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='PART',
+        help='parts of the model that are not taken from the checkpoint, for example bbox_head.fc_cls; all else has to '
+             'fit. Also '
+        'leave_out=[...] in the config')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that need unpickling, which runs code from the file')

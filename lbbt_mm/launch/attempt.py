@@ -1,0 +1,100 @@
+"""A run that is refused leaves its folders as they were."""
+import logging
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Dict, Iterator, Sequence
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from lbbt_mm.files.overwriting import is_dumped_config
+from .user_errors import has_begun, note_begun
+
+
+class BegunHook(Hook):
+    """Notes when a run begins to train or test, and refuses one that would train on nothing."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a data set that gives no batch.
+
+        Raises:
+            ValueError: If it gives none; mmengine would save a checkpoint of a training without a step.
+        """
+        loader = runner.train_loop.dataloader
+        if isinstance(loader, DataLoader) and not isinstance(loader.sampler, InfiniteSampler) and len(loader) == 0:
+            dropped = ' with drop_last' if loader.drop_last else ''
+            raise ValueError(f'train_dataloader: {len(loader.dataset)} samples in batches of {loader.batch_size}{dropped} '
+                             'give no batch; expected one at least. Set a smaller batch_size, or drop_last=False.')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Training has begun."""
+        note_begun()
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """A resumed run may begin with a validation."""
+        note_begun()
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Testing has begun."""
+        note_begun()
+
+
+@contextmanager
+def undone_if_refused(folders: Sequence[Any]) -> Iterator[None]:
+    """Take away what a run has made in its folders if it fails before its first step.
+
+    Args:
+        folders: The work directory, and where else it writes.
+    """
+    note_begun(False)
+    before = [_Folder(Path(folder)) for folder in dict.fromkeys(map(str, folders)) if '://' not in folder]
+    try:
+        yield
+    except BaseException:
+        if not has_begun():
+            for folder in before:
+                with suppress(OSError):  # another rank does the same; the error that is under way counts
+                    folder.restore()
+        raise
+
+
+class _Folder:
+    """What was in a folder, and which folder above it was there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.absent = [parent for parent in (path, *path.parents) if not parent.exists()]
+        self.names = set(os.listdir(path)) if path.is_dir() else set()
+        self.configs: Dict[str, bytes] = {name: (path / name).read_bytes() for name in self.names
+                                          if is_dumped_config(path / name)}
+
+    def restore(self) -> None:
+        """Remove what is new and of a run's making; the config that it dumped is the earlier one again."""
+        for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
+            if path.name in self.configs and path.read_bytes() != self.configs[path.name]:
+                path.write_bytes(self.configs[path.name])
+            elif path.name not in self.names and _is_made(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        for folder in self.absent:
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _is_made(path: Path) -> bool:
+    """Whether this process made it: the folder of its log, or a config that was dumped."""
+    if path.is_symlink():
+        return False
+    logs = [handler.baseFilename for logger in MMLogger._instance_dict.values() for handler in logger.handlers
+            if isinstance(handler, logging.FileHandler)]
+    return path.resolve() in {Path(log).resolve().parent for log in logs} or is_dumped_config(path)

@@ -1,0 +1,120 @@
+"""Which checkpoint a run takes, what it saves, and that both are whole and fit."""
+import argparse
+import logging
+from typing import Any, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
+from lbbt_mm.files.whole_files import write_files_whole
+from lbbt_mm.registry import LOADING_STEPS, type_name
+from .settings import add_hook
+from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
+
+
+def resume_from(cfg: Config, checkpoint: str) -> None:
+    """Set a config to resume, see :func:`find_resumed_checkpoint`.
+
+    Args:
+        cfg: The run's config.
+        checkpoint: A checkpoint, or ``'auto'`` for the latest one in the work directory.
+    """
+    cfg.resume = True
+    if checkpoint != 'auto':
+        cfg.load_from = checkpoint
+    elif latest_checkpoint(cfg.work_dir, cfg):
+        cfg.load_from = None
+    else:  # the run starts as it would without --resume, from the config's load_from if it has one
+        _start_anew(cfg)
+
+
+def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
+    """Find the checkpoint that a config resumes, and have the run make up for a validation that was cut off.
+
+    Args:
+        cfg: The run's config. Without a checkpoint in the work directory it no longer resumes.
+
+    Returns:
+        tuple: The checkpoint, None for a run that does not resume; and what there is to say about it in the log.
+    """
+    if not cfg.get('resume'):
+        return None, []
+    checkpoint, notes = cfg.get('load_from'), []
+    if not checkpoint:
+        latest = latest_checkpoint(cfg.work_dir, cfg)
+        if latest is None:
+            _start_anew(cfg)
+            return None, []
+        checkpoint = str(latest.path)
+        notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
+    add_hook(cfg, 'PendingValidationHook')
+    return checkpoint, notes
+
+
+def _start_anew(cfg: Config) -> None:
+    cfg.resume = False
+    if is_first_rank(cfg):
+        print_log(f'{checkpoint_folder(cfg.work_dir, cfg)} holds no complete checkpoint to resume, so the training starts '
+                  'at its beginning.', logger='current')
+
+
+def say_what_is_overwritten(cfg: Config, resumed: Optional[str]) -> None:
+    """Say so where a run starts anew among the checkpoints of an earlier one, whose names it will use.
+
+    Args:
+        cfg: The run's config.
+        resumed: The checkpoint that it goes on from; then they are its own.
+    """
+    folder = checkpoint_folder(cfg.work_dir, cfg)
+    there = numbered_checkpoints(folder, cfg) if not resumed and '://' not in folder else []
+    if there:
+        print_log(f'{folder} holds checkpoints of an earlier training ({there[0].name}), and this one starts anew and '
+                  'overwrites those of the same name. --resume goes on with it; another --work-dir keeps both.',
+                  logger='current', level=logging.WARNING)
+
+
+def save_whole_checkpoints(cfg: Config) -> None:
+    """Put :class:`lbbt_mm.WholeCheckpointHook` in the place of mmengine's hook; one of another type is left alone."""
+    write_files_whole()
+    hooks = cfg.get('default_hooks') or {}
+    hook = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))  # the runner's own default
+    kind = hook.get('type') if isinstance(hook, dict) else None
+    if kind is CheckpointHook or kind in ('CheckpointHook', 'mmengine.CheckpointHook'):
+        cfg.default_hooks = {**hooks, 'checkpoint': {**hook, 'type': 'lbbt_mm.WholeCheckpointHook'}}
+
+
+def pretrained_files(config: Any) -> List[str]:
+    """The local checkpoints that initialisation steps below ``config`` load."""
+    if isinstance(config, (list, tuple)):
+        return [file for item in config for file in pretrained_files(item)]
+    if not isinstance(config, dict):
+        return []
+    own = [config['checkpoint']] if type_name(config) in LOADING_STEPS and config.get('checkpoint') else []
+    if isinstance(config.get('pretrained'), str):  # mmseg's and mmpretrain's other way to name one
+        own.append(config['pretrained'])
+    return own + [file for value in config.values() for file in pretrained_files(value)]
+
+
+def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequence[str] = (),
+              resumed: Optional[str] = None) -> None:
+    """Have a runner refuse a checkpoint that does not fit its model, see :class:`lbbt_mm.CheckpointFitHook`.
+
+    Args:
+        runner: The runner, before it trains or tests.
+        cfg: Its config; ``leave_out`` names parts that are not taken from the checkpoint.
+        args: Parsed arguments.
+        notes: What the log is to say once the checkpoint is loaded.
+        resumed: The checkpoint that the runner is to resume; the config, which is dumped, need not name it.
+    """
+    if resumed:
+        runner._load_from = resumed
+    leave_out = cfg.get('leave_out') or []
+    leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
+    if leave_out and not (cfg.get('load_from') or cfg.get('resume')):
+        raise ValueError(f'--leave-out {" ".join(leave_out)}: this run takes nothing from a checkpoint. Give '
+                         'load_from=..., or '
+                         'remove it.')
+    runner.register_hook(CheckpointFitHook(leave_out, getattr(args, 'allow_change', ()), notes))

@@ -1,0 +1,200 @@
+"""Whether a resumed run is the run: its config compared with the one that the checkpoint was trained with."""
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from lbbt_mm.files.config_text import read_config_text
+from lbbt_mm.language.arms import DEFAULT_ARM
+
+#: What mmengine's runner makes an experiment of; other names in a config are variables of its author.
+_EXPERIMENT = ('runner_type', 'strategy', 'default_scope', 'custom_imports', 'default_hooks', 'model', 'data_preprocessor',
+               'train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg', 'optim_wrapper',
+               'param_scheduler', 'custom_hooks', 'randomness')
+#: How data come, not which: the samples and their order do not depend on it.
+_HOW = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
+_HOW_OF_DATASETS = ('lazy_init', 'serialize_data')
+#: Default hooks that write down what a run does. mmengine adds the others by itself where a config does not name them.
+_WRITERS = ('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization')
+_DEFAULT_HOOKS = dict(param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'))
+#: Hooks that our tools add by themselves.
+_OURS = [f'{scope}{name}' for scope in ('', 'lbbt_mm.') for name in (
+    'LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')]
+_PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
+_LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
+
+
+class _Absent:
+    """In place of the value of a key that a config does not have; ``None`` is a value."""
+
+    def __repr__(self) -> str:
+        return 'absent'
+
+
+ABSENT = _Absent()
+
+
+class Change(NamedTuple):
+    """A setting that is asked for now and was another one.
+
+    Attributes:
+        key: Its dotted key, places in lists as numbers.
+        there: Its value in the checkpoint's config; :data:`ABSENT` where it has none.
+        asked: Its value now, likewise.
+    """
+    key: str
+    there: Any
+    asked: Any
+
+    def __str__(self) -> str:
+        return f'{self.key} is {_short(self.there)} there, {_short(self.asked)} asked'
+
+
+def changed_settings(cfg: Config, recorded: Mapping[str, Any]) -> Tuple[List[Change], List[Change]]:
+    """Compare the config of a run with that of the checkpoint it resumes.
+
+    Args:
+        cfg: The run's config.
+        recorded: The checkpoint's, as :func:`~lbbt_mm.files.config_text.read_config_text` reads it.
+
+    Returns:
+        tuple: The changes that make it another experiment, and those that have no effect on a resumed run, since the
+        checkpoint brings its own values.
+    """
+    asked = read_config_text(cfg.pretty_text) or {}
+    changes = list(_differences(_experiment(recorded), _experiment(asked)))
+    same_schedule = _types(recorded.get('param_scheduler')) == _types(asked.get('param_scheduler'))
+    without_effect = [change for change in changes if _comes_from_checkpoint(change.key, same_schedule)]
+    return [change for change in changes if change not in without_effect], without_effect
+
+
+def is_allowed(change: Change, keys: Sequence[str]) -> bool:
+    """Whether a change is among those that the user lets through, by its key, a part above it, or its last name."""
+    return any(change.key == key or change.key.startswith(f'{key}.') or change.key.split('.')[-1] == key for key in keys)
+
+
+def _experiment(config: Mapping[str, Any]) -> Dict[str, Any]:
+    kept = {key: config[key] for key in _EXPERIMENT if config.get(key) is not None}
+    hooks = kept.get('custom_hooks')
+    if isinstance(hooks, list):
+        kept['custom_hooks'] = [hook for hook in hooks if str(_type(hook)) not in _OURS]
+    hooks = config.get('default_hooks') or {}
+    kept['default_hooks'] = {name: hook for name, hook in {**_DEFAULT_HOOKS, **hooks}.items() if name not in _WRITERS}
+    return kept
+
+
+def _type(part: Any) -> Any:
+    return part.get('type') if isinstance(part, dict) else part
+
+
+def _types(schedulers: Any) -> List[Any]:
+    return [_type(scheduler) for scheduler in (schedulers if isinstance(schedulers, list) else [schedulers])]
+
+
+def _comes_from_checkpoint(key: str, same_schedule: bool) -> bool:
+    """Torch restores all of an optimizer's options, mmengine all of a scheduler's."""
+    if key.startswith('param_scheduler'):
+        return same_schedule
+    return key.startswith('optim_wrapper.optimizer.') and key != 'optim_wrapper.optimizer.type'
+
+
+def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
+    if _is_how(key.split('.')):
+        return
+    if key.split('.')[-1] == 'language':
+        there, asked = (_whole_language(there, asked), _whole_language(asked, there))
+    there, asked = (ABSENT if isinstance(value, (list, dict)) and not value else value for value in (there, asked))
+    if isinstance(there, dict) and isinstance(asked, dict):
+        for part in {**there, **asked}:
+            yield from _differences(there.get(part, ABSENT), asked.get(part, ABSENT), f'{key}.{part}' if key else part)
+    elif isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
+        for index, pair in enumerate(zip(there, asked)):
+            yield from _differences(*pair, f'{key}.{index}')
+    elif there != asked and not _same_place(key, there, asked):
+        yield Change(key, there, asked)
+
+
+def _is_how(keys: Sequence[str]) -> bool:
+    """Whether a key says how data come: an option of a data loader itself, or of a data set below one."""
+    places = [index for index, key in enumerate(keys) if key.endswith('_dataloader')]
+    if not places or len(keys) < places[-1] + 2:
+        return False
+    below = keys[places[-1] + 1:]
+    return below[0] in _HOW and len(below) == 1 or (
+        below[-1] in _HOW_OF_DATASETS and all(key in ('dataset', 'datasets') or key.isdigit() for key in below[:-1]))
+
+
+def _whole_language(language: Any, other: Any) -> Any:
+    """A ``language`` dict with its defaults; what it left to the checkpoint's config counts as what the other states."""
+    if not isinstance(language, dict) or not isinstance(other, dict):
+        return language
+    whole = {**_LANGUAGE_DEFAULTS, **language}
+    if not whole.get('config'):
+        whole['config'] = other.get('config')
+    return whole
+
+
+def _same_place(key: str, there: Any, asked: Any) -> bool:
+    """Whether two paths lead to the same data, or to the same language model, which a resumed run does not read."""
+    if not (isinstance(there, str) and isinstance(asked, str)):
+        return False
+    *_, owner, name = ['', *key.split('.')]
+    if owner == 'language' and name == 'checkpoint':
+        return os.path.basename(there.rstrip('/')) == os.path.basename(asked.rstrip('/'))
+    if has_moved(key, there, asked):
+        return True
+    return name in _PATHS and os.path.realpath(os.path.expanduser(there)) == os.path.realpath(os.path.expanduser(asked))
+
+
+def has_moved(key: str, there: Any, asked: Any) -> bool:
+    """Whether a setting is the path of a checkpoint to start from, in a run's folder that lay elsewhere before.
+
+    Args:
+        key: Its dotted key.
+        there: Its value then.
+        asked: Its value now: a file of that name, in a folder of that name, while there is none in the old place.
+    """
+    parts = key.split('.')
+    return (parts[-1] == 'checkpoint' and 'init_cfg' in parts and isinstance(there, str) and isinstance(asked, str)
+            and Path(there).parts[-2:] == Path(asked).parts[-2:] and len(Path(there).parts) > 2
+            and not os.path.lexists(os.path.expanduser(there)) and os.path.isfile(os.path.expanduser(asked)))
+
+
+def restore(cfg: Config, changes: Sequence[Change]) -> None:
+    """Write the checkpoint's values back into a config, so that what is dumped is what the run has."""
+    for change in changes:
+        first, *keys = change.key.split('.')
+        value = _with_value(cfg.get(first), keys, change.there)
+        if value is ABSENT:
+            cfg.pop(first, None)
+        else:
+            cfg[first] = value
+
+
+def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
+    """A part of a config with another value below it; :data:`ABSENT` takes the key away."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(part, (list, tuple)):
+        items = list(part)
+        items[int(key)] = _with_value(items[int(key)], rest, value)
+        return type(part)(items)
+    new = _with_value(part.get(key), rest, value)
+    if new is ABSENT and not rest:
+        part.pop(key, None)
+    else:
+        part[key] = new
+    return part
+
+
+def recorded_seed(meta: Mapping[str, Any]) -> Optional[int]:
+    """The seed that a checkpoint's run had, drawn or given."""
+    seed = meta.get('seed')
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+
+def _short(value: Any, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f'{text[:length]}...'

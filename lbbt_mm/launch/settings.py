@@ -1,0 +1,78 @@
+"""What a command line sets in a run's config."""
+import argparse
+import os
+import os.path as osp
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from lbbt_mm.checks.options import check_options
+from lbbt_mm.config_keys import find_keys
+from lbbt_mm.files.config_files import read_config_file
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the command line's overrides.
+
+    Args:
+        args: Parsed arguments with ``config`` and those of :func:`~lbbt_mm.launch.arguments.add_run_arguments`.
+
+    Returns:
+        Config: The run's config, with ``launcher`` and ``work_dir`` set.
+    """
+    if 'LOCAL_RANK' not in os.environ:
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    cfg = read_config_file(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        check_options(cfg, args.cfg_options)
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    return cfg
+
+
+def record_language_config(cfg: Config) -> None:
+    """Add LanguageConfigHook for a model that has a ``language`` dict, where the config does not name the hook.
+
+    So a config that only writes ``type='lbbt_mm.LanguageDETR'`` can be resumed without the language model too.
+    """
+    if find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict)):
+        add_hook(cfg, 'LanguageConfigHook')
+
+
+def add_hook(cfg: Config, name: str) -> None:
+    """Add a hook of ours, unless the config names it."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    if not any(name in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=f'lbbt_mm.{name}')]
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turn on mixed precision: mmengine's wrapper on GPUs, bfloat16 autocast of ours elsewhere."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    kind = kind if isinstance(kind, str) else kind.__name__
+    name = kind.split('.')[-1]
+    if name == 'AutocastOptimWrapper' or name == 'AmpOptimWrapper' and get_device() != 'cpu':
+        return
+    if name not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f"--amp works with optim_wrapper.type='OptimWrapper'; found {kind!r}. Remove --amp, or set the "
+                         'precision in the config.')
+    if get_device() == 'cpu':
+        cfg.optim_wrapper.type = 'lbbt_mm.AutocastOptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):  # options of mmengine's wrapper for GPUs
+            cfg.optim_wrapper.pop(key, None)
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Turn on linear scaling of the learning rate with the total batch size."""
+    scaling = cfg.get('auto_scale_lr') or {}
+    if 'base_batch_size' not in scaling:
+        raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config: the batch size that '
+                         'its learning rate was chosen for. Add it, or drop the flag.')
+    cfg.auto_scale_lr.enable = True

@@ -1,0 +1,83 @@
+"""Train a model from a config of lbbt_mm or of any mm project."""
+import argparse
+from typing import Optional, Sequence
+
+from lbbt_mm.argument_types import Parser
+from .arguments import add_run_arguments
+from .user_errors import run_tool
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(description=__doc__)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from CHECKPOINT, or from the latest one in the work directory')
+    parser.add_argument(
+        '--allow-change',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='settings that may differ from those of the run that is resumed: a dotted key, a part above it, or its '
+             'last name')
+    add_run_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+    return run_tool(lambda: train(parse_args(arguments)))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train."""
+    from lbbt_mm.checks import check_datasets
+    from lbbt_mm.checks.datasets import TRAINING_LOADERS
+    from lbbt_mm.checks.options import check_numbers, check_optimizer, check_save_best
+    from lbbt_mm.files.overwriting import refuse_overwriting_config
+    from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
+    from .attempt import undone_if_refused
+    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, resume_from, save_whole_checkpoints,
+                              say_what_is_overwritten)
+    from .processes import build_runner, start_processes, stop_processes
+    from .resuming import check_resumed_config
+    from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
+    from .work_directory import only_training
+    cfg = load_config(args)
+    refuse_overwriting_config(args.config, cfg.work_dir)
+    check_numbers(cfg, TRAINING_LOADERS)
+    check_optimizer(cfg)
+    check_save_best(cfg)
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    if args.resume is not None:
+        resume_from(cfg, args.resume)
+    resumed, notes = find_resumed_checkpoint(cfg)
+    record_language_config(cfg)
+    checkpoints = [resumed or cfg.get('load_from'), *pretrained_files(cfg.get('model'))]
+    refuse_unsafe_checkpoints(checkpoints, args.trust_checkpoint)
+    if resumed:
+        notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
+    check_datasets(cfg)
+    with only_training(cfg.work_dir, cfg), undone_if_refused([cfg.work_dir]):
+        say_what_is_overwritten(cfg, resumed)
+        save_whole_checkpoints(cfg)
+        start_processes(cfg)
+        runner = build_runner(cfg)
+        check_fit(runner, cfg, args, notes, resumed)
+        runner.train()
+        stop_processes()
+
+
+if __name__ == '__main__':
+    import sys
+    sys.exit(main())

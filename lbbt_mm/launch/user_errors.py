@@ -1,0 +1,104 @@
+"""How a tool ends: one line on stderr and exit status 2 for an error of the user's making, the traceback for who asks."""
+import locale
+import logging
+import os
+import sys
+import traceback
+from typing import Callable, Optional
+
+#: Set once a run has begun to train or test: what fails from then on may be a bug, and then its traceback is shown.
+_BEGUN = False
+#: A message is one line, and no longer than this.
+_LONGEST = 1500
+#: The option of every tool that shows the traceback.
+_TRACEBACK = '--traceback'
+
+
+def has_begun() -> bool:
+    """Whether this process has begun to train or test."""
+    return _BEGUN
+
+
+def note_begun(begun: bool = True) -> None:
+    """Note that this process has begun to train or test."""
+    global _BEGUN
+    _BEGUN = begun
+
+
+def run_tool(main: Callable[[], Optional[int]]) -> int:
+    """Run a tool.
+
+    Args:
+        main: What it does; gives the exit status, or None for 0.
+
+    Returns:
+        int: The exit status: 2 for an error of the user's making, 1 for another, 130 where it was interrupted.
+    """
+    _use_utf8()
+    note_begun(False)
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        print('Interrupted.', file=sys.stderr)
+        return 130
+    except Exception as error:
+        sys.stdout.flush()  # where both go to one file, the message comes last
+        trace = traceback.format_exc()
+        logged = _log(trace)
+        if _TRACEBACK in sys.argv or (has_begun() and not _is_of_the_user(error)):
+            print(trace, file=sys.stderr, end='')
+            return 2 if _is_of_the_user(error) or not has_begun() else 1
+        print(describe(error) + (f' (traceback: {logged})' if logged and has_begun() else ''), file=sys.stderr)
+        return 2
+
+
+def describe(error: BaseException) -> str:
+    """An error's message as one line; the type too, where that says what the message leaves out."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = _one_line(text) or type(error).__name__
+    if _lacks_shared_memory(error):
+        text += (' /dev/shm, through which data workers hand over batches, is full or small: give it more room (docker run '
+                 '--shm-size), or set num_workers=0 of the data loaders.')
+    plain = isinstance(error, (ValueError, OSError, RuntimeError)) or ' ' in text
+    return text if plain else f'{type(error).__name__}: {text}'
+
+
+def _is_of_the_user(error: BaseException) -> bool:
+    """Whether an error while a run works comes from files, disks or settings."""
+    from lbbt_mm.engine.hooks.named_files_hook import LoadingError
+    from lbbt_mm.language.errors import CheckpointError
+    return isinstance(error, (LoadingError, CheckpointError, OSError)) or _lacks_shared_memory(error)
+
+
+def _lacks_shared_memory(error: BaseException) -> bool:
+    text = str(error)
+    return 'shared memory' in text or '/torch_' in text and 'No space left' in text
+
+
+def _one_line(text: str) -> str:
+    text = ' '.join(text.split())
+    return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
+
+
+def _log(trace: str) -> Optional[str]:
+    """Write a traceback into the run's log file; its path, or None where there is none."""
+    if 'mmengine.logging' not in sys.modules:
+        return None
+    from mmengine.logging import MMLogger
+    if not MMLogger.check_instance_created(MMLogger.get_current_instance().instance_name):
+        return None
+    logger, logged = MMLogger.get_current_instance(), None
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler) and os.path.exists(handler.baseFilename):
+            handler.emit(logging.LogRecord(logger.name, logging.ERROR, __file__, 0, '\n' + trace, None, None))
+            logged = handler.baseFilename
+    return logged
+
+
+def _use_utf8() -> None:
+    """Start again with UTF-8 where the locale is of ASCII only: logs, tables and configs have other letters."""
+    encoding = locale.getpreferredencoding(False).lower()
+    if sys.flags.utf8_mode or encoding not in ('ascii', 'us-ascii', 'ansi_x3.4-1968', '646'):
+        return
+    os.environ['PYTHONUTF8'] = '1'
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,1 @@
+"""Steps of ``init_cfg``: how a model starts."""

@@ -1,0 +1,175 @@
+"""BridgeInit: takes the backbone alone from a bridge checkpoint, strictly (LBBT, Figure 6, from stage 1 to stage 2)."""
+import os
+from typing import Any, Dict, Mapping, Optional
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model.weight_init import update_init_info
+from torch import Tensor, nn
+
+from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, local_checkpoint, read_checkpoint
+from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
+from lbbt_mm.language.errors import CheckpointError
+from lbbt_mm.language.families import read_spec
+from lbbt_mm.language.options import LanguageOptions, disagreements
+from lbbt_mm.registry import WEIGHT_INITIALIZERS
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class BridgeInit:
+    """Fill a backbone from the checkpoint of a run that trained the same backbone, for a probe or fine-tuning.
+
+    Place it in the backbone's ``init_cfg``; no language weights are read then. Only the backbone's tensors are taken, so the
+    random-label head never comes along, and every one has to be there. An EMA model's weights are those that mmengine saves
+    as the model's.
+
+    Args:
+        checkpoint: A checkpoint that ``tools/train.py`` wrote. None, as in the probe configs, is an error when training
+            starts; ``tools/lbbt.py`` fills it in.
+        prefix: What the backbone's tensors start with there. Defaults to ``'backbone.'``.
+        allow_unknown: Whether a checkpoint may leave out what its backbone is, so that only shapes are compared.
+            Defaults to False.
+
+    Example:
+        >>> model = dict(backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint='work_dirs/bridge/epoch_12.pth')))
+    """
+
+    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.', allow_unknown: bool = False) -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+        self.allow_unknown = allow_unknown
+
+    def __call__(self, module: nn.Module) -> None:
+        """Fill ``module`` in place.
+
+        Raises:
+            CheckpointError: If the file is absent, is not one of this backbone, or lacks or adds a tensor.
+        """
+        loaded = read_bridge_checkpoint(self.checkpoint)
+        tensors = {name[len(self.prefix):]: tensor for name, tensor in loaded['state_dict'].items()
+                   if name.startswith(self.prefix)}
+        if not tensors:
+            raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
+                                  'model with a backbone. Give the one that the bridge wrote.')
+        found = read_identity(loaded, self.prefix)
+        if found:
+            check_identity(module, found, str(self.checkpoint))
+        elif isinstance(getattr(module, 'language', None), LanguageOptions) and not self.allow_unknown:
+            raise CheckpointError(f'{self.checkpoint}: does not say what its backbone is (language model, blocks, '
+                                  'attention, positions), so only shapes could be compared. Give the checkpoint that '
+                                  'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is '
+                                  'the same.')
+        _fit(module, tensors, found)
+        self._check_tensors(module.state_dict(), tensors)
+        module.load_state_dict(tensors)
+        if found:
+            adopt_start(module, found)
+        count = sum(tensor.numel() for tensor in tensors.values())
+        left = len(loaded['state_dict']) - len(tensors)
+        arm = f', arm {found["arm"]} of {found["checkpoint"]}' if found else ''
+        print_log(f'BridgeInit: {len(tensors)} tensors, {count:,} parameters of the backbone from {self.checkpoint}{arm}; '
+                  f'{left} other tensors (the head among them) stay behind.', logger='current')
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
+
+    def _check_tensors(self, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+        missing = [name for name in expected if name not in found]
+        extra = [name for name in found if name not in expected]
+        misshapen = [name for name in found if name in expected and found[name].shape != expected[name].shape]
+        for names, problem in ((missing, 'is missing'), (extra, 'has no place in this backbone')):
+            if names:
+                raise CheckpointError(f'{self.checkpoint}: {self.prefix}{names[0]} {problem} ({len(names)} such tensors). '
+                                      "It was written by another backbone; give the probe the bridge's model.backbone.")
+        broken = [name for name, tensor in found.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+        if broken:
+            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{broken[0]} holds NaN or infinity ({len(broken)} such '
+                                  'tensors); expected finite numbers. The bridge diverged; give another checkpoint of it.')
+        if misshapen:
+            name = misshapen[0]
+            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{name} has shape {tuple(found[name].shape)}, this '
+                                  f'backbone expects {tuple(expected[name].shape)}: another language model or image size. '
+                                  "Give the probe the bridge's model.backbone, or another checkpoint.")
+
+
+def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
+    """Read a training checkpoint without unpickling code.
+
+    Args:
+        checkpoint: Its path.
+
+    Returns:
+        dict: With ``state_dict`` and, where the file has one, ``meta``.
+
+    Raises:
+        CheckpointError: If there is none, or it is not a training checkpoint.
+    """
+    if not checkpoint:
+        raise CheckpointError('BridgeInit: checkpoint=None; expected the checkpoint that a bridge run wrote. Set '
+                              'model.backbone.init_cfg.checkpoint, or run both stages with tools/lbbt.py CONFIG --probe '
+                              'PROBE_CONFIG.')
+    file = local_checkpoint(checkpoint)
+    if file is None or not os.path.isfile(file):
+        raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
+                              'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
+    try:
+        loaded = read_checkpoint(checkpoint, mmap=True)
+    except UnreadableCheckpoint as error:
+        raise CheckpointError(f'{checkpoint}: {error.found}. Give a checkpoint that tools/train.py wrote.') from None
+    if not isinstance(loaded.get('state_dict'), Mapping):
+        raise CheckpointError(f'{checkpoint}: has no state_dict; expected a checkpoint that tools/train.py wrote.')
+    return loaded
+
+
+def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optional[Dict[str, Any]]:
+    """What a checkpoint says of its backbone: LanguageConfigHook notes it in the meta, and the backbone beside its weights.
+
+    Args:
+        loaded: A training checkpoint.
+        prefix: What the backbone's tensors start with there.
+
+    Returns:
+        dict | None: See :func:`lbbt_mm.language.backbone_identity.describe_backbone`; None if it says nothing.
+    """
+    beside = getattr(loaded.get('state_dict'), '_metadata', None) or {}
+    own = beside.get(prefix.rstrip('.')) or {}
+    return (loaded.get('meta') or {}).get(IDENTITY_KEY) or own.get(IDENTITY_KEY)
+
+
+def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> None:
+    """Compare what a checkpoint's backbone was with what this one is.
+
+    Args:
+        module: The backbone to fill; one without language blocks is not looked at.
+        found: What :func:`read_identity` returned.
+        where: The checkpoint's name, for messages.
+
+    Raises:
+        CheckpointError: If they differ in language model, blocks, or what the weights' shapes do not tell.
+    """
+    if not isinstance(getattr(module, 'language', None), LanguageOptions):
+        return
+    here = describe_backbone(module)
+    differences = disagreements(module.language.spec, read_spec(found['config'], where))
+    differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
+                    for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
+    pooled = [facts.get('out_type') for facts in (here, found)]
+    if None not in pooled and pooled[0] != pooled[1] and not {'featmap', 'raw'} & set(pooled):
+        differences.append(f'out_type {pooled[0]!r} in the config, {pooled[1]!r} in the checkpoint')
+    if differences:
+        raise CheckpointError(f'{where}: its backbone is another than this config\'s: {"; ".join(differences)}. Write the '
+                              'bridge\'s model.backbone into this config, or give another checkpoint.')
+    if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
+        raise CheckpointError(f'{where}: was bridged from {found["checkpoint"]}, this config names {here["checkpoint"]}, '
+                              'another language model. Give another bridge or, if it is the same model elsewhere, set '
+                              f"the backbone's language.checkpoint={found['checkpoint']}; nothing is read from there.")
+
+
+def _fit(module: nn.Module, tensors: Dict[str, Tensor], identity: Optional[Dict[str, Any]]) -> None:
+    """Let the backbone fit what depends on the image size, as it does when a state dict is loaded."""
+    fit = getattr(module, '_fit_loaded_positions', None)
+    if fit is not None:
+        fit(tensors, '', {IDENTITY_KEY: identity})
+
+
+def _last_part(checkpoint: Optional[str]) -> str:
+    return os.path.basename(str(checkpoint).rstrip('/'))

@@ -1,0 +1,158 @@
+"""What a training run's folder holds: which files our runs write, whether a run there is ours, and how one is removed."""
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from lbbt_mm.files.overwriting import is_dumped_config
+from lbbt_mm.files.whole_files import PART
+
+REQUEST, LOG = 'request.json', 'train.log'
+#: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
+_LOCKS = ('lock', 'training.lock')
+#: Gone first, so that no one takes half of a removed run for a whole one.
+_FIRST = ('done', 'last_checkpoint')
+_TIME = r'\d{8}_\d{6}'
+_CHECKPOINT = r'((epoch|iter)_\d+|best_[^/]+_(epoch|iter)_\d+)(-[0-9a-f]{8})?\.pth'
+_OWN = rf'({_CHECKPOINT}|last_checkpoint|done|failed|train\.log|request\.json)'
+#: Of a run: its checkpoints and marks, what a killed writer left of them, and mmengine's folder of each attempt
+_WRITTEN = re.compile(rf'{_OWN}|(?!.*/){PART}|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
+                      r'|[^/]+/vis_data/scalars\.json', re.ASCII)  # the last are read as this run's, whoever wrote them
+_FOLDERS = re.compile(rf'{_TIME}(/vis_data(/.+)?)?', re.ASCII)
+
+
+class OtherRunError(ValueError):
+    """A folder holds a run that cannot be resumed, or removed, as the one that was asked for."""
+
+
+def read_request(work_dir: Path) -> Optional[Dict[str, Any]]:
+    """What was asked of the run in a folder.
+
+    Args:
+        work_dir: The folder.
+
+    Returns:
+        dict | None: What ``request.json`` holds; None if there is none.
+
+    Raises:
+        OtherRunError: If that file is not one of ours.
+    """
+    path = Path(work_dir) / REQUEST
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    kinds = dict(id=str, config=dict, options=list)
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+        raise OtherRunError(f'{path} was not written by a run of lbbt_mm: expected id, config and options in it. Nothing '
+                            'was touched: choose another folder, or move this file away.')
+    return found
+
+
+def refuse_stray_run(work_dir: Path) -> None:
+    """Refuse a folder with files of a run but without what was asked of it: a run there would overwrite them.
+
+    Args:
+        work_dir: The folder, which has no ``request.json``.
+
+    Raises:
+        OtherRunError: If there are such files.
+    """
+    # a log is only added to, and a config that a run dumped only dumped again
+    harmless = re.compile(r'[^/]+\.(py|json|yaml|yml|part)|train\.log')
+    stray = [name for name in (path.relative_to(work_dir).as_posix() for path in written_files(work_dir))
+             if not harmless.fullmatch(name)]
+    if stray:
+        raise OtherRunError(f'{work_dir} holds a run without request.json ({stray[0]}), so what it '
+                            'trained is not known. Choose another folder, or remove this one.')
+
+
+def nested_runs(work_dir: Path) -> List[Path]:
+    """Folders of the runs of ours that belong to a run: its probes.
+
+    Args:
+        work_dir: The run's folder.
+    """
+    found = []
+    for path in sorted(Path(work_dir).glob(f'probes/*/{REQUEST}')):
+        try:
+            if not path.parent.is_symlink() and read_request(path.parent):
+                found.append(path.parent)
+        except OtherRunError:
+            pass  # it stays, and is named among what was left
+    return found
+
+
+def written_files(work_dir: Path) -> List[Path]:
+    """The files, links included, in a run's folder that our runs write there; a sharded checkpoint's folder is one.
+
+    Args:
+        work_dir: The run's folder.
+    """
+    found = []
+    for folder, subfolders, files in os.walk(work_dir):
+        links = [name for name in subfolders if Path(folder, name).is_symlink()]
+        sharded = [name for name in subfolders if name not in links and re.fullmatch(_CHECKPOINT, name)]
+        subfolders[:] = [name for name in subfolders if name not in (*sharded, *links)]
+        found += [Path(folder, name) for name in (*files, *links, *sharded) if _is_written(Path(folder, name), work_dir)]
+    return sorted(found)
+
+
+def _is_written(path: Path, work_dir: Path) -> bool:
+    name = path.relative_to(work_dir).as_posix()
+    if name == LOG and path.is_file():
+        with open(path, 'rb') as log:
+            return log.read(2) == b'$ '  # each attempt begins with its command
+    return bool(_WRITTEN.fullmatch(name)) or '/' not in name and is_dumped_config(path)
+
+
+def remove_run(work_dir: Path) -> List[Path]:
+    """Remove what a run and its probes wrote, and nothing else; their locks, which the caller holds, stay.
+
+    Args:
+        work_dir: The run's folder, with a ``request.json`` of ours.
+
+    Returns:
+        list[Path]: What else is in the folder and was left.
+    """
+    for run in (*nested_runs(work_dir), Path(work_dir)):
+        order = {**dict.fromkeys(_FIRST, 0), REQUEST: 2}  # with its request gone, the rest would not count as ours
+        for path in sorted(written_files(run), key=lambda path: order.get(path.name, 1)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            _drop_empty(path.parent, run)
+        for folder in sorted((path for path in run.rglob('*') if path.is_dir() and not path.is_symlink()), reverse=True):
+            if _FOLDERS.fullmatch(folder.relative_to(run).as_posix()) and not any(folder.iterdir()):
+                folder.rmdir()
+    return sorted(path for path in Path(work_dir).iterdir() if _holds_more(path))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run from a folder that they have for themselves (``default_hooks.checkpoint.out_dir``).
+
+    Args:
+        folder: The folder; it may be absent.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if re.fullmatch(_CHECKPOINT, path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
+def _drop_empty(folder: Path, root: Path) -> None:
+    """Remove a folder, and those above it below ``root``, as long as they are empty."""
+    while folder != root and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _holds_more(path: Path) -> bool:
+    """Whether something is or holds more than a lock."""
+    if path.is_dir() and not path.is_symlink():
+        return not any(path.iterdir()) or any(map(_holds_more, path.iterdir()))
+    return path.name not in _LOCKS

@@ -1,0 +1,81 @@
+"""What is asked of a training run: its config as it resolves, and how two of them differ."""
+import copy
+import logging
+import re
+import threading
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+from mmengine.config import Config
+
+from lbbt_mm.checks.options import check_options
+from lbbt_mm.files.config_files import read_config_file
+from lbbt_mm.launch.config_options import ConfigOptions
+from lbbt_mm.launch.run_identity import has_moved
+
+_READING = threading.Lock()
+
+
+def read_config(path: Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is data and has code in it, see :func:`~lbbt_mm.files.config_files.read_config_file`.
+    """
+    with _READING:
+        level = logging.root.manager.disable
+        logging.disable(max(level, logging.INFO))  # mmengine says which environment variables it fills in, each time
+        try:
+            return read_config_file(path, import_custom_modules=False)  # the training imports them
+        finally:
+            logging.disable(level)
+
+
+def override(cfg: Config, options: Sequence[str]) -> Config:
+    """A config with overrides, read as ``--cfg-options`` reads them.
+
+    Args:
+        cfg: The config; it stays as it is.
+        options: ``'KEY=VALUE'`` strings.
+
+    Raises:
+        ValueError: If a key is nowhere in the config and nothing reads it.
+    """
+    cfg = copy.deepcopy(cfg)
+    if options:
+        parser = ArgumentParser()
+        parser.add_argument('--options', nargs='+', action=ConfigOptions)
+        read = parser.parse_args(['--options', *options]).options
+        check_options(cfg, read)
+        cfg.merge_from_dict(read)
+    return cfg
+
+
+def as_json(value: Any) -> Any:
+    """A config's contents as JSON would give them back, equal in every process that reads the same config."""
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return getattr(value, '__qualname__', None) or re.sub(r' at 0x[0-9a-f]+', '', repr(value))
+
+
+def differences(found: Any, asked: Any, key: str = '') -> Iterator[str]:
+    """One phrase for each setting that differs."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for name in sorted({**found, **asked}):
+            yield from differences(found.get(name), asked.get(name), f'{key}.{name}' if key else name)
+    elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
+        for index, pair in enumerate(zip(found, asked)):
+            yield from differences(*pair, f'{key}.{index}')
+    elif found != asked and not has_moved(key, found, asked):
+        yield f'{key} is {_short(found)} there, {_short(asked)} asked'
+
+
+def _short(value: Any, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f'{text[:length]}...'

@@ -1,0 +1,334 @@
+"""One training in a process of its own, that can be interrupted, resumed, and asked what came out."""
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from mmengine.config import Config
+
+from lbbt_mm.checks.options import check_numbers, check_save_best
+from lbbt_mm.files.run_records import (Record, failed_of_nan, final_metrics, loss_is_finite, read_records,
+                                       validation_is_finite)
+from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.launch.work_directory import (Latest, checkpoint_folder, is_complete, latest_checkpoint,
+                                           numbered_checkpoints, only_training, read_marker)
+from lbbt_mm.registry import type_name
+from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
+from .run_progress import LogFollower, TrainingProgress
+from .run_request import as_json, differences, override, read_config
+
+#: What Python is given to start the train tool, which is part of the package.
+TRAIN_TOOL = ('-m', 'lbbt_mm.launch.train')
+#: What says where and how a run ran, not which experiment it is.
+_PLACES = ('work_dir', 'launcher')
+_SECONDS_TO_END = 15
+
+
+class TrainingFailed(RuntimeError):
+    """A training ended with an error; the message has the end of its log."""
+
+
+class TrainingRun:
+    """A training that was asked for, in its folder.
+
+    The folder holds, beside what ``tools/train.py`` writes: ``train.log``, the output of all attempts; ``request.json``,
+    what was asked for and the run's id; ``done``, the mark of a run that ended, with the word ``finished`` or
+    ``diverged``; ``failed``, that of one that ended with another error and will be resumed.
+
+    Args:
+        config: The config file.
+        work_dir: The run's folder.
+        options: Overrides of the config as ``--cfg-options`` takes them, ``'KEY=VALUE'``.
+        processes: Number of ranks; more than 1 are started by torchrun.
+        also: What else makes the experiment, as JSON can hold it; for example a fingerprint of the data.
+        base: What the config file says, where the caller has read it already.
+    """
+
+    def __init__(self, config: Path, work_dir: Path, options: Sequence[str] = (), processes: int = 1,
+                 also: Optional[Mapping[str, Any]] = None, base: Optional[Config] = None) -> None:
+        self.config = Path(config)
+        self.work_dir = Path(work_dir)
+        self.options = tuple(options)
+        self.processes = processes
+        self.also = dict(also or {})
+        self._base = base
+        self._process: Optional[subprocess.Popen] = None
+        self._stopped_at: Optional[float] = None
+
+    @property
+    def command(self) -> List[str]:
+        """The command line, as a user would type it."""
+        several = []
+        if self.processes > 1:  # a free port of its own
+            several = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={self.processes}']
+        launcher = ['--launcher', 'pytorch'] if several else []
+        options = ['--cfg-options', *self.options] if self.options else []
+        return [sys.executable, *several, *TRAIN_TOOL, str(self.config), *launcher, '--work-dir', str(self.work_dir),
+                '--resume', *options]
+
+    @property
+    def log(self) -> Path:
+        """The output of the training, of all attempts."""
+        return self.work_dir / 'train.log'
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``diverged``, ``failed``, ``interrupted`` (or running now), or ``missing``."""
+        if self._outcome:
+            return self._outcome
+        if (self.work_dir / 'failed').is_file():
+            return 'failed'
+        return 'interrupted' if (self.work_dir / 'request.json').is_file() else 'missing'
+
+    @property
+    def _outcome(self) -> Optional[str]:
+        """How the run ended; None while it has not, or if the mark of that is damaged: it is resumed and ends at once."""
+        try:
+            word = (self.work_dir / 'done').read_text().strip()
+        except (OSError, ValueError):
+            return None
+        return word if word in ('finished', 'diverged') else None
+
+    @property
+    def latest(self) -> Optional[Latest]:
+        """The checkpoint that a resumption goes on from, as ``tools/train.py`` finds it; None if it would start anew."""
+        return latest_checkpoint(self.work_dir, self.recorded.get('config'))
+
+    @property
+    def recorded(self) -> Dict[str, Any]:
+        """What ``request.json`` holds; empty if the run has not started."""
+        return read_request(self.work_dir) or {}
+
+    @property
+    def id(self) -> Optional[str]:
+        """What tells this training from one that is started anew in the same folder; resumptions keep it."""
+        return self.recorded.get('id')
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether there is something that a resumption would go on from, or that is done."""
+        return self._outcome is not None or self.latest is not None
+
+    @cached_property
+    def request(self) -> Dict[str, Any]:
+        """What is asked for: the config with its bases, environment variables and overrides filled in."""
+        cfg = override(self._base or read_config(self.config), self.options).to_dict()
+        for key in _PLACES:
+            cfg.pop(key, None)
+        return as_json(dict(config=cfg, options=self.options, processes=self.processes, also=self.also))
+
+    def check(self) -> None:
+        """Refuse a folder that another experiment uses; one where an attempt left nothing to resume is free.
+
+        Raises:
+            OtherRunError: If the folder holds a run that differs, or one that was started in another way.
+            ValueError: If the config is of a run that cannot start, or whose metrics nobody could read afterwards.
+        """
+        self._check_config()
+        asked = bool(read_request(self.work_dir))
+        if not asked:
+            refuse_stray_run(self.work_dir)
+        if asked and self.has_progress:
+            found = self._differences()
+            if found:
+                more = f' and {len(found) - 3} more' if len(found) > 3 else ''
+                raise OtherRunError(f'{self.work_dir} holds another experiment: {"; ".join(found[:3])}{more}. Choose '
+                                    'another folder, or start afresh (--fresh), which removes that run.')
+
+    def _check_config(self) -> None:
+        cfg = Config(self.request['config'])
+        check_numbers(cfg, ('train_dataloader', 'val_dataloader'))
+        check_save_best(cfg)
+        visualizer = cfg.get('visualizer') or {}
+        backends = visualizer.get('vis_backends', [dict(type='LocalVisBackend')]) or []
+        if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):
+            raise ValueError(f'{self.config}: visualizer.vis_backends={backends!r} has no LocalVisBackend, which writes the '
+                             "metrics that are collected here. Add dict(type='LocalVisBackend').")
+
+    def _differences(self) -> List[str]:
+        """What is asked for now and was not, or the other way round."""
+        found = self.recorded or self.request
+        return [phrase for key, prefix in (('config', ''), ('processes', 'processes'), ('also', 'also'))
+                for phrase in differences(found.get(key), self.request[key], prefix)]
+
+    def clear(self) -> List[Path]:
+        """Remove what the run and its probes have written, so that it starts afresh; a folder without a run is left alone.
+
+        Returns:
+            list[Path]: What else is in the folder, and was left.
+
+        Raises:
+            OtherRunError: If the folder's ``request.json`` is not one of ours.
+            TrainingFailed: If the run or one of its probes is running.
+            ValueError: If a training is running there that was started in another way.
+        """
+        if not read_request(self.work_dir):
+            return []
+        with ExitStack() as alone:
+            elsewhere = []
+            for folder in (self.work_dir, *nested_runs(self.work_dir)):
+                run = TrainingRun(self.config, folder)
+                config = run.recorded.get('config')
+                alone.enter_context(run._alone())
+                alone.enter_context(only_training(folder, config))
+                if checkpoint_folder(folder, config) != str(folder):
+                    elsewhere.append(Path(checkpoint_folder(folder, config)))
+            for folder in elsewhere:
+                remove_checkpoints(folder)
+            return remove_run(self.work_dir)
+
+    def run(self, on_progress: Optional[Callable[[TrainingProgress], None]] = None,
+            env: Optional[Mapping[str, str]] = None) -> str:
+        """Train to the end: start, go on from the last checkpoint, or do nothing if that is done.
+
+        Args:
+            on_progress: Called when the log has news.
+            env: Environment variables to set for the process.
+
+        Returns:
+            str: ``finished``, ``diverged``, or ``interrupted`` after :meth:`stop`.
+
+        Raises:
+            OtherRunError: If the folder holds another experiment.
+            TrainingFailed: If the training ends with an error that is not divergence, or is running already.
+        """
+        self.check()
+        if self.status in ('finished', 'diverged'):
+            return self.status
+        differs = self._differences()  # reads the config: one that is not there leaves no folder
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        if differs:
+            self.clear()  # an attempt that left no checkpoint; its scalars are not this run's
+        with self._alone() as lock:
+            known = self.id if self.has_progress else None  # from the beginning it is another training
+            request = dict(self.request, id=known or uuid.uuid4().hex)
+            write_whole(self.work_dir / 'request.json', json.dumps(request, indent=1))
+            (self.work_dir / 'failed').unlink(missing_ok=True)
+            begin = self.log.stat().st_size if self.log.is_file() else 0
+            returncode = self._train(lock, begin, on_progress, {**os.environ, **(env or {})})
+            return self._conclude(returncode, begin)
+
+    def stop(self) -> None:
+        """End the training, from another thread; what it saved stays, and :meth:`run` goes on from there."""
+        self._stopped_at = time.monotonic()
+        self._signal(signal.SIGTERM)
+
+    def records(self) -> Dict[str, List[Record]]:
+        """Scalars over all resumptions, see :func:`~lbbt_mm.files.run_records.read_records`."""
+        return read_records(self.work_dir)
+
+    def metrics(self) -> Dict[str, float]:
+        """Final metrics by name, see :func:`~lbbt_mm.files.run_records.final_metrics`."""
+        return final_metrics(self.records())
+
+    def checkpoint(self, which: str = 'last', must_exist: bool = True) -> Path:
+        """The checkpoint that the run left.
+
+        Args:
+            which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
+            must_exist: Whether it is an error if the last one has been removed since.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If there are the best ones of several metrics.
+        """
+        if which == 'best':
+            folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
+            found = sorted(filter(is_complete, folder.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
+            if not found:
+                raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
+                                        f'{self.config}, or use the last checkpoint.')
+            metrics = sorted({re.sub(r'_(epoch|iter)_\d+$', '', path.stem) for path in found})
+            if len(metrics) > 1:
+                raise ValueError(f'{self.work_dir} has the best checkpoints of several metrics: {", ".join(metrics)}. Give '
+                                 f'default_hooks.checkpoint.save_best of {self.config} one metric, or use the last '
+                                 'checkpoint.')
+            return found[-1].resolve()
+        folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
+        marker = read_marker(self.work_dir / 'last_checkpoint')
+        # an earlier one than that is another result; the number says which it is where the marker does not
+        numbered = numbered_checkpoints(folder, self.recorded.get('config'))
+        last = folder / Path(marker).name if marker else next(iter(numbered), folder / 'none')
+        if must_exist and not is_complete(last):
+            raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({last.name} is absent or incomplete). If it '
+                                    'was removed, start this run afresh.')
+        return last.resolve()
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Hold the folder's lock, which the training inherits: it lasts as long as either process lives."""
+        with open(self.work_dir / 'lock', 'a') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingFailed(f'{self.work_dir}: a training is running in this folder. Wait for it or end it, then '
+                                     'run the command again.') from error
+            yield lock.fileno()
+
+    def _train(self, lock: int, begin: int, on_progress: Optional[Callable], env: Mapping[str, str]) -> int:
+        with open(self.log, 'ab') as log:
+            log.write(f'$ {shlex.join(self.command)}\n'.encode())
+            log.flush()
+            # a session of its own: Ctrl-C reaches this process alone, which then ends the training with its workers
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                             env=env, start_new_session=True, pass_fds=(lock, ))
+        follower = LogFollower(self.log, begin, self.request['config'])
+        try:
+            while True:
+                if self._stopped_at is not None:  # also when stop() came before the process was there
+                    late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
+                    self._signal(signal.SIGKILL if late else signal.SIGTERM)
+                try:
+                    return self._process.wait(timeout=0.25)
+                except subprocess.TimeoutExpired:
+                    progress = follower.news() if on_progress else None
+                    if progress:
+                        on_progress(progress)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave no process behind, however this one comes to its end."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self._process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _conclude(self, returncode: int, begin: int) -> str:
+        with open(self.log, 'rb') as log:
+            log.seek(begin)
+            output = log.read().decode(errors='replace')
+        if returncode == 0:
+            records = self.records()
+            outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
+        elif self._stopped_at is not None:
+            return 'interrupted'
+        elif not loss_is_finite(self.records()) or failed_of_nan(output):
+            outcome = 'diverged'
+        else:
+            write_whole(self.work_dir / 'failed', f'{returncode}\n')
+            tail = '\n'.join(output.splitlines()[-15:])
+            raise TrainingFailed(f'{tail}\nThe training in {self.work_dir} failed with exit status {returncode}; its log is '
+                                 f'{self.log}. When the cause is removed, the same command resumes it.')
+        write_whole(self.work_dir / 'done', f'{outcome}\n')
+        return outcome

@@ -1,0 +1,53 @@
+"""Numbers that no tool can work with are refused on the command line, with exit status 2, before anything is made."""
+import argparse
+
+import pytest
+
+from lbbt_mm import argument_types
+from tests.tool_processes import run_tool
+
+
+@pytest.mark.parametrize('kind, right, wrong', (
+    ('count', dict([('1', 1), ('20', 20)]), ('0', '-1', '1.5', 'a', '', 'nan', '1e3')),
+    ('seed', dict([('0', 0), ('4294967295', 2**32 - 1)]), ('-1', '4294967296', '0.5', 'a')),
+    ('positive', dict([('1e-3', 1e-3), ('2', 2.)]), ('0', '-1e-3', 'nan', 'inf', 'a')),
+    ('size_pair', dict([('25x42', (25, 42))]), ('0x4', '4x0', '4', '4x', '-4x4', '4x4x4', 'axb')),
+    ('gpus', dict([('0', ['0']), ('3,5', ['3', '5']), ('', []), ('0, GPU-a', ['0', 'GPU-a'])]),
+     ('0,', ',', '0,,1', '-1', '0,-1'))))
+def test_a_type(kind, right, wrong):
+    read = getattr(argument_types, kind)
+    assert {text: read(text) for text in right} == right
+    for text in wrong:
+        with pytest.raises(argparse.ArgumentTypeError, match='expected'):
+            read(text)
+
+
+@pytest.mark.parametrize('tool, options', (
+    ('demo', ('--epochs', '--iterations', '--canvases')),
+    ('lbbt.py a.py', ('--gpus', )),
+    ('compare_arms.py a.py', ('--jobs', '--lrs', '--stds')),
+    ('benchmarks/detr_layers.py', ('--layers', '--width', '--batch', '--queries', '--repeats', '--threads')),
+    ('benchmarks/segmenter_head.py', ('--layers', '--width', '--classes', '--batch', '--crop', '--stride', '--repeats')),
+    ('benchmarks/llm_backbone.py --rows gpt2-train', ('--layers', '--image', '--batch', '--repeats', '--threads')),
+    ('benchmarks/partial_training.py', ('--layers', '--width', '--batch', '--image', '--repeats', '--threads')),
+    ('benchmarks/config_steps.py a.py', ('--repeats', '--threads')),
+    ('benchmarks/short_attention.py', ('--heads', '--head-dims', '--repeats')),
+    ('benchmarks/checkpoint_reading.py', ('--size', ))))
+def test_no_tool_takes_a_number_below_one(tool, options, tmp_path):
+    tool, *arguments = tool.split()
+    for option in options:
+        for value in ('0', '-2'):
+            done = run_tool(tool, *arguments, f'{option}={value}', cwd=tmp_path)
+            assert done.returncode == 2 and 'expected' in done.output and option in done.output, (option, done.output)
+            assert 'Traceback' not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('arguments, said', (
+    (('compare_arms.py', 'a.py', '--seeds', 0, -1), 'argument --seeds: -1: expected a whole number, 0 or more'),
+    (('compare_arms.py', 'a.py', '--gpus', '0,,1'), 'argument --gpus: 0,,1: expected GPUs with commas between'),
+    (('benchmarks/checkpoint_reading.py', '--blocks', 3, 32), '--blocks 3 32: expected two from 0 to 31'),
+    (('benchmarks/detr_layers.py', '--tokens', '0x4'), 'argument --tokens: 0x4: expected HEIGHTxWIDTH')))
+def test_other_numbers_that_cannot_be(arguments, said, tmp_path):
+    done = run_tool(*arguments, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.output and list(tmp_path.iterdir()) == []

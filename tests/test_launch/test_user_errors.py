@@ -1,0 +1,73 @@
+"""How a tool ends."""
+import sys
+
+import pytest
+
+from lbbt_mm.engine.hooks.named_files_hook import LoadingError
+from lbbt_mm.language import CheckpointError
+from lbbt_mm.launch.user_errors import describe, has_begun, note_begun, run_tool
+
+
+def ending(error, begun=False):
+    def main():
+        note_begun(begun)
+        raise error
+    return run_tool(main)
+
+
+@pytest.fixture(autouse=True)
+def plain_command(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tool'])
+    yield
+    note_begun(False)
+
+
+@pytest.mark.parametrize('error', [ValueError('what\n  is wrong'), OSError('what is wrong'), KeyError('what is wrong'),
+                                   TypeError('what is wrong'), CheckpointError('what is wrong')])
+def test_before_the_first_step_every_error_is_one_line(error, capfd):
+    assert ending(error) == 2
+    assert capfd.readouterr().err == 'what is wrong\n'
+
+
+@pytest.mark.parametrize('error', [LoadingError('a.jpg: is empty'), OSError(28, 'no room for x.pth'), CheckpointError('x')])
+def test_later_those_of_files_are(error, capfd):
+    assert ending(error, begun=True) == 2
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_and_others_show_their_traceback(capfd):
+    assert ending(ZeroDivisionError('x'), begun=True) == 1
+    assert 'Traceback' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('text', [
+    'DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that workers are out of shared memory.',
+    'unable to write to file </torch_7_1_0>: No space left on device (28)'])
+def test_shared_memory_that_is_full_is_said(text, capfd):
+    assert ending(RuntimeError(text), begun=True) == 2
+    assert '/dev/shm' in capfd.readouterr().err
+
+
+def test_the_flag_shows_the_traceback(monkeypatch, capfd):
+    monkeypatch.setattr(sys, 'argv', ['tool', '--traceback'])
+    assert ending(ValueError('x')) == 2
+    assert 'Traceback' in capfd.readouterr().err
+
+
+def test_interrupted(capfd):
+    assert ending(KeyboardInterrupt()) == 130
+    assert capfd.readouterr().err == 'Interrupted.\n'
+
+
+def test_a_tool_that_ends_well_and_what_it_returns():
+    assert run_tool(lambda: None) == 0 and run_tool(lambda: 3) == 3 and not has_begun()
+
+
+@pytest.mark.parametrize('error, text', [(KeyError('x'), 'KeyError: x'), (ValueError('x'), 'x'),
+                                         (ValueError(), 'ValueError'), (AttributeError('no y in z'), 'no y in z')])
+def test_descriptions(error, text):
+    assert describe(error) == text
+
+
+def test_a_message_is_never_long():
+    assert len(describe(ValueError('x y ' * 5000))) < 1600

@@ -1,0 +1,44 @@
+"""Seeding all generators of a process, and giving them back."""
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from lbbt_mm.random_state import random_state_kept, seed_all
+
+
+def draw() -> tuple:
+    """A number of each generator."""
+    return random.random(), float(np.random.rand()), float(torch.rand(1))
+
+
+def test_a_seed_decides_all_three_generators():
+    seed_all(3)
+    first = draw()
+    assert all(a != b for a, b in zip(first, draw()))
+    seed_all(3)
+    assert draw() == first
+    seed_all(4)
+    assert all(a != b for a, b in zip(first, draw()))
+
+
+def test_what_is_drawn_inside_does_not_show_outside():
+    seed_all(3)
+    expected = [draw(), draw()]
+    seed_all(3)
+    found = [draw()]
+    with random_state_kept():
+        seed_all(9)
+        draw()
+    assert [*found, draw()] == expected
+
+
+def test_they_are_given_back_after_an_error_too():
+    seed_all(3)
+    expected = draw()
+    seed_all(3)
+    with pytest.raises(KeyError), random_state_kept(accelerators=False):
+        draw()
+        raise KeyError
+    assert draw() == expected
