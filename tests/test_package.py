@@ -136,3 +136,24 @@ def test_a_wheel_trains_without_the_checkout(installed, folders, tmp_path):
     assert done.stdout.split()[0] == 'finished'
     log = (tmp_path / 'out' / 'train.log').read_text()
     assert os.fspath(REPO) not in log.replace(f'{REPO}/.venv', '')
+
+
+def test_names_of_families_stand_with_the_families():
+    """Elsewhere a family is an entry of the table, whatever it is called."""
+    from lbbt_mm.language import FAMILIES
+    for path in MODULES:
+        if 'families' not in path.parts:
+            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+                         and isinstance(node.value, str)}
+            assert not constants & set(FAMILIES), path
+
+
+def test_names_of_arms_stand_with_the_arms():
+    """Code asks the table what an arm is; the names are in it, in command lines and in what configs leave out."""
+    from lbbt_mm.language.arms import ARMS
+    names = set(ARMS) - {'language', 'random'}  # words of other meanings too
+    for path in MODULES:
+        if path.name not in ('arms.py', 'compare_arms.py'):
+            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+                         and isinstance(node.value, str)}
+            assert not constants & names, path

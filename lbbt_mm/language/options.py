@@ -147,8 +147,8 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
         list[str]: One phrase for each difference that changes the blocks or an arm; empty if they agree.
     """
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
-    # llama.cpp stores Mistral as Llama: types of one family have the same blocks
-    if FAMILIES[written.model_type] is not FAMILIES[found.model_type]:
+    # llama.cpp stores Mistral as Llama: types whose blocks are read alike have the same blocks
+    if FAMILIES[written.model_type].block_spec is not FAMILIES[found.model_type].block_spec:
         pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
                   for field in fields(written.block) if field.name != 'rotary'})
@@ -176,12 +176,10 @@ def _equal(ours: Any, theirs: Any) -> bool:
 
 def _check_sizes(config: Mapping[str, Any]) -> None:
     """A misspelt or foreign field would leave a size at its family's default, and build another model in silence."""
-    names = (('hidden_size', 'n_embd'), ('num_hidden_layers', 'n_layer'), ('num_attention_heads', 'n_head'))
-    hf_name = 1 if config.get('model_type') == 'gpt2' else 0
-    for pair in names:
-        accepted = pair if hf_name else pair[:1]
-        if config.get('model_type') in FAMILIES and not any(name in config for name in accepted):
-            raise ValueError(f'language.config has no {accepted[-1]}, found {", ".join(config)}; expected the sizes of a '
+    family = FAMILIES.get(config.get('model_type'))
+    for names in family.sizes if family else ():
+        if not any(name in config for name in names):
+            raise ValueError(f'language.config has no {names[0]}, found {", ".join(config)}; expected the sizes of a '
                              f'{config["model_type"]} model. Add it, or set config=None to read it from the checkpoint.')
 
 

@@ -17,7 +17,7 @@ def equal(one, other):
 
 
 def test_the_arms_are_those_of_the_design():
-    assert ARMS == ('language', 'host', 'random', 'shuffled', 'moment_matched', 'random_tuned')
+    assert tuple(ARMS) == ('language', 'host', 'random', 'shuffled', 'moment_matched', 'random_tuned')
     assert [arm for arm in ARMS if not ARMS[arm].reads_weights] == ['host', 'random', 'random_tuned']
 
 

@@ -26,8 +26,7 @@ class LanguageConfigHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Check the run's random labels, resolve its config, and dump that again if it changed."""
-        check_random_labels(runner.cfg)
+        """Resolve the run's config, and dump it again if it changed."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         options: List[LanguageOptions] = [
             module.language for module in model.modules() if isinstance(getattr(module, 'language', None), LanguageOptions)
@@ -43,6 +42,10 @@ class LanguageConfigHook(Hook):
             runner.dump_config()
         if _resumes(runner):
             _drop_language_init(model)
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the run's random labels; a test asks nothing of the training data."""
+        check_random_labels(runner.cfg)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep what a resumed probe's weights started from, which its config does not say."""

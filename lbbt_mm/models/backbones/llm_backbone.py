@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
 from lbbt_mm.language.families import FAMILIES
 from lbbt_mm.language.options import LanguageOptions
-from lbbt_mm.models.init_steps import with_language_init
+from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding, build_norm
 from lbbt_mm.models.layers.position_table import resize_position_table
 from lbbt_mm.registry import MODELS

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.language.weight_selection import select_spec
-from lbbt_mm.models.init_steps import with_language_init
+from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import LanguageBlock
 from lbbt_mm.registry import MODELS
 

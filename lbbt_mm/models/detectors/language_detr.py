@@ -7,6 +7,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor, nn
 
 from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import LanguageDETRDecoder, LanguageDETREncoder
 from lbbt_mm.registry import MODELS
 
@@ -41,7 +42,8 @@ class LanguageDETR(DETR):
         encoder: ``dict(num_layers=None)``; a depth beyond the chosen blocks needs ``extra_layers='random'``.
         decoder: ``dict(num_layers=None, return_intermediate=True)``.
         **kwargs: ``backbone, neck, bbox_head, positional_encoding, num_queries, train_cfg, test_cfg,
-            data_preprocessor, init_cfg`` as in mmdet's DETR.
+            data_preprocessor, init_cfg`` as in mmdet's DETR. With a loading step in ``init_cfg``, such as ``Pretrained``, no
+            language weights are copied.
     """
 
     def __init__(self,
@@ -68,7 +70,8 @@ class LanguageDETR(DETR):
         decoder['num_layers'] = options.num_layers('decoder_blocks', decoder.get('num_layers'))
         _check_queries(kwargs)
         super().__init__(encoder=encoder, decoder=decoder, **_infer_widths(kwargs, options))
-        self.init_cfg = _with_language_init(self.init_cfg, language)
+        self.init_cfg = with_language_init(self.init_cfg, language, targets={
+            'encoder.layers': 'encoder_blocks', 'decoder.layers': 'decoder_blocks'})
 
     def _init_layers(self) -> None:
         spec = self.language.block('encoder_blocks', 'decoder_blocks')
@@ -193,11 +196,3 @@ def _infer_widths(kwargs: Dict[str, Any], options: LanguageOptions) -> Dict[str,
         kwargs[part][key] = expected
     return kwargs
 
-
-def _with_language_init(init_cfg: Any, language: Mapping[str, Any]) -> list:
-    """Add the copy step to the detector's own ``init_cfg``."""
-    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    return steps + [dict(
-        type='lbbt_mm.LanguageInit',
-        language=language,
-        targets={'encoder.layers': 'encoder_blocks', 'decoder.layers': 'decoder_blocks'})]

@@ -83,7 +83,21 @@ def test_random_labels_that_do_not_fit_the_head_are_refused_whichever_tool_train
         model=dict(head=dict(num_classes=10)),
         train_dataloader=dict(dataset=dict(pipeline=[dict(type='lbbt_mm.RandomLabel', num_classes=14)]))))
     with pytest.raises(ValueError, match='RandomLabel has num_classes=14, but model.head.num_classes=10. Set both'):
-        LanguageConfigHook().before_run(mock_runner(cfg, nn.Linear(1, 1)))
+        LanguageConfigHook().before_train(mock_runner(cfg, nn.Linear(1, 1)))
+
+
+def test_a_machine_that_holds_the_test_split_alone_tests(tmp_path):
+    """Label checks list the training folders."""
+    cfg = Config(dict(
+        model=dict(head=dict(num_classes=10)), default_scope='mmpretrain',
+        train_dataloader=dict(dataset=dict(type='CustomDataset', data_root=str(tmp_path / 'gone'), pipeline=[
+            dict(type='lbbt_mm.RandomLabel', data_root=str(tmp_path / 'gone'))]))))
+    runner = mock_runner(cfg, nn.Linear(1, 1))
+    hook = LanguageConfigHook()
+    for name in ('before_run', 'before_test', 'before_val'):
+        getattr(hook, name)(runner)
+    with pytest.raises(FileNotFoundError):
+        hook.before_train(runner)
 
 
 @pytest.mark.parametrize('resume, arm', [(True, 'random'), (False, 'language')])

@@ -1,0 +1,146 @@
+"""Language-model families: Hugging Face config -> :class:`BlockSpec`, checkpoint tensors -> LanguageBlock names.
+
+A new family is a file here, an entry in :data:`FAMILIES`, and its test.
+"""
+import math
+from typing import Any, Dict, Optional, Tuple
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+
+from ..errors import CheckpointError
+from ..rotary import inverse_frequencies
+from ..spec import LanguageModelSpec, plain
+from ..spec_checks import check_block_count, check_spec
+from .family import Family, SourceTensor, TensorRule
+from .gpt2 import GPT2
+from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
+
+#: By the ``model_type`` of the Hugging Face config.
+FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
+
+# Named so that the commonest wrong choice gets the reason, not only the list of what is supported.
+_ENCODER_ONLY = ('albert', 'bert', 'camembert', 'deberta', 'deberta-v2', 'distilbert', 'electra', 'modernbert',
+                 'mpnet', 'roberta', 'xlm-roberta')
+
+
+def is_supported(model_type: Any) -> bool:
+    """Whether a ``model_type``, of whatever type it is, names a family."""
+    return isinstance(model_type, str) and model_type in FAMILIES
+
+
+def get_family(model_type: Optional[str], where: str) -> Family:
+    """Look a family up.
+
+    Args:
+        model_type: Hugging Face ``model_type``.
+        where: Where it was read, for the message.
+
+    Raises:
+        ValueError: If the family is not supported.
+    """
+    if is_supported(model_type):
+        return FAMILIES[model_type]
+    supported = ', '.join(FAMILIES)
+    if model_type in _ENCODER_ONLY:
+        raise CheckpointError(f"{where}: model_type='{model_type}' is an encoder-only language model; expected a "
+                         f'decoder-only one ({supported}). Choose a checkpoint of one of those families.')
+    raise CheckpointError(f'{where}: model_type={model_type!r:.60} is not supported; expected one of: {supported}. Choose '
+                     'another checkpoint, or add the family to lbbt_mm/language/families/.')
+
+
+def read_spec(config: Dict[str, Any], where: str = 'language.config') -> LanguageModelSpec:
+    """Read what the blocks of a language model are from its Hugging Face config fields.
+
+    Args:
+        config: Hugging Face config fields; those left out take the family's defaults.
+        where: Where the fields come from, for messages.
+
+    Returns:
+        LanguageModelSpec: The model's spec.
+
+    Raises:
+        ValueError: If the family is not supported or the sizes contradict each other.
+    """
+    fields = plain({key: value for key, value in config.items() if key != 'model_type'})
+    family = get_family(config.get('model_type'), where)
+    check_block_count(fields, where)
+    try:
+        hf_config = AutoConfig.for_model(config['model_type'], **fields)
+        block = family.block_spec(hf_config)
+        windows = family.windows(hf_config)
+        num_positions = hf_config.max_position_embeddings
+    except Exception as error:  # transformers, its validators and what they call each raise their own types
+        raise CheckpointError(f'{where}: its fields cannot be read ({str(error) or type(error).__name__:.300}). Expected '
+                              f'the fields of a {config["model_type"]} model, numbers where a size is meant; found '
+                              f'{str(fields):.600}. Correct the field.') from None
+    spec = LanguageModelSpec(
+        model_type=config['model_type'],
+        block=block,
+        num_blocks=hf_config.num_hidden_layers,
+        initializer_range=_read_range(config.get('initializer_range'), where),
+        num_positions=num_positions,
+        config=dict(config),
+        windows=windows)
+    check_spec(spec, where)
+    if block.num_heads % block.num_kv_heads:
+        raise CheckpointError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
+                              'expected a divisor. Correct num_key_value_heads.')
+    try:
+        family.check(block)
+    except ValueError as error:
+        raise CheckpointError(f'{where}: {error}.') from None
+    if block.rotary is not None:
+        try:
+            inverse_frequencies(block.rotary, block.head_dims, block.num_heads)
+        except ValueError as error:
+            raise CheckpointError(f'{where}: {error}. Correct the rotary fields, or take another checkpoint.') from None
+    return spec
+
+
+def _read_range(value: Any, where: str) -> Optional[float]:
+    """The standard deviation that a config states; None where it states none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0. '
+                         'Correct it.')
+    return float(value)
+
+
+def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, ...]]:
+    """Canonical names and shapes of the tensors of block ``index`` in a checkpoint of this language model."""
+    family = FAMILIES[spec.model_type]
+    prefix = family.block_prefix.format(i=index)
+    return {prefix + source.name: source.shape for rule in family.rules(spec.block) for source in rule.sources}
+
+
+def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ...]]:
+    """Canonical names and shapes of tensors outside the blocks.
+
+    Args:
+        spec: The language model.
+        part: ``final_norm`` or ``position_table``.
+
+    Returns:
+        dict[str, tuple]: Name -> shape; empty if the family has no such part.
+    """
+    family, width = FAMILIES[spec.model_type], spec.block.embed_dims
+    if part == 'final_norm':
+        return {name: (width, ) for name in family.final_norm}
+    return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
+
+
+def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw one tensor as the language model's own random initialisation does, see :meth:`Family.random_tensor`."""
+    return FAMILIES[spec.model_type].random_tensor(spec, name, shape, generator)
+
+
+def residual_scale(spec: LanguageModelSpec) -> float:
+    """What a model's random initialisation multiplies the standard deviation of residual outputs by."""
+    return FAMILIES[spec.model_type].output_scale(spec.num_blocks)
+
+
+__all__ = ['FAMILIES', 'Family', 'SourceTensor', 'TensorRule', 'block_tensors', 'get_family', 'is_supported',
+           'model_tensors', 'random_tensor', 'read_spec', 'residual_scale']

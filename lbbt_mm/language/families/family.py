@@ -1,0 +1,91 @@
+"""What tells one family of language models from another."""
+from dataclasses import dataclass
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from ..spec import BlockSpec, LanguageModelSpec
+
+
+@dataclass(frozen=True)
+class SourceTensor:
+    """One tensor of a block in a checkpoint: its name within the block and its shape there."""
+    name: str
+    shape: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorRule:
+    """How one LanguageBlock parameter is filled from a block's tensors.
+
+    Args:
+        target: Parameter name within LanguageBlock.
+        sources: Tensors that fill it, stacked along its first dimension.
+        transpose: Whether the checkpoint stores the matrices transposed (GPT-2's Conv1D).
+    """
+    target: str
+    sources: Tuple[SourceTensor, ...]
+    transpose: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """What tells one family of language models from another.
+
+    Args:
+        block_spec: Reads a :class:`BlockSpec` from the Hugging Face config.
+        block_prefix: Name of block ``i`` in the canonical tensor names, with ``{i}``.
+        root_prefixes: What checkpoints put before ``block_prefix``, most common first.
+        rules: The copying rules of a block.
+        final_norm: Names of the tensors of the norm behind the last block.
+        position_table: Name of the learned position table, in families that have one.
+        gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
+            without the architecture's name, and the names of tensors within a block.
+        sizes: What a config has to state, each by any of these names; a size that is left out is the family's default, and
+            another model in silence.
+        ignored: Names within a block that are buffers, not parameters.
+        output_scale: What the family's own random initialisation multiplies the standard deviation of the matrices that
+            write to the residual stream by, from the number of blocks.
+        residual_outputs: Those matrices.
+        windows: Block -> sliding window, of those that attend in one.
+        check: Refuses a spec that the family cannot have.
+        from_gguf: Undoes what llama.cpp's converter did to a tensor: ``(name, tensor, spec) -> tensor``.
+    """
+    block_spec: Callable[[PretrainedConfig], BlockSpec]
+    block_prefix: str
+    root_prefixes: Tuple[str, ...]
+    rules: Callable[[BlockSpec], List[TensorRule]]
+    gguf_config: Callable[[Mapping[str, Any], Collection[str]], Dict[str, Any]]
+    final_norm: Tuple[str, ...]
+    position_table: Optional[str] = None
+    sizes: Tuple[Tuple[str, ...], ...] = ()
+    ignored: Tuple[str, ...] = ()
+    output_scale: Callable[[int], float] = lambda num_blocks: 1.
+    residual_outputs: Tuple[str, ...] = ()
+    windows: Callable[[PretrainedConfig], Dict[int, int]] = lambda config: {}
+    check: Callable[[BlockSpec], None] = lambda block: None
+    from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor
+
+    def random_tensor(self, spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
+                      generator: torch.Generator) -> Tensor:
+        """Draw one tensor as the language model's own random initialisation does.
+
+        Norm weights are one, biases zero, matrices normal with the model's ``initializer_range``, scaled where they write
+        to the residual stream.
+
+        Args:
+            spec: The language model, which states an ``initializer_range``.
+            name: The tensor's name in the checkpoint.
+            shape: Its shape there.
+            generator: Source of randomness.
+        """
+        if name.endswith('.bias'):
+            return torch.zeros(shape)
+        if len(shape) == 1:
+            return torch.ones(shape)
+        std = spec.initializer_range
+        if self.residual_outputs and name.endswith(self.residual_outputs):
+            std *= self.output_scale(spec.num_blocks)
+        return torch.randn(shape, generator=generator) * std
