@@ -134,8 +134,8 @@ def mock_runner(model: nn.Module, **options: Any) -> MagicMock:
 
 
 def freeze(model: nn.Module, **options: Any) -> nn.Module:
-    """The model as the hook leaves it before training, in train mode."""
-    PartialFreezeHook(**options).before_run(mock_runner(model))
+    """The model as the hook leaves it before training, in train mode; without ``also`` nothing but the blocks trains."""
+    PartialFreezeHook(**{'also': (), **options}).before_run(mock_runner(model))
     return model.train()
 
 

@@ -134,14 +134,14 @@ def test_a_partial_bridge_on_cifar10(data_root, tmp_path):
     assert len(runner.train_dataloader.dataset) == 20
 
 
-def test_true_labels_on_cifar10_from_scratch(data_root, tmp_path):
-    runner = run('classify_scratch_gpt2_medium_cifar10', tmp_path)
+def test_true_labels_on_cifar10(data_root, tmp_path):
+    runner = run('classify_gpt2_medium_cifar10', tmp_path)
     samples = [runner.train_dataloader.dataset[index]['data_samples'] for index in range(20)]
     assert all(sample.gt_label.item() == sample.true_label and not sample.label_is_random for sample in samples)
 
 
 def test_a_probe_without_a_bridge_starts_from_the_language_model_s_blocks(data_root, tmp_path):
-    runner = run('probe_nobridge_scratch_gpt2_medium_cifar10', tmp_path)
+    runner = run('probe_nobridge_gpt2_medium_cifar10', tmp_path)
     assert metrics(runner) == {'accuracy/top1'}
     assert [name for name, parameter in runner.model.named_parameters() if parameter.requires_grad] == [
         'head.fc.weight', 'head.fc.bias']

@@ -59,7 +59,7 @@ def test_every_language_base_drops_into_every_detector_base(path, tmp_path):
 
 def test_there_are_configs():
     names = {name_of(path) for path in RUNS}
-    assert {'detr_gpt2_coco', 'detr_scratch_coco', 'detr_smollm2_coco', 'small/detr_gpt2_coco'} <= names
+    assert {'detr_gpt2_coco', 'detr_smollm2_coco', 'small/detr_gpt2_coco'} <= names
 
 
 @pytest.mark.parametrize('path', RUNS, ids=name_of)
@@ -153,13 +153,6 @@ def test_table_6_of_the_paper(tmp_path):
     for key in ('backbone', 'data_preprocessor', 'train_cfg', 'test_cfg', 'num_queries'):
         assert cfg.model[key] == stock.model[key], key
     assert cfg.train_dataloader.batch_size == stock.train_dataloader.batch_size == 2
-
-
-def test_scratch_is_the_language_config_with_one_key_changed():
-    language, scratch = (_flat(Config.fromfile(CONFIGS / f'detr_{name}_coco.py').to_dict()) for name in ('gpt2', 'scratch'))
-    different = {key for key in language.keys() | scratch.keys() if language.get(key, '-') != scratch.get(key, '-')}
-    assert different == {'model.language.arm'}
-    assert (language['model.language.arm'], scratch['model.language.arm']) == ('language', 'host')
 
 
 def test_the_language_model_changes_from_the_command_line(folders):

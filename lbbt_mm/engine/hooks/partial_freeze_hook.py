@@ -21,7 +21,7 @@ from lbbt_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PartialFreezeHook(Hook):
-    """Train some blocks of a model and what is named beside them; everything else in the model is frozen.
+    """Train some blocks of a model and what is around them, or what is named; everything else in the model is frozen.
 
     Frozen parameters have no gradient and no optimizer state, and so no weight decay. A module all of whose parameters
     are frozen stays in eval mode, whoever calls ``train()``: no dropout or drop path in it, and its running statistics
@@ -37,13 +37,14 @@ class PartialFreezeHook(Hook):
         trainable: Which blocks train: ``'first:N'``, ``'last:N'``, ``'all'`` or ``'none'``. Defaults to ``'all'``.
         also: What else trains: dotted names of modules or parameters, with everything below them
             (``'backbone.patch_embed'``), or patterns of them as in :mod:`fnmatch`, where ``*`` spans dots
-            (``'*.norm1'``). Defaults to none.
+            (``'*.norm1'``). Defaults to None: all that is around the blocks, so that only the other blocks freeze; with
+            ``()`` nothing else trains.
         unfreeze_epoch: From this epoch on everything trains that trained without the hook. Counted from 0 as in
             ``runner.epoch``: with 1, the first epoch is partial. Defaults to None, never.
 
     Example:
-        >>> custom_hooks = [dict(type='lbbt_mm.PartialFreezeHook', trainable='first:5',
-        ...                      also=('backbone.patch_embed', 'backbone.pos_embed', 'backbone.norm', 'head'))]
+        >>> custom_hooks = [dict(type='lbbt_mm.PartialFreezeHook', trainable='first:5')]  # the other blocks freeze
+        >>> custom_hooks = [dict(type='lbbt_mm.PartialFreezeHook', trainable='none', also=('neck', 'head'))]  # a probe
     """
 
     priority = 'VERY_HIGH'  # other hooks copy the model in before_run
@@ -51,7 +52,7 @@ class PartialFreezeHook(Hook):
     def __init__(self,
                  module: str = 'backbone.blocks',
                  trainable: str = 'all',
-                 also: Union[str, Sequence[str]] = (),
+                 also: Union[str, Sequence[str], None] = None,
                  unfreeze_epoch: Optional[int] = None) -> None:
         if not isinstance(trainable, str) or not re.fullmatch(r'all|none|(first|last):0*[1-9]\d*', trainable):
             raise ValueError(f"trainable={trainable!r}: expected 'first:N' or 'last:N' with N of at least 1, 'all', or "
@@ -60,11 +61,12 @@ class PartialFreezeHook(Hook):
             raise ValueError(f'unfreeze_epoch={unfreeze_epoch!r}: expected a whole number of at least 1 (the number of '
                              'partial epochs), or None to stay partial. Without partial epochs, remove the hook.')
         also = (also, ) if isinstance(also, str) else also
-        if not isinstance(also, (list, tuple)) or not all(isinstance(pattern, str) for pattern in also):
-            raise ValueError(f"also={also!r}: expected a list of names or patterns, such as ['backbone.norm', 'head'].")
+        if also is not None and (not isinstance(also, (list, tuple)) or not all(isinstance(name, str) for name in also)):
+            raise ValueError(f"also={also!r}: expected a list of names or patterns, such as ['backbone.norm', 'head'], or "
+                             'None for all that is around the blocks.')
         self.module = module
         self.trainable = trainable
-        self.also = tuple(also)
+        self.also = None if also is None else tuple(also)
         self.unfreeze_epoch = unfreeze_epoch
         self._freeze: Optional[_Freeze] = None
 
@@ -81,12 +83,13 @@ class PartialFreezeHook(Hook):
             return  # a test after the training, with the same runner
         self._check_runner(runner)
         path, chosen = _choose_blocks(model, self.module, self.trainable)
-        self._freeze = _Freeze(model, chosen, self.also)
+        self._freeze = _Freeze(model, path, chosen, self.also)
         self._freeze.freeze_parameters(runner.optim_wrapper)
         _wrap_again(runner)
         self._freeze.hold_modules()
         until = '' if self.unfreeze_epoch is None else f', until epoch {self.unfreeze_epoch}'
-        title = f'PartialFreezeHook: {self.trainable} of {path}, also {", ".join(self.also) or "nothing"}{until}'
+        also = 'what is around them' if self.also is None else ', '.join(self.also) or 'nothing'
+        title = f'PartialFreezeHook: {self.trainable} of {path}, also {also}{until}'
         runner.logger.info('\n' + _render(model, path, title))
 
     def before_train(self, runner: Runner) -> None:
@@ -130,20 +133,22 @@ class _Freeze:
 
     Args:
         model: The model, out of its wrapper.
+        path: Where its list of blocks is.
         chosen: Names of the blocks that train.
-        also: The hook's patterns.
+        also: The hook's patterns; None for all that is around the blocks.
 
     Attributes:
         parameters: The parameters that were trainable and are frozen.
         active: Whether they still are.
     """
 
-    def __init__(self, model: nn.Module, chosen: Sequence[str], also: Sequence[str]) -> None:
+    def __init__(self, model: nn.Module, path: str, chosen: Sequence[str], also: Optional[Sequence[str]]) -> None:
         self.model = model
+        self._around = path if also is None else None
         self.active = True
-        self._patterns = (*chosen, *also)
+        self._patterns = (*chosen, *(also or ()))
         self._held: List[nn.Module] = []
-        _check_patterns(model, also)
+        _check_patterns(model, also or ())
         # a parameter that two modules share trains if either does
         named = model.named_parameters(remove_duplicate=False)
         kept = {id(parameter) for name, parameter in named if self._trains(name)}
@@ -198,6 +203,9 @@ class _Freeze:
         return running
 
     def _trains(self, name: str) -> bool:
+        if self._around is not None and not f'{name}.'.startswith(f'{self._around}.') and not (
+                f'{self._around}.'.startswith(f'{name}.' if name else '')):
+            return True  # neither the blocks nor what leads to them
         return any(_matches(name, pattern) for pattern in self._patterns)
 
 

@@ -44,6 +44,24 @@ def test_names_and_patterns_add_to_the_blocks(also, prefixes):
     assert trainable(model) == below(model, *prefixes)
 
 
+@pytest.mark.parametrize('choice, blocks', [('first:1', '0'), ('last:2', '23'), ('none', ''), ('all', '0123')])
+def test_by_default_the_other_blocks_alone_freeze(choice, blocks):
+    model = freeze(SmallNet(), trainable=choice, also=None)
+    others = {name for name in trainable(SmallNet()) if not name.startswith('backbone.blocks.')}
+    assert trainable(model) == others | below(model, *(f'backbone.blocks.{index}.' for index in blocks or 'x'))
+    assert model.drop.training and model.backbone.training and model.head.training
+    for index, block in enumerate(model.backbone.blocks):
+        assert block.training == (str(index) in blocks)
+
+
+def test_by_default_a_detector_s_other_parts_train():
+    from tests.tiny_detection import build_detector
+    model = freeze(build_detector(), module='encoder.layers', trainable='last:1', also=None)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == below(model, 'encoder.layers.0.') | {
+        name for name, parameter in build_detector().named_parameters() if not parameter.requires_grad}
+
+
 def test_a_name_ends_at_a_dot():
     model = freeze(SmallNet(num_blocks=11), trainable='none', also=['backbone.blocks.1'])
     assert trainable(model) == below(model, 'backbone.blocks.1.')
@@ -128,7 +146,7 @@ def test_parameters_with_rates_of_their_own_are_frozen_and_unfrozen_too(tmp_path
     model = SmallNet()
     before = weights(model)
     wrapper = dict(optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.))
-    runner = train(tmp_path, PartialFreezeHook(trainable='last:1', unfreeze_epoch=1), model, optim_wrapper=wrapper)
+    runner = train(tmp_path, PartialFreezeHook(trainable='last:1', also=(), unfreeze_epoch=1), model, optim_wrapper=wrapper)
     assert changed(before, weights(model)) >= below(model, '')
     assert state_of(runner) == below(model, '')
 
@@ -138,7 +156,7 @@ def test_gradients_and_state_from_before_are_let_go():
     runner = mock_runner(model)
     model(torch.randn(4, 4), torch.zeros(4, dtype=torch.long), mode='loss')['loss'].backward()
     runner.optim_wrapper.step()
-    PartialFreezeHook(trainable='first:1').before_run(runner)
+    PartialFreezeHook(trainable='first:1', also=()).before_run(runner)
     kept = set(runner.optim_wrapper.optimizer.state)
     for name, parameter in model.named_parameters():
         trains = name.startswith('backbone.blocks.0.')
@@ -154,7 +172,7 @@ def test_every_optimizer_of_several_lets_go_of_its_state():
         part.step()
     runner = mock_runner(model)
     runner.optim_wrapper = OptimWrapperDict(**parts)
-    PartialFreezeHook(trainable='all').before_run(runner)
+    PartialFreezeHook(trainable='all', also=()).before_run(runner)
     assert parts['backbone'].optimizer.state and not parts['head'].optimizer.state
 
 
@@ -255,7 +273,7 @@ def test_stages_that_a_resnet_freezes_are_still_in_eval_mode_after_unfreezing():
     from mmpretrain.models import ResNet
     model = nn.ModuleDict(dict(backbone=ResNet(18, frozen_stages=1, base_channels=8, stem_channels=8)))
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    hook, runner = PartialFreezeHook('backbone.layer4', 'last:1', unfreeze_epoch=1), mock_runner(model)
+    hook, runner = PartialFreezeHook('backbone.layer4', 'last:1', also=(), unfreeze_epoch=1), mock_runner(model)
     hook.before_run(runner)
     assert trainable(model) == below(model, 'backbone.layer4.1.')
     runner.epoch = 1
@@ -323,7 +341,7 @@ def test_an_unfreeze_epoch_that_is_none(value):
         PartialFreezeHook(unfreeze_epoch=value)
 
 
-@pytest.mark.parametrize('value', [5, [5], {'head'}, None])
+@pytest.mark.parametrize('value', [5, [5], {'head'}])
 def test_also_that_is_no_list_of_names(value):
     with pytest.raises(ValueError, match='also=.*expected a list of names'):
         PartialFreezeHook(also=value)
@@ -356,21 +374,21 @@ def test_a_module_with_two_lists_of_blocks():
 @pytest.mark.parametrize('unfreeze_epoch', [2, 7])
 def test_an_unfreeze_epoch_that_never_comes(unfreeze_epoch, tmp_path):
     with pytest.raises(ValueError, match=f'unfreeze_epoch={unfreeze_epoch} never comes: the run has 2 epochs'):
-        train(tmp_path, PartialFreezeHook(trainable='first:1', unfreeze_epoch=unfreeze_epoch), epochs=2)
+        train(tmp_path, PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=unfreeze_epoch), epochs=2)
 
 
 def test_unfreezing_in_a_loop_without_epochs():
     runner = mock_runner(SmallNet())
     runner.train_loop = MagicMock(spec=IterBasedTrainLoop)
     with pytest.raises(ValueError, match='unfreeze_epoch=1: found a training loop that counts iterations'):
-        PartialFreezeHook(trainable='first:1', unfreeze_epoch=1).before_run(runner)
+        PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=1).before_run(runner)
 
 
 def test_a_loop_without_epochs_can_be_partial(tmp_path, monkeypatch):
     monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)  # two seconds before every pass
     model = SmallNet()
     before = weights(model)
-    train(tmp_path, PartialFreezeHook(trainable='first:1'), model, sampler='InfiniteSampler',
+    train(tmp_path, PartialFreezeHook(trainable='first:1', also=()), model, sampler='InfiniteSampler',
           train_cfg=dict(by_epoch=False, max_iters=3))
     assert changed(before, weights(model)) == below(model, 'backbone.blocks.0.')
 
@@ -378,11 +396,11 @@ def test_a_loop_without_epochs_can_be_partial(tmp_path, monkeypatch):
 def test_a_flexible_runner():
     runner = MagicMock(spec=FlexibleRunner, optim_wrapper=mock_runner(SmallNet()).optim_wrapper, model=SmallNet())
     with pytest.raises(ValueError, match='found a FlexibleRunner.*expected a Runner'):
-        PartialFreezeHook(trainable='first:1').before_run(runner)
+        PartialFreezeHook(trainable='first:1', also=()).before_run(runner)
 
 
 def test_a_wrapper_that_cannot_be_made_anew():
     runner = mock_runner(SmallNet())
     runner.model = nn.DataParallel(SmallNet())
     with pytest.raises(ValueError, match='found the model in a DataParallel.*expected MMDistributedDataParallel'):
-        PartialFreezeHook(trainable='first:1').before_run(runner)
+        PartialFreezeHook(trainable='first:1', also=()).before_run(runner)

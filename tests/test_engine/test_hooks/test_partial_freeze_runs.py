@@ -22,7 +22,7 @@ SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.1))
 def test_ema_averages_what_trains_and_keeps_the_rest(tmp_path):
     model = SmallNet()
     before = weights(model)
-    runner = train(tmp_path, PartialFreezeHook(trainable='first:1', unfreeze_epoch=2), model, epochs=3,
+    runner = train(tmp_path, PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=2), model, epochs=3,
                    hooks=[dict(type='EMAHook', momentum=0.5)])
     ema = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['state_dict']
     assert {name for name in changed(before, ema) if 'bn' not in name} == below(model, 'backbone.blocks.0.')
@@ -36,7 +36,7 @@ def test_mixed_precision_and_gradient_accumulation(wrapper, tmp_path, monkeypatc
         monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', partial(torch.amp.GradScaler, device='cpu'))
     model = SmallNet()
     before = weights(model)
-    runner = train(tmp_path, PartialFreezeHook(trainable='first:2'), model, epochs=4, batch_size=2,
+    runner = train(tmp_path, PartialFreezeHook(trainable='first:2', also=()), model, epochs=4, batch_size=2,
                    optim_wrapper=dict(type=wrapper, accumulative_counts=2, optimizer=dict(type='AdamW', lr=1e-2)))
     expected = below(model, 'backbone.blocks.0.', 'backbone.blocks.1.')
     assert changed(before, weights(model)) == expected == state_of(runner)
@@ -47,7 +47,7 @@ def test_a_compiled_train_step_follows_the_unfreezing(tmp_path):
     for compile_ in (None, dict(backend='aot_eager')):
         torch.manual_seed(0)
         model = SmallNet(num_blocks=2, drop=0.)
-        train(tmp_path / str(bool(compile_)), PartialFreezeHook(trainable='first:1', unfreeze_epoch=1), model,
+        train(tmp_path / str(bool(compile_)), PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=1), model,
               optim_wrapper=SGD, cfg=Config(dict(compile=compile_)))
         moved.append(weights(model))
         assert trainable(model) == below(model, '')
@@ -59,7 +59,7 @@ def test_a_compiled_train_step_follows_the_unfreezing(tmp_path):
 def test_a_run_that_only_tests_is_left_alone(tmp_path):
     model = SmallNet()
     runner = Runner(
-        model=model, work_dir=str(tmp_path), custom_hooks=[PartialFreezeHook(trainable='none')], log_level='ERROR',
+        model=model, work_dir=str(tmp_path), custom_hooks=[PartialFreezeHook(trainable='none', also=())], log_level='ERROR',
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), train_cfg=dict(by_epoch=True, max_epochs=1),
         train_dataloader=loader(), experiment_name='freeze_test', **a_test_loop())
     runner.test()
@@ -67,7 +67,7 @@ def test_a_run_that_only_tests_is_left_alone(tmp_path):
 
 
 def test_a_test_after_the_training_changes_nothing(tmp_path):
-    hook = PartialFreezeHook(trainable='first:1', unfreeze_epoch=1)
+    hook = PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=1)
     runner = train(tmp_path, hook, **a_test_loop())
     runner.test()
     assert trainable(runner.model) == below(runner.model, '')
@@ -84,7 +84,7 @@ def a_test_loop() -> dict:
 def test_from_the_unfreeze_epoch_on_everything_trains_in_the_optimizer_too(tmp_path):
     model = SmallNet()
     before = weights(model)
-    runner = train(tmp_path, PartialFreezeHook(trainable='first:1', unfreeze_epoch=2), model, epochs=3)
+    runner = train(tmp_path, PartialFreezeHook(trainable='first:1', also=(), unfreeze_epoch=2), model, epochs=3)
     epochs = [load_checkpoint_safely(tmp_path / f'epoch_{epoch}.pth') for epoch in (1, 2, 3)]
     blocks = below(model, 'backbone.blocks.0.')
     assert [len(epoch['optimizer']['state']) for epoch in epochs] == [4, 4, len(below(model, ''))]
@@ -113,7 +113,7 @@ def test_a_resumed_run_ends_as_the_one_that_was_not_stopped(stopped_after, tmp_p
 def test_a_run_resumed_from_one_that_was_not_partial_drops_the_state_of_what_is_frozen(tmp_path):
     train(tmp_path, None, epochs=1)
     SafeLoaders(trust=False).register()
-    resumed = train(tmp_path, PartialFreezeHook(trainable='first:1'), epochs=2, resume=True)
+    resumed = train(tmp_path, PartialFreezeHook(trainable='first:1', also=()), epochs=2, resume=True)
     assert resumed.epoch == 2 and state_of(resumed) == below(resumed.model, 'backbone.blocks.0.')
 
 

@@ -167,8 +167,8 @@ class TestOverwriting:
             language=dict(checkpoint=str(folders['gpt2'])),
             model__init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth')))
         detector.init_weights()
-        train_step(detector)
         assert torch.equal(detector.encoder.layers[0].mlp.fc1.weight, other.encoder.layers[0].mlp.fc1.weight)
+        train_step(detector)
 
     def test_a_subclass_that_fills_matrices_after_super_fails(self, folders):
 

@@ -1,3 +1,0 @@
-# Table 5 of the LBBT paper, the baseline: the same from Qwen3-8B's own random initialisation
-_base_ = './bridge_qwen3_8b_cifar10.py'
-model = dict(backbone=dict(language=dict(arm='random')))
