@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from lbbt_mm import argument_types
+from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
 
 LOADERS = ('train', 'val', 'test')
@@ -42,6 +43,7 @@ def main() -> int:
         int: 1 if a run could not go on with it, else 0.
     """
     args = parse_args()  # before what takes seconds to import
+    quiet_imports()
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -23,6 +23,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 from lbbt_mm import argument_types
 from lbbt_mm.language.arms import ARMS
+from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
 
 
@@ -127,6 +128,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
+        quiet_imports()
         from .arm_runs import run  # what trains is imported when something is to be trained
         return run(args)
 

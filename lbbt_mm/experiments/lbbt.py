@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
+from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
 
 
@@ -50,6 +51,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
+        quiet_imports()
         from .bridge_and_probes import run  # what trains is imported when something is to be trained
         return run(args)
 

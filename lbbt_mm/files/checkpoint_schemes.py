@@ -1,6 +1,7 @@
 """mmengine's loaders of checkpoints by name and address, replaced by ones that run no code from what they load."""
 import os
 import sys
+from http.client import HTTPException
 from typing import Any, Callable
 from urllib.parse import urlparse
 
@@ -115,5 +116,10 @@ def _download(url: str) -> str:
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
         sys.stderr.write(f'Downloading: "{url}" to {path}\n')
-        torch.hub.download_url_to_file(url, path, progress=sys.stderr.isatty())
+        try:
+            torch.hub.download_url_to_file(url, path, progress=sys.stderr.isatty())
+        except (OSError, HTTPException) as error:  # urllib's errors among them
+            reason = getattr(error, 'reason', None) or error
+            raise ConnectionError(f'{url}: cannot be fetched ({reason}). Expected a network, or that file at {path}: put it '
+                                  'there, or give the path of your copy in its place.') from None
     return path

@@ -31,6 +31,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def test(args: argparse.Namespace) -> None:
     """Test."""
+    from .quiet_imports import quiet_imports
+    quiet_imports()
     from mmengine.logging import print_log
     from mmengine.registry import METRICS
 

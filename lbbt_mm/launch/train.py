@@ -38,6 +38,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def train(args: argparse.Namespace) -> None:
     """Train."""
+    from .quiet_imports import quiet_imports
+    quiet_imports()
     from lbbt_mm.checks import check_datasets
     from lbbt_mm.checks.datasets import TRAINING_LOADERS
     from lbbt_mm.checks.options import check_numbers, check_optimizer, check_save_best

@@ -92,6 +92,16 @@ def test_what_is_fetched_is_loaded(way, addresses, tmp_path, trace):
     assert torch.equal(source.weight, target.weight) and 'config' not in loaded.get('meta', {})
 
 
+@pytest.mark.parametrize('url', ['http://127.0.0.1:9/vit.pth', 'https://no.such.host.invalid/vit.pth', 'absent'])
+def test_a_network_that_is_not_there_is_one_line_that_says_where_the_file_goes(url, addresses, tmp_path):
+    url = addresses['http'] if url == 'absent' else url
+    with pytest.raises(ConnectionError) as caught:
+        load_checkpoint(nn.Linear(2, 2), url)
+    place = tmp_path / 'TORCH_HOME' / 'hub' / 'checkpoints' / url.split('/')[-1]
+    assert str(caught.value).startswith(f'{url}: cannot be fetched (') and f'that file at {place}:' in str(caught.value)
+    assert '\n' not in str(caught.value) and not list(place.parent.iterdir())
+
+
 @pytest.mark.parametrize('way', WAYS)
 def test_a_user_who_vouches_for_it_loads_it_all(way, addresses, tmp_path, trace):
     write_checkpoint(tmp_path / 'served' / 'x.pth', trace, 'code')
