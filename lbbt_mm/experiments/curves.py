@@ -1,9 +1,10 @@
 """Curves over training, an arm a line, with a band for the spread over seeds."""
-import os
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
 import pandas as pd
+
+from lbbt_mm.files.whole_files import whole_file
 
 
 class Panel(NamedTuple):
@@ -46,6 +47,7 @@ def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> No
         columns: At most so many panels side by side.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.lines import Line2D
     from matplotlib.figure import Figure  # without pyplot there is no global state, and no display is needed
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -58,11 +60,10 @@ def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> No
         (_draw_lines if panel.curves['step'].nunique() > 1 else _draw_points)(axes, panel, colors)
         axes.set_title(title)
         axes.grid(alpha=0.3)
-        if index == 1:
-            axes.legend(title='arm')
-    part = path.with_name(f'{path.name}.{os.getpid()}.lbbt_mm.part')
-    figure.savefig(part, dpi=120, format='png')
-    part.replace(path)
+    lines = [Line2D([], [], color=f'C{number}', marker='o', ms=3, label=arm) for number, arm in enumerate(arms)]
+    figure.legend(handles=lines, loc='outside lower center', ncols=len(arms), frameon=False)  # over no curve
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120, format='png')
 
 
 def _draw_lines(axes: Any, panel: Panel, colors: Mapping[str, str]) -> None:

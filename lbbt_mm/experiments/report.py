@@ -48,6 +48,8 @@ def report(experiment: ArmExperiment, settings: Mapping[str, Setting], console: 
         notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
     summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
     console.print(rich_table(metrics, summary, ours, experiment))
+    for verdict in verdicts(metrics, summary, experiment.baseline):
+        console.print(verdict, soft_wrap=True, highlight=False)
     for note in notes:
         console.print(note, soft_wrap=True, highlight=False)
     write_whole(experiment.out / 'summary.csv', summary.to_csv(index=False))
@@ -87,6 +89,30 @@ def rule_notes(experiment: ArmExperiment, settings: Mapping[str, Setting]) -> Li
             *warnings, *notes]
 
 
+def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> List[str]:
+    """A sentence for each metric and arm: the difference to the baseline, and whether the seeds tell the two apart.
+
+    Args:
+        metrics: Which metrics.
+        summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
+        baseline: The arm that the others are compared with.
+    """
+    said = []
+    for metric in metrics:
+        for row in summary[(summary['metric'] == metric) & (summary['arm'] != baseline)].itertuples():
+            if math.isnan(row.difference):
+                continue
+            if math.isnan(row.low):
+                said.append(f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}; one seed tells nothing '
+                            'of the spread.')
+                continue
+            apart = row.low > 0 or row.high < 0
+            said.append(f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)} '
+                        f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}], '
+                        f'{"told apart" if apart else "not told apart"} by {row.pairs} seeds.')
+    return said
+
+
 def rich_table(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
     """One table, a section a metric."""
     table = Table(title=experiment.config.name)
@@ -103,6 +129,7 @@ def markdown(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFram
              notes: Sequence[str]) -> str:
     """The same tables as Markdown."""
     lines = [f'# {experiment.config.name}: {", ".join(experiment.arms)}', '']
+    notes = [*verdicts(metrics, summary, experiment.baseline), *notes]
     names = header(experiment)
     for metric in metrics:
         lines += [f'## {metric}', '', f'| {" | ".join(names)} |', f'|{"---|" * len(names)}']

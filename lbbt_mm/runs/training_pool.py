@@ -14,6 +14,10 @@ from .run_progress import TrainingProgress
 from .training_run import OtherRunError, TrainingFailed, TrainingRun
 
 
+#: In a log file, where no bar moves.
+_SECONDS_BETWEEN_LINES = 60
+
+
 class Chain(NamedTuple):
     """Trainings that follow each other, such as a bridge and its probe.
 
@@ -96,9 +100,15 @@ class TrainingPool:
         if not self.console.is_terminal:
             self.console.print(f'{label}: {verb}', soft_wrap=True, highlight=False)
         bar, started = progress.add_task(label, total=None, loss='-'), time.monotonic()
+        said = started
 
         def show(news: TrainingProgress) -> None:
+            nonlocal said
             progress.update(bar, completed=news.step, total=news.total, loss=news.loss)
+            if not self.console.is_terminal and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                self.console.print(f'{label}: {news.step} of {news.total}, loss {news.loss}', soft_wrap=True,
+                                   highlight=False)
 
         self._active.append(run)
         try:

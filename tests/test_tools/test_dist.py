@@ -44,7 +44,8 @@ def write_config(data, folders, tmp_path_factory):
 def sgd(write_config):
     """Work directories of three epochs: one process with batches of four, and dist_train.sh with two ranks of two."""
     one, two = write_config(SGD, 1), write_config(SGD, 2)
-    ranks = start('bash', REPO / 'tools' / 'dist_train.sh', two, 2, '--work-dir', two.parent / 'work', PORT=free_port())
+    ranks = start('bash', REPO / 'tools' / 'dist_train.sh', two, 2, '--work-dir', two.parent / 'work', PORT=free_port(),
+                  PYTHONPATH=REPO)  # the config imports a hook of the tests
     returncode, output = run_tool('train.py', one, '--work-dir', one.parent / 'work')
     assert returncode == 0, output
     returncode, output = finish(ranks)

@@ -1,51 +1,69 @@
-"""The demo, on scikit-learn's handwritten digits and SmolLM2's blocks, on a CPU.
+"""The demo, on scikit-learn's handwritten digits and SmolLM2's blocks, on a CPU; three seeds of each arm.
 
-bridge     Language Bias Bridge Training: four arms learn random labels, then a linear probe learns the true ones. One table
-           and one figure.
-detection  LanguageDETR beside the same detector with DETR's own initialisation: mAPs, loss curves, predicted boxes.
+bridge        Language Bias Bridge Training: from language weights and from a random start, a model learns random labels,
+              then a linear probe learns the true ones.
+detection     LanguageDETR beside the same detector with DETR's own initialisation: mAPs, loss curves, predicted boxes.
 segmentation  a Segmenter with language blocks beside the same one with Segmenter's own initialisation: mIoUs, loss curves,
-           predicted masks.
+              predicted masks.
 
-What is done already is not done again; --fresh starts over.
+The small trainings take minutes and show how a comparison is made and read; --full trains the demo's configs to their end,
+which takes about an hour. What is done already is not done again; --fresh starts over.
 """
 import argparse
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
-from rich.console import Console
-
 from lbbt_mm import argument_types
+from lbbt_mm.launch.quiet_imports import quiet_imports
+from lbbt_mm.launch.user_errors import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-
 PARTS = ('bridge', 'detection', 'segmentation')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=' '.join(PARTS))
+    parser.add_argument('--seeds', nargs='+', type=argument_types.seed, default=[0, 1, 2], metavar='SEED',
+                        help='default: 0 1 2')
+    parser.add_argument('--full', action='store_true', help='the configs\' own length, and 5,000 canvases')
+    parser.add_argument('--out', type=Path, help='folder for data, runs and pictures; default: work_dirs/demo, '
+                        'work_dirs/demo_full')
+    parser.add_argument('--epochs', type=argument_types.count, help='another length of bridge and detection')
+    parser.add_argument('--iterations', type=argument_types.count, help='another length of segmentation, which counts '
+                        'iterations')
+    parser.add_argument('--canvases', type=argument_types.count, help='another number of training canvases for detection '
+                        'and segmentation')
+    parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
+    args = parser.parse_args()
+    args.seeds = list(dict.fromkeys(args.seeds))
+    args.out = (args.out or ROOT / 'work_dirs' / ('demo_full' if args.full else 'demo')).resolve()
+    return args
 
 
 def main() -> None:
     """Command line."""
-    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=' '.join(PARTS))
-    parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo', help='folder for data, runs and pictures')
-    parser.add_argument('--epochs', type=argument_types.count, help='train for this many epochs; default: the configs\'')
-    parser.add_argument('--iterations', type=argument_types.count, help='the same for segmentation, which counts iterations')
-    parser.add_argument('--canvases', type=argument_types.count, default=5000,
-                        help='number of training canvases for detection, segmentation')
-    parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
-    args = parser.parse_args()
-    from tools.demo.bridge import run_bridge_demo
-    from tools.demo.detection import run_detection_demo
-    from tools.demo.segmentation import run_segmentation_demo
-    console, checkpoint, out = Console(), find_smollm2(), args.out.resolve()
-    console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}')
-    runs = dict(
-        bridge=lambda: run_bridge_demo(out, checkpoint, console, args.epochs, args.fresh),
-        detection=lambda: run_detection_demo(out, checkpoint, console, args.epochs, args.canvases, args.fresh),
-        segmentation=lambda: run_segmentation_demo(out, checkpoint, console, args.iterations, args.canvases, args.fresh))
-    for part in PARTS:
+    args = parse_args()
+    quiet_imports()
+    from rich.console import Console
+
+    from tools.demo import bridge, detection, segmentation
+    console, checkpoint, started = Console(), find_smollm2(), time.monotonic()
+    console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}', highlight=False)
+    for module in (bridge, detection, segmentation):
+        part = module.__name__.rsplit('.', 1)[-1]
         if part in args.only:
             console.rule(part)
-            runs[part]()
+            begun = time.monotonic()
+            module.run(args, checkpoint, console)
+            console.print(f'{(time.monotonic() - begun) / 60:.1f} minutes.', highlight=False)
+    console.rule()
+    console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in all. Arms differ in one key of a config; "told '
+                  'apart" means that the 95% interval of their difference, paired by seed, does not hold 0.', soft_wrap=True,
+                  highlight=False)
 
 
 def find_smollm2() -> Path:
@@ -61,5 +79,4 @@ def find_smollm2() -> Path:
 
 
 if __name__ == '__main__':
-    from lbbt_mm.launch.user_errors import run_tool
     sys.exit(run_tool(main))

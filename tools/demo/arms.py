@@ -1,32 +1,40 @@
-"""What the demo's detection and segmentation parts share: training both arms, their table and figure, quiet inference."""
+"""What the demo's parts share: data, a comparison of two arms over seeds, pictures, quiet inference."""
+import io
 import logging
+import os
 import sys
-from contextlib import contextmanager
-from functools import partial
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from lbbt_mm.experiments.results_folder import claim_results
+from lbbt_mm.experiments.compare_arms import main as compare_arms
 from lbbt_mm.files.whole_files import whole_file
-from lbbt_mm.runs.fresh_start import clear_runs
-from lbbt_mm.runs.training_pool import Chain, TrainingPool
-from lbbt_mm.runs.training_run import TrainingFailed, TrainingRun
-
-ARMS = ('language', 'host')
+from lbbt_mm.runs.training_run import TrainingRun
 
 
-#: The pictures of a part, in its folder.
-PICTURES = ('curves.png', 'predictions.png')
+class Comparison(NamedTuple):
+    """What a part compares.
+
+    Attributes:
+        config: The config file.
+        arms: Two arms, the one that the other is compared with last.
+        metrics: What is measured.
+        options: Overrides of the config.
+        more: Further arguments of ``compare_arms.py``.
+    """
+    config: Path
+    arms: Sequence[str]
+    metrics: Sequence[str]
+    options: Sequence[str]
+    more: Sequence[str] = ()
 
 
 def make_data(make: Callable[..., Path], out: Path, **sizes: int) -> Path:
     """Make a part's data set, or end the demo where its folder holds something else.
 
     Args:
-        make: Makes it, as the functions of ``tools/dataset_converters/`` do.
+        make: Makes it, as the functions of :mod:`lbbt_mm.data_makers` do.
         out: Its folder.
         **sizes: Given to ``make``.
     """
@@ -36,71 +44,33 @@ def make_data(make: Callable[..., Path], out: Path, **sizes: int) -> Path:
         sys.exit(str(error))
 
 
-def train_arms(runs: Mapping[str, TrainingRun], out: Path, console: Console, fresh: bool = False) -> None:
-    """Train all arms at the same time, or end the demo with what went wrong.
+def compare(comparison: Comparison, out: Path, seeds: Sequence[int], fresh: bool = False) -> Dict[str, TrainingRun]:
+    """Train both arms with each seed, as many at a time as there are cores, and print what came out.
 
     Args:
-        runs: Arm -> its run.
-        out: Folder of the runs, where the pictures will go.
-        console: Where the progress goes.
+        comparison: What is compared.
+        out: Folder of the experiment.
+        seeds: The seeds.
         fresh: Whether to remove the runs that are there, and start again.
+
+    Returns:
+        dict: Arm -> its run with the first seed, for pictures.
     """
-    try:
-        claim_results(out, 'demo.py', PICTURES, ARMS)
-        if fresh:
-            clear_runs(list(runs.values()), console)
-    except (OSError, ValueError, TrainingFailed) as error:
-        sys.exit(str(error))
-    # small matrices gain little from a second core: each arm gets its share of the cores
-    failures = TrainingPool(len(runs), console=console).run(
-        [Chain(arm, [partial(lambda run: run, run)]) for arm, run in runs.items()])
-    if failures:
-        sys.exit('\n'.join(failures))
+    arms = list(comparison.arms)
+    failed = compare_arms([
+        str(comparison.config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds),
+        '--jobs', str(len(os.sched_getaffinity(0))), '--metric', *comparison.metrics, *comparison.more,
+        *(['--fresh'] if fresh else []), '--cfg-options', *comparison.options])
+    if failed:
+        sys.exit(failed)
+    return {arm: TrainingRun(comparison.config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
 
 
-def score_table(scalars: Mapping[str, Mapping[str, List[Dict[str, Any]]]], metrics: Mapping[str, str],
-                digits: int) -> Table:
-    """The last scores of each arm.
-
-    Args:
-        scalars: Arm -> the records of its run.
-        metrics: Title of a column -> key of the metric in the validation records.
-        digits: After the decimal point.
-    """
-    table = Table(title='Digits, 200 validation canvases, one seed')
-    for column in ('arm', *metrics, 'final loss'):
-        table.add_column(column, justify='left' if column == 'arm' else 'right')
-    for arm, records in scalars.items():
-        table.add_row(arm, *(f'{records["val"][-1][key]:.{digits}f}' for key in metrics.values()),
-                      f'{records["train"][-1]["loss"]:.2f}')
-    return table
-
-
-def plot_curves(scalars: Dict[str, Dict[str, List[Dict[str, Any]]]], path: Path, metric: str, name: str, step: str,
-                limits: Tuple[float, float] = (0, 1)) -> None:
-    """Draw training loss over iterations and a validation metric, a line an arm.
-
-    Args:
-        scalars: Arm -> the records of its run.
-        path: Picture to write.
-        metric: Key of the metric in the validation records.
-        name: What the figure calls it.
-        step: What a validation's step counts.
-        limits: Range of the metric.
-    """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-    for arm, records in scalars.items():
-        left.plot([r['step'] for r in records['train']], [r['loss'] for r in records['train']], label=arm)
-        right.plot([r['step'] for r in records['val']], [r[metric] for r in records['val']], marker='o', label=arm)
-    left.set(xlabel='iteration', ylabel='training loss', yscale='log')
-    right.set(xlabel=step, ylabel=f'validation {name}', ylim=limits)
-    for axes in (left, right):
-        axes.legend(title='arm')
-        axes.grid(alpha=0.3)
-    save_figure(figure, path)
+def data_options(data: Path, *evaluated: str) -> List[str]:
+    """Overrides that say where all data sets of a config are, and files that evaluators compare with."""
+    from lbbt_mm.launch.config_options import option
+    return [*(option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')),
+            *(option(f'{name}_evaluator.ann_file', data / file) for name in ('val', 'test') for file in evaluated)]
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -117,11 +87,13 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 @contextmanager
-def quiet_logging() -> Iterator[None]:
-    """Leave out what mm's inferencers say while they load a model."""
+def quiet() -> Iterator[None]:
+    """Leave out what mm's inferencers say and warn of while they load a model and use it."""
     level = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:
-        yield
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
     finally:
         logging.disable(level)

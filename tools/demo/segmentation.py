@@ -1,7 +1,7 @@
-"""The segmentation part of ``demo.py``: a Segmenter on SmolLM2's blocks beside the same one with Segmenter's own start."""
-import time
+"""The segmentation part: a Segmenter on SmolLM2's blocks beside the same one with Segmenter's own start."""
+import argparse
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import numpy as np
 from rich.console import Console
@@ -10,60 +10,35 @@ from lbbt_mm.data_makers.digits_to_ade import make_digits_segmentation
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.launch.config_options import option
 from lbbt_mm.runs.training_run import TrainingRun
-from tools.demo.arms import ARMS, make_data, plot_curves, quiet_logging, save_figure, score_table, train_arms
+from tools.demo.arms import Comparison, compare, data_options, make_data, quiet, save_figure
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'demo' / 'segmenter_smollm2_digits.py'
+#: Iterations and training canvases of the small demo; the config has more.
+ITERATIONS, CANVASES, ALL_CANVASES = 250, 1600, 5000
 
 
-def run_segmentation_demo(out: Path, checkpoint: Path, console: Console, iterations: Optional[int] = None,
-                          canvases: int = 5000, fresh: bool = False) -> None:
-    """Make the data, train both arms at the same time, print their scores and write the pictures.
+def run(args: argparse.Namespace, checkpoint: Path, console: Console) -> None:
+    """Compare both starts, and draw what the first seed's segmentors see.
 
     Args:
-        out: The demo's folder.
+        args: The demo's arguments.
         checkpoint: The language model.
         console: Where to print.
-        iterations: Number of iterations; None for the config's.
-        canvases: Number of training canvases.
-        fresh: Whether to remove the runs that are there, and start again.
     """
-    started = time.monotonic()
-    data = make_data(make_digits_segmentation, out / f'digits_ade-{canvases}', num_train=canvases)
+    canvases = args.canvases or (ALL_CANVASES if args.full else CANVASES)
+    data = make_data(make_digits_segmentation, args.out / f'digits_ade-{canvases}', num_train=canvases)
     console.print(f'Data: {canvases} training and 200 validation canvases of handwritten digits with masks in {data}',
-                  soft_wrap=True)
-    runs = {arm: TrainingRun(CONFIG, out / 'segmentation' / arm, train_options(arm, data, checkpoint, iterations))
-            for arm in ARMS}
-    train_arms(runs, out / 'segmentation', console, fresh)
-    report(runs, out / 'segmentation', data, console)
-    console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in this call.')
-
-
-def train_options(arm: str, data: Path, checkpoint: Path, iterations: Optional[int]) -> List[str]:
-    """What differs from the config."""
-    options = [f'model.decode_head.language.arm={arm}', option('model.decode_head.language.checkpoint', checkpoint)]
-    options += [option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')]
+                  soft_wrap=True, highlight=False)
+    iterations = args.iterations or (None if args.full else ITERATIONS)
+    options = [option('model.decode_head.language.checkpoint', checkpoint), *data_options(data)]
     if iterations:
         options += [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
                     f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}',
                     f'default_hooks.logger.interval={min(iterations, 20)}']
-    return options
-
-
-def report(runs: Dict[str, TrainingRun], out: Path, data: Path, console: Console) -> None:
-    """Print the table of both arms and write the pictures.
-
-    Args:
-        runs: Arm -> its run.
-        out: Folder for the pictures.
-        data: The data set.
-        console: Where to print.
-    """
-    scalars = {arm: run.records() for arm, run in runs.items()}
-    console.print(score_table(scalars, dict(mIoU='mIoU', aAcc='aAcc', mAcc='mAcc'), digits=1))
-    curves, page = out / 'curves.png', out / 'predictions.png'
-    plot_curves(scalars, curves, 'mIoU', 'mIoU', 'iteration', (0, 100))
-    draw_predictions(runs, data, page)
-    console.print(f'Curves: {curves}\nPredicted masks beside the truth: {page}', soft_wrap=True)
+    out = args.out / 'segmentation'
+    runs = compare(Comparison(CONFIG, ('language', 'host'), ('mIoU', 'aAcc'), options), out, args.seeds, args.fresh)
+    draw_predictions(runs, data, out / 'predictions.png')
+    console.print(f'Predicted masks beside the truth: {out / "predictions.png"}', soft_wrap=True, highlight=False)
 
 
 def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, columns: int = 8) -> None:
@@ -106,9 +81,9 @@ def draw_predictions(runs: Dict[str, TrainingRun], data: Path, path: Path, colum
 
 def predict(run: TrainingRun, images: List[Path]) -> tuple:
     """Masks that a run's last checkpoint predicts, the names of its classes and their colours."""
-    from mmseg.apis import MMSegInferencer
     refuse_unsafe_checkpoints([str(run.checkpoint())], trust=False)  # mmengine's own loader runs code
-    with quiet_logging():
+    with quiet():
+        from mmseg.apis import MMSegInferencer
         inferencer = MMSegInferencer(str(run.work_dir / CONFIG.name), str(run.checkpoint()), device='cpu',
                                      show_progress=False)
         predictions = inferencer([str(image) for image in images], show=False)['predictions']
