@@ -71,6 +71,8 @@ def accuracy(arm: str, seed: int, lr: float, probe: bool = False, std: float = 0
 def main() -> None:
     config, work_dir = Path(sys.argv[1]), Path(sys.argv[sys.argv.index('--work-dir') + 1])
     assert '--resume' in sys.argv
+    if os.environ.get('RANK', '0') != '0':
+        return  # the first rank writes
     options: Dict[str, str] = {}
     if '--cfg-options' in sys.argv:
         options = dict(option.split('=', 1) for option in sys.argv[sys.argv.index('--cfg-options') + 1:])

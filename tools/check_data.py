@@ -49,6 +49,7 @@ def main() -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lbbt_mm.checks.data_sets import find_problems
+    from lbbt_mm.checks.datasets import find_datasets
     from lbbt_mm.checks.image_files import Budget
     from lbbt_mm.files.config_files import read_config_file
     from lbbt_mm.files.whole_files import whole_file
@@ -70,6 +71,9 @@ def main() -> int:
         with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:
             csv.writer(file).writerows([('where', 'stops a run', 'problem'),
                                         *((found.where, found.fatal, found.text) for found in problems)])
+    if not any(True for name in args.loaders for _ in find_datasets(cfg.get(f'{name}_dataloader'), name)):
+        raise ValueError(f'{args.config}: has no data set under {", ".join(f"{name}_dataloader" for name in args.loaders)}. '
+                         'Give a config with one, or other --loaders.')
     if not problems:
         console.print('Nothing was found that a run could not use.')
         return 0

@@ -239,7 +239,13 @@ def _compare_images(where: str, path: Path, theirs: CocoFile, loader: str,
                           f'{odd[0]}, or a file that lists its images.')
             return
     missed, extra = len(wanted - set(given)), len(set(given) - wanted)
+    if len(set(given)) < len(given):
+        yield Problem(f'{loader}.dataset', f'gives {len(given) - len(set(given))} of its images more than once, or several '
+                      'images with one id, which the evaluator takes for the same. Evaluate data sets of different ids, '
+                      'each image once.')
+        return
     if not missed and not extra:
+        yield from _compare_content(where, path, theirs, loader, opened)
         return
     if any(found.config.get('filter_cfg') and not found.config.get('test_mode') for found, _ in opened):
         yield Problem(f'{loader}.dataset.filter_cfg', f'leaves {len(given)} of the {len(wanted)} images of '
@@ -251,6 +257,26 @@ def _compare_images(where: str, path: Path, theirs: CocoFile, loader: str,
     else:
         yield Problem(f'{where}.ann_file', f'{path} lists {missed} images that {loader} does not give, and lacks {extra} '
                       'that it does. Give data set and evaluator the same file.')
+
+
+def _compare_content(where: str, path: Path, theirs: CocoFile, loader: str,
+                     opened: List[Tuple[Found, CocoFile]]) -> Iterator[Problem]:
+    """Files of two splits may number their images alike."""
+    files = [file for found, file in opened if os.path.realpath(path_of(found.config, found.config['ann_file']))
+             != os.path.realpath(path)]
+    names = dict(zip(plain_list(theirs.images.id), theirs.images.file_name))
+    for file in files:
+        ours = dict(zip(plain_list(file.images.id), file.images.file_name))
+        odd = next((number for number, name in ours.items() if os.path.basename(names.get(number, name))
+                    != os.path.basename(name)), None)
+        if odd is not None:
+            yield Problem(f'{where}.ann_file', f'{path} calls the image {odd!r} {names[odd]!r}, the file of {loader} '
+                          f'{ours[odd]!r}: it is of other images. Give data set and evaluator the same file.')
+            return
+    if files and sum(len(file.annotations.id) for file in files) and not any(
+            np.array_equal(np.sort(file.boxes.xywh, axis=0), np.sort(theirs.boxes.xywh, axis=0)) for file in files):
+        yield Problem(f'{where}.ann_file', f"{path} has other boxes than the data set's file, for images of the same ids. "
+                      'Give both the same file, if it is not another annotation of the same images.', False)
 
 
 def _classes(dataset: Mapping, cfg: Optional[Config]) -> List[str]:
@@ -283,14 +309,26 @@ def _compare_classes(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]:
 
 
 def _check_num_classes(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]:
-    head = (cfg.get('model') or {}).get('bbox_head')
-    if not isinstance(head, Mapping) or head.get('num_classes') is None:
-        return
-    for name in loaders:
-        for found in find_datasets(cfg.get(name), name):
-            count = len(_classes(found.config, cfg)) if _is_coco(found.config, cfg) else head['num_classes']
-            if count != head['num_classes']:
-                yield Problem('', f'model.bbox_head.num_classes={head["num_classes"]}, but {found.where} has {count} '
-                              f'classes. Set model.bbox_head.num_classes={count}, or correct metainfo.classes of the '
-                              'dataset.')
-                return
+    for key, given in _class_counts(cfg.get('model') or {}):
+        for name in loaders:
+            for found in find_datasets(cfg.get(name), name):
+                count = len(_classes(found.config, cfg)) if _is_coco(found.config, cfg) else given
+                if count != given:
+                    yield Problem('', f'{key}={given}, but {found.where} has {count} classes. Set {key}={count}, or correct '
+                                  'metainfo.classes of the dataset.')
+                    return
+
+
+def _class_counts(model: Mapping) -> Iterator[Tuple[str, int]]:
+    """Numbers of classes of a detector's heads, of one stage or two, that are those of its boxes."""
+    roi = model.get('roi_head')
+    places = [('model', model, 'bbox_head', 'num_classes'), ('model', model, 'query_head', 'num_classes'),
+              ('model', model, 'mask_head', 'num_classes'), ('model', model, 'panoptic_head', 'num_things_classes')]
+    if isinstance(roi, Mapping):
+        places += [('model.roi_head', roi, head, 'num_classes') for head in ('bbox_head', 'mask_head')]
+    for where, part, name, key in places:
+        heads = part.get(name)
+        several = isinstance(heads, (list, tuple))
+        for index, head in enumerate(heads if several else [heads]):
+            if isinstance(head, Mapping) and type(head.get(key)) is int and not head.get('class_agnostic'):
+                yield f'{where}.{name}{f".{index}" if several else ""}.{key}', head[key]

@@ -153,6 +153,8 @@ def _annotation_columns(content: Mapping, with_crowd: bool) -> Annotations:
     if set(map(len, boxes)) - {4}:
         raise ValueError
     xywh = np.asarray(array('d', chain.from_iterable(boxes))).reshape(-1, 4)
+    if with_crowd and None in _column(entries, 'iscrowd'):
+        raise ValueError
     crowd = _column(entries, 'iscrowd') if with_crowd else [entry.get('iscrowd') for entry in entries]
     ignored = [entry.get('ignore') for entry in entries]
     return Annotations(*(_integers(entries, field) for field in ('id', 'image_id', 'category_id')), xywh,
@@ -265,6 +267,10 @@ def _entries_in_columns(content: Mapping, with_crowd: bool) -> Tuple[List[dict],
         _entries(content, 'annotations', fields[len(_FIELDS['annotations']):])
         raise CocoFileError('annotations are no list of objects. Expected a COCO annotation file with '
                             f'{_LISTS}') from None
+    odd = next((entry for entry in entries if with_crowd and type(entry['iscrowd']) not in (int, bool)), None)
+    if odd is not None:
+        raise CocoFileError(f'annotation {odd["id"]!r} has iscrowd={short(odd["iscrowd"])}. Expected 0 or 1, which the '
+                            'evaluation reads')
     return entries, dict(zip(fields, zip(*rows))) if rows else dict.fromkeys(fields, ())
 
 

@@ -63,6 +63,12 @@ class CocoFile:
         meant = np.array([name in wanted for name in self.names.values()] + [False])  # the last for no category
         return meant[self._categories]
 
+    def reaches_beyond(self) -> np.ndarray:
+        """Which boxes that are used end beyond their image by a tenth of its side or more ``(N, )``."""
+        boxes = self.boxes
+        ends = boxes.xywh[:, :2] + boxes.xywh[:, 2:]
+        return boxes.used & (boxes.image >= 0) & (ends > 1.1 * self.images.size[boxes.image] + 2).any(axis=1)
+
     def unknown_categories(self) -> list:
         """Numbers of categories that annotations have and the file does not list, in order."""
         numbers = [_plain(self.annotations.category_id[index]) for index in np.flatnonzero(self._categories < 0)]
@@ -166,6 +172,8 @@ def unusable_boxes(file: CocoFile, classes: Sequence[str]) -> Iterator[Tuple[str
         (finite & ~boxes.used & ~boxes.ignored & ~fraction & ~stray,
          'lie outside of their image, are less than a pixel wide or high, or have no area', 'Correct them, or leave them '
          'out'),
+        (file.reaches_beyond() if total else ~finite, "reach beyond their image by a tenth of its side or more",
+         "mmdet cuts them off there. COCO's are left, top, width and height, not two corners"),
         (~meant, 'have a category that is not among the classes',
          'Add it to metainfo.classes and num_classes if it is meant to be learned'))
     usable = boxes.used & meant & ~boxes.crowd & ~stray

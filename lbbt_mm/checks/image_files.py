@@ -10,6 +10,8 @@ from .problems import Problem, counted
 
 #: Values of EXIF's orientation that stand for a quarter turn
 _TURNED = (5, 6, 7, 8)
+#: And for anything but the image as it is stored
+_MOVED = range(2, 9)
 _EXIF_ORIENTATION = 0x0112
 
 Size = Tuple[int, int]
@@ -71,9 +73,16 @@ def _common_divisor(a: int, b: int) -> int:
 
 
 class Look(NamedTuple):
-    """What was seen of an image file: what is wrong with it (nothing if empty), and its size as mmcv would load it."""
+    """What was seen of an image file.
+
+    Attributes:
+        fault: What is wrong with it; empty for nothing.
+        size: Width and height as mmcv would load it.
+        turned: Whether its EXIF orientation turns or mirrors it when it is loaded.
+    """
     fault: str = ''
     size: Optional[Size] = None
+    turned: bool = False
 
 
 def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = True) -> Look:
@@ -89,12 +98,12 @@ def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = T
         if not os.path.getsize(path):
             return Look('is empty')
         with Image.open(path) as image:
-            turned = turns and image.getexif().get(_EXIF_ORIENTATION) in _TURNED
-            size = image.size[::-1] if turned else image.size
+            orientation = image.getexif().get(_EXIF_ORIENTATION) if turns else None
+            size = image.size[::-1] if orientation in _TURNED else image.size
             if decode:
                 image.draft('L', (1, 1))  # of a JPEG all bytes are read, and few of its pixels are computed
                 image.load()
-        return Look('', size)
+        return Look('', size, orientation in _MOVED)
     except FileNotFoundError:
         return Look('is absent')
     except Image.DecompressionBombError:
@@ -174,6 +183,11 @@ def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: B
         verb = {'is empty': 'are empty', 'is absent': 'are absent'}.get(fault, 'cannot be decoded to their end')
         yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {verb}, first {found[0]}. Replace them, or '
                       'take them out of the annotations.', fatal=not passes or len(found) == len(seen))
+    moved = [path for path, look in seen if look.turned and (path not in wanted or look.size == tuple(wanted[path]))]
+    if moved:
+        yield Problem(where, f'{counted(len(moved), len(seen), "images")}{asked} are turned or mirrored by their EXIF '
+                      f'orientation when they are loaded, first {moved[0]}. Boxes and masks have to be for the image as it '
+                      'is shown; masks are loaded as they are stored.', False)
     known = [(path, look.size) for path, look in seen if look.size and path in wanted]
     wrong = [(path, size) for path, size in known if size != tuple(wanted[path])]
     turned = [(path, size) for path, size in wrong if size[::-1] == tuple(wanted[path])]

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.fileio import list_dir_or_file
+from mmengine.fileio import list_dir_or_file, list_from_file
 
 from lbbt_mm.registry import type_name
 from .datasets import TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
 from .image_files import Budget, look_at_images
-from .problems import Problem, few
+from .problems import Problem, counted, few
 
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 _BRIDGE_LOADER = 'val_cfg.train_dataloader'
@@ -38,6 +38,8 @@ def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
         for where, dataset in iter_datasets(cfg.get(name), name):
             folder = _image_folder(dataset, cfg.get('default_scope'))
             if folder is not None:
+                extensions = tuple(dataset.get('extensions') or _EXTENSIONS)
+                yield from _left_out(where, folder, extensions, training=name == 'train_dataloader')
                 yield from look_at_images(where, _some_images(folder, budget), pipeline_step(
                     dataset.get('pipeline'), 'LoadImageFromFile') or {}, budget or Budget())
 
@@ -46,6 +48,29 @@ def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
 _EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 #: Folders whose list is read before a run; 1,000 of 1,300 images each take a second
 _MOST_FOLDERS = 40
+#: Folders that desktops, notebooks and storages make: they would be counted as classes.
+_NO_CLASS = re.compile(r'\.|__|@eaDir$|#recycle$|lost\+found$|\$RECYCLE\.BIN$|System Volume Information$')
+#: Files of these are images that mmpretrain does not list.
+_UNLISTED = ('.webp', '.tiff', '.gif', '.jp2', '.heic', '.avif', '.jfif')
+
+
+def _left_out(where: str, folder: Path, extensions: Tuple[str, ...], training: bool) -> Iterator[Problem]:
+    """Images that are not listed because of their suffix, and classes that training has no image of."""
+    left, listed, empty = [], 0, []
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    for kind in classes[:_MOST_FOLDERS]:
+        names = [os.path.join(root, name) for root, _, names in os.walk(folder / kind) for name in names]
+        count = sum(name.lower().endswith(extensions) for name in names)
+        listed += count
+        left += [name for name in names if name.lower().endswith((*_UNLISTED, *_EXTENSIONS))
+                 and not name.lower().endswith(extensions)]
+        empty += [kind] * (not count)
+    if left:
+        yield Problem(where, f'{counted(len(left), len(left) + listed, "images")} are left out, first {min(left)}: listed '
+                      f'are {", ".join(extensions)}. Convert them, or set extensions=.', False)
+    if empty and training:
+        yield Problem(where, f'{counted(len(empty), len(classes), "class folders")} hold no image, first {empty[0]!r}: such '
+                      'a class is never trained.', False)
 
 
 def _some_images(folder: Path, budget: Optional[Budget]) -> List[str]:
@@ -211,21 +236,47 @@ def _check_image_folders(used: Mapping[str, Any], num_classes: Optional[int], sc
                     f'{where}: {folder} is not a folder. Expected images as {folder.name}/CLASS/image.jpg below data_root. '
                     f'Set LBBT_DATA_ROOT (now {os.environ.get("LBBT_DATA_ROOT", "unset")}) to the folder that holds '
                     'train/CLASS/image.jpg, or correct data_root and data_prefix.')
-            if dataset.get('classes') is not None or (dataset.get('metainfo') or {}).get('classes') is not None:
-                continue  # mmpretrain compares their number with that of the folders
             classes = sorted(list_dir_or_file(str(folder), list_dir=True, list_file=False))
-            hidden = [kind for kind in classes if kind.startswith(('.', '__'))]
+            hidden = [kind for kind in classes if _NO_CLASS.match(kind)]
             if hidden:
                 raise ValueError(f'{where}: {folder / hidden[0]} would be a class, with the label '
                                  f'{classes.index(hidden[0])}, and move the labels of others. mmpretrain counts hidden '
-                                 'folders too; remove it, or name the classes with classes=[...].')
+                                 'folders too; remove it.')
+            _check_named_folders(where, folder, dataset, classes)
             _check_count(where, folder, dataset, classes, num_classes)
             first = first or (where, classes)
             if classes != first[1]:
                 odd = sorted(set(classes) ^ set(first[1]))[0]
                 raise ValueError(f'{where}: the class folders of {folder} are not those of {first[0]} (only one of them has '
-                                 f'{odd!r}), so equal labels would mean different classes. Give both the same class '
-                                 'folders, empty ones if need be, or set classes=.')
+                                 f'{odd!r}), so equal labels would mean different classes: a label is the place of a folder '
+                                 'in their order, whatever the classes are named. Give both the same class folders, empty '
+                                 'ones if need be.')
+
+
+def _check_named_folders(where: str, folder: Path, dataset: Mapping, classes: Sequence[str]) -> None:
+    """Names do not give the labels: mmpretrain numbers the folders by their order, and takes any names of that number."""
+    named = _named_classes(dataset)
+    if named is None:
+        return
+    if len(named) != len(classes):
+        odd = sorted(set(classes) - set(named)) or classes
+        raise ValueError(f'{where}: {folder} has {len(classes)} class folders, among them {odd[0]!r}, and {len(named)} '
+                         f'classes are named ({few(named)}). Give a name for each folder, in the order of the folders.')
+    if named != list(classes) and sorted(named) == sorted(classes):
+        place = next(index for index, pair in enumerate(zip(named, classes)) if len(set(pair)) > 1)
+        raise ValueError(f'{where}: classes names {named[place]!r} at place {place + 1}, where the folder '
+                         f'{classes[place]!r} of {folder} comes: mmpretrain numbers the folders by their order. Name them '
+                         'in that order.')
+
+
+def _named_classes(dataset: Mapping) -> Optional[List[str]]:
+    """The classes that a config names, or a file that it names; None where it names none."""
+    classes = dataset.get('classes')
+    if classes is None:
+        classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):
+        return list_from_file(classes) if Path(classes).is_file() else None
+    return None if classes is None else list(classes)
 
 
 def _check_named_classes(cfg: Config, loaders: Sequence[str]) -> None:
@@ -235,11 +286,11 @@ def _check_named_classes(cfg: Config, loaders: Sequence[str]) -> None:
         for where, dataset in iter_datasets(cfg.get(name), name):
             if not _is_custom_dataset(dataset.get('type'), cfg.get('default_scope')):
                 continue
-            classes = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
-            if not isinstance(classes, (list, tuple)):
+            classes = _named_classes(dataset)
+            if classes is None:
                 continue
-            first = first or (where, list(classes))
-            if list(classes) != first[1]:
+            first = first or (where, classes)
+            if classes != first[1]:
                 raise ValueError(f'{where}: its classes are {few(classes)}, those of {first[0]} {few(first[1])}, so equal '
                                  'labels would mean different classes. Give all data sets the same classes in the same '
                                  'order.')

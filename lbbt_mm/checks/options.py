@@ -1,6 +1,8 @@
 """Settings that nothing reads, and numbers that no run can have: refused before it starts."""
 import inspect
+import logging
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Iterable, List, Mapping, Set, Tuple
 
 from mmengine.config import Config
@@ -9,12 +11,15 @@ from mmengine.registry import OPTIMIZERS, DefaultScope, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
+from lbbt_mm.config_keys import find_keys, get_key
+from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.registry import type_name
 
 #: Settings beside the arguments of mmengine's runner that our tools, or those of the mm projects, read at the top.
 _TOP = {
     'auto_scale_lr', 'backend_args', 'compile', 'custom_imports', 'default_scope', 'env_cfg', 'find_unused_parameters',
-    'leave_out', 'load_from', 'model_wrapper_cfg', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'work_dir',
+    'efficient_conv_bn_eval', 'leave_out', 'load_from', 'model_wrapper_cfg', 'resume', 'runner_type', 'sync_bn', 'tta_model',
+    'tta_pipeline', 'work_dir',
 }
 #: Settings below the top that name no class, and what reads them.
 _READ = {
@@ -23,6 +28,10 @@ _READ = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'optim_wrapper': {'type', 'optimizer', 'constructor', 'paramwise_cfg'},
 }
+_PARAMWISE = {'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
+              'dcn_offset_lr_mult', 'bypass_duplicate'}
+#: For parts whose keys nobody can know before they are read.
+_ANYTHING: Set[str] = set()
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper')
 _DATA = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type', 'indices'}
 
@@ -37,6 +46,7 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: Names the key and the nearest that there is.
     """
+    types = {key.rpartition('.')[0]: value for key, value in options.items() if key.split('.')[-1] == 'type'}
     for key in options:
         place, parts = cfg._cfg_dict, key.split('.')
         for depth, part in enumerate(parts):
@@ -50,7 +60,8 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
             elif part in place:
                 place = place[part]
             else:
-                _check_new(key, parts, depth, place, cfg)
+                above = '.'.join(parts[:depth])
+                _check_new(key, parts, depth, {**place, 'type': types[above]} if above in types else place, cfg)
                 break
 
 
@@ -58,6 +69,8 @@ def _check_new(key: str, parts: List[str], depth: int, place: Mapping[str, Any],
     """A key that its part of the config does not have: somebody has to read it."""
     new, (known, is_whole) = parts[depth], _readers(parts[:depth], place, cfg)
     if new in known or place.get('_delete_'):
+        return
+    if known is _ANYTHING:
         return
     nearest = get_close_matches(new, sorted({*map(str, place), *known}), 1, 0.6 if is_whole else 0.8)
     if not is_whole and not nearest:
@@ -76,6 +89,10 @@ def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[S
     last = above[-1]
     if last == 'language':
         return set(), False  # LanguageOptions refuses what it does not know, by name
+    if 'custom_keys' in above or last.endswith('_cfg') and 'type' in place and len(above) > 1:
+        return _ANYTHING, False  # names of the model's parts; options of whatever type is chosen
+    if last == 'paramwise_cfg':
+        return set(_PARAMWISE), False  # a constructor of one's own may read more
     if len(above) == 1:
         if last == 'train_cfg' and 'type' not in place:
             loop = EpochBasedTrainLoop if place.get('by_epoch', True) else IterBasedTrainLoop
@@ -114,11 +131,10 @@ def _find_class(name: str, scope: str) -> Any:
     """A registered class by its name, in whichever registry of a scope it is."""
     scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
     import mmengine.registry as registries
-    for registry in (value for value in vars(registries).values() if isinstance(value, Registry)):
-        for child in (registry, *registry._children.values()):
-            if child.scope in (scope, 'mmengine') and short in child.module_dict:
-                return child.module_dict[short]
-    return None
+    roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
+    own = [child for root in roots for child in root._children.values() if child.scope == scope]
+    # a codebase's class comes before mmcv's of the same name, which is at the root
+    return next((registry.module_dict[short] for registry in (*own, *roots) if short in registry.module_dict), None)
 
 
 def _arguments(kind: type) -> Set[str]:
@@ -126,7 +142,8 @@ def _arguments(kind: type) -> Set[str]:
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
-_LEAST = {'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1, 'train_cfg.val_begin': 0}
+_LEAST = {'randomness.seed': 0, 'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1,
+          'train_cfg.val_begin': 0}
 _OF_A_LOADER = {'batch_size': 1, 'num_workers': 0}
 
 
@@ -148,6 +165,12 @@ def check_numbers(cfg: Config, loaders: Iterable[str]) -> None:
         value = place.get(last) if isinstance(place, Mapping) else None
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ValueError(f'{key}={value!r}: expected a whole number, {least} or more.')
+    lr = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('lr') if 'train_dataloader' in loaders else None
+    if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 <= lr < float('inf')):
+        raise ValueError(f'optim_wrapper.optimizer.lr={lr!r}: expected a number, 0 or more.')
+    level = cfg.get('log_level')
+    if level is not None and (not isinstance(level, str) or level.upper() not in logging._nameToLevel):
+        raise ValueError(f'log_level={level!r}: expected one of DEBUG, INFO, WARNING, ERROR.')
 
 
 def check_optimizer(cfg: Config) -> None:
@@ -167,6 +190,25 @@ def check_optimizer(cfg: Config) -> None:
                              f'as AdamW or SGD.{meant}')
 
 
+def check_language_checkpoints(cfg: Config) -> None:
+    """Refuse the path of a language model that is not there, where its weights will be read.
+
+    Args:
+        cfg: A run's config.
+
+    Raises:
+        FileNotFoundError: Names it.
+    """
+    for key in find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, Mapping)):
+        language = get_key(cfg, key)
+        checkpoint = str(language.get('checkpoint') or '')
+        is_path = checkpoint.startswith(('/', './', '../', '~')) or checkpoint.lower().endswith('.gguf')
+        reads = ARMS.get(language.get('arm', DEFAULT_ARM), ARMS[DEFAULT_ARM]).reads_weights
+        if is_path and reads and not Path(checkpoint).expanduser().exists():
+            raise FileNotFoundError(f'{key}.checkpoint: {checkpoint} does not exist. Expected a folder in Hugging Face '
+                                    'format, or a GGUF file; correct the path.')
+
+
 def check_save_best(cfg: Config) -> None:
     """Refuse a ``save_best`` that no metric of the validation is called.
 
@@ -181,11 +223,61 @@ def check_save_best(cfg: Config) -> None:
     if not wanted or cfg.get('val_dataloader') is None or not names:
         return
     for name in [wanted] if isinstance(wanted, str) else wanted:
-        if name != 'auto' and name not in names:
-            nearest = get_close_matches(name, names, 1, 0.3)
-            meant = f' Did you mean {nearest[0]}?' if nearest else ''
-            raise ValueError(f'default_hooks.checkpoint.save_best={name!r}: the validation has no such metric; expected '
-                             f'auto or one of {", ".join(names[:12])}.{meant}')
+        if name != 'auto':
+            _check_metric('default_hooks.checkpoint.save_best', name, names, 'auto or ')
+
+
+def check_monitors(cfg: Config) -> None:
+    """Refuse what a schedule or an early stop is to watch, and settings of evaluators, that the validation does not have.
+
+    mmengine says so after the first validation, or only warns and never stops.
+
+    Raises:
+        ValueError: Names the setting and what there is.
+    """
+    for where, evaluator in _evaluators(cfg.get('val_evaluator')):
+        for key, known in _KNOWN_METRICS.get(type_name(evaluator), {}).items():
+            given = evaluator.get(key)
+            for name in [given] if isinstance(given, str) else given or []:
+                if name not in known:
+                    _refuse_metric(f'{where}.{key}', name, sorted(known), 'one of ')
+    names = _metric_names(cfg.get('val_evaluator'))
+    if not names or cfg.get('val_dataloader') is None or type_name(cfg.get('val_cfg') or {}) == 'BridgeValLoop':
+        return
+    watching = [(f'{key}.{index}', part) for key in ('param_scheduler', 'custom_hooks')
+                for index, part in enumerate(cfg.get(key) or []) if isinstance(part, Mapping)
+                and type_name(part) in ('ReduceOnPlateauLR', 'ReduceOnPlateauMomentum', 'ReduceOnPlateauParamScheduler',
+                                        'EarlyStoppingHook')]
+    for where, part in watching:
+        if isinstance(part.get('monitor'), str) and part['monitor'] != 'loss':
+            _check_metric(f'{where}.monitor', part['monitor'], names)
+
+
+_COCO_ITEMS = {'mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l', 'AR@100', 'AR@300', 'AR@1000', 'AR_s@1000',
+               'AR_m@1000', 'AR_l@1000'}
+_KNOWN_METRICS = {
+    'CocoMetric': dict(metric={'bbox', 'segm', 'proposal', 'proposal_fast'}, metric_items=_COCO_ITEMS),
+    'IoUMetric': dict(iou_metrics={'mIoU', 'mDice', 'mFscore'}),
+}
+
+
+def _evaluators(config: Any) -> Iterable[Tuple[str, Mapping[str, Any]]]:
+    if isinstance(config, Mapping):
+        yield 'val_evaluator', config
+    elif isinstance(config, (list, tuple)):
+        yield from ((f'val_evaluator.{index}', one) for index, one in enumerate(config) if isinstance(one, Mapping))
+
+
+def _check_metric(where: str, name: str, names: List[str], more: str = '') -> None:
+    if name not in names:
+        _refuse_metric(where, name, names, f'{more}one of ')
+
+
+def _refuse_metric(where: str, name: str, names: List[str], expected: str) -> None:
+    nearest = get_close_matches(name, names, 1, 0.3)
+    meant = f' Did you mean {nearest[0]}?' if nearest else ''
+    raise ValueError(f'{where}={name!r}: the validation has no such metric; expected {expected}'
+                     f'{", ".join(names[:12])}.{meant}')
 
 
 def _metric_names(evaluators: Any) -> List[str]:
@@ -194,6 +286,8 @@ def _metric_names(evaluators: Any) -> List[str]:
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
         kind = type_name(evaluator) if isinstance(evaluator, Mapping) else None
         if kind == 'Accuracy':
+            if evaluator.get('thrs', 0.) not in (0., [0.], (0., )):  # others go into the names
+                return []
             tops = evaluator.get('topk', (1, ))
             tops = [tops] if isinstance(tops, int) else tops
             names += [f'{evaluator.get("prefix") or "accuracy"}/top{top}' for top in tops]
@@ -206,6 +300,7 @@ def _metric_names(evaluators: Any) -> List[str]:
                 return []
         elif kind == 'IoUMetric':
             metrics = evaluator.get('iou_metrics', ['mIoU'])
+            metrics = [metrics] if isinstance(metrics, str) else metrics
             prefix = f'{evaluator["prefix"]}/' if evaluator.get('prefix') else ''
             parts = dict(mIoU=('IoU', 'Acc'), mDice=('Dice', 'Acc'), mFscore=('Fscore', 'Precision', 'Recall'))
             names += [f'{prefix}aAcc'] + [f'{prefix}m{part}' for metric in metrics for part in parts.get(metric, ())]

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from ..registry import type_name
-from .datasets import ALL_LOADERS, TRAINING_LOADERS, is_remote, iter_datasets, pipeline_step
+from .datasets import ALL_LOADERS, TRAINING_LOADERS, evaluators_of, is_remote, iter_datasets, pipeline_step
 from .image_files import Budget, look_at_image, look_at_images, missing_files, paths_below
 from .problems import Problem, counted, few
 
@@ -45,12 +45,17 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
         infos = sample_infos(dataset, config)
         _check_files(where, dataset, infos, loading, present)
         yield from _left_out(where, config, dataset, infos)
+        asked = (loading or {}).get('reduce_zero_label')
+        if asked is not None and bool(asked) != bool(dataset.reduce_zero_label):
+            yield Problem(where, f'its pipeline\'s LoadAnnotations has reduce_zero_label={asked}, the data set itself '
+                          f'{dataset.reduce_zero_label}. Set it at the data set, and leave it out of the pipeline.')
         load_image = pipeline_step(config.get('pipeline'), 'LoadImageFromFile') or {}
         yield from look_at_images(where, [info['img_path'] for info in infos], load_image, budget, present=present)
         if loading is not None:
             yield from _check_masks(where, dataset, infos, cfg, loading, load_image, budget)
     for name in loaders:
         yield from _mixed_batches(cfg, name, budget)
+        yield from _compare_ignored(cfg, name)
     yield from _compare_meanings(cfg, loaders)
 
 
@@ -279,6 +284,17 @@ def _left_out(where: str, config: Mapping, dataset: Any, infos: Sequence[Mapping
             yield Problem(where, f'{counted(len(left), len(found), what)} are left out, first {left[0]}. It lists images '
                           f'that end in {dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, '
                           f'or set {option}, if they are meant to be used.', False)
+
+
+def _compare_ignored(cfg: Config, loader: str) -> Iterator[Problem]:
+    """What the evaluator ignores is what the loss ignores, or the classes of the two are not the same."""
+    head = next((head for _, head in _heads(segmentor_of(cfg))), None)
+    for evaluator in evaluators_of(cfg.get(loader.replace('dataloader', 'evaluator'))):
+        if head is not None and type_name(evaluator).endswith('IoUMetric'):
+            ours, theirs = head.get('ignore_index', _IGNORED), evaluator.get('ignore_index', _IGNORED)
+            if ours != theirs:
+                yield Problem(loader.replace('dataloader', 'evaluator'), f'ignores the label {theirs}, the head {ours}. Set '
+                              'ignore_index alike, if a class is not to be left out of the evaluation.', False)
 
 
 def _mixed_batches(cfg: Config, loader: str, budget: Budget) -> Iterator[Problem]:

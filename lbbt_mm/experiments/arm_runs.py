@@ -3,13 +3,17 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
+from mmengine.config import Config
 from rich.console import Console
 
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.checks.datasets import ALL_LOADERS
+from lbbt_mm.checks.options import check_language_checkpoints
 from lbbt_mm.runs.fresh_start import clear_runs
 from lbbt_mm.runs.training_pool import TrainingPool, job_environment
-from lbbt_mm.runs.training_run import TrainingFailed
+from lbbt_mm.runs.training_run import TrainingFailed, TrainingRun
 from .plan import ArmExperiment, ArmRun, Setting
 from .report import RESULTS, report, write_results
 from .results_folder import claim_results, refuse_other_results
@@ -24,6 +28,27 @@ def make_experiment(args: argparse.Namespace) -> ArmExperiment:
         args.config, args.out, args.arms, args.seeds, args.lrs, args.lr_rule, args.baseline_arm, args.probe,
         args.cfg_options, args.probe_cfg_options, args.metric, args.select_metric, args.lower_is_better, args.keep_going,
         args.stds)
+
+
+def check_before(trainings: Sequence[TrainingRun]) -> None:
+    """Look at the data sets and the language models of trainings that have nothing done yet, each of them once.
+
+    Args:
+        trainings: The trainings.
+
+    Raises:
+        FileNotFoundError: If files are absent.
+        ValueError: If one could not start, or would be another than was meant.
+    """
+    seen = set()
+    for training in trainings:
+        if training.status == 'missing':
+            cfg = Config(training.request['config'])
+            key = repr([cfg.get(name) for name in (*ALL_LOADERS, 'model', 'val_evaluator')])
+            if key not in seen:
+                seen.add(key)
+                check_language_checkpoints(cfg)
+                check_datasets(cfg)
 
 
 def train(experiment: ArmExperiment, args: argparse.Namespace, console: Console) -> List[str]:
@@ -96,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
             refuse_other_results(args.out, 'compare_arms.py', RESULTS, RUNS)
             for training in [] if args.fresh else trainings:
                 training.check()
+            check_before(trainings)
             claim_results(args.out, 'compare_arms.py', RESULTS, RUNS)
             if args.fresh:
                 clear_runs(trainings, console)

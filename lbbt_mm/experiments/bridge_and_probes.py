@@ -19,6 +19,7 @@ from lbbt_mm.runs.fresh_start import clear_runs
 from lbbt_mm.runs.run_request import override, read_config
 from lbbt_mm.runs.training_pool import Chain, TrainingPool
 from lbbt_mm.runs.training_run import OtherRunError, TrainingFailed, TrainingRun
+from .arm_runs import check_before
 from .results_folder import claim_results, refuse_other_results
 
 # The paper's names, Tables 1 to 5
@@ -33,6 +34,8 @@ def make_chain(args: argparse.Namespace, console: Console) -> Chain:
     bridge = TrainingRun(args.config, args.work_dir / 'bridge', args.cfg_options, args.gpus,
                          base=read_config(args.config))
     bridge.check()
+    if not args.fresh:
+        check_before([bridge])
     steps = [lambda: bridge]
     for probe in args.probe:
         cfg = read_config(probe)

@@ -1,6 +1,7 @@
 """A run that is refused leaves its folders as they were."""
 import logging
 import os
+import re
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,4 +98,5 @@ def _is_made(path: Path) -> bool:
         return False
     logs = [handler.baseFilename for logger in MMLogger._instance_dict.values() for handler in logger.handlers
             if isinstance(handler, logging.FileHandler)]
-    return path.resolve() in {Path(log).resolve().parent for log in logs} or is_dumped_config(path)
+    is_log_folder = path.is_dir() and re.fullmatch(r'\d{8}_\d{6}', path.name) and not any(map(Path.is_file, path.rglob('*')))
+    return bool(is_log_folder) or path.resolve() in {Path(log).resolve().parent for log in logs} or is_dumped_config(path)

@@ -2,6 +2,7 @@
 import argparse
 import os
 import os.path as osp
+from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -11,11 +12,12 @@ from lbbt_mm.config_keys import find_keys
 from lbbt_mm.files.config_files import read_config_file
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     """Read the config and apply the command line's overrides.
 
     Args:
         args: Parsed arguments with ``config`` and those of :func:`~lbbt_mm.launch.arguments.add_run_arguments`.
+        needed: Parts that the run cannot be without.
 
     Returns:
         Config: The run's config, with ``launcher`` and ``work_dir`` set.
@@ -31,6 +33,11 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    if osp.lexists(cfg.work_dir) and not osp.isdir(cfg.work_dir):
+        raise ValueError(f'--work-dir {cfg.work_dir}: is there, and no folder. Give another one, or move that file away.')
+    absent = [key for key in needed if cfg.get(key) is None]
+    if absent:
+        raise ValueError(f'{args.config}: has no {absent[0]}; expected {", ".join(needed)}. Give the config of a run.')
     return cfg
 
 

@@ -45,7 +45,7 @@ def test(args: argparse.Namespace) -> None:
     from .processes import build_runner, start_processes, stop_processes
     from .settings import load_config
     from .testing import dump_metric, enable_painting, enable_tta, scale_table, single_and_multi_scale
-    cfg = load_config(args)
+    cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     check_numbers(cfg, ['test_dataloader'])
     local = local_checkpoint(args.checkpoint)
     if local is not None and not Path(local).is_file():

@@ -42,7 +42,7 @@ def train(args: argparse.Namespace) -> None:
     quiet_imports()
     from lbbt_mm.checks import check_datasets
     from lbbt_mm.checks.datasets import TRAINING_LOADERS
-    from lbbt_mm.checks.options import check_numbers, check_optimizer, check_save_best
+    from lbbt_mm.checks.options import check_monitors, check_numbers, check_optimizer, check_save_best
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
@@ -52,11 +52,12 @@ def train(args: argparse.Namespace) -> None:
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
     from .work_directory import only_training
-    cfg = load_config(args)
+    cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
     check_numbers(cfg, TRAINING_LOADERS)
     check_optimizer(cfg)
     check_save_best(cfg)
+    check_monitors(cfg)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:

@@ -3,12 +3,12 @@ import copy
 import logging
 import re
 import threading
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from mmengine.config import Config
 
+from lbbt_mm.argument_types import Parser
 from lbbt_mm.checks.options import check_options
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.launch.config_options import ConfigOptions
@@ -45,9 +45,9 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     if options:
-        parser = ArgumentParser()
-        parser.add_argument('--options', nargs='+', action=ConfigOptions)
-        read = parser.parse_args(['--options', *options]).options
+        parser = Parser(prog='--cfg-options', usage='--cfg-options KEY=VALUE')
+        parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+        read = parser.parse_args(['--cfg-options', *options]).cfg_options
         check_options(cfg, read)
         cfg.merge_from_dict(read)
     return cfg

@@ -482,3 +482,76 @@ def test_the_file_is_parsed_once(data, monkeypatch):
     check_datasets(cfg)
     edit(data, lambda content: content['images'].pop())
     assert len(DATASETS.build(dict(cfg.train_dataloader.dataset, filter_cfg=None))) == 2
+
+
+# ------------------------------------------------------------------------------------ other instances
+def said(cfg, **options) -> list:
+    return [str(problem) for problem in coco_problems(cfg, **options)]
+
+
+@pytest.mark.parametrize('place, key', [
+    ('roi_head.bbox_head', 'num_classes'), ('roi_head.mask_head', 'num_classes'), ('query_head', 'num_classes'),
+    ('panoptic_head', 'num_things_classes')])
+def test_heads_of_other_detectors(data, place, key):
+    cfg = run_config(data)
+    cfg.merge_from_dict({f'model.{place}': {key: 80}})
+    assert any(line.startswith(f'model.{place}.{key}=80, but train_dataloader.dataset has 3 classes') for line in said(cfg))
+    cfg.merge_from_dict({f'model.{place}': {key: 80, 'class_agnostic': True}})
+    assert not said(cfg)
+
+
+def test_each_of_several_heads_of_a_cascade(data):
+    cfg = run_config(data)
+    cfg.model.roi_head = dict(bbox_head=[dict(num_classes=3), dict(num_classes=80)])
+    assert any(line.startswith('model.roi_head.bbox_head.1.num_classes=80') for line in said(cfg))
+
+
+def test_an_evaluator_of_another_split_whose_images_have_the_same_numbers(tmp_path):
+    data = write_dataset(tmp_path / 'data', num_train=3, num_val=3)
+    cfg = run_config(data)
+    cfg.val_evaluator.ann_file = str(data / 'annotations' / 'instances_train2017.json')
+    line, = said(cfg)
+    assert line.startswith('val_evaluator.ann_file: ') and "has other boxes than the data set's file" in line
+    edit(data, lambda content: [image.update(file_name=f'other{image["id"]}.png') for image in content['images']])
+    cfg.pop('train_dataloader')
+    with pytest.raises(ValueError, match=r"calls the image 1 'other1.png', the file of val_dataloader '000.png': it is of "
+                       'other images'):
+        check_coco_datasets(cfg, loaders=('val_dataloader', ))
+
+
+def test_images_that_are_given_twice(data):
+    cfg = run_config(data)
+    cfg.val_dataloader.dataset.indices = [0, 1, 1]
+    with pytest.raises(ValueError, match='val_dataloader.dataset: gives 1 of its images more than once'):
+        check_coco_datasets(cfg)
+    cfg = run_config(write_dataset(data / 'again', num_train=2, num_val=2))
+    own = deepcopy(cfg.val_dataloader.dataset)
+    other = dict(deepcopy(cfg.train_dataloader.dataset), test_mode=True)
+    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[own, other])
+    with pytest.raises(ValueError, match='val_dataloader.dataset: gives 2 of its images more than once, or several images'):
+        check_coco_datasets(cfg)
+
+
+def test_crowds_that_are_null(data):
+    edit(data, lambda content: [item.update(iscrowd=None) for item in content['annotations']], 'val')
+    with pytest.raises(ValueError, match='annotation 1 has iscrowd=null. Expected 0 or 1'):
+        check_coco_datasets(run_config(data))
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_boxes_as_two_corners(data, split):
+    edit(data, lambda content: [item.update(bbox=[40, 30, 40 + item['bbox'][2], 30 + item['bbox'][3]])
+                                for item in content['annotations']], split)
+    assert any('boxes reach beyond their image by a tenth' in line and 'not two corners' in line
+               for line in said(run_config(data)))
+    assert not said(run_config(write_dataset(data / 'sound')))
+
+
+@pytest.mark.parametrize('orientation', [2, 3, 4])
+def test_images_that_are_turned_or_mirrored_at_the_same_size(data, orientation):
+    for path in (data / 'train2017').iterdir():
+        image, exif = Image.open(path), Image.Exif()
+        exif[0x0112] = orientation
+        image.save(path, exif=exif)
+    line, = said(run_config(data))
+    assert 'all 3 images are turned or mirrored by their EXIF orientation when they are loaded, first' in line

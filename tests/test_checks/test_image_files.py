@@ -31,7 +31,7 @@ def test_images_cut_off_anywhere(suffix, tmp_path):
     path = tmp_path / f'image{suffix}'
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(path)
     whole = path.read_bytes()
-    assert look_at_image(str(path), {}) == ('', (60, 40))
+    assert look_at_image(str(path), {}) == ('', (60, 40), False)
     for share in (0.3, 0.6, 0.9, 0.97):
         path.write_bytes(whole[:int(len(whole) * share)])
         assert look_at_image(str(path), {}).fault == 'cannot be decoded', share

@@ -1,4 +1,5 @@
 """Random labels, image folders and head that do not agree are one error before a run starts."""
+import re
 import shutil
 from pathlib import Path
 
@@ -187,11 +188,51 @@ def test_random_labels_may_have_more_classes_than_there_are_folders(root):
 
 
 @pytest.mark.parametrize('given', [dict(classes=('x', 'y', 'z')), dict(metainfo=dict(classes=('x', 'y', 'z')))])
-def test_classes_that_are_given_are_left_to_mmpretrain(root, given):
-    cfg = run_config(root, num_classes=4, train_labels=())
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.val_cfg.train_dataloader):
-        loader.dataset.update(given)
+def test_classes_may_have_names_of_their_own_but_folders_give_the_labels(root, given):
+    """mmpretrain takes any names of that number, and numbers the folders of each split by their order."""
+    def named(num_classes):
+        cfg = run_config(root, num_classes=num_classes, train_labels=())
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.val_cfg.train_dataloader):
+            loader.dataset.update(given)
+        return cfg
+
+    cfg = named(3)
     check_random_labels(cfg)
+    with pytest.raises(ValueError, match='has 3 class folders, but model.head.num_classes=4'):
+        check_random_labels(named(4))
+    (root / 'test' / 'c').rename(root / 'test' / 'aa')
+    with pytest.raises(ValueError, match="are not those of .*'aa'.*whatever the classes are named"):
+        check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('given, message', [
+    (['x', 'y'], "has 3 class folders, among them 'a', and 2 classes are named"),
+    (['c', 'b', 'a'], "classes names 'c' at place 1, where the folder 'a' of .* comes")])
+def test_named_classes_that_are_not_those_of_the_folders(root, given, message, tmp_path):
+    (tmp_path / 'classes.txt').write_text('\n'.join(given))
+    for classes in (given, str(tmp_path / 'classes.txt')):
+        cfg = run_config(root)
+        cfg.train_dataloader.dataset.metainfo = dict(classes=classes)
+        with pytest.raises(ValueError, match=message):
+            check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('name', ['@eaDir', '#recycle', 'lost+found', '.git', '__pycache__'])
+def test_folders_of_desktops_and_storages_are_no_classes(root, name):
+    (root / 'train' / name).mkdir()
+    with pytest.raises(ValueError, match=f'train_dataloader.dataset: .*{re.escape(name)} would be a class.*remove it.$'):
+        check_random_labels(run_config(root))
+
+
+def test_images_that_are_not_listed_and_classes_without_images(root):
+    images = sorted((root / 'train' / 'a').iterdir())
+    for path in images:
+        path.rename(path.with_suffix('.webp'))
+    said = [str(problem) for problem in label_problems(run_config(root)) if not problem.fatal]
+    total = sum(1 for _ in (root / 'train').glob('*/*'))
+    assert any(f'{len(images)} of {total} images are left out, first {images[0].with_suffix(".webp")}' in line
+               for line in said), said
+    assert any("1 of 3 class folders hold no image, first 'a'" in line for line in said)
 
 
 def test_class_folders_that_differ_between_training_and_test(root):
@@ -239,7 +280,7 @@ def test_a_hidden_folder_that_would_be_a_class(root, name):
     for split in ('train', 'test'):
         (root / split / name).mkdir()
     with pytest.raises(ValueError, match=f'train_dataloader.dataset: {root}/train/{name} would be a class, with the label '
-                       '0.*remove it, or name the classes'):
+                       '0.*remove it'):
         check_random_labels(run_config(root))
 
 
@@ -247,7 +288,7 @@ def test_named_classes_in_another_order(root):
     cfg = run_config(root)
     cfg.train_dataloader.dataset.classes = ['a', 'b', 'c']
     cfg.val_dataloader.dataset.classes = ['b', 'a', 'c']
-    with pytest.raises(ValueError, match="val_dataloader.dataset: its classes are 'b', 'a', 'c', those of train_dataloader"):
+    with pytest.raises(ValueError, match="val_dataloader.dataset: classes names 'b' at place 1, where the folder 'a'"):
         check_random_labels(cfg)
 
 

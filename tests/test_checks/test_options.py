@@ -2,7 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks.options import check_numbers, check_optimizer, check_options, check_save_best
+from lbbt_mm.checks.options import (check_language_checkpoints, check_monitors, check_numbers, check_optimizer,
+                                    check_options, check_save_best)
 
 CONFIG = dict(
     default_scope='mmpretrain',
@@ -97,3 +98,85 @@ def test_an_optimizer_that_is_not_registered():
     cfg.optim_wrapper.optimizer.type = 'SDG'
     with pytest.raises(ValueError, match="optim_wrapper.optimizer.type='SDG': no such optimizer .* Did you mean SGD"):
         check_optimizer(cfg)
+
+
+@pytest.mark.parametrize('options', [
+    {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.momentum': 0.9},
+    {'optim_wrapper.optimizer.nesterov': True, 'optim_wrapper.optimizer.type': 'SGD'},
+    {'model.backbone.type': 'VisionTransformer', 'model.backbone.drop_path_rate': 0.1},
+    {'optim_wrapper.paramwise_cfg.custom_keys.encoder.lr_mult': 0.1},
+    {'optim_wrapper.paramwise_cfg.flat_decay_mult': 0.}, {'model.backbone.norm_cfg.requires_grad': False},
+    {'model.backbone.norm_cfg.num_groups': 8}, {'sync_bn': 'torch'}, {'efficient_conv_bn_eval': 'backbone'}])
+def test_what_is_read_once_another_type_or_part_is_there(options):
+    cfg = Config(CONFIG)
+    cfg.merge_from_dict({'optim_wrapper.optimizer.type': 'AdamW', 'optim_wrapper.paramwise_cfg': dict(
+        bias_decay_mult=0., custom_keys=dict(decoder=dict(lr_mult=2.))), 'model.backbone.norm_cfg': dict(type='BN')})
+    check_options(cfg, options)
+
+
+@pytest.mark.parametrize('scope, key', [
+    ('mmdet', 'with_mask'), ('mmdet', 'box_type'), ('mmdet', 'poly2mask'), ('mmdet', 'imdecode_backend'),
+    ('mmseg', 'reduce_zero_label')])
+def test_arguments_of_a_step_of_the_codebase_before_mmcv_s_of_the_same_name(scope, key):
+    step = dict(type='LoadAnnotations', with_bbox=True)
+    cfg = Config(dict(default_scope=scope, train_dataloader=dict(dataset=dict(pipeline=[step]))))
+    check_options(cfg, {f'train_dataloader.dataset.pipeline.0.{key}': True})
+    if scope == 'mmdet':
+        with pytest.raises(ValueError, match='nothing reads it; did you mean'):
+            check_options(cfg, {f'train_dataloader.dataset.pipeline.0.{key}e': True})
+
+
+COCO = dict(type='CocoMetric', ann_file='x.json', metric='bbox')
+IOU = dict(type='IoUMetric', iou_metrics=['mIoU'])
+
+
+@pytest.mark.parametrize('evaluator, more, message', [
+    (dict(COCO, metric_items=['mAPP']), {}, "val_evaluator.metric_items='mAPP'.*Did you mean mAP"),
+    (dict(COCO, metric=['bbox', 'segmm']), {}, "val_evaluator.metric='segmm'.*Did you mean segm"),
+    ([dict(IOU, iou_metrics=['mIOU'])], {}, "val_evaluator.0.iou_metrics='mIOU'.*Did you mean mIoU"),
+    (COCO, dict(param_scheduler=[dict(type='ReduceOnPlateauLR', monitor='coco/bbox_map')]),
+     "param_scheduler.0.monitor='coco/bbox_map'.*Did you mean coco/bbox_mAP"),
+    (IOU, dict(custom_hooks=[dict(type='EarlyStoppingHook', monitor='miou')]), "custom_hooks.0.monitor='miou'"),
+])
+def test_what_the_validation_does_not_have(evaluator, more, message):
+    cfg = Config(dict(val_evaluator=evaluator, val_dataloader=dict(), **more))
+    with pytest.raises(ValueError, match=message):
+        check_monitors(cfg)
+
+
+@pytest.mark.parametrize('more', [
+    dict(param_scheduler=[dict(type='ReduceOnPlateauLR', monitor='coco/bbox_mAP')]),
+    dict(param_scheduler=[dict(type='ReduceOnPlateauLR')], custom_hooks=[dict(type='EarlyStoppingHook',
+                                                                               monitor='coco/bbox_mAP_50')])])
+def test_what_it_has(more):
+    check_monitors(Config(dict(val_evaluator=COCO, val_dataloader=dict(), **more)))
+
+
+@pytest.mark.parametrize('evaluator, name', [
+    (dict(IOU, iou_metrics='mIoU'), 'mIoU'), (dict(type='Accuracy', thrs=(0.1, 0.5)), 'accuracy/top1_thr-0.50')])
+def test_a_best_metric_that_is_there(evaluator, name):
+    check_save_best(Config(dict(val_evaluator=evaluator, val_dataloader=dict(),
+                                default_hooks=dict(checkpoint=dict(save_best=name)))))
+
+
+@pytest.mark.parametrize('key, value, message', [
+    ('randomness.seed', 'abc', "randomness.seed='abc': expected a whole number, 0 or more"),
+    ('optim_wrapper.optimizer.lr', 'abc', "optim_wrapper.optimizer.lr='abc': expected a number, 0 or more"),
+    ('log_level', 'LOUD', "log_level='LOUD': expected one of DEBUG")])
+def test_settings_of_another_type(key, value, message):
+    cfg = Config(CONFIG)
+    cfg.merge_from_dict({key: value})
+    with pytest.raises(ValueError, match=message):
+        check_numbers(cfg, ['train_dataloader'])
+
+
+def test_a_language_model_that_is_not_there(tmp_path):
+    def cfg(checkpoint, arm='language'):
+        return Config(dict(model=dict(backbone=dict(language=dict(checkpoint=str(checkpoint), arm=arm)))))
+
+    for checkpoint in (tmp_path / 'gone', './gone', '~/gone', 'gone.gguf'):
+        with pytest.raises(FileNotFoundError, match=f'model.backbone.language.checkpoint: {checkpoint} does not exist'):
+            check_language_checkpoints(cfg(checkpoint))
+        check_language_checkpoints(cfg(checkpoint, 'random'))
+    check_language_checkpoints(cfg(tmp_path))
+    check_language_checkpoints(cfg('openai-community/gpt2'))

@@ -334,3 +334,29 @@ def test_images_that_cannot_be_loaded(root, damage, message):
     damage(root / 'images' / 'training' / '001.jpg')
     with pytest.raises(ValueError, match=message):
         check(root)
+
+
+def test_a_pipeline_that_reads_masks_by_another_rule_than_its_data_set(root):
+    cfg = run_config(root)
+    own = cfg.train_dataloader.dataset.get('reduce_zero_label', False)
+    cfg.train_dataloader.dataset.pipeline[1].reduce_zero_label = not own
+    with pytest.raises(ValueError, match="its pipeline's LoadAnnotations has reduce_zero_label=.*, the data set itself"):
+        check_segmentation(cfg)
+
+
+def test_an_evaluator_that_ignores_another_label_is_named(root):
+    cfg = run_config(root)
+    cfg.val_evaluator.ignore_index = 0
+    assert any(str(problem).startswith('val_evaluator: ignores the label 0, the head 255') and not problem.fatal
+               for problem in segmentation_problems(cfg))
+
+
+@pytest.mark.parametrize('orientation', [3, 4])
+def test_images_that_are_turned_while_their_masks_are_not(root, orientation):
+    for path in (root / 'images' / 'training').iterdir():
+        image, exif = Image.open(path), Image.Exif()
+        exif[0x0112] = orientation
+        image.save(path, exif=exif)
+    lines = [str(problem) for problem in segmentation_problems(run_config(root))]
+    assert any('3 images are turned or mirrored by their EXIF' in line and 'masks are loaded as they are stored' in line
+               for line in lines), lines

@@ -45,6 +45,14 @@ class TestLoadConfig:
         assert settings.load_config(parse(config_file)).work_dir == 'written'
         assert settings.load_config(parse(config_file, '--work-dir', 'there')).work_dir == 'there'
 
+    def test_a_work_dir_that_is_a_file(self, config_file):
+        with pytest.raises(ValueError, match='--work-dir .*mine.py: is there, and no folder'):
+            settings.load_config(parse(config_file, '--work-dir', config_file))
+
+    def test_a_part_that_the_run_needs(self, config_file):
+        with pytest.raises(ValueError, match='mine.py: has no optim_wrapper; expected model, optim_wrapper'):
+            settings.load_config(parse(config_file), ('model', 'optim_wrapper'))
+
     def test_cfg_options_change_the_language_model(self, config_file):
         cfg = settings.load_config(parse(config_file, '--cfg-options', 'model.language.checkpoint=/there/llama',
                                        'model.language.config=None', 'model.blocks=-1', 'model.language.seed=3'))

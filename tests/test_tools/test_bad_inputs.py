@@ -23,6 +23,7 @@ def place(tmp_path_factory) -> Path:
     run_config(root / 'data', language=dict(checkpoint=str(root / 'gpt2'))).dump(root / 'run.py')
     (root / 'broken.py').write_text('model = dict(\n')
     (root / 'raises.py').write_text('a = 1 / 0\n')
+    (root / 'empty.py').write_text('')
     (root / 'tags.yaml').write_text('a: !!python/object/apply:os.getcwd []\n')
     (root / 'text.pth').write_text('no checkpoint\n')
     (root / 'last_checkpoint').write_text(str(root / 'epoch_1.pth'))
@@ -67,6 +68,12 @@ TRAIN = [
      'train_dataloader.batch_sampler=None', 'give no batch'),
     ('{}/run.py --cfg-options default_hooks.checkpoint.save_best=coco/bbox_map', 'Did you mean coco/bbox_mAP'),
     ('{}/run.py --cfg-options optim_wrapper.optimizer.type=Adem', 'Did you mean Adam'),
+    ('{}/run.py --cfg-options randomness.seed=abc', "randomness.seed='abc': expected a whole number"),
+    ('{}/run.py --cfg-options optim_wrapper.optimizer.lr=abc', "lr='abc': expected a number"),
+    ('{}/run.py --cfg-options log_level=LOUD', "log_level='LOUD': expected one of"),
+    ('{}/run.py --cfg-options train_cfg=None', 'has no train_cfg; expected model'),
+    ('{}/run.py --cfg-options val_evaluator.metric_items=[mAPP]', 'Did you mean mAP'),
+    ('{}/empty.py', 'has no model; expected model'),
     ('{}/run.py --cfg-options a', "'a': expected KEY=VALUE"),
     ('{}/run.py --cfg-options train_dataloader.dataset.data_root=/nowhere', '/nowhere'),
     ('{}/run.py --cfg-options load_from=/nowhere.pth', '/nowhere.pth'),
@@ -105,6 +112,11 @@ OTHERS = [
     ('compare_arms.py', '{}/run.py --lrs 0', 'expected a number above 0'),
     ('compare_arms.py', '{}/run.py --cfg-options visualizer.vis_backends=[]', 'has no LocalVisBackend'),
     ('compare_arms.py', '{}/run.py --shard 3/2', 'expected I/N'),
+    ('compare_arms.py', '{}/run.py --cfg-options train_dataloader.dataset.data_root=/nowhere', '/nowhere'),
+    ('compare_arms.py', '{}/run.py --cfg-options model.language.checkpoint=/nowhere', '/nowhere'),
+    ('lbbt.py', '{}/run.py --cfg-options optim_wrapper.optimizer.type=Adem', 'Did you mean Adam'),
+    ('check_data.py', '{}/empty.py', 'has no data set under train_dataloader, val_dataloader'),
+    ('check_data.py', '{}/run.py --cfg-options a', "--cfg-options 'a': expected KEY=VALUE"),
     ('check_data.py', '{}/nowhere.py', 'no such config file'),
     ('check_data.py', '{}/run.py --most 0', '--most 0: expected at least 1'),
     ('check_data.py', '{}/run.py --out {}/run.py', 'is there already'),

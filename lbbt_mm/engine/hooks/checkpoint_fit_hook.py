@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
+from lbbt_mm.checks.problems import few
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
                                           load_and_compare, parts_of)
 from lbbt_mm.registry import HOOKS
@@ -63,12 +64,29 @@ class CheckpointFitHook(Hook):
         if misfits.names:
             raise CheckpointMisfit(f'{where}: does not fit this config: {misfits.describe()}. '
                                    f'{self._remedy(runner, parts_of(misfits.names))}')
+        if not isinstance(runner._train_loop, BaseLoop):
+            self._check_classes(runner, checkpoint, where)
         if runner._resume:
             self._check_optimizers(runner, checkpoint.get('optimizer'), where)
         elif self.leave_out or isinstance(runner._train_loop, BaseLoop):
             runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
         for note in self.notes:
             runner.logger.info(note)
+
+    @staticmethod
+    def _check_classes(runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
+        """A label means the class of that place in the training's list, whatever the test set calls it."""
+        trained = _classes((checkpoint.get('meta') or {}).get('dataset_meta'))
+        for loop in (runner._test_loop, runner._val_loop):
+            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None) if isinstance(loop, BaseLoop) else None
+            tested = _classes(getattr(dataset, 'metainfo', None))
+            if not trained or not tested or trained == tested:
+                continue
+            found = f'{where}: was trained with the classes {few(trained)}, and is tested with {few(tested)}'
+            if sorted(trained) == sorted(tested) or len(trained) != len(tested):
+                raise CheckpointMisfit(f'{found}, so labels would mean other classes. Give the test set the classes of the '
+                                       'training in their order: metainfo=dict(classes=...).')
+            runner.logger.warning(f'{found}. Labels are compared by their number.')
 
     def _check_training_state(self, runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
         meta = checkpoint.get('meta')
@@ -147,6 +165,12 @@ class CheckpointFitHook(Hook):
                 raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has '
                                        'it), or '
                                        'start a new run from the weights: load_from=... without --resume.') from None
+
+
+def _classes(meta: Any) -> List[str]:
+    found = {str(key).lower(): value for key, value in meta.items()} if isinstance(meta, Mapping) else {}
+    classes = found.get('classes')
+    return list(map(str, classes)) if isinstance(classes, (list, tuple)) else []
 
 
 def _number_of(schedules: Any) -> int:

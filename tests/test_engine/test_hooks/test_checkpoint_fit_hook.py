@@ -1,6 +1,9 @@
 """Real runs of a small net: which checkpoints they go on from."""
+from unittest.mock import MagicMock
+
 import pytest
 import torch
+from mmengine.runner import BaseLoop
 
 from lbbt_mm.engine.hooks import checkpoint_fit_hook
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
@@ -151,3 +154,22 @@ def test_two_tensors_for_one_place(first, tmp_path):
     state['state_dict']['module.head.weight'] = state['state_dict']['head.weight'] + 1
     with pytest.raises(CheckpointMisfit, match='holds module.head.weight and head.weight, which would go into one tensor'):
         start_from(save(state, tmp_path / 'two.pth'), tmp_path)
+
+
+@pytest.mark.parametrize('tested, refused', [('cba', True), ('ab', True), ('xyz', False), ('abc', False)])
+def test_a_test_set_whose_classes_are_in_another_order(first, tmp_path, tested, refused, monkeypatch):
+    """A label is a place in the list of the training."""
+    runner = start_from(first, tmp_path)
+    content = load(first)
+    assert content['meta']['dataset_meta']['classes'] == tuple('abc')
+    dataset = MagicMock(metainfo=dict(classes=tuple(tested)))
+    loop = MagicMock(spec=BaseLoop, dataloader=MagicMock(dataset=dataset))
+    said = MagicMock()
+    tester = MagicMock(_train_loop={}, _test_loop=loop, _val_loop=None, _resume=False, model=runner.model, logger=said,
+                       _load_from=str(first))
+    if refused:
+        with pytest.raises(CheckpointMisfit, match="was trained with the classes 'a', 'b', 'c', and is tested with"):
+            checkpoint_fit_hook.CheckpointFitHook().after_load_checkpoint(tester, content)
+    else:
+        checkpoint_fit_hook.CheckpointFitHook().after_load_checkpoint(tester, content)
+        assert said.warning.called == (tested == 'xyz')
