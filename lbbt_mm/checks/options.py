@@ -1,7 +1,9 @@
 """Settings that nothing reads, and numbers that no run can have: refused before it starts."""
 import inspect
 import logging
+from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Iterable, List, Mapping, Set, Tuple
 
@@ -131,10 +133,18 @@ def _find_class(name: str, scope: str) -> Any:
     """A registered class by its name, in whichever registry of a scope it is."""
     scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
     import mmengine.registry as registries
+    with suppress(Exception):  # a codebase that is not there is said by what builds the run
+        import_module(f'{scope}.registry')
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
-    own = [child for root in roots for child in root._children.values() if child.scope == scope]
+    at_root = [root for root in roots if short in root.module_dict]
     # a codebase's class comes before mmcv's of the same name, which is at the root
-    return next((registry.module_dict[short] for registry in (*own, *roots) if short in registry.module_dict), None)
+    for child in (child for root in at_root or roots for child in root._children.values() if child.scope == scope):
+        if short not in child.module_dict:
+            with suppress(Exception):
+                child.import_from_location()
+        if short in child.module_dict:
+            return child.module_dict[short]
+    return at_root[0].module_dict[short] if at_root else None
 
 
 def _arguments(kind: type) -> Set[str]:
