@@ -7,7 +7,7 @@ TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false M
 
 help:
 	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
-	@echo "make demo     LBBT with four arms, then a DETR and a Segmenter with SmolLM2's blocks and without (DEMO_ARGS='...')"
+	@echo "make demo     LBBT, a DETR and a Segmenter on SmolLM2's blocks and without them, three seeds (DEMO_ARGS='--full')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-n 2', '-m slow' for the slow ones)"
 	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"
 	@echo 'make lint     check the style of the code'
