@@ -1,11 +1,10 @@
 """LLMBackbone: a vision transformer whose blocks are those of a language model (LBBT, sections 4 and 5)."""
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.logging import print_log
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
 from lbbt_mm.language.families import FAMILIES
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.initializers.init_steps import with_language_init
-from lbbt_mm.models.layers import LanguageBlock, RotaryEmbedding, build_norm
+from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.models.layers.position_table import resize_position_table
 from lbbt_mm.registry import MODELS
 
@@ -114,10 +113,8 @@ class LLMBackbone(BaseModule):
         self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
         self._register_state_dict_hook(note_identity)
 
-        rates = np.linspace(0, drop_path_rate, self.num_layers).tolist()  # not torch's: that fails on the meta device
-        self.blocks = ModuleList(
-            LanguageBlock(spec, attention=attention, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate,
-                          with_cp=with_cp) for rate in rates)
+        self.blocks = block_stack(spec, self.num_layers, drop_path_rate, attention=attention, attn_drop=attn_drop,
+                                  proj_drop=proj_drop, with_cp=with_cp)
         self.norm = build_norm(spec) if final_norm else nn.Identity()
         # DDP waits for the gradient of every trainable parameter, and these never get one
         behind = max(self.out_indices) + 1
@@ -158,26 +155,59 @@ class LLMBackbone(BaseModule):
         Raises:
             ValueError: If an image side is not a multiple of the patch size.
         """
+        tokens, resolution = self.embed(x)
+        states = self.run(tokens)
+        return tuple(self.pool(states[index], resolution, is_last=index == self.num_layers - 1)
+                     for index in self.out_indices)
+
+    def embed(self, x: Tensor) -> Tuple[Tensor, Tuple[int, int]]:
+        """Make tokens of images: patches, a class token in front if there is one, and learned positions.
+
+        Args:
+            x: Images ``(B, C, H, W)``; both sides multiples of the patch size.
+
+        Returns:
+            tuple: Tokens ``(B, N, C)``, and rows and columns of patches.
+
+        Raises:
+            ValueError: If an image side is not a multiple of the patch size.
+        """
         self._check_image(x.shape[-2:])
         x, resolution = self.patch_embed(x)
         x = x.contiguous()  # it is a transposed view, whose memory order every residual sum would keep and every norm copy
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.to(x.dtype).expand(len(x), -1, -1), x), dim=1)
-        rotary = None
-        if self.rotary is not None:
-            rotary = self.rotary(torch.arange(x.shape[1], device=x.device))
-        else:
+        if self.rotary is None:
             x = x + resize_position_table(self.pos_embed, self.patch_resolution, tuple(resolution), self.interpolate_mode,
                                           self.num_extra_tokens)
-        outputs = {}
+        return x, tuple(resolution)
+
+    def run(self, x: Tensor) -> Dict[int, Tensor]:
+        """Run tokens through the blocks, as far as the last of ``out_indices``.
+
+        Args:
+            x: Tokens ``(B, N, C)``.
+
+        Returns:
+            dict: Block -> its output ``(B, N, C)``, for ``out_indices``.
+        """
+        rotary = None if self.rotary is None else self.rotary(torch.arange(x.shape[1], device=x.device))
+        states = {}
         for index in range(max(self.out_indices) + 1):
             x = self.blocks[index](x, rotary=rotary)
             if index in self.out_indices:
-                norm = self.norm if index == self.num_layers - 1 else nn.Identity()
-                outputs[index] = self._format_output(x, norm, resolution)
-        return tuple(outputs[index] for index in self.out_indices)
+                states[index] = x
+        return states
 
-    def _format_output(self, x: Tensor, norm: nn.Module, resolution: Tuple[int, int]) -> Tensor:
+    def pool(self, x: Tensor, resolution: Tuple[int, int], is_last: bool = True) -> Tensor:
+        """Bring a block's output into the form of ``out_type``.
+
+        Args:
+            x: Tokens ``(B, N, C)``.
+            resolution: Rows and columns of patches.
+            is_last: Whether the last block gave it, behind which the final norm comes.
+        """
+        norm = self.norm if is_last else nn.Identity()
         if self.out_type == 'cls_token':
             return norm(x[:, 0])
         if self.out_type == 'last_token':

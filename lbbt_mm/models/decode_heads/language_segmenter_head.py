@@ -4,7 +4,6 @@ from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.language.weight_selection import select_spec
 from lbbt_mm.models.initializers.init_steps import with_language_init
-from lbbt_mm.models.layers import LanguageBlock
+from lbbt_mm.models.layers import block_stack
 from lbbt_mm.registry import MODELS
 
 _PROJECTION_INITS = ('scaled_normal', 'trunc_normal')
@@ -87,13 +86,10 @@ class LanguageSegmenterHead(BaseDecodeHead):
         self.projection_init = projection_init
         self.init_std = init_std
 
-        depth = options.num_layers('blocks', num_layers)
-        rates = [drop_path_rate * layer / max(depth - 1, 1) for layer in range(depth)]
         self.dec_proj = nn.Linear(self.in_channels, spec.embed_dims)
         self.cls_emb = nn.Parameter(torch.randn(1, self.num_classes, spec.embed_dims))
-        self.layers = ModuleList(
-            LanguageBlock(spec, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=rate, with_cp=with_cp)
-            for rate in rates)
+        self.layers = block_stack(spec, options.num_layers('blocks', num_layers), drop_path_rate, attn_drop=attn_drop,
+                                  proj_drop=proj_drop, with_cp=with_cp)
         self.decoder_norm = nn.LayerNorm(spec.embed_dims)
         self.patch_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)
         self.classes_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)

@@ -1,5 +1,6 @@
 """LanguageBlock and the layers built on it; nothing here needs mmdet, mmseg or mmpretrain."""
 from .attention_flops import attention_flops, register_attention_flops
+from .block_stack import block_stack
 from .detr_layers import LanguageDETRDecoder, LanguageDETREncoder
 from .language_block import LanguageAttention, LanguageBlock, LanguageMLP, build_norm
 from .rotary import RotaryEmbedding, rotate
@@ -8,5 +9,5 @@ register_attention_flops()
 
 __all__ = [
     'LanguageAttention', 'LanguageBlock', 'LanguageDETRDecoder', 'LanguageDETREncoder', 'LanguageMLP',
-    'RotaryEmbedding', 'attention_flops', 'build_norm', 'rotate'
+    'RotaryEmbedding', 'attention_flops', 'block_stack', 'build_norm', 'rotate'
 ]

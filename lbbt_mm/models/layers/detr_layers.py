@@ -1,27 +1,24 @@
 """Encoder and decoder of DETR (arXiv 2005.12872, section 3.2 and appendix A.3), built of LanguageBlocks."""
 from typing import Optional
 
-import numpy as np
 import torch
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from lbbt_mm.language.spec import BlockSpec
-from .language_block import LanguageBlock, build_norm
+from .block_stack import block_stack
+from .language_block import build_norm
 
 
 class _LanguageLayers(BaseModule):
-    """A stack of LanguageBlocks whose stochastic depth grows linearly, as in mmpretrain's vision transformers."""
+    """A stack of LanguageBlocks that starts as DETR's layers do."""
 
     def __init__(self, spec: BlockSpec, num_layers: int, cross_attention: bool, drop_path_rate: float,
                  **block_options) -> None:
         super().__init__()
         self.embed_dims = spec.embed_dims
         self.num_layers = num_layers
-        rates = np.linspace(0, drop_path_rate, num_layers).tolist()  # not torch's: that fails on the meta device
-        self.layers = ModuleList(
-            LanguageBlock(spec, cross_attention=cross_attention, drop_path_rate=rate, **block_options)
-            for rate in rates)
+        self.layers = block_stack(spec, num_layers, drop_path_rate, cross_attention=cross_attention, **block_options)
 
     def init_weights(self) -> None:
         """Initialise as DETR does: every matrix Xavier-uniform, attention biases zero."""
