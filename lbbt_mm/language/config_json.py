@@ -3,7 +3,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from .errors import CheckpointError, UnreachableError
 from .families import FAMILIES, is_supported
-from .strict_json import read_object
+from .strict_json import LARGEST_CONFIG, read_object
 
 #: Endings of tensors that only quantised checkpoints have, by what writes them.
 _QUANTISED = {
@@ -36,7 +36,7 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
         raise CheckpointError(_no_config(location, files())) from None
     _refuse_adapter(location, fetch)
     try:
-        config = read_object(path)
+        config = read_object(path, LARGEST_CONFIG)
     except (ValueError, OSError) as error:
         raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
     method = _quantisation(config)

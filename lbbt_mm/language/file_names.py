@@ -39,9 +39,12 @@ def check_within(folder: Path, name: str) -> None:
     Raises:
         ValueError: If the file is there, and lies elsewhere.
     """
-    inside, target = folder.resolve(), (folder / name).resolve()
+    try:
+        inside, target = folder.resolve(), (folder / name).resolve()
+    except (OSError, RuntimeError):  # a circle of links
+        raise ValueError(f'{name!r} is a link that leads nowhere') from None
     places = [inside]
-    if folder.absolute().parent.name == 'snapshots':
-        places.append((folder.absolute().parent.parent / 'blobs').resolve())
+    if inside.parent.name == 'snapshots':  # the folder itself may be a link to it
+        places.append(inside.parent.parent / 'blobs')
     if not any(place in target.parents for place in places):
         raise ValueError(f'{name!r} is a link out of the folder, to {target}')

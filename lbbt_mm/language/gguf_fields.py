@@ -6,8 +6,9 @@ from .errors import CheckpointError
 #: Metadata that would make a block another function than the ones here, and the value that does not.
 _NEUTRAL = {
     'attention.causal': True, 'attention.clamp_kqv': 0., 'attention.max_alibi_bias': 0., 'attention.output_scale': 1.,
-    'attention.scale': 0., 'attention.shared_kv_layers': 0, 'attn_logit_softcapping': 0., 'expert_count': 0,
-    'expert_used_count': 0, 'residual_scale': 1., 'rope.dimension_count_swa': None, 'rope.dimension_sections': None,
+    'attention.scale': 0., 'attention.shared_kv_layers': 0, 'attention.sliding_window_pattern': None,
+    'attention.temperature_scale': 0., 'attn_logit_softcapping': 0., 'expert_count': 0, 'expert_used_count': 0,
+    'residual_scale': 1., 'rope.dimension_count_swa': None, 'rope.dimension_sections': None,
     'rope.freq_base_swa': None, 'rope.scaling.alpha': 0., 'rope.scaling.yarn_attn_factor': 1.,
     'rope.scaling.yarn_ext_factor': 1., 'rope.scaling.yarn_log_multiplier': 0., 'use_parallel_residual': False,
 }

@@ -47,6 +47,9 @@ class GGUFStore:
         self._family = FAMILIES[spec.model_type]
         self._tensors = file.tensors
         by_name = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+        if file.architecture not in by_name:
+            raise CheckpointError(f'{file.path}: general.architecture={file.architecture!r:.60} is not known to the gguf '
+                                  f'package; expected a name of llama.cpp. Use another file.')
         name_map = gguf.get_tensor_name_map(by_name[file.architecture], spec.num_blocks)
         self._names = dict(self._hf_names(name_map))
         self.bytes_read = 0

@@ -35,6 +35,8 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
                 raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers '
                                  'above 0')
             frequencies = frequencies / factors
+        if not torch.isfinite(frequencies).all() or not (frequencies > 0).all():
+            raise ValueError(f'rope_theta={rotary.theta!r:.40} gives no finite frequencies; expected a number of 1 or more')
         return frequencies, 1.0
     # The rules that stretch a trained context are transformers' own; they take a config object.
     from transformers import LlamaConfig
@@ -70,8 +72,8 @@ def same_function(ours: RotarySpec, theirs: RotarySpec, head_dims: int, num_head
     Rules that go by length are compared within the trained context; beyond it they are refused.
     """
     kinds = {ours.rope_type, theirs.rope_type}
-    if 'longrope' in kinds and len(kinds) > 1:
-        return False
+    if kinds & {*BY_LENGTH} and len(kinds) > 1:
+        return False  # they part beyond the trained context, where only one of them is refused
     # whether yarn goes by it depends on the version of transformers
     if kinds & {'yarn', *BY_LENGTH} and ours.max_positions != theirs.max_positions:
         return False

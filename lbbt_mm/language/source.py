@@ -16,7 +16,8 @@ from .spec import LanguageModelSpec
 from .stores import PickleStore, SafetensorsStore, TensorStore, read_index
 
 #: What wrappers of a model put before the names of its tensors: torch.compile, DDP, PEFT.
-_WRAPPERS = re.compile(r'_orig_mod\.|module\.|base_model\.model\.')
+_WRAPPERS = re.compile(r'_orig_mod\.|module\.|base_model\.model\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|'
+                       r'^model\.(?=model\.)')  # the last of Lightning's
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -128,6 +129,9 @@ class LanguageCheckpoint:
         if tensor.dtype not in _FLOATS:
             raise CheckpointError(f'{where} is stored as {tensor.dtype}; expected a floating-point type of 16 bits or more. '
                                   'Use a checkpoint that is not quantised, or a GGUF file.')
+        if tensor.dtype is torch.float64 and tensor.numel() and tensor.abs().max() > torch.finfo(torch.float32).max:
+            raise CheckpointError(f'{where} holds numbers that float32 has no room for; expected weights of a model. The '
+                                  'file is damaged; use another.')
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f'{where} holds NaN or infinity; expected finite numbers. The file is damaged or the '
                                   'model diverged; use another revision or checkpoint.')

@@ -53,6 +53,8 @@ def check_spec(spec: LanguageModelSpec, where: str) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             _refuse(where, name, value, 'a number above 0')
+    if block.norm_eps > 1:
+        _refuse(where, 'norm_eps', block.norm_eps, 'a small number, 1 at most')
     for window in spec.windows.values():
         _check_size(where, 'sliding_window', window, _MOST_POSITIONS)
 

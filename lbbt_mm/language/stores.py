@@ -195,8 +195,10 @@ class PickleStore:
                 raise _not_in_shard(self._fetch(file), name)
             check_length(*self._mapped[file], name)
             tensors[name] = self._load(file)[name]
-            if not isinstance(tensors[name], Tensor) or tensors[name].layout is not torch.strided:
-                kind = getattr(tensors[name], 'layout', type(tensors[name]).__name__)
+            found = tensors[name]
+            if not isinstance(found, Tensor) or found.layout is not torch.strided or found.is_meta or found.is_nested:
+                kind = 'tensor without data' if getattr(found, 'is_meta', False) else getattr(
+                    found, 'layout', type(found).__name__)
                 raise CheckpointError(f'{self._fetch(file)}: {name!r} is a {kind}, no plain tensor. '
                                       'Save the model with save_pretrained.')
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
@@ -205,7 +207,8 @@ class PickleStore:
 
 def _unwrapped(found: Any) -> Any:
     """The state dict in what a training script saved beside other things, under one of the usual keys."""
-    if isinstance(found, Mapping) and not any(isinstance(value, Tensor) for value in found.values()):
+    # a loss or a step beside it is one number
+    if isinstance(found, Mapping) and not any(isinstance(value, Tensor) and value.ndim for value in found.values()):
         return next((found[key] for key in ('state_dict', 'model_state_dict', 'model', 'module')
                      if isinstance(found.get(key), Mapping)), found)
     return found
@@ -221,7 +224,7 @@ def read_index(path: Path) -> Dict[str, str]:
         shards = read_object(path)['weight_map']
         if not isinstance(shards, dict) or not shards:
             raise TypeError(f'weight_map is {shards!r:.60}')
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a shard index ({error!r}); expected JSON with a 'weight_map'. "
                               'Fetch the file again.') from None
     try:

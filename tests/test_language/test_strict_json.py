@@ -1,6 +1,5 @@
 import pytest
 
-from lbbt_mm.language import strict_json
 from lbbt_mm.language.strict_json import parse_object, read_object
 
 
@@ -18,8 +17,7 @@ def test_what_is_no_plain_object(text, message):
         parse_object(text)
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(strict_json, 'LARGEST_FILE', 10)
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
     (tmp_path / 'a.json').write_text('{"a": "0123456789"}')
     with pytest.raises(ValueError, match='has 19 bytes, more than the 10'):
-        read_object(tmp_path / 'a.json')
+        read_object(tmp_path / 'a.json', 10)

@@ -20,6 +20,9 @@ from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
 #: By the ``model_type`` of the Hugging Face config.
 FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
 
+#: Fields that say nothing of a block; transformers makes lists as long as ``num_labels``.
+_OF_OTHER_PARTS = ('model_type', 'num_labels', 'id2label', 'label2id', 'task_specific_params', 'pruned_heads')
+
 # Named so that the commonest wrong choice gets the reason, not only the list of what is supported.
 _ENCODER_ONLY = ('albert', 'bert', 'camembert', 'deberta', 'deberta-v2', 'distilbert', 'electra', 'modernbert',
                  'mpnet', 'roberta', 'xlm-roberta')
@@ -63,7 +66,7 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
     Raises:
         ValueError: If the family is not supported or the sizes contradict each other.
     """
-    fields = plain({key: value for key, value in config.items() if key != 'model_type'})
+    fields = plain({key: value for key, value in config.items() if key not in _OF_OTHER_PARTS})
     family = get_family(config.get('model_type'), where)
     check_block_count(fields, where)
     try:
@@ -106,7 +109,11 @@ def _read_range(value: Any, where: str) -> Optional[float]:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0. '
                          'Correct it.')
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise CheckpointError(f'{where}: initializer_range has {len(str(value))} digits; expected a standard deviation. '
+                              'Correct it.') from None
 
 
 def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, ...]]:

@@ -22,6 +22,13 @@ def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
     theta = parameters.pop('rope_theta', None) or getattr(config, 'rope_theta', 10000.0)
     legacy_type = parameters.pop('type', None)
     rope_type = parameters.pop('rope_type', None) or legacy_type or 'default'
+    nested = next((key for key, value in parameters.items() if isinstance(value, Mapping)), None)
+    if nested is not None:
+        raise ValueError(f'rope_parameters has a rule of its own for {nested!r:.40}; expected one rule for all blocks')
+    if parameters.pop('partial_rotary_factor', None) not in (None, 1):
+        raise ValueError('partial_rotary_factor in rope_parameters is not supported: all of a head is rotated')
+    if rope_type == 'default' and parameters.get('factor') not in (None, 1):
+        raise ValueError(f'rope_scaling has the factor {parameters["factor"]!r:.40} and no type; expected its rope_type')
     factors = getattr(config, 'rope_frequency_factors', None)
     if factors is not None:
         if rope_type != 'default':
@@ -135,7 +142,8 @@ def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[st
 
 def _rope_scaling(metadata: Mapping[str, Any]) -> Dict[str, Any]:
     """The rule that stretches the context; ``rope.scale_linear`` is its old name."""
-    kind = metadata.get('rope.scaling.type', 'linear' if 'rope.scale_linear' in metadata else 'none')
+    stretched = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.)) not in (0, 1)
+    kind = metadata.get('rope.scaling.type') or ('linear' if stretched else 'none')  # llama.cpp's own default
     if kind == 'none':
         return {}
     if kind not in ('linear', 'yarn'):
