@@ -159,13 +159,16 @@ def fit_table(fit: Fit, title: str) -> str:
     return render_table(title, ('part', 'loaded', 'starts anew', 'left behind'), [*rows, ('total', *total)], box.ASCII)
 
 
-def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: Mapping[int, str]) -> None:
+def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: Mapping[int, str]) -> List[str]:
     """Check that saved optimizer state is of these parameters' shapes.
 
     Args:
         optimizer: The optimizer that is to take it.
         saved: What its ``state_dict()`` gave when it was saved.
         names: ``id`` of a parameter -> its name, for messages.
+
+    Returns:
+        list[str]: Parameters that train here and have no state there, while others do.
 
     Raises:
         CheckpointMisfit: If parameters or their state differ in number or shape.
@@ -179,17 +182,18 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
         raise CheckpointMisfit(f'its optimizer had {sum(sizes[0])} parameters in {len(groups)} groups, this one has '
                                f'{sum(sizes[1])} in {len(here)}')
     if type(optimizer).__name__ in _ALL_IN_ONE:
-        return
+        return []
+    anew = []
     kept = {key for state in saved['state'].values() if isinstance(state, Mapping) for key in state} & _FOR_EACH
     for there, group in zip(groups, here):
         lacking = [option for option in group if option not in there and option != 'param_names']
         if lacking:
             raise CheckpointMisfit(f'its optimizer state lacks the option {lacking[0]!r}')
         for index, parameter in zip(there['params'], group['params']):
-            state = saved['state'].get(index)
+            state, name = saved['state'].get(index), names.get(id(parameter), f'parameter {index}')
             if state is None:  # a parameter that no gradient has reached has none
+                anew += [name] if saved['state'] and parameter.requires_grad else []
                 continue
-            name = names.get(id(parameter), f'parameter {index}')
             lacking = sorted(kept - set(state)) if isinstance(state, Mapping) else ['all of it']
             if lacking:
                 raise CheckpointMisfit(f'the optimizer state of {name} lacks {lacking[0]}, which that of other parameters '
@@ -197,6 +201,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
             for key, value in state.items():
                 if isinstance(value, Tensor):
                     _check_state(f'the optimizer state {key} of {name}', key, value, parameter)
+    return anew
 
 
 def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:

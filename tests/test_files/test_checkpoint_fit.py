@@ -106,6 +106,20 @@ class TestOptimizerState:
             check_optimizer_state(optimizer, saved, names)
         check_optimizer_state(optimizer, self.stepped(net(), kind, **options).state_dict(), names)
 
+    def test_parameters_that_train_without_state_are_named(self):
+        saved = self.stepped(net()).state_dict()
+        model = net()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        assert check_optimizer_state(optimizer, saved, names) == []
+        absent = list(names.values()).index('norm.weight')
+        del saved['state'][absent]
+        assert check_optimizer_state(optimizer, saved, names) == ['norm.weight']
+        model['norm'].weight.requires_grad_(False)
+        assert check_optimizer_state(optimizer, saved, names) == []
+        plain = torch.optim.SGD(net().parameters(), lr=0.1)
+        assert check_optimizer_state(plain, self.stepped(net(), torch.optim.SGD).state_dict(), names) == []
+
     def test_state_that_torch_keeps_in_another_shape_is_left_to_it(self):
         saved = self.stepped(net(), torch.optim.Adafactor).state_dict()
         check_optimizer_state(torch.optim.Adafactor(net().parameters()), saved, {})

@@ -160,11 +160,14 @@ class CheckpointFitHook(Hook):
             pairs = [(one, saved.get(name)) for name, one in wrapper.optim_wrappers.items()]
         for one, state in pairs:
             try:
-                check_optimizer_state(one.optimizer, state, names)
+                anew = check_optimizer_state(one.optimizer, state, names)
             except CheckpointMisfit as error:
                 raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has '
                                        'it), or '
                                        'start a new run from the weights: load_from=... without --resume.') from None
+            if anew:
+                runner.logger.warning(f'{where}: holds no optimizer state of {few(anew)}, which had got no gradient by '
+                                      'then; it starts anew there.')
 
 
 def _classes(meta: Any) -> List[str]:

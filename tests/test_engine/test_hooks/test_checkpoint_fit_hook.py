@@ -1,5 +1,5 @@
 """Real runs of a small net: which checkpoints they go on from."""
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 import pytest
 import torch
@@ -118,6 +118,14 @@ def test_a_frozen_part_has_no_optimizer_state_and_fits(tmp_path):
     freeze = dict(type='lbbt_mm.PartialFreezeHook', trainable='first:1', also=['head'])
     train(tmp_path / 'first', hook(), hooks=[freeze])
     start_from(tmp_path / 'first' / 'epoch_2.pth', tmp_path, resume=True, hooks=[freeze])
+
+
+def test_state_that_starts_anew_is_said(first, tmp_path):
+    state = load(first)
+    del state['optimizer']['state'][0]
+    with patch('logging.Logger.warning') as said:
+        start_from(save(state, tmp_path / 'without.pth'), tmp_path, resume=True)
+    assert any('holds no optimizer state of ' in str(call.args[0]) for call in said.call_args_list)
 
 
 @pytest.mark.parametrize('missing', ['optimizer', 'message_hub'])
