@@ -95,7 +95,8 @@ def test_a_config_that_is_not_there():
 def test_what_mim_looks_for_is_there():
     import yaml
     index = yaml.safe_load((REPO / 'model-index.yml').read_text())
-    assert sorted(index['Import']) == sorted(path.relative_to(REPO).as_posix() for path in REPO.glob('configs/**/metafile.yml'))
+    metafiles = [path.relative_to(REPO).as_posix() for path in REPO.glob('configs/**/metafile.yml')]
+    assert sorted(index['Import']) == sorted(metafiles)
     models = [model for path in index['Import'] for model in yaml.safe_load((REPO / path).read_text())['Models']]
     assert len({model['Name'] for model in models}) == len(models), 'mim keeps one of a name'
     for model in models:

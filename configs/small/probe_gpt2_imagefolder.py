@@ -1,5 +1,5 @@
-# LBBT stage 2: a linear classifier on the frozen backbone of bridge_gpt2_imagefolder.py, with the true labels. Its checkpoint
-# is filled in by tools/lbbt.py; model.backbone.init_cfg=None probes the language model without a bridge
+# LBBT stage 2: a linear classifier on the frozen backbone of bridge_gpt2_imagefolder.py, with the true labels.
+# tools/lbbt.py fills in the bridge's checkpoint; model.backbone.init_cfg=None probes the language model without a bridge
 _base_ = './bridge_gpt2_imagefolder.py'
 model = dict(
     backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
