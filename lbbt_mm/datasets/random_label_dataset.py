@@ -17,8 +17,8 @@ class RandomLabelDataset(DatasetView):
     workers, ranks, machines and restarts if the dataset lists the same samples in the same order. The samples that
     take part at ratio 0.15 take part at 0.30 too, but with other labels, since more samples exchange theirs. A sample may
     get its own label back. Every sample gets ``true_label`` (int) and ``label_is_random`` (bool), which reach the data
-    sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``. A ``ClassBalancedDataset`` around it sees
-    the permuted labels.
+    sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``. A ``ClassBalancedDataset`` around it
+    sees the permuted labels.
 
     Args:
         dataset: A dataset with one ``gt_label`` per sample, or its config. ``lbbt_mm.EvenSubset`` may stand here: the

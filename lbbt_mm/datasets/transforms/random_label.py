@@ -34,11 +34,11 @@ class RandomLabel(BaseTransform):
         seed: Seed of the labels. Defaults to 0.
         key: What identifies a sample. Defaults to ``'img_path'``.
 
-            - ``'img_path'``: the image's path relative to ``data_root``. It is the same in every wrapper and with ``indices``.
+            - ``'img_path'``: the image's path relative to ``data_root``, the same in every wrapper and with ``indices``.
             - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. Labels are the same in
-              ``lbbt_mm.EvenSubset``, ``RepeatDataset`` and ``ClassBalancedDataset``. They are others with ``indices=``, which
-              numbers the samples anew (except the first N, ``indices=N``), and with another list of files. Each dataset
-              counts from 0: in a ``ConcatDataset``, give each of its datasets a ``salt``.
+              ``lbbt_mm.EvenSubset``, ``RepeatDataset`` and ``ClassBalancedDataset``. They are others with ``indices=``,
+              which numbers the samples anew (except the first N, ``indices=N``), and with another list of files. Each
+              dataset counts from 0: in a ``ConcatDataset``, give each of its datasets a ``salt``.
             - ``'pixels'``: the loaded image's bytes, shape and dtype. The transform must then stand directly after
               loading, before resizing and augmentation. Equal images get equal labels, and another image decoder may give
               other labels.

@@ -13,7 +13,8 @@ class RetrievalNDCG(RetrievalMetric):
     r"""NDCG@k of image retrieval, in percent.
 
     A relevant image at rank :math:`i = 1, 2, ...` counts :math:`1 / \log_2(i + 1)`. The sum over the first k is divided by
-    that of the best order of the gallery (as in ``sklearn.metrics.ndcg_score``, except for ties). A query without a relevant image scores 0.
+    that of the best order of the gallery (as in ``sklearn.metrics.ndcg_score``, except for ties). A query without a
+    relevant image scores 0.
 
     Args:
         topk: Cut-off or cut-offs.
