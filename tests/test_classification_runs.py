@@ -45,13 +45,13 @@ def data_root(tmp_path, monkeypatch) -> Path:
     return root
 
 
-def run(name: str, tmp_path: Path, checkpoint=None, resume=None, hooks=(), **options) -> Runner:
+def run(name: str, tmp_path: Path, checkpoint=None, resume=None, hooks=(), changes=None, **options) -> Runner:
     """Train a row for two epochs at 16 x 16 pixels with six tiny blocks."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = Config.fromfile(next(CONFIGS.rglob(f'{name}.py')))
     cfg.merge_from_dict({
         'work_dir': str(tmp_path / name), 'model.backbone.img_size': 16, 'model.backbone.patch_size': 4,
         'model.backbone.language': dict(_delete_=True, **LANGUAGE), 'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 1,
-        'param_scheduler.T_max': 2, 'default_hooks.checkpoint.interval': 1})
+        'default_hooks.checkpoint.interval': 1, **(changes or {})})
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         for step in loader.dataset.pipeline:
@@ -123,7 +123,7 @@ def test_a_probe_takes_the_averaged_weights_of_a_bridge_with_ema(data_root, tmp_
 
 
 def test_a_partial_bridge_on_cifar10(data_root, tmp_path):
-    runner = run('bridge_gpt2_medium_cifar10_first5', tmp_path)
+    runner = run('bridge_gpt2_medium_cifar10', tmp_path, changes={'default_hooks.partial_freeze.trainable': 'first:5'})
     assert metrics(runner) == {'train/accuracy/top1', 'test/accuracy/top1'}
     backbone = runner.model.backbone
     trains = [any(parameter.requires_grad for parameter in block.parameters()) for block in backbone.blocks]
@@ -141,7 +141,7 @@ def test_true_labels_on_cifar10(data_root, tmp_path):
 
 
 def test_a_probe_without_a_bridge_starts_from_the_language_model_s_blocks(data_root, tmp_path):
-    runner = run('probe_nobridge_gpt2_medium_cifar10', tmp_path)
+    runner = run('probe_gpt2_medium_cifar10', tmp_path, changes={'model.backbone.init_cfg': None})
     assert metrics(runner) == {'accuracy/top1'}
     assert [name for name, parameter in runner.model.named_parameters() if parameter.requires_grad] == [
         'head.fc.weight', 'head.fc.bias']

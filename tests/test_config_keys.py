@@ -29,10 +29,10 @@ def test_keys_lead_through_lists_too():
 
 
 def test_what_the_small_probe_takes_of_its_bridge():
-    """The bridge's second transform makes the labels; the probe's is another one."""
+    """The bridge's first transform makes the labels; the probe's is another one."""
     probe = Config.fromfile(REPO / 'configs' / 'small' / 'probe_gpt2_imagefolder.py')
     taken = ('model.backbone.new=1', 'model.head.num_classes=2', 'data_root=/x',
              'train_dataloader.dataset.dataset.data_root=/x')
-    left = ('train_dataloader.dataset.dataset.pipeline.1.data_root=/x', 'val_dataloader.dataset.dataset.data_root=/x',
+    left = ('train_dataloader.dataset.dataset.pipeline.0.data_root=/x', 'val_dataloader.dataset.dataset.data_root=/x',
             'model.neck.none=1', 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1')
     assert shared_options([*left, *taken], probe) == list(taken)

@@ -1,8 +1,10 @@
-"""The shipped detection configs: each parses, builds, and has the widths that follow from its language model."""
+"""The shipped configs load and are in their metafiles; those of detectors build, as wide as their language model is."""
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
@@ -14,6 +16,7 @@ from tests.tiny_detection import REPO, write_dataset
 
 CONFIGS = REPO / 'configs'
 RUNS = sorted(path for path in CONFIGS.rglob('detr_*.py') if '_base_' not in path.parts)
+FOLDERS = sorted({path.parent for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts})
 LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
 
 # Published sizes: blocks, width, query heads, key/value heads, head width, feed-forward width
@@ -31,10 +34,37 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(CONFIGS).with_suffix(''))
 
 
+def kind_of(path: Path) -> str:
+    """``detr``, ``small/detr`` or ``demo/detr``."""
+    return name_of(path).split('_')[0].replace('detection/', '')
+
+
 def build(cfg: Config):
     """Build the model without memory for its parameters: shapes are all that is asked here."""
     with torch.device('meta'):
         return MODELS.build(cfg.model)
+
+
+def test_configs_lie_in_a_folder_a_task():
+    assert {folder.name for folder in FOLDERS} == {
+        'configs', 'classification', 'detection', 'segmentation', 'small', 'demo'}
+    assert {path.stem for path in CONFIGS.glob('*.py')} == {
+        'detr_gpt2_coco', 'segmenter_gpt2_ade20k', 'classify_gpt2_medium_cifar10', 'bridge_gpt2_medium_cifar10',
+        'probe_gpt2_medium_cifar10', 'retrieval_gpt2_medium_tiny_imagenet'}, 'the headline configs'
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
+def test_every_config_of_a_folder_loads_and_is_in_its_metafile(folder):
+    configs = sorted(folder.glob('*.py'))
+    for path in configs:
+        assert Config.fromfile(path).model.type, path
+    listed = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
+    assert [model['Config'] for model in listed] == [path.relative_to(REPO).as_posix() for path in configs]
+
+
+def test_no_config_counts_the_steps_of_a_pipeline():
+    for path in CONFIGS.rglob('*.py'):
+        assert not re.search(r'(pipeline|images)\w*(\[|\.\d)', path.read_text()), path
 
 
 @pytest.mark.parametrize('path', LANGUAGE_MODELS, ids=lambda path: path.stem)
@@ -59,7 +89,7 @@ def test_every_language_base_drops_into_every_detector_base(path, tmp_path):
 
 def test_there_are_configs():
     names = {name_of(path) for path in RUNS}
-    assert {'detr_gpt2_coco', 'detr_smollm2_coco', 'small/detr_gpt2_coco'} <= names
+    assert {'detr_gpt2_coco', 'detection/detr_smollm2_coco', 'small/detr_gpt2_coco'} <= names
 
 
 @pytest.mark.parametrize('path', RUNS, ids=name_of)
@@ -109,7 +139,7 @@ def test_recipes_are_those_of_the_docs(path):
     optimizer = cfg.optim_wrapper.optimizer
     of_backbone = cfg.optim_wrapper.paramwise_cfg.get('custom_keys', {}).get('backbone', {}).get('lr_mult', 1.)
     found = (cfg.train_cfg.max_epochs, optimizer.lr, optimizer.lr * of_backbone, cfg.train_dataloader.batch_size)
-    assert found == pytest.approx(RECIPES[name_of(path).split('_')[0]])
+    assert found == pytest.approx(RECIPES[kind_of(path)])
     assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 1e-4)
 
 
@@ -121,7 +151,7 @@ BLOCKS = {'detr': (range(12), range(12)), 'small/detr': (range(3), range(3)), 'd
 def test_blocks_are_those_of_the_docs(path):
     language = build(Config.fromfile(path)).language
     found = [language.block_indices(f'{coder}_blocks') for coder in ('encoder', 'decoder')]
-    assert found == [list(blocks) for blocks in BLOCKS[name_of(path).split('_')[0]]]
+    assert found == [list(blocks) for blocks in BLOCKS[kind_of(path)]]
 
 
 def test_the_small_detectors_differ_from_detr_where_they_say_so():
@@ -183,13 +213,3 @@ def test_the_data_root_comes_from_the_environment(path, monkeypatch, tmp_path):
     cfg = Config.fromfile(path)
     assert cfg.train_dataloader.dataset.data_root == 'data/coco'
     assert cfg.val_evaluator.ann_file == 'data/coco/annotations/instances_val2017.json'
-
-
-def _flat(value, prefix: str = '') -> dict:
-    """Nested dicts as one, with dotted keys."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat = {}
-    for key, item in value.items():
-        flat.update(_flat(item, f'{prefix}.{key}' if prefix else key))
-    return flat

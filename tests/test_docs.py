@@ -75,6 +75,11 @@ def test_a_command_that_is_shown_names_what_is_there(page, command):
         assert all((REPO / f'{head}{name}{tail}').is_file() for name in names.split(',')), config
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_no_page_counts_the_steps_of_a_list(page):
+    assert not re.search(r'(pipeline|param_scheduler|custom_hooks)(\.\d|\[\d)', page.read_text(encoding='utf-8'))
+
+
 def test_every_link_to_a_file_leads_to_one():
     for page in PAGES:
         for target in re.findall(r'\]\(([^)#\s]+?)(?:#[\w-]+)?\)', page.read_text(encoding='utf-8')):

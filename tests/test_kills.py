@@ -44,7 +44,7 @@ def classification(root: Path) -> Config:
         loader.dataset.dataset.data_root = str(root / 'data')
         loader.dataset.dataset.pipeline = [
             dict(step, scale=(8, 8)) if step.type == 'Resize' else step for step in loader.dataset.dataset.pipeline]
-    cfg.train_dataloader.dataset.dataset.pipeline[1].update(num_classes=2, data_root=str(root / 'data'))
+    cfg.train_dataloader.dataset.dataset.pipeline[0].update(num_classes=2, data_root=str(root / 'data'))
     cfg.pop('test_dataloader'), cfg.pop('test_evaluator'), cfg.pop('test_cfg')
     cfg.train_cfg.update(max_epochs=2, val_interval=1)
     cfg.val_cfg.update(num_train_samples=16, fp16=False)

@@ -95,9 +95,14 @@ def test_a_config_that_is_not_there():
 def test_what_mim_looks_for_is_there():
     import yaml
     index = yaml.safe_load((REPO / 'model-index.yml').read_text())
-    for path in index['Import']:
-        for model in yaml.safe_load((REPO / path).read_text())['Models']:
-            assert (REPO / model['Config']).is_file() and model['Name'] == Path(model['Config']).stem
+    metafiles = [path.relative_to(REPO).as_posix() for path in REPO.glob('configs/**/metafile.yml')]
+    assert sorted(index['Import']) == sorted(metafiles)
+    models = [model for path in index['Import'] for model in yaml.safe_load((REPO / path).read_text())['Models']]
+    assert len({model['Name'] for model in models}) == len(models), 'mim keeps one of a name'
+    for model in models:
+        config = Path(model['Config'])
+        assert (REPO / config).is_file()
+        assert model['Name'] == ('small_' if config.parent.name == 'small' else '') + config.stem
 
 
 @pytest.fixture(scope='module')
@@ -119,7 +124,8 @@ def installed(tmp_path_factory) -> Path:
 def test_a_wheel_trains_without_the_checkout(installed, folders, tmp_path):
     """Two iterations, by a run of ours, from the folder alone: another working directory, the package first on the path."""
     for name in ('configs/detr_gpt2_coco.py', 'configs/_base_/language/gpt2.py', 'tools/train.py', 'tools/dist_train.sh',
-                 'tools/compare_arms.py', 'tools/demo/__main__.py', 'model-index.yml', 'configs/metafile.yml'):
+                 'tools/compare_arms.py', 'tools/demo/__main__.py', 'model-index.yml', 'configs/metafile.yml',
+                 'configs/segmentation/metafile.yml'):
         assert (installed / 'lbbt_mm' / '.mim' / name).is_file(), name
     cfg = run_config(write_dataset(tmp_path / 'data', num_train=2, num_val=1), train_cfg__max_epochs=1)
     cfg.dump(tmp_path / 'run.py')

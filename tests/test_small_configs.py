@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lbbt_mm.checks.labels import check_random_labels
-from lbbt_mm.registry import DATASETS, LOOPS, MODELS, type_name
+from lbbt_mm.registry import DATASETS, LOOPS, MODELS
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.image_folders import write_image_folder
 
@@ -15,7 +15,6 @@ CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
 RUNS = sorted(path for folder in ('small', 'demo') for path in (CONFIGS / folder).glob('*.py')
               if not path.stem.startswith(('detr_', 'segmenter_')))
-PARTIAL = {'first1': 'first:1', 'first2': 'first:2', 'first5': 'first:5', 'last1': 'last:1'}
 
 
 def build(cfg: Config) -> torch.nn.Module:
@@ -25,14 +24,9 @@ def build(cfg: Config) -> torch.nn.Module:
         return MODELS.build(cfg.model)
 
 
-def hook(cfg: Config, name: str) -> dict:
-    """The config of a hook, None if it is not there."""
-    return next((hook for hook in cfg.custom_hooks if type_name(hook) == name), None)
-
-
 def test_there_are_configs():
-    assert {'bridge_gpt2_imagefolder', 'probe_gpt2_imagefolder', 'probe_nobridge_gpt2_imagefolder',
-            'finetune_gpt2_imagefolder', 'bridge_smollm2_digits', 'probe_smollm2_digits'} <= {path.stem for path in RUNS}
+    assert {path.stem for path in RUNS} == {'bridge_gpt2_imagefolder', 'probe_gpt2_imagefolder', 'finetune_gpt2_imagefolder',
+                                            'bridge_smollm2_digits', 'probe_smollm2_digits'}
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
@@ -67,27 +61,38 @@ def test_one_key_picks_the_language_model(path, tmp_path):
 
 @pytest.mark.parametrize('bridge, probe', (('small/bridge_gpt2_imagefolder', 'small/probe_gpt2_imagefolder'),
                                            ('small/bridge_gpt2_imagefolder', 'small/finetune_gpt2_imagefolder'),
-                                           ('small/bridge_gpt2_imagefolder', 'small/probe_nobridge_gpt2_imagefolder'),
                                            ('demo/bridge_smollm2_digits', 'demo/probe_smollm2_digits')))
 def test_a_probe_has_its_bridges_backbone(bridge, probe):
     first, second = (Config.fromfile(CONFIGS / f'{name}.py') for name in (bridge, probe))
     assert second.model.backbone.language.pop('arm') == 'language'
     first.model.backbone.language.pop('arm')
-    assert {k: v for k, v in first.model.backbone.items() if k != 'drop_path_rate'} == {
+    assert first.model.backbone.to_dict() == {
         k: v for k, v in second.model.backbone.items() if k != 'init_cfg'}
     assert first.data_preprocessor == second.data_preprocessor
-    if 'nobridge' not in probe:
-        assert second.model.backbone.init_cfg == dict(type='lbbt_mm.BridgeInit', checkpoint=None)
-    frozen = hook(second, 'PartialFreezeHook')
-    assert frozen is None if 'finetune' in probe else (frozen.trainable, frozen.also) == ('none', ('neck', 'head'))
+    assert second.model.backbone.init_cfg == dict(type='lbbt_mm.BridgeInit', checkpoint=None)
+    frozen = second.default_hooks.partial_freeze
+    assert (frozen.trainable, frozen.also) == (('all', None) if 'finetune' in probe else ('none', ('neck', 'head')))
 
 
-@pytest.mark.parametrize('name', PARTIAL)
-def test_partial_bridges_differ_in_the_hook_alone(name):
-    whole, part = (Config.fromfile(CONFIGS / 'small' / f'bridge_gpt2_imagefolder{suffix}.py') for suffix in ('', f'_{name}'))
-    assert hook(part, 'PartialFreezeHook').trainable == PARTIAL[name] and hook(whole, 'PartialFreezeHook') is None
-    part.custom_hooks = whole.custom_hooks
-    assert part.to_dict() == whole.to_dict()
+def test_one_key_of_the_bridge_picks_the_blocks_that_train():
+    """``default_hooks.partial_freeze.trainable=first:5``."""
+    hook = Config.fromfile(CONFIGS / 'small' / 'bridge_gpt2_imagefolder.py').default_hooks.partial_freeze
+    assert hook == dict(type='lbbt_mm.PartialFreezeHook', trainable='all')
+
+
+@pytest.mark.parametrize('classes', [None, 3])
+def test_the_number_of_classes_comes_from_the_environment(classes, monkeypatch):
+    if classes:
+        monkeypatch.setenv('LBBT_NUM_CLASSES', str(classes))
+    else:
+        monkeypatch.delenv('LBBT_NUM_CLASSES', raising=False)
+    for path in RUNS:
+        cfg = Config.fromfile(path)
+        expected = classes if classes and path.parent.name == 'small' else 10  # there are ten digits
+        assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == expected
+        labels = [step for step in cfg.train_dataloader.dataset.get('dataset', {}).get('pipeline', [])
+                  if step.type == 'lbbt_mm.RandomLabel']
+        assert [label.num_classes for label in labels] == [expected] * path.stem.startswith('bridge')
 
 
 def test_bridges_report_both_accuracies_and_the_first_of_all_that_they_learn():
@@ -113,7 +118,7 @@ def test_recipes_are_those_of_the_docs(path):
     assert (optimizer.type, optimizer.weight_decay, cfg.optim_wrapper.clip_grad.max_norm) == ('AdamW', 0.05, 1.0)
     assert cfg.optim_wrapper.type == 'lbbt_mm.AutocastOptimWrapper' and cfg.val_cfg.fp16
     cosine = cfg.param_scheduler[-1]
-    assert (cosine.type, cosine.begin, cosine.end, cosine.by_epoch) == ('CosineAnnealingLR', 0, epochs, True)
+    assert cosine == dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True), 'over the whole run'
     backbone = cfg.model.backbone
     assert backbone.get('drop_path_rate', 0.) == 0., 'memorising is the objective'
     assert (backbone.attention, backbone.position, backbone.out_type) == ('bidirectional', 'learned', 'avg_featmap')

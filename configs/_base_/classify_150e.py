@@ -1,7 +1,4 @@
-# As bridge_400e.py with 150 epochs at 6 x 32 images (GPT-2 on ImageNet-1K, Table 1)
-_base_ = './bridge_400e.py'
-max_epochs = 150
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
-param_scheduler = dict(T_max=max_epochs)
-auto_scale_lr = dict(base_batch_size=192)
-default_hooks = dict(checkpoint=dict(interval=1))
+# As bridge_100e.py with 150 epochs and a usual validation (GPT-2 on ImageNet-1K, Table 1)
+_base_ = './bridge_100e.py'
+train_cfg = dict(max_epochs=150)
+val_cfg = dict(_delete_=True)

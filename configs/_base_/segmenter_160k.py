@@ -2,9 +2,8 @@
 optim_wrapper = dict(
     type='OptimWrapper', clip_grad=None,
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0., nesterov=True))
-max_iters = 160000
-param_scheduler = [dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=max_iters, by_epoch=False)]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=16000)
+param_scheduler = [dict(type='PolyLR', eta_min=1e-5, power=0.9, by_epoch=False)]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

@@ -20,23 +20,14 @@ model = dict(
     positional_encoding=dict(temperature=20),  # a grid of 16 x 16 has no use for the wavelengths of 10000
     test_cfg=dict(max_per_img=50))
 
-scale = (256, 256)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='PackDetInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
+load, annotations = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)
+resize = dict(type='Resize', scale=(256, 256), keep_ratio=True)
+pack = dict(type='PackDetInputs')
+pack_test = dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+train_pipeline = [load, annotations, dict(type='RandomFlip', prob=0.5), resize, pack]
+test_pipeline = [load, resize, annotations, pack_test]
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
+val_dataloader = test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
 
 # No layer is pretrained for vision, so none has a learning rate of its own
 optim_wrapper = dict(

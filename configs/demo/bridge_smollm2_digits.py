@@ -8,26 +8,20 @@ model = dict(
         img_size=8, patch_size=2, language=dict(blocks='0:4', arm='language', seed=0, **_base_.language)),
     head=dict(num_classes=_base_.num_classes))
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='lbbt_mm.RandomLabel', num_classes=_base_.num_classes, ratio=1.0, seed=0, data_root=_base_.data_root),
-    dict(type='PackInputs', meta_keys=('sample_idx', 'img_path', 'ori_shape', 'img_shape', 'true_label'))
-]
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='lbbt_mm.EvenSubset',
         num_samples=500,
         dataset=dict(
-            type='CustomDataset', data_root=_base_.data_root, data_prefix='train', pipeline=train_pipeline)))
+            _base_.train_dataloader.dataset, pipeline=[_base_.random_label, *_base_.images, _base_.pack_labels])))
 
-max_epochs = 12
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=3)
+train_cfg = dict(by_epoch=True, max_epochs=12, val_interval=3)
 val_cfg = dict(type='lbbt_mm.BridgeValLoop', num_train_samples=500, fp16=True)
 test_cfg = dict()
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=16),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 default_hooks = dict(logger=dict(interval=4), checkpoint=dict(interval=1, max_keep_ckpts=2))

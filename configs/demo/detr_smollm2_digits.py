@@ -11,32 +11,20 @@ model = dict(
     test_cfg=dict(max_per_img=25))
 
 metainfo = dict(classes=tuple('0123456789'))
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(64, 64)),
-    dict(type='PackDetInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(64, 64)),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
+resize = dict(type='Resize', scale=(64, 64))
+train_pipeline = [_base_.load, _base_.annotations, resize, _base_.pack]
+test_pipeline = [_base_.load, resize, _base_.annotations, _base_.pack_test]
 train_dataloader = dict(
-    batch_size=16, num_workers=1,
-    dataset=dict(metainfo=metainfo, filter_cfg=dict(min_size=1), pipeline=train_pipeline))
-val_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
-test_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
+    batch_size=16, dataset=dict(metainfo=metainfo, filter_cfg=dict(min_size=1), pipeline=train_pipeline))
+val_dataloader = test_dataloader = dict(batch_size=50, dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
 
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(max_epochs=4, val_interval=1)
 optim_wrapper = dict(
     optimizer=dict(lr=3e-4),
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=5.))))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[max_epochs - 1], gamma=0.1)
+    dict(type='MultiStepLR', by_epoch=True, milestones=[3], gamma=0.1)
 ]
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))

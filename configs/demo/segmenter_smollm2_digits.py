@@ -39,19 +39,16 @@ dataset = dict(
         classes=classes,
         palette=[[30, 30, 30], [31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40], [148, 103, 189],
                  [140, 86, 75], [227, 119, 194], [188, 189, 34], [23, 190, 207], [255, 221, 113]]))
-pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+pipeline = [_base_.load, _base_.annotations, _base_.pack]
 img_ratios = [0.75, 1.0, 1.25]
+resizes = [dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in img_ratios]
+unmirrored = dict(type='RandomFlip', prob=0., direction='horizontal')  # digits have a side
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[[dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in img_ratios],
-                    [dict(type='RandomFlip', prob=0., direction='horizontal')], [dict(type='LoadAnnotations')],
-                    [dict(type='PackSegInputs')]])  # digits are not mirrored
+    _base_.load,
+    dict(type='TestTimeAug', transforms=[resizes, [unmirrored], [_base_.annotations], [_base_.pack]])
 ]
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(**dataset, pipeline=pipeline))
-val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(**dataset, pipeline=pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(**dataset, pipeline=pipeline))
 
 optim_wrapper = dict(
     _delete_=True,
@@ -60,12 +57,11 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
     # The last norm is over 11 classes: until its gains have grown, no pixel's probability can pass 0.76.
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=5.), 'decode_head.mask_norm': dict(lr_mult=30.)}))
-max_iters = 1200
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=30, end=max_iters, by_epoch=False)
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=30, by_epoch=False)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=300)
+train_cfg = dict(max_iters=1200, val_interval=300)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300, max_keep_ckpts=2, save_best=None))

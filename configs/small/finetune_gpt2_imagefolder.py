@@ -2,4 +2,4 @@
 _base_ = './probe_gpt2_imagefolder.py'
 model = dict(neck=None)
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
-custom_hooks = [dict(type='lbbt_mm.SeedingHook'), dict(type='lbbt_mm.LanguageConfigHook')]
+default_hooks = dict(partial_freeze=dict(trainable='all', also=None))

@@ -18,47 +18,33 @@ dataset = dict(
     reduce_zero_label=True,
     metainfo=dict(classes=[str(label) for label in range(1, num_classes + 1)]))
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    _base_.load,
+    _base_.annotations,
     dict(type='RandomResize', scale=scale, ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs')
+    _base_.flip,
+    _base_.pack
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),  # behind Resize: the truth keeps its size
-    dict(type='PackSegInputs')
-]
+test_pipeline = [_base_.load, dict(type='Resize', scale=scale, keep_ratio=True), _base_.annotations, _base_.pack]
 img_ratios = [0.75, 1.0, 1.25]
+resizes = [dict(type='Resize', scale=(int(768 * r), int(192 * r)), keep_ratio=True) for r in img_ratios]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(int(768 * r), int(192 * r)), keep_ratio=True) for r in img_ratios],
-            [
-                dict(type='RandomFlip', prob=0., direction='horizontal'),
-                dict(type='RandomFlip', prob=1., direction='horizontal')
-            ], [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]
-        ])
+    _base_.load,
+    dict(type='TestTimeAug', transforms=[resizes, _base_.mirrored, [_base_.annotations], [_base_.pack]])
 ]
 train_dataloader = dict(num_workers=1, dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(num_workers=1, dataset=dict(**dataset, pipeline=test_pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(num_workers=1, dataset=dict(**dataset, pipeline=test_pipeline))
 
 optim_wrapper = dict(
     _delete_=True,
     type='lbbt_mm.AutocastOptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
-max_iters = 400
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
-    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=20, end=max_iters, by_epoch=False)
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=20, by_epoch=False)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=200)
+train_cfg = dict(max_iters=400, val_interval=200)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200, max_keep_ckpts=2))

@@ -1,4 +1,4 @@
-"""Image paths relative to a dataset's root, which unlike absolute ones are the same on another machine."""
+"""Image paths relative to a dataset's root: unlike absolute paths, they are the same on every machine."""
 import os
 import posixpath
 import unicodedata

@@ -1,4 +1,4 @@
-"""What the wrappers of this package share."""
+"""A dataset that wraps another one and passes on its interface."""
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
@@ -10,8 +10,8 @@ from lbbt_mm.registry import DATASETS
 class DatasetView(BaseDataset):
     """A dataset that shows another one's samples, fewer of them or changed.
 
-    mmengine's wrappers take a view as a config and, since it is a ``BaseDataset``, built as well. A sample that cannot be
-    loaded is replaced by another one of the view, as ``BaseDataset`` does.
+    mmengine's wrappers accept a view as a config and, since it is a ``BaseDataset``, as an object too. A sample that cannot
+    be loaded is replaced by another one of the view, as in ``BaseDataset``.
 
     Args:
         dataset: The dataset, or its config.
@@ -26,11 +26,11 @@ class DatasetView(BaseDataset):
             self.full_init()
 
     def _check_inner(self) -> None:
-        """Refuse what cannot be wrapped."""
+        """Refuse a dataset that cannot be wrapped."""
         raise NotImplementedError
 
     def _prepare(self) -> None:
-        """Compute what the view needs; the dataset inside is initialised."""
+        """Compute what the view needs, after the dataset inside is initialised."""
         raise NotImplementedError
 
     def full_init(self) -> None:

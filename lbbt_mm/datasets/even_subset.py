@@ -11,14 +11,14 @@ from .dataset_view import DatasetView
 class EvenSubset(DatasetView):
     """Evenly spaced samples of a dataset; class-balanced where the dataset is sorted by class, as an ImageFolder is.
 
-    Unlike ``indices=``, it leaves a sample its ``sample_idx`` in the dataset inside, so random labels stay the same
-    whichever key they use. A training sample that cannot be loaded is replaced by another one of the subset.
+    Unlike with ``indices=``, a sample keeps its ``sample_idx`` of the dataset inside, so random labels stay the same
+    with every key. A training sample that cannot be loaded is replaced by another one of the subset.
 
     Args:
         dataset: Any dataset with mmengine's interface, wrappers included, or its config.
         num_samples: Size of the subset.
-        at_most: Take a dataset with fewer samples whole, for configs that fit any dataset. Defaults to False: that is an
-            error.
+        at_most: Whether a dataset with fewer samples is taken whole, for configs that fit any dataset. Defaults to False:
+            fewer samples are an error.
         lazy_init: Leave reading annotations to :meth:`full_init`. Defaults to False.
 
     Raises:
@@ -47,7 +47,7 @@ class EvenSubset(DatasetView):
         size = len(self.dataset)
         if self.num_samples > size and not self.at_most:
             raise ValueError(f'EvenSubset: num_samples={self.num_samples}, but {type(self.dataset).__name__} has {size} '
-                             f'samples. Set num_samples to {size} or less, or at_most=True to take all there are.')
+                             f'samples. Set num_samples to {size} or less, or at_most=True to take all of them.')
         number = min(self.num_samples, size)
         self._indices = [index * size // number for index in range(number)]
 

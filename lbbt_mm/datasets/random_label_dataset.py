@@ -13,12 +13,12 @@ from .stable_draw import check_draw, single_label, stable_generator
 class RandomLabelDataset(DatasetView):
     """Permute the labels of a dataset, so that each class keeps exactly as many samples as it has.
 
-    Which samples take part, and who gets whose label, is a function of (seed, size of the dataset): the same over epochs,
-    workers, ranks, machines and restarts as long as the dataset lists the same samples in the same order. The samples that
-    take part at ratio 0.15 take part at 0.30 too; their labels differ, as they are dealt among more samples. A sample may
+    Which samples take part, and which label each gets, is a function of (seed, size of the dataset): the same over epochs,
+    workers, ranks, machines and restarts if the dataset lists the same samples in the same order. The samples that
+    take part at ratio 0.15 take part at 0.30 too, but with other labels, since more samples exchange theirs. A sample may
     get its own label back. Every sample gets ``true_label`` (int) and ``label_is_random`` (bool), which reach the data
-    sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``. ``ClassBalancedDataset`` around it sees
-    the permuted labels.
+    sample through ``PackInputs(meta_keys=('true_label', 'label_is_random', ...))``. A ``ClassBalancedDataset`` around it
+    sees the permuted labels.
 
     Args:
         dataset: A dataset with one ``gt_label`` per sample, or its config. ``lbbt_mm.EvenSubset`` may stand here: the

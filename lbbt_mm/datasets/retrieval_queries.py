@@ -1,4 +1,4 @@
-"""Queries of an image retrieval: which gallery images have a query's class."""
+"""Queries of an image retrieval, labelled with the gallery images of their class."""
 from typing import Any, Dict, List, Union
 
 import numpy as np
@@ -10,14 +10,14 @@ from lbbt_mm.registry import DATASETS
 
 @DATASETS.register_module()
 class RetrievalQueries:
-    """A classification dataset whose labels become what mmpretrain's retrieval metrics ask for: gallery indices.
+    """A classification dataset whose labels are gallery indices, as mmpretrain's retrieval metrics ask for.
 
     mmpretrain's ``RetrievalRecall`` and ``RetrievalAveragePrecision`` read ``gt_label`` as the indices of the relevant
     gallery images. Here those are the gallery's images of the query's class.
 
     Args:
         dataset: The queries, a dataset or its config; its pipeline ends in ``PackInputs``.
-        gallery: The images to be retrieved, a dataset or its config: the one in the retriever's ``prototype``. Only its
+        gallery: The images to be retrieved, a dataset or its config: the same as in the retriever's ``prototype``. Only its
             labels are read. It may not hold the queries, which would find themselves first.
 
     Raises:
@@ -50,7 +50,7 @@ class RetrievalQueries:
         return self.dataset.metainfo
 
     def get_data_info(self, idx: int) -> dict:
-        """What is known of a query before its pipeline; ``gt_label`` is its class."""
+        """A query's annotation, before its pipeline; ``gt_label`` is its class."""
         return self.dataset.get_data_info(idx)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Draws that are functions of their arguments alone: equal on every machine, in every process, under every release."""
+"""Random draws that depend on their arguments alone: equal on every machine, in every process, with every release."""
 import hashlib
 import json
 from numbers import Real
@@ -18,17 +18,17 @@ def stable_hash(*parts: Union[str, int]) -> int:
 
 
 def unit_interval(number: int) -> float:
-    """Map a hash to [0, 1) with all the bits that a float holds."""
+    """Map a hash to [0, 1), with as many bits as a float holds."""
     return (number % 2**53) * 2.0**-53
 
 
 def stable_generator(*parts: Union[str, int]) -> np.random.RandomState:
-    """Make numpy's legacy generator, the one whose streams numpy promises never to change, from :func:`stable_hash`."""
+    """Make numpy's legacy generator, whose streams numpy promises never to change, from :func:`stable_hash`."""
     return np.random.RandomState(np.frombuffer(stable_hash(*parts).to_bytes(32, 'little'), dtype='<u4'))
 
 
 def check_draw(owner: str, ratio: Any, seed: Any) -> None:
-    """Check what all random labels have in common.
+    """Check the arguments that all kinds of random labels have.
 
     Raises:
         ValueError: If ``ratio`` is not a number in [0, 1], or ``seed`` is not a whole number.
@@ -40,7 +40,7 @@ def check_draw(owner: str, ratio: Any, seed: Any) -> None:
 
 
 def single_label(owner: str, label: Any) -> int:
-    """Read a sample's one label.
+    """Read the label of a sample that has one.
 
     Raises:
         ValueError: If there are several labels, or it is no whole number.

@@ -1,7 +1,7 @@
 """Configs in YAML and JSON are data: they name registered parts and their settings, and no code.
 
-mmengine takes any importable function as the ``type`` of what is built, and codebases evaluate some settings as Python.
-This is a check of what a config names and no sandbox: the parts it names do what they do.
+mmengine accepts any importable function as a ``type`` to build, and codebases evaluate some settings as Python.
+Only the names in a config are checked. This is no sandbox: the named parts can do all that they are written to do.
 """
 import importlib.util
 import logging

@@ -132,7 +132,7 @@ def test_lazy_initialisation(root):
 
 def test_more_samples_than_there_are(root):
     with pytest.raises(ValueError, match='num_samples=31, but CustomDataset has 30 samples. Set num_samples to 30 or less, '
-                       'or at_most=True to take all there are'):
+                       'or at_most=True to take all of them'):
         build(subset(folder_config(root), 31))
 
 

@@ -227,18 +227,17 @@ class TestRealTrainings:
                 path = tmp_path / 'data' / split / f'class{index % 2}' / f'{index}.png'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), np.random.default_rng(index).integers(0, 255, (32, 32, 3), dtype=np.uint8))
-        model = [f'model.backbone.language.checkpoint={folders["gpt2"]}', 'model.backbone.language.config=None',
-                 'model.head.num_classes=2']
-        schedule = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.dataset.num_samples=16',
-                    'data_preprocessor.num_classes=2']
+        model = [f'model.backbone.language.checkpoint={folders["gpt2"]}', 'model.backbone.language.config=None']
+        schedule = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.dataset.num_samples=16']
         small = REPO / 'configs' / 'small'
         return [small / 'bridge_gpt2_imagefolder.py', '--probe', small / 'probe_gpt2_imagefolder.py',
                 '--cfg-options', *model, *schedule, 'val_dataloader.dataset.num_samples=16', 'val_cfg.num_train_samples=16',
-                'train_dataloader.dataset.dataset.pipeline.1.num_classes=2', '--probe-cfg-options', *schedule]
+                '--probe-cfg-options', *schedule]
 
     def test_both_stages(self, arguments, tmp_path):
         arguments.insert(3, arguments[2].with_name('finetune_gpt2_imagefolder.py'))
-        status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', LBBT_DATA_ROOT=tmp_path / 'data')
+        status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', LBBT_DATA_ROOT=tmp_path / 'data',
+                                  LBBT_NUM_CLASSES=2)
         assert status == 0, output
         bridge, probe, finetuned = json.loads((tmp_path / 'out' / 'results.json').read_text())
         assert {'train/accuracy/top1', 'test/accuracy/top1'} <= set(bridge['metrics'])
@@ -254,7 +253,7 @@ class TestRealTrainings:
 
     def test_two_arms(self, arguments, tmp_path):
         status, output = run_tool('compare_arms.py', *arguments, '--out', tmp_path / 'out', '--arms', 'language', 'random',
-                                  '--seeds', 0, LBBT_DATA_ROOT=tmp_path / 'data')
+                                  '--seeds', 0, LBBT_DATA_ROOT=tmp_path / 'data', LBBT_NUM_CLASSES=2)
         assert status == 0, output
         table = pd.read_csv(tmp_path / 'out' / 'results.csv')
         assert table['status'].tolist() == table['probe_gpt2_imagefolder/status'].tolist() == ['finished'] * 2

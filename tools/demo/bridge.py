@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, checkpoint: Path, console: Console) -> None:
     epochs = args.epochs or (None if args.full else EPOCHS)
     options = [option('model.backbone.language.checkpoint', checkpoint)]
     if epochs:
-        options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', f'param_scheduler.1.end={epochs}']
+        options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
     arms = ('language', 'shuffled', 'moment_matched', 'random') if args.full else ('language', 'random')
     compare(Comparison(BRIDGE, arms, ('train/accuracy/top1', f'{PROBE.stem}/accuracy/top1'), options,
                        ('--probe', str(PROBE))), args.out / 'bridge', args.seeds, args.fresh)

@@ -1,53 +1,32 @@
 # ADE20K, 150 classes, in crops of 512; multi-scale tests take multiples of the single-scale test's size
+_base_ = './segmentation.py'
 data_root = '{{$LBBT_DATA_ROOT:data/ade/ADEChallengeData2016}}'
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    _base_.load,
+    _base_.annotations,
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
+    _base_.flip,
     dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs')
+    _base_.pack
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # behind Resize: the truth keeps its size
-    dict(type='PackSegInputs')
-]
+# Annotations come behind Resize: the truth keeps its size
+test_pipeline = [_base_.load, dict(type='Resize', scale=(2048, 512), keep_ratio=True), _base_.annotations, _base_.pack]
 img_ratios = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+resizes = [dict(type='Resize', scale=(int(2048 * r), int(512 * r)), keep_ratio=True) for r in img_ratios]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(int(2048 * r), int(512 * r)), keep_ratio=True) for r in img_ratios],
-            [
-                dict(type='RandomFlip', prob=0., direction='horizontal'),
-                dict(type='RandomFlip', prob=1., direction='horizontal')
-            ], [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]
-        ])
+    _base_.load,
+    dict(type='TestTimeAug', transforms=[resizes, _base_.mirrored, [_base_.annotations], [_base_.pack]])
 ]
+dataset = dict(type='ADE20KDataset', data_root=data_root)
 train_dataloader = dict(
     batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='ADE20KDataset',
-        data_root=data_root,
+        **dataset,
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
         pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+val_dataloader = test_dataloader = dict(
     dataset=dict(
-        type='ADE20KDataset',
-        data_root=data_root,
+        **dataset,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
         pipeline=test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -1,21 +1,11 @@
-# CIFAR-10 with its true labels; its arrays of 32 x 32, RGB already, are resized to 224 x 224 and nothing else
+# CIFAR-10: its arrays of 32 x 32 are RGB already
+_base_ = './classification.py'
 data_root = '{{$LBBT_DATA_ROOT:data/cifar10}}'
 num_classes = 10
 data_preprocessor = dict(
     num_classes=num_classes, mean=[125.307, 122.961, 113.8575], std=[51.5865, 50.847, 51.255], to_rgb=False)
-pipeline = [dict(type='Resize', scale=(224, 224), interpolation='bicubic'), dict(type='PackInputs')]
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=pipeline))
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CIFAR10', data_root=data_root, split='test', pipeline=pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-test_evaluator = val_evaluator
+images = [_base_.resize]
+dataset = dict(type='CIFAR10', data_root=data_root, pipeline=[*images, _base_.pack])
+train_dataloader = dict(dataset=dict(**dataset, split='train'))
+val_dataloader = test_dataloader = dict(dataset=dict(**dataset, split='test'))
+random_label = dict(num_classes=num_classes, key='sample_idx')

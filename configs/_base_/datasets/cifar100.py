@@ -1,21 +1,8 @@
-# CIFAR-100 with its true labels; its arrays of 32 x 32, RGB already, are resized to 224 x 224 and nothing else
+# CIFAR-100, stored as CIFAR-10 is
+_base_ = './cifar10.py'
 data_root = '{{$LBBT_DATA_ROOT:data/cifar100}}'
 num_classes = 100
-data_preprocessor = dict(
-    num_classes=num_classes, mean=[129.304, 124.070, 112.434], std=[68.170, 65.392, 70.418], to_rgb=False)
-pipeline = [dict(type='Resize', scale=(224, 224), interpolation='bicubic'), dict(type='PackInputs')]
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='CIFAR100', data_root=data_root, split='train', pipeline=pipeline))
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CIFAR100', data_root=data_root, split='test', pipeline=pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-test_evaluator = val_evaluator
+data_preprocessor = dict(num_classes=num_classes, mean=[129.304, 124.070, 112.434], std=[68.170, 65.392, 70.418])
+dataset = dict(type='CIFAR100', data_root=data_root)
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dataset)
+random_label = dict(num_classes=num_classes)

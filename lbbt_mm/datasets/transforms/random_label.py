@@ -29,20 +29,21 @@ class RandomLabel(BaseTransform):
 
     Args:
         num_classes: Number of classes, that of ``model.head``. This package's tools, ``lbbt_mm.BridgeValLoop`` and
-            ``lbbt_mm.LanguageConfigHook`` compare the two before training; without any of them nothing does.
+            ``lbbt_mm.LanguageConfigHook`` compare the two before training.
         ratio: Share of samples whose label is random, from 0 to 1. Defaults to 1.0.
         seed: Seed of the labels. Defaults to 0.
         key: What identifies a sample. Defaults to ``'img_path'``.
 
-            - ``'img_path'``: the image's path relative to ``data_root``. It survives every wrapper and ``indices``.
-            - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. Labels survive
-              ``lbbt_mm.EvenSubset``, ``RepeatDataset`` and ``ClassBalancedDataset``, but not ``indices=``, which numbers the
-              samples anew (only the first N, ``indices=N``, keep their numbers), nor another list of files. Each dataset
-              counts from 0: in a ``ConcatDataset``, give each of its datasets a ``salt``.
+            - ``'img_path'``: the image's path relative to ``data_root``, the same in every wrapper and with ``indices``.
+            - ``'sample_idx'``: the index in the innermost dataset, for datasets without paths. Labels are the same in
+              ``lbbt_mm.EvenSubset``, ``RepeatDataset`` and ``ClassBalancedDataset``. They are others with ``indices=``,
+              which numbers the samples anew (except the first N, ``indices=N``), and with another list of files. Each
+              dataset counts from 0: in a ``ConcatDataset``, give each of its datasets a ``salt``.
             - ``'pixels'``: the loaded image's bytes, shape and dtype. The transform must then stand directly after
-              loading, before resizing and augmentation; equal images get equal labels, and the image decoder has a say.
+              loading, before resizing and augmentation. Equal images get equal labels, and another image decoder may give
+              other labels.
         data_root: Folder or URL that image paths are made relative to; only for ``key='img_path'``, which needs it.
-        salt: Tells samples with equal keys apart, for example in concatenated datasets. Defaults to ''.
+        salt: Gives samples with equal keys different labels, for example in concatenated datasets. Defaults to ''.
 
     Raises:
         ValueError: If an argument is out of range, or ``data_root`` is missing.
@@ -108,7 +109,7 @@ class RandomLabel(BaseTransform):
         return label
 
     def _identify(self, results: Dict[str, Any]) -> Union[str, int]:
-        """What stands for the sample in the hash."""
+        """The value that identifies the sample in the hash."""
         source = results.get(_SOURCES[self.key])
         if source is None:
             present = [key for key, name in _SOURCES.items() if results.get(name) is not None]

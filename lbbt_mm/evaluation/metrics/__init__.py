@@ -1,4 +1,4 @@
-"""Metrics that mm evaluators take by name."""
+"""Registered metrics."""
 from .retrieval_ndcg import RetrievalNDCG
 from .retrieval_precision import RetrievalPrecision
 

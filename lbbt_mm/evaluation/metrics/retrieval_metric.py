@@ -1,4 +1,4 @@
-"""What the retrieval metrics share: one row of results a query, averaged over queries at the end."""
+"""Retrieval metrics: computed for each query as it comes, and averaged over the queries at the end."""
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -24,7 +24,7 @@ class RetrievalMetric(BaseMetric):
     """
 
     default_prefix: Optional[str] = 'retrieval'
-    #: What the metric is called in the results, before ``@k``
+    #: Name of the metric in the results, before ``@k``
     label: str
 
     def __init__(self, topk: Union[int, Sequence[int]], collect_device: str = 'cpu',
@@ -35,7 +35,7 @@ class RetrievalMetric(BaseMetric):
             raise ValueError(f'topk={topk!r}: expected a whole number of at least 1, or several.')
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
-        """Score queries as they come: their similarities to a whole gallery are too large to keep.
+        """Score each query at once: similarities to a whole gallery are too large to keep.
 
         Args:
             data_batch: Not used.
@@ -49,7 +49,7 @@ class RetrievalMetric(BaseMetric):
         """Average over the queries.
 
         Args:
-            results: One tensor (len(topk),) a query.
+            results: A tensor (len(topk),) for each query.
 
         Returns:
             dict[str, float]: ``'<label>@<k>'`` -> mean in percent.

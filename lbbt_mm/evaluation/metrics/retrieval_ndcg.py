@@ -12,15 +12,16 @@ from .retrieval_metric import RetrievalMetric, ranked_gains
 class RetrievalNDCG(RetrievalMetric):
     r"""NDCG@k of image retrieval, in percent.
 
-    The gain at rank :math:`i = 1, 2, ...` counts :math:`1 / \log_2(i + 1)`; the sum over the first k is divided by that of
-    the best order of the gallery (as ``sklearn.metrics.ndcg_score``, ties aside). A query without a relevant image scores 0.
+    A relevant image at rank :math:`i = 1, 2, ...` counts :math:`1 / \log_2(i + 1)`. The sum over the first k is divided by
+    that of the best order of the gallery (as in ``sklearn.metrics.ndcg_score``, except for ties). A query without a
+    relevant image scores 0.
 
     Args:
         topk: Cut-off or cut-offs.
         first_hit: Whether only the first relevant image counts, as if the query had no other: :math:`1 / \log_2(r + 1)`
-            for a first hit at rank r. Named ``FirstHitNDCG@k``. Table 11 of the LBBT paper fits this reading alone: with
+            for a first hit at rank r. Named ``FirstHitNDCG@k``. Only this reading fits Table 11 of the LBBT paper: with
             50 or more relevant images NDCG@5 is a weighted mean of how often each of the ranks 1 to 5 is relevant, and
-            81.3 is out of reach of its own 72.1 at rank 1 and 71.7 over ranks 1 to 5.
+            81.3 cannot follow from its own 72.1 at rank 1 and 71.7 over ranks 1 to 5.
         collect_device: Where ranks collect results, ``'cpu'`` or ``'gpu'``.
         prefix: Prefix of the names; ``None`` takes ``'retrieval'``.
 

@@ -8,10 +8,10 @@ from .retrieval_metric import RetrievalMetric, ranked_gains
 
 @METRICS.register_module()
 class RetrievalPrecision(RetrievalMetric):
-    """Precision@k of image retrieval: which share of the first k images is relevant, in percent.
+    """Precision@k of image retrieval: the share of the first k images that is relevant, in percent.
 
-    The Pass@k of Table 11 of the LBBT paper is read as this: it equals Recall@k at k = 1 and does not rise with k as
-    Recall@k does, which a share of queries with any hit would. A gallery of fewer than k images is divided by its size.
+    Pass@k in Table 11 of the LBBT paper is read as this metric: it equals Recall@k at k = 1 and, unlike a share of queries
+    with any hit, does not rise with k. For a gallery of fewer than k images, hits are divided by its size.
 
     Args:
         topk: Cut-off or cut-offs.

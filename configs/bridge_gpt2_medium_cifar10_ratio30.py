@@ -1,3 +1,0 @@
-# Table 2 of the LBBT paper: 30% of the training labels of CIFAR-10 are random, the others true
-_base_ = './bridge_gpt2_medium_cifar10.py'
-_base_.train_dataloader.dataset.pipeline[0].ratio = 0.30

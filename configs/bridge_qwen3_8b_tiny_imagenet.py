@@ -1,5 +1,0 @@
-# Table 5 of the LBBT paper: Qwen3-8B learns random labels of TinyImageNet-200
-_base_ = ['_base_/bridge_400e.py', '_base_/datasets/tiny_imagenet_random_labels.py', '_base_/language/qwen3_8b.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))

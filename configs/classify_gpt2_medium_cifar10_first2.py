@@ -1,3 +1,0 @@
-# Table 8 of the LBBT paper: only the first 2 blocks train, with what no language model brings
-_base_ = './classify_gpt2_medium_cifar10.py'
-custom_hooks = [*_base_.custom_hooks, dict(type='lbbt_mm.PartialFreezeHook', trainable='first:2')]

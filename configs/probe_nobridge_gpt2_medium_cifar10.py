@@ -1,3 +1,0 @@
-# Table 14 of the LBBT paper, without a bridge: the same probe of GPT-2 medium as it is
-_base_ = './probe_gpt2_medium_cifar10.py'
-model = dict(backbone=dict(init_cfg=None))
