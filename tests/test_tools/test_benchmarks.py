@@ -190,7 +190,8 @@ def test_floor_has_the_products_of_both_backbones(benchmarks, family, training):
                           SimpleNamespace(layers=2, image=48, batch=2))
     theirs, ours = list(contenders.values())[:2]
     floor, counted = products_and_flops(theirs)
-    assert counted == pytest.approx(floor) and products_and_flops(ours)[1] == pytest.approx(floor, rel=1e-3)
+    # rotary positions times frequencies are outer products, which torch counts
+    assert counted == pytest.approx(floor, rel=1e-4) and products_and_flops(ours)[1] == pytest.approx(floor, rel=1e-4)
 
 
 # ------------------------------------------------------------------------------------------ Segmenter head

@@ -88,7 +88,8 @@ class ProductCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
         """Run an operator, and count its products."""
-        self.counts.update(_products_of(func.overloadpacket, args))
+        # an outer product, such as positions times frequencies, sums over nothing and is none
+        self.counts.update(product for product in _products_of(func.overloadpacket, args) if product[2] > 1)
         return func(*args, **(kwargs or {}))
 
 

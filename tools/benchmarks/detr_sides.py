@@ -66,7 +66,8 @@ class LanguageTransformer(nn.Module):
 
     def __init__(self, size: Size, weights: Optional[Mapping[str, Tensor]] = None, **options: Any) -> None:
         super().__init__()
-        spec = read_spec(dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width)).block
+        spec = read_spec(dict(
+            model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width)).block
         self.encoder = LanguageDETREncoder(spec, size.layers, **options)
         self.decoder = LanguageDETRDecoder(spec, size.layers, **options)
         if weights is not None:
@@ -163,6 +164,6 @@ def stock_config_cfgs(size: Size) -> LayerCfgs:
     model = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py').model
     cfgs = {part: model[part].layer_cfg.to_dict() for part in ('encoder', 'decoder')}
     for name, cfg in (item for part in cfgs.values() for item in part.items()):
-        cfg['embed_dims'] = size.width
-        cfg.update(dict(feedforward_channels=4 * size.width) if name == 'ffn_cfg' else dict(num_heads=size.width // HEAD_DIMS))
+        cfg.update(embed_dims=size.width, **(dict(feedforward_channels=4 * size.width) if name == 'ffn_cfg' else
+                                             dict(num_heads=size.width // HEAD_DIMS)))
     return cfgs

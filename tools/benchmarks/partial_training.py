@@ -11,7 +11,6 @@ training step take turns in every round, and a row's ratio is the median over ro
 says. The model is LLMBackbone and a linear head, frozen by lbbt_mm.PartialFreezeHook; head and final norm always train. The
 optimizer is AdamW; its step is timed apart. Memory is what gradients and optimizer state really hold.
 """
-import argparse
 import statistics
 import sys
 from dataclasses import dataclass

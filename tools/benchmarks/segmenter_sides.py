@@ -90,7 +90,8 @@ def stock_head_cfg(size: Size, attn_drop: float = 0., proj_drop: float = 0.) -> 
 
 def our_head(stock: nn.Module, size: Size, attn_drop: float = 0., proj_drop: float = 0.) -> LanguageSegmenterHead:
     """Our head with the other's weights; without dropout both then compute the same function."""
-    fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width, n_layer=size.layers)
+    fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width,
+                  n_layer=size.layers)
     head = LanguageSegmenterHead(
         encoder_cfg().embed_dims, dict(config=fields, arm='host'), num_classes=size.classes, attn_drop=attn_drop,
         proj_drop=proj_drop, loss_decode=_LOSS)

@@ -33,7 +33,7 @@ def main() -> None:
                    for n in (queries, keys, keys))
         grad = torch.randn_like(q)
 
-        def step(attend: Callable[..., Any], q=q, k=k, v=v, grad=grad) -> None:
+        def step(attend: Callable[..., Any], q: Any = q, k: Any = k, v: Any = v, grad: Any = grad) -> None:
             torch.autograd.grad(attend(q, k, v), (q, k, v), grad)
 
         times = time_rounds({
