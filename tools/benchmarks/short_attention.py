@@ -43,8 +43,8 @@ def main() -> None:
         ratio = statistics.median(a / b for a, b in zip(*times.values()))
         lines.append((batch, f'{queries} x {keys}', f'{fused:.1f}', f'{ours:.1f}', f'{ratio:.2f}',
                       'ours' if is_short_bf16_training(q, k) else 'fused'))
-    print(f'bfloat16 attention, forward and backward, {args.heads} heads of {args.head_dims}, {timing.threads} threads, torch '
-          f'{torch.__version__}, median of {timing.repeats} pairs\n\n{table(HEADER, lines)}')
+    print(f'bfloat16 attention, forward and backward, {args.heads} heads of {args.head_dims}, {timing.threads} threads, '
+          f'torch {torch.__version__}, median of {timing.repeats} pairs\n\n{table(HEADER, lines)}')
 
 
 if __name__ == '__main__':
