@@ -9,7 +9,7 @@ from typing import Iterator
 import numpy as np
 
 from .scattered_digits import CLASSES as DIGITS
-from .scattered_digits import INK, Canvas, CanvasSet, run_converter
+from .scattered_digits import INK, Canvas, CanvasSet
 from .whole_folder import write_image
 
 CLASSES = ('background', *DIGITS)
@@ -53,11 +53,10 @@ def draw_mask(canvas: Canvas) -> np.ndarray:
     return mask
 
 
-#: Writes the segmentation set, unless it is there already.
-make_digits_segmentation = CanvasSet(
-    Path(__file__).name, ('training', 'validation'), write_split, dict(rim=RIM, ink=INK)).make
+SET = CanvasSet(Path(__file__).name, ('training', 'validation'), write_split, dict(rim=RIM, ink=INK))
+make_digits_segmentation = SET.make
 
 
 def main() -> None:
     """Command line."""
-    run_converter(__doc__, make_digits_segmentation)
+    SET.main(__doc__)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Dict, Iterator
 
-from .scattered_digits import CLASSES, Canvas, CanvasSet, run_converter
+from .scattered_digits import CLASSES, Canvas, CanvasSet
 from .whole_folder import write_image
 
 
@@ -38,10 +38,10 @@ def write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
     (annotations / f'instances_{split}2017.json').write_text(json.dumps(coco))
 
 
-#: Writes the detection set, unless it is there already.
-make_digits_detection = CanvasSet(Path(__file__).name, ('train', 'val'), write_split).make
+SET = CanvasSet(Path(__file__).name, ('train', 'val'), write_split)
+make_digits_detection = SET.make
 
 
 def main() -> None:
     """Command line."""
-    run_converter(__doc__, make_digits_detection)
+    SET.main(__doc__)

@@ -4,7 +4,6 @@ The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") 
 needed. Digits of the training and of the validation canvases are different ones. The same arguments give the same canvases.
 """
 import argparse
-import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Callable, Iterator, List, Mapping, NamedTuple, Tuple
@@ -163,26 +162,24 @@ class CanvasSet(NamedTuple):
         recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed, **self.recipe)
         return write_once(out, self.converter, recipe, write)
 
+    def main(self, description: str) -> None:
+        """Command line of the converter.
 
-def run_converter(description: str, make: Callable[..., Path]) -> None:
-    """Command line of a converter.
-
-    Args:
-        description: What the converter makes.
-        make: Called with the folder, the numbers of training and of validation canvases, their size, and the seed.
-    """
-    parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
-    parser.add_argument('--num-train', type=argument_types.count, default=6000)
-    parser.add_argument('--num-val', type=argument_types.count, default=200)
-    parser.add_argument('--size', type=argument_types.count, default=64,
-                        help=f'side of a canvas in pixels, {MIN_SIZE} or more')
-    parser.add_argument('--seed', type=argument_types.seed, default=0)
-    args = parser.parse_args()
-    try:
-        check_recipe(args.num_train, args.num_val, args.size, args.seed)
-    except ValueError as error:
-        parser.error(f'--{error}')
-    with errors_in_one_line(Path(sys.argv[0]).name):
-        make(args.out, args.num_train, args.num_val, args.size, args.seed)
-    print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')
+        Args:
+            description: What it makes.
+        """
+        parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+        parser.add_argument('--num-train', type=argument_types.count, default=6000)
+        parser.add_argument('--num-val', type=argument_types.count, default=200)
+        parser.add_argument('--size', type=argument_types.count, default=64,
+                            help=f'side of a canvas in pixels, {MIN_SIZE} or more')
+        parser.add_argument('--seed', type=argument_types.seed, default=0)
+        args = parser.parse_args()
+        try:
+            check_recipe(args.num_train, args.num_val, args.size, args.seed)
+        except ValueError as error:
+            parser.error(f'--{error}')
+        with errors_in_one_line(self.converter):
+            self.make(args.out, args.num_train, args.num_val, args.size, args.seed)
+        print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

@@ -1,18 +1,15 @@
 """Time LanguageDETR's transformer against mmdet's DETR layers: same sizes, inputs, weights and dropouts, call by call."""
 import sys
 
-from harness import Comparison, Row, require_multiple
+from harness import LAYER_ROWS, Comparison, Row, require_multiple
 
 from lbbt_mm.argument_types import count, size_pair
 
 BENCHMARK = Comparison(
     'detr_layers', __doc__, repeats=4, sides='detr_sides',
     rows={
-        'train': Row('training fp32, attn drop 0', True, False, 1.15),
-        'train-drop': Row('training fp32, attn drop 0.1', True, False, 1., dict(attn_drop=0.1)),
+        **LAYER_ROWS,
         'infer': Row('inference fp32', False, False, 1.2),
-        'train-bf16': Row('training bf16, attn drop 0', True, True, 1.),
-        'train-bf16-drop': Row('training bf16, attn drop 0.1', True, True, 1., dict(attn_drop=0.1)),
         'infer-bf16': Row('inference bf16', False, True, 10., dict(padded=False)),
         # each with its own dropouts, activation, and number of layers: twice as many, so that its calls take twice as long
         'shipped': Row('our shipped config against the stock one, training fp32', True, False, None,

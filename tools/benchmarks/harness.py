@@ -48,6 +48,17 @@ class Row:
     share: float = 1.
 
 
+#: Rows of layers with dropout, and how many times as fast as the rival's they are meant to be.
+LAYER_ROWS = {
+    'train': Row('training fp32, attn drop 0', True, False, 1.15),
+    'train-drop': Row('training fp32, attn drop 0.1', True, False, 1., dict(attn_drop=0.1)),
+    'infer': Row('inference fp32', False, False, 1.15),
+    'train-bf16': Row('training bf16, attn drop 0', True, True, 1.),
+    'train-bf16-drop': Row('training bf16, attn drop 0.1', True, True, 1., dict(attn_drop=0.1)),
+    'infer-bf16': Row('inference bf16', False, True, 10.),
+}
+
+
 class Pair(NamedTuple):
     """Two contenders' names, and how many times as fast the first is meant to be."""
     ours: str

@@ -70,12 +70,11 @@ def measure_case(case: Case, size: SimpleNamespace, timing: Timing) -> Dict[str,
     """
     import torch
     from contenders import count_products, giga_flops
-    from partial_training_sides import CHANNELS, CLASSES, PATCH, BlockStack, TrainingStep
+    from partial_training_sides import CHANNELS, CLASSES, PATCH, TrainingStep, calibrating_calls
     torch.manual_seed(0)
     torch.set_num_threads(timing.threads)
     step = TrainingStep(case, size, timing.clock)
-    stack = BlockStack(step)
-    calls = {kind: getattr(stack, kind) for kind in KINDS}
+    calls = calibrating_calls(step)
     calibration = differences([giga_flops(count_products(call)) for call in calls.values()])
     done = giga_flops(count_products(step))
     step.optimizer.zero_grad(set_to_none=True)

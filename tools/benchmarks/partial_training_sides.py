@@ -1,7 +1,8 @@
-"""A training step of a model that is trained in part, and a bare stack of the same blocks to measure rates with."""
+"""A training step of a model that is trained in part, and passes of the same blocks alone to measure rates with."""
 import logging
+from functools import partial
 from types import SimpleNamespace
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lbbt_mm.engine.hooks import PartialFreezeHook
 from lbbt_mm.models.layers import LanguageBlock
 
-__all__ = ['CHANNELS', 'CLASSES', 'PATCH', 'BlockStack', 'TrainingStep']
+__all__ = ['CHANNELS', 'CLASSES', 'PATCH', 'TrainingStep', 'calibrating_calls']
 HEAD_DIMS, CLASSES = 64, 100
 EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')
 
@@ -72,37 +73,22 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-class BlockStack:
-    """The same blocks with nothing around them.
+def calibrating_calls(step: TrainingStep) -> Dict[str, Callable[[], None]]:
+    """Passes of blocks of a step's shape with nothing around them.
 
-    Args:
-        step: The training step, whose blocks have the shape wanted.
+    ``forward`` is the forward pass without gradients; ``activations`` goes backward to the input too, all weights frozen;
+    ``weights`` to all weights besides.
     """
+    backbone = step.model.backbone
+    blocks = nn.Sequential(*(LanguageBlock(block.spec) for block in backbone.blocks))
+    tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
 
-    def __init__(self, step: TrainingStep) -> None:
-        backbone = step.model.backbone
-        self.blocks = nn.ModuleList(LanguageBlock(block.spec) for block in backbone.blocks)
-        self.tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
+    def run(gradients: bool, weights: bool) -> None:
+        blocks.requires_grad_(weights)
+        with torch.set_grad_enabled(gradients):
+            output = blocks(tokens.detach().requires_grad_(gradients))
+        if gradients:
+            output.square().mean().backward()
+            blocks.zero_grad(set_to_none=True)
 
-    def forward(self) -> None:
-        """Forward pass without gradients."""
-        with torch.no_grad():
-            self._run(self.tokens)
-
-    def activations(self) -> None:
-        """Forward, and backward to the input with all weights frozen."""
-        self._train(False)
-
-    def weights(self) -> None:
-        """Forward, and backward to the input and all weights."""
-        self._train(True)
-
-    def _train(self, weights: bool) -> None:
-        self.blocks.requires_grad_(weights)
-        self._run(self.tokens.detach().requires_grad_()).square().mean().backward()
-        self.blocks.zero_grad(set_to_none=True)
-
-    def _run(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
+    return dict(forward=partial(run, False, False), activations=partial(run, True, False), weights=partial(run, True, True))

@@ -8,7 +8,7 @@ times of both.
 import argparse
 import sys
 
-from harness import Comparison, Row, require_multiple
+from harness import LAYER_ROWS, Comparison, Row, require_multiple
 
 from lbbt_mm.argument_types import count, size_pair
 
@@ -23,12 +23,7 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 BENCHMARK = Comparison(
     'segmenter_head', __doc__, repeats=8, sides='segmenter_sides', check=check,
     rows={
-        'train': Row('training fp32, attn drop 0', True, False, 1.15),
-        'train-drop': Row('training fp32, attn drop 0.1', True, False, 1., dict(attn_drop=0.1)),
-        'infer': Row('inference fp32', False, False, 1.15),
-        'train-bf16': Row('training bf16, attn drop 0', True, True, 1.),
-        'train-bf16-drop': Row('training bf16, attn drop 0.1', True, True, 1., dict(attn_drop=0.1)),
-        'infer-bf16': Row('inference bf16', False, True, 10.),
+        **LAYER_ROWS,
         'slide': Row('sliding window fp32', False, False, 1., dict(slide=True)),
         'slide-bf16': Row('sliding window bf16', False, True, 1., dict(slide=True)),
     },

@@ -4,16 +4,11 @@ from typing import List
 
 from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CONFIGS, Part, Runs, data_options, infer, new_figure, save_figure
+from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, new_figure,
+                             save_figure)
 from tools.demo.sizes import Sizes
 
 CONFIG = CONFIGS / 'detr_smollm2_digits.py'
-
-
-def make_data(out: Path, sizes: Sizes) -> Path:
-    """Make the canvases with boxes."""
-    return make_digits_detection(out / f'digits_coco-{sizes.canvases}-{sizes.canvas_side}', sizes.canvases,
-                                 sizes.validation_canvases, sizes.canvas_side)
 
 
 def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
@@ -58,8 +53,8 @@ PART = Part(
     config=CONFIG,
     arms=('language', 'host'),
     metrics=('coco/bbox_mAP_50', 'coco/bbox_mAP'),
-    make_data=make_data,
+    make_data=canvas_maker(make_digits_detection, 'coco'),
     options=options,
-    data='{canvases} training and {validation_canvases} validation canvases of handwritten digits with boxes',
+    data=CANVASES + ' with boxes',
     note='Predicted boxes: {out}/predictions.png',
     draw=draw_predictions)

@@ -21,6 +21,7 @@ from lbbt_mm.runs.training_run import TrainingRun
 from tools.demo.sizes import Sizes
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
+CANVASES = '{canvases} training and {validation_canvases} validation canvases of handwritten digits'
 Runs = Dict[str, TrainingRun]
 
 
@@ -100,6 +101,16 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
     if failed:
         sys.exit(failed)
     return {arm: TrainingRun(config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
+
+
+def canvas_maker(make: Callable[..., Path], layout: str) -> Callable[[Path, Sizes], Path]:
+    """What makes a data set of canvases in the demo's folder; ``make`` is that of a :class:`CanvasSet`."""
+
+    def make_data(out: Path, sizes: Sizes) -> Path:
+        return make(out / f'digits_{layout}-{sizes.canvases}-{sizes.canvas_side}', sizes.canvases,
+                    sizes.validation_canvases, sizes.canvas_side)
+
+    return make_data
 
 
 def data_options(data: Path, *evaluated: str) -> List[str]:

@@ -6,16 +6,11 @@ import numpy as np
 
 from lbbt_mm.data_makers.digits_to_ade import make_digits_segmentation
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CONFIGS, Part, Runs, data_options, infer, new_figure, save_figure
+from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, new_figure,
+                             save_figure)
 from tools.demo.sizes import Sizes
 
 CONFIG = CONFIGS / 'segmenter_smollm2_digits.py'
-
-
-def make_data(out: Path, sizes: Sizes) -> Path:
-    """Make the canvases with masks."""
-    return make_digits_segmentation(out / f'digits_ade-{sizes.canvases}-{sizes.canvas_side}', sizes.canvases,
-                                    sizes.validation_canvases, sizes.canvas_side)
 
 
 def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
@@ -68,8 +63,8 @@ PART = Part(
     config=CONFIG,
     arms=('language', 'host'),
     metrics=('mIoU', 'aAcc'),
-    make_data=make_data,
+    make_data=canvas_maker(make_digits_segmentation, 'ade'),
     options=options,
-    data='{canvases} training and {validation_canvases} validation canvases of handwritten digits with masks',
+    data=CANVASES + ' with masks',
     note='Predicted masks beside the truth: {out}/predictions.png',
     draw=draw_predictions)
