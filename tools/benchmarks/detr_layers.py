@@ -19,7 +19,7 @@ BENCHMARK = Comparison(
         layers=(count, 6, 'of encoder and of decoder; twice that in the shipped row'),
         width=(count, 768, 'a multiple of 64, the width of a head'),
         batch=(count, 2, 'images'),
-        tokens=(size_pair, (25, 42), 'HEIGHTxWIDTH, feature map of an image'),
+        tokens=(size_pair, '25x42', 'feature map of an image'),
         queries=(count, 100, 'object queries')),
     check=lambda parser, args: require_multiple(parser, args, width=64))
 

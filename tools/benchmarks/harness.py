@@ -86,8 +86,9 @@ def make_parser(description: str, name: str, repeats: int = 0, rows: Sequence[st
     """
     parser = argument_types.Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     for option, (kind, default, said) in (sizes or {}).items():
-        parser.add_argument(f'--{option}', type=kind, default=default, help=said, metavar=said.split(',')[0].upper()
-                            if kind is argument_types.size_pair else None, nargs='+' if isinstance(default, list) else None)
+        parser.add_argument(f'--{option}', type=kind, default=default, help=said,
+                            nargs='+' if isinstance(default, list) else None,
+                            metavar='HEIGHTxWIDTH' if kind is argument_types.size_pair else None)
     if repeats:
         parser.add_argument('--repeats', type=argument_types.count, default=repeats, help='rounds, after one to warm up')
         parser.add_argument('--threads', type=argument_types.count, help="torch's own number where it is not given")

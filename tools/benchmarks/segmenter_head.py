@@ -32,8 +32,8 @@ BENCHMARK = Comparison(
         width=(count, 768, 'of the heads, a multiple of 64'),
         classes=(count, 150, 'each of which is a token'),
         batch=(count, 2, 'images; one in the slide rows'),
-        tokens=(size_pair, (32, 32), 'HEIGHTxWIDTH, feature map of an image'),
-        image=(size_pair, (512, 1024), 'HEIGHTxWIDTH, pixels in the slide rows'),
+        tokens=(size_pair, '32x32', 'feature map of an image'),
+        image=(size_pair, '512x1024', 'pixels in the slide rows'),
         crop=(count, 512, 'height and width of a sliding window'),
         stride=(count, 480, 'from one window to the next')))
 

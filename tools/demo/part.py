@@ -94,9 +94,10 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
     Returns:
         dict: Arm -> its run with the first seed, for pictures.
     """
+    jobs = min(len(os.sched_getaffinity(0)), len(arms) * len(seeds))  # on two cores two trainings of one thread each
     failed = compare_arms([
         str(config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds), '--jobs',
-        str(len(os.sched_getaffinity(0))), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options',
+        str(jobs), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options',
         *options])
     if failed:
         sys.exit(failed)
