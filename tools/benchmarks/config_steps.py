@@ -92,7 +92,9 @@ def main() -> None:
             parser.error(f'{path}: no such config file')
     report, timing = Report(args.out, 'config_steps'), read_timing(args)
     report.begin(timing._asdict())
+    import torch
     from mmengine.logging import MMLogger
+    torch.set_num_threads(timing.threads)
     MMLogger.get_instance('config_steps', log_level='ERROR')
     steps = {path.stem: ConfigStep(path, args.cfg_options) for path in args.configs}
     times = time_rounds(steps, timing)

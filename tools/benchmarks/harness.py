@@ -101,12 +101,10 @@ def make_parser(description: str, name: str, repeats: int = 0, rows: Sequence[st
 
 
 def read_timing(args: argparse.Namespace) -> Timing:
-    """The rounds, threads and clock that a command line asks for; this process takes the threads too."""
+    """The rounds, threads and clock that a command line asks for."""
     import torch
     quiet_imports()
-    timing = Timing(args.repeats, args.threads or torch.get_num_threads(), args.clock)
-    torch.set_num_threads(timing.threads)
-    return timing
+    return Timing(args.repeats, args.threads or torch.get_num_threads(), args.clock)
 
 
 def require_multiple(parser: argparse.ArgumentParser, args: argparse.Namespace, **units: int) -> None:

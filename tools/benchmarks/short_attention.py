@@ -27,6 +27,7 @@ def main() -> None:
     import torch
 
     from lbbt_mm.models.layers.short_attention import is_short_bf16_training, short_attention
+    torch.set_num_threads(timing.threads)
     lines = []
     for batch, queries, keys in SHAPES:
         q, k, v = (torch.randn(batch, args.heads, n, args.head_dims, dtype=torch.bfloat16, requires_grad=True)
