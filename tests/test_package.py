@@ -55,13 +55,17 @@ def test_every_room_is_in_the_order():
 @pytest.mark.parametrize('tool', ['train.py', 'test.py', 'lbbt.py', 'compare_arms.py', 'check_data.py', 'demo',
                                   'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
                                   'dataset_converters/digits_to_imagefolder.py',
-                                  'dataset_converters/tiny_imagenet_to_imagefolder.py'])
+                                  'dataset_converters/tiny_imagenet_to_imagefolder.py', *(
+                                      f'benchmarks/{name}.py' for name in (
+                                          'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',
+                                          'partial_training', 'segmenter_head', 'short_attention'))])
 def test_help_imports_nothing_that_takes_seconds(tool):
     """So it is there in a tenth of a second; torch alone takes some."""
     start = f"runpy.run_module('tools.{tool}', run_name='__main__')" if '.' not in tool else (
         f"runpy.run_path('tools/{tool}', run_name='__main__')")
     code = f"""import runpy, sys
 sys.argv = ['tool', '--help']
+sys.path.insert(0, 'tools/benchmarks')
 try:
     {start}
 finally:

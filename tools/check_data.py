@@ -24,13 +24,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config')
     parser.add_argument('--loaders', nargs='+', choices=LOADERS, default=['train', 'val'],
                         help='which data sets; default: those of a training, train and val')
-    parser.add_argument('--most', type=int, metavar='N',
+    parser.add_argument('--most', type=argument_types.count, metavar='N',
                         help='open N evenly spaced images and masks of each data set; default: all')
     parser.add_argument('--out', type=Path, metavar='FILE.csv', help='write the table to a file that is not there yet')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config')
     args = parser.parse_args()
-    if args.most is not None and args.most < 1:
-        parser.error(f'--most {args.most}: expected at least 1')
     if args.out and args.out.exists():
         parser.error(f'--out {args.out}: is there already. Remove it, or give another name')
     return args

@@ -4,12 +4,13 @@ Masks are as ADE20K has them: 0 is ignored, here the blurred rims of the digits;
 digits 0 to 9. The canvases are those of digits_to_coco.py. The same arguments give the same files.
 """
 from pathlib import Path
+from typing import Iterator
 
 import numpy as np
 
 from .scattered_digits import CLASSES as DIGITS
-from .scattered_digits import INK, Canvas, canvases, check_recipe, run_converter
-from .whole_folder import write_image, write_once
+from .scattered_digits import INK, Canvas, CanvasSet
+from .whole_folder import write_image
 
 CLASSES = ('background', *DIGITS)
 IGNORED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
@@ -17,37 +18,20 @@ IGNORED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
 RIM = 25
 
 
-def make_digits_segmentation(out: Path, num_train: int = 6000, num_val: int = 200, size: int = 64, seed: int = 0) -> Path:
-    """Write the data set, unless it is there already.
+def write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
+    """Write ``images/SPLIT/*.jpg`` and ``annotations/SPLIT/*.png``.
 
     Args:
-        out: Folder of the data set; gets ``images/{training,validation}/*.jpg``,
-            ``annotations/{training,validation}/*.png``.
-        num_train: Number of training canvases.
-        num_val: Number of validation canvases.
-        size: Side of a canvas in pixels.
-        seed: Seed of the scattering.
-
-    Returns:
-        Path: ``out``, absolute.
-
-    Raises:
-        ValueError: If a number is too small.
-        FileExistsError: If ``out`` holds something else; nothing is touched.
+        root: Folder of the data set.
+        split: ``training`` or ``validation``.
+        scattered: The canvases.
     """
-    check_recipe(num_train, num_val, size, seed)
-
-    def write(root: Path) -> None:
-        for split, count in (('training', num_train), ('validation', num_val)):
-            images, masks = root / 'images' / split, root / 'annotations' / split
-            images.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for index, canvas in enumerate(canvases(split == 'validation', count, size, seed)):
-                write_image(images / f'{index:06d}.jpg', canvas.image)
-                write_image(masks / f'{index:06d}.png', draw_mask(canvas))
-
-    recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed, rim=RIM, ink=INK)
-    return write_once(out, Path(__file__).name, recipe, write)
+    images, masks = root / 'images' / split, root / 'annotations' / split
+    images.mkdir(parents=True)
+    masks.mkdir(parents=True)
+    for index, canvas in enumerate(scattered):
+        write_image(images / f'{index:06d}.jpg', canvas.image)
+        write_image(masks / f'{index:06d}.png', draw_mask(canvas))
 
 
 def draw_mask(canvas: Canvas) -> np.ndarray:
@@ -69,6 +53,10 @@ def draw_mask(canvas: Canvas) -> np.ndarray:
     return mask
 
 
+SET = CanvasSet(Path(__file__).name, ('training', 'validation'), write_split, dict(rim=RIM, ink=INK))
+make_digits_segmentation = SET.make
+
+
 def main() -> None:
     """Command line."""
-    run_converter(__doc__, make_digits_segmentation)
+    SET.main(__doc__)

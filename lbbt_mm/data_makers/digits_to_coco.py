@@ -7,37 +7,18 @@ import json
 from pathlib import Path
 from typing import Dict, Iterator
 
-from .scattered_digits import CLASSES, Canvas, canvases, check_recipe, run_converter
-from .whole_folder import write_image, write_once
+from .scattered_digits import CLASSES, Canvas, CanvasSet
+from .whole_folder import write_image
 
 
-def make_digits_detection(out: Path, num_train: int = 6000, num_val: int = 200, size: int = 64, seed: int = 0) -> Path:
-    """Write the data set, unless it is there already.
+def write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
+    """Write ``annotations/instances_SPLIT2017.json`` and ``SPLIT2017/``.
 
     Args:
-        out: Folder of the data set; gets ``annotations/instances_{train,val}2017.json``, ``train2017/``, ``val2017/``.
-        num_train: Number of training canvases.
-        num_val: Number of validation canvases.
-        size: Side of a canvas in pixels.
-        seed: Seed of the scattering.
-
-    Returns:
-        Path: ``out``, absolute.
-
-    Raises:
-        ValueError: If a number is too small.
-        FileExistsError: If ``out`` holds something else; nothing is touched.
+        root: Folder of the data set.
+        split: ``train`` or ``val``.
+        scattered: The canvases.
     """
-    check_recipe(num_train, num_val, size, seed)
-
-    def write(root: Path) -> None:
-        for split, count in (('train', num_train), ('val', num_val)):
-            _write_split(root, split, canvases(split == 'val', count, size, seed))
-
-    return write_once(out, Path(__file__).name, dict(num_train=num_train, num_val=num_val, size=size, seed=seed), write)
-
-
-def _write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
     folder = root / f'{split}2017'
     folder.mkdir(parents=True)
     coco: Dict[str, list] = dict(
@@ -57,6 +38,10 @@ def _write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
     (annotations / f'instances_{split}2017.json').write_text(json.dumps(coco))
 
 
+SET = CanvasSet(Path(__file__).name, ('train', 'val'), write_split)
+make_digits_detection = SET.make
+
+
 def main() -> None:
     """Command line."""
-    run_converter(__doc__, make_digits_detection)
+    SET.main(__doc__)

@@ -28,6 +28,7 @@ def make_digits_imagefolder(out: Path) -> Path:
     """
 
     def write(root: Path) -> None:
+        """Write both splits into a folder."""
         from sklearn.datasets import load_digits  # not for --help
         digits = load_digits()
         images = (digits.images * (255 / 16)).astype(np.uint8)

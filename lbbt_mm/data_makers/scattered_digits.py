@@ -4,14 +4,14 @@ The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") 
 needed. Digits of the training and of the validation canvases are different ones. The same arguments give the same canvases.
 """
 import argparse
-import sys
 from pathlib import Path
-from typing import Callable, Iterator, List, NamedTuple, Tuple
+from types import MappingProxyType
+from typing import Callable, Iterator, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from lbbt_mm import argument_types
-from .whole_folder import errors_in_one_line
+from .whole_folder import errors_in_one_line, write_once
 
 NUM_TRAIN_DIGITS = 1400
 CLASSES = tuple('0123456789')
@@ -45,24 +45,6 @@ class Canvas(NamedTuple):
     """
     image: np.ndarray
     digits: List[Tuple[ScatteredDigit, int]]
-
-
-def check_recipe(num_train: int, num_val: int, size: int, seed: int) -> None:
-    """Refuse numbers that no data set can be made with.
-
-    Args:
-        num_train: Number of training canvases.
-        num_val: Number of validation canvases.
-        size: Side of a canvas in pixels.
-        seed: Seed of the scattering.
-
-    Raises:
-        ValueError: If a number is below the least one.
-    """
-    for name, value, least in (('num-train', num_train, 1), ('num-val', num_val, 1), ('size', size, MIN_SIZE),
-                               ('seed', seed, 0)):
-        if value < least:
-            raise ValueError(f'{name} {value}: expected {least} or more')
 
 
 def canvases(validation: bool, count: int, size: int, seed: int) -> Iterator[Canvas]:
@@ -121,25 +103,83 @@ def _touch(a: Tuple[int, ...], b: Tuple[int, ...], gap: int = 2) -> bool:
             and b[1] < a[1] + a[3] + gap)
 
 
-def run_converter(description: str, make: Callable[..., Path]) -> None:
-    """Command line of a converter.
+def check_recipe(num_train: int, num_val: int, size: int, seed: int) -> None:
+    """Refuse numbers that no data set can be made with.
 
     Args:
-        description: What the converter makes.
-        make: Called with the folder, the numbers of training and of validation canvases, their size, and the seed.
+        num_train: Number of training canvases.
+        num_val: Number of validation canvases.
+        size: Side of a canvas in pixels.
+        seed: Seed of the scattering.
+
+    Raises:
+        ValueError: If a number is below the least one.
     """
-    parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
-    parser.add_argument('--num-train', type=argument_types.count, default=6000)
-    parser.add_argument('--num-val', type=argument_types.count, default=200)
-    parser.add_argument('--size', type=argument_types.count, default=64,
-                        help=f'side of a canvas in pixels, {MIN_SIZE} or more')
-    parser.add_argument('--seed', type=argument_types.seed, default=0)
-    args = parser.parse_args()
-    try:
-        check_recipe(args.num_train, args.num_val, args.size, args.seed)
-    except ValueError as error:
-        parser.error(f'--{error}')
-    with errors_in_one_line(Path(sys.argv[0]).name):
-        make(args.out, args.num_train, args.num_val, args.size, args.seed)
-    print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')
+    for name, value, least in (('num-train', num_train, 1), ('num-val', num_val, 1), ('size', size, MIN_SIZE),
+                               ('seed', seed, 0)):
+        if value < least:
+            raise ValueError(f'{name} {value}: expected {least} or more')
+
+
+class CanvasSet(NamedTuple):
+    """A kind of data set of canvases, and how it is written.
+
+    Attributes:
+        converter: File name of its converter, by which a set is known again.
+        splits: What its training and its validation split are called.
+        write_split: Writes a split: called with the set's folder, the split's name and its canvases.
+        recipe: What else its files are made from.
+    """
+    converter: str
+    splits: Tuple[str, str]
+    write_split: Callable[[Path, str, Iterator[Canvas]], None]
+    recipe: Mapping[str, int] = MappingProxyType({})
+
+    def make(self, out: Path, num_train: int = 6000, num_val: int = 200, size: int = 64, seed: int = 0) -> Path:
+        """Write the data set, unless it is there already.
+
+        Args:
+            out: Folder of the data set.
+            num_train: Number of training canvases.
+            num_val: Number of validation canvases.
+            size: Side of a canvas in pixels.
+            seed: Seed of the scattering.
+
+        Returns:
+            Path: ``out``, absolute.
+
+        Raises:
+            ValueError: If a number is too small.
+            FileExistsError: If ``out`` holds something else; nothing is touched.
+        """
+        check_recipe(num_train, num_val, size, seed)
+
+        def write(root: Path) -> None:
+            """Write both splits into a folder."""
+            for validation, (split, count) in enumerate(zip(self.splits, (num_train, num_val))):
+                self.write_split(root, split, canvases(bool(validation), count, size, seed))
+
+        recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed, **self.recipe)
+        return write_once(out, self.converter, recipe, write)
+
+    def main(self, description: str) -> None:
+        """Command line of the converter.
+
+        Args:
+            description: What it makes.
+        """
+        parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+        parser.add_argument('--num-train', type=argument_types.count, default=6000)
+        parser.add_argument('--num-val', type=argument_types.count, default=200)
+        parser.add_argument('--size', type=argument_types.count, default=64,
+                            help=f'side of a canvas in pixels, {MIN_SIZE} or more')
+        parser.add_argument('--seed', type=argument_types.seed, default=0)
+        args = parser.parse_args()
+        try:
+            check_recipe(args.num_train, args.num_val, args.size, args.seed)
+        except ValueError as error:
+            parser.error(f'--{error}')
+        with errors_in_one_line(self.converter):
+            self.make(args.out, args.num_train, args.num_val, args.size, args.seed)
+        print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

@@ -42,6 +42,7 @@ def convert_tiny_imagenet(source: Path, out: Path, copy: bool = False) -> Dict[s
     counts = dict(classes=len(classes), train=len(train), test=len(test))
 
     def write(root: Path) -> None:
+        """Place all images in a folder."""
         for split in ('train', 'test'):
             for name in classes:  # a class without test images keeps its place in the order, and so its label
                 (root / split / name).mkdir(parents=True)

@@ -21,12 +21,14 @@ def test_a_report_replaces_no_file_of_somebody_else(tool, arguments, suffix, tmp
 
 def test_a_report_of_the_benchmark_itself_is_replaced(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
-    from benchmark_report import refuse_other_report, write_report
-    refuse_other_report(tmp_path / 'absent', 'a')
-    write_report(tmp_path, 'a', dict(facts={}), 'text')
-    refuse_other_report(tmp_path, 'a')
+    from report import Report
+    Report(tmp_path / 'absent', 'a')
+    Report(tmp_path, 'a').write('text')
+    Report(tmp_path, 'a').write('another')
+    assert (tmp_path / 'a.md').read_text().endswith('another\n')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.json', 'a.md'], 'no other folder, no half file'
     (tmp_path / 'a.json').write_text('"facts"')
     with pytest.raises(SystemExit, match='a.json is no report of this benchmark'):
-        refuse_other_report(tmp_path, 'a')
+        Report(tmp_path, 'a')
     with pytest.raises(SystemExit, match='a.md is not a folder. Give another one for the report'):
-        refuse_other_report(tmp_path / 'a.md', 'a')
+        Report(tmp_path / 'a.md', 'a')

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,9 +24,8 @@ def benchmarks(monkeypatch):
     """Let a test import the benchmarks' modules, as the scripts themselves do."""
     monkeypatch.syspath_prepend(str(REPO / 'tools' / 'benchmarks'))
     yield
-    for name in ('benchmark_report', 'detr_contenders', 'interleaved_rounds', 'llm_backbone', 'llm_backbone_contenders',
-                 'matrix_floor', 'segmenter_contenders', 'segmenter_head', 'synthetic_checkpoint'):
-        sys.modules.pop(name, None)
+    for path in (REPO / 'tools' / 'benchmarks').glob('*.py'):
+        sys.modules.pop(path.stem, None)
 
 
 def tables(output):
@@ -36,9 +36,18 @@ def tables(output):
 
 
 def small_size(**changes):
-    from matrix_floor import TransformerSize
-    return TransformerSize(**{**dict(width=128, num_heads=2, ffn_dims=512, num_layers=2, batch=2, height=3, columns=5,
-                                     queries=4), **changes})
+    return SimpleNamespace(**{**dict(width=128, layers=2, batch=2, tokens=(3, 5), queries=4), **changes})
+
+
+def products_and_flops(contender):
+    """GFLOP in the matrix products that the floor consists of, and by torch's own counter."""
+    from contenders import giga_flops, matrix_products
+    counted = giga_flops(matrix_products(contender))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        output = contender.run()
+        if contender.training:
+            output.abs().mean().backward()
+    return counted, 1e-9 * counter.get_total_flops()
 
 
 # ---------------------------------------------------------------------------------------------- DETR layers
@@ -81,18 +90,18 @@ def test_sizes_that_cannot_be_are_refused(tool, options):
 
 
 def test_both_sides_compute_the_same_function(benchmarks):
-    from detr_contenders import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs
     size = small_size()
     inputs = Inputs(size)
     stock = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.))
-    ours = LanguageTransformer(size, norm='post').copy_from(stock)
+    ours = LanguageTransformer(size, stock.state_dict(), norm='post')
     for padded in (False, True):
         assert_close(inputs.run(ours, padded), inputs.run(stock, padded), depth=4, terms=512)
     assert inputs.padding.sum() == 2 * 3  # 30 per cent of 5 columns, in one image of 3 rows
 
 
 def test_both_sides_drop_in_the_same_places(benchmarks):
-    from detr_contenders import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
     size, options = small_size(), dict(attn_drop=0.2, proj_drop=0.1)
     applied, weights = {}, {}
     # the stock config first: building it changes a default argument of mmcv, which must not reach the other one
@@ -114,20 +123,14 @@ def test_both_sides_drop_in_the_same_places(benchmarks):
 
 
 @pytest.mark.parametrize('training', [False, True])
-def test_floor_counts_the_products_that_the_layers_do(benchmarks, training):
-    from detr_contenders import Inputs, StockTransformer, equal_dropout_cfgs
-    from matrix_floor import count_products, giga_flops
-    size = small_size(num_layers=3)
-    stock, inputs = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.)).train(training), Inputs(size)
-    for tensor in (inputs.feat, inputs.embedding, *stock.parameters()):
-        tensor.requires_grad_(training)
-    with FlopCounterMode(display=False) as counter:
-        states = inputs.run(stock, padded=False)
-        if training:
-            states.sum().backward()
-    # training may leave out a gradient that no one asked for: the first decoder layer's queries are constant zeros
-    assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(count_products(size, training)),
-                                                             rel=0.01 if training else 1e-9)
+def test_floor_has_the_products_that_both_sides_do(benchmarks, training):
+    from detr_sides import build
+    from harness import Row
+    contenders, _ = build(Row('', training, False, 1.), small_size(layers=3))
+    floor, _ = products_and_flops(contenders['mmdet'])
+    # a gradient that no one asks for may be left out: the first decoder layer's queries are constant zeros
+    for name in ('mmdet', 'pre-norm', 'post-norm', 'pre-norm, padded'):
+        assert products_and_flops(contenders[name])[1] == pytest.approx(floor, rel=0.01 if training else 1e-9)
 
 
 # --------------------------------------------------------------------------------------------- LLMBackbone
@@ -160,41 +163,40 @@ def test_llm_backbone_says_what_is_missing_without_timm(benchmarks, monkeypatch,
         monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', *rows])
         if refused:
             with pytest.raises(SystemExit):
-                llm_backbone.parse_args()
+                llm_backbone.BENCHMARK.parse_args()
             assert 'requirements/bench.txt' in capsys.readouterr().err
         else:
-            assert llm_backbone.parse_args().rows == rows
+            assert llm_backbone.BENCHMARK.parse_args().rows == rows
 
 
-def test_llm_backbone_takes_numbers_of_images(benchmarks, monkeypatch, capsys):
-    import llm_backbone
-    monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', 'gpt2-train', '--batch', '2', '1', '2'])
-    assert llm_backbone.parse_args().batch == [2, 1]
-    monkeypatch.setattr(sys, 'argv', ['llm_backbone.py', '--rows', 'gpt2-train', '--batch', '4', '0'])
+def test_llm_backbone_takes_numbers_of_images(benchmarks, capsys):
+    from harness import _each_size
+    from llm_backbone import BENCHMARK
+    rows = {'gpt2-train': BENCHMARK.rows['gpt2-train']}
+    args = BENCHMARK.parse_args(['--rows', *rows, '--batch', '2', '1', '2'])
+    each = list(_each_size(rows, SimpleNamespace(layers=1, batch=args.batch)))
+    assert [(name, size.batch) for name, _, size in each] == [('gpt2-train, batch 2', 2), ('gpt2-train, batch 1', 1)]
     with pytest.raises(SystemExit):
-        llm_backbone.parse_args()
-    assert '--batch 0: expected 1 image or more' in capsys.readouterr().err
+        BENCHMARK.parse_args(['--rows', *rows, '--batch', '4', '0'])
+    assert '--batch: 0: expected a whole number, 1 or more' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('fields', ['GPT2', 'SMOLLM2'])
-def test_floor_counts_the_products_of_a_backbone(benchmarks, fields):
-    import llm_backbone_contenders as contenders
-    from matrix_floor import giga_flops
-    backbone = contenders.our_backbone(getattr(contenders, fields), contenders.Sizes(layers=2, image=48, batch=2))
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        output = backbone(torch.randn(2, 3, 48, 48))[0]
-        forward = counter.get_total_flops()
-        output.sum().backward()
-    work = contenders.backbone_work(backbone, batch=2)
-    assert 1e-9 * forward == pytest.approx(giga_flops(work.forward))
-    assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(work.all))
+@pytest.mark.parametrize('family', [pytest.param('vit', marks=timm), 'gpt2', 'smollm2'])
+@pytest.mark.parametrize('training', [False, True])
+def test_floor_has_the_products_of_both_backbones(benchmarks, family, training):
+    from harness import Row
+    from llm_backbone_sides import build
+    contenders, _ = build(Row('', training, False, 1., dict(family=family)),
+                          SimpleNamespace(layers=2, image=48, batch=2))
+    theirs, ours = list(contenders.values())[:2]
+    floor, counted = products_and_flops(theirs)
+    # rotary positions times frequencies are outer products, which torch counts
+    assert counted == pytest.approx(floor, rel=1e-4) and products_and_flops(ours)[1] == pytest.approx(floor, rel=1e-4)
 
 
 # ------------------------------------------------------------------------------------------ Segmenter head
 def small_segmenter():
-    from segmenter_contenders import HeadSize, SlideSize
-    return (HeadSize(width=128, num_layers=2, num_classes=5, batch=2, height=3, columns=4),
-            SlideSize(image=(48, 100), crop=48, stride=32))
+    return SimpleNamespace(width=128, layers=2, classes=5, batch=2, tokens=(3, 4), image=(48, 100), crop=48, stride=32)
 
 
 def test_segmenter_head_compares_every_row(tmp_path):
@@ -213,20 +215,20 @@ def test_segmenter_head_compares_every_row(tmp_path):
     assert rows == tables((tmp_path / 'segmenter_head.md').read_text())
 
 
-def test_both_segmenters_compute_the_same_function(benchmarks):
-    from segmenter_contenders import Features, Image, build_heads, build_segmentors
-    size, slide = small_segmenter()
+@pytest.mark.parametrize('slide', [False, True])
+def test_both_segmenters_compute_the_same_function(benchmarks, slide):
+    from harness import Row
+    from segmenter_sides import build
+    contenders, _ = build(Row('', False, False, 1., dict(slide=slide)), small_segmenter())
     with torch.no_grad():
-        for inputs, models in ((Features(size), build_heads(size, 0.2, 0.1)),
-                               (Image(slide), build_segmentors(size, slide))):
-            theirs, ours = (inputs.run(model.eval()) for model in models.values())
-            assert theirs.std() > 0.1
-            assert_close(ours, theirs, depth=20, terms=512)  # the norm over classes magnifies rounding
+        theirs, ours = (contender.run() for contender in contenders.values())
+    assert theirs.std() > 0.1
+    assert_close(ours, theirs, depth=20, terms=512)  # the norm over classes magnifies rounding
 
 
 def test_both_segmenter_heads_drop_in_the_same_places(benchmarks):
-    from segmenter_contenders import Features, build_heads
-    size, _ = small_segmenter()
+    from segmenter_sides import build_heads
+    size = small_segmenter()
     applied, weights = [], []
     for head in build_heads(size, attn_drop=0.2, proj_drop=0.1).values():
         applied.append([])
@@ -234,7 +236,7 @@ def test_both_segmenter_heads_drop_in_the_same_places(benchmarks):
             if isinstance(module, nn.Dropout) and module.p:
                 module.register_forward_hook(lambda module, args, out, counts=applied[-1]: counts.append(
                     (module.p, tuple(out.shape))))
-        Features(size).run(head.train())
+        head.train()((torch.randn(size.batch, 192, *size.tokens), ))
         weights.append([module.dropout if isinstance(module, nn.MultiheadAttention) else module.attn_drop
                         for module in head.modules() if isinstance(module, nn.MultiheadAttention)
                         or hasattr(module, 'attn_drop')])
@@ -242,20 +244,13 @@ def test_both_segmenter_heads_drop_in_the_same_places(benchmarks):
     assert applied[0] == applied[1] == 2 * [(0.1, (2, 17, 128)), (0.1, (2, 17, 512)), (0.1, (2, 17, 128))]
 
 
-def test_floor_counts_the_products_of_a_segmenter(benchmarks):
-    from matrix_floor import giga_flops
-    from segmenter_contenders import Features, Image, build_heads, build_segmentors, head_work, slide_work
-    size, slide = small_segmenter()
-    for inputs, models, work in ((Features(size), build_heads(size), head_work(size)),
-                                 (Image(slide), build_segmentors(size, slide), slide_work(size, slide))):
-        for model in models.values():
-            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-                output = inputs.run(model.train())
-                forward = counter.get_total_flops()
-                if work.activations:  # windows are not trained with
-                    output.sum().backward()
-            assert 1e-9 * forward == pytest.approx(giga_flops(work.forward))
-            assert 1e-9 * counter.get_total_flops() == pytest.approx(giga_flops(work.all))
+@pytest.mark.parametrize('options, training', [({}, True), ({}, False), (dict(slide=True), False)])
+def test_floor_has_the_products_of_both_segmenters(benchmarks, options, training):
+    from harness import Row
+    from segmenter_sides import build
+    contenders, _ = build(Row('', training, False, 1., options), small_segmenter())
+    (floor, counted), (_, ours) = map(products_and_flops, contenders.values())
+    assert counted == pytest.approx(floor) and ours == pytest.approx(floor)
 
 
 # ----------------------------------------------------------------------------------------- partial training
@@ -311,13 +306,19 @@ def test_checkpoint_reading_counts_every_way(family, tmp_path):
 @pytest.mark.parametrize('family', ['llama', 'gpt2'])
 @pytest.mark.parametrize('size', [1 << 24, 1 << 27, 1 << 31])
 def test_synthetic_checkpoint_has_the_size_asked_for(benchmarks, family, size):
-    from synthetic_checkpoint import NUM_BLOCKS, block_bytes, checkpoint_config
-
-    from lbbt_mm.language import read_spec
-    spec = read_spec(checkpoint_config(family, size))
-    assert block_bytes(spec, list(range(NUM_BLOCKS))) == pytest.approx(size, rel=0.02)
+    from checkpoint_reading import NUM_BLOCKS, block_bytes, checkpoint_config
+    assert block_bytes(checkpoint_config(family, size), list(range(NUM_BLOCKS))) == pytest.approx(size, rel=0.02)
 
 
 def test_no_room_on_the_disk_is_said_before_anything_is_written(tmp_path):
     done = run_tool('benchmarks/checkpoint_reading.py', '--size', 1e9, TMPDIR=tmp_path)
     assert done.returncode == 1 and 'GiB free' in done.output and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_data_checks_times_both_sets(tmp_path):
+    for _ in range(2):  # the second time the data are there
+        done = run_tool('benchmarks/data_checks.py', tmp_path, '--part', 0.001, '--repeats', 1)
+        assert done.returncode == 0 and 'OneDL' not in done.output, done.output
+        assert [line.split(':')[0] for line in done.output.splitlines() if ' s' in line and line[0] in 'ac'] == [
+            'coco', 'ade', 'coco']

@@ -54,7 +54,7 @@ def test_masks_and_overrides(tmp_path):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (('--most', '0'), 'expected at least 1'), (('--loaders', 'x'), 'invalid choice')])
+    (('--most', '0'), 'expected a whole number, 1 or more'), (('--loaders', 'x'), 'invalid choice')])
 def test_wrong_arguments(arguments, message, tmp_path):
     returncode, output = run_tool('check_data.py', tmp_path / 'run.py', *arguments)
     assert returncode == 2 and message in output

@@ -1,5 +1,7 @@
 """The demo: its data, and that its parts run and say what came out."""
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,28 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
+from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.runs import training_run
+from lbbt_mm.runs.run_request import override
 from tests import fake_training
 from tests.fake_training import starts, write_configs
 from tests.hostile_files import write_checkpoint as write_hostile_checkpoint
 from tests.tiny_detection import REPO
 from tests.tool_processes import finish, run_tool, start
 from tools.demo import __main__ as demo
-from tools.demo.arms import Comparison, compare
-
-
-def test_digits_are_an_imagefolder_of_all_1797(tmp_path):
-    from lbbt_mm.data_makers.digits_to_imagefolder import make_digits_imagefolder
-    data = make_digits_imagefolder(tmp_path / 'digits')
-    counts = {split: [len(list(folder.iterdir())) for folder in sorted((data / split).iterdir())]
-              for split in ('train', 'test')}
-    assert len(counts['train']) == len(counts['test']) == 10
-    assert sum(counts['train']) == 1400 and sum(counts['test']) == 397
-    picture = cv2.imread(str(next((data / 'test' / '3').iterdir())))
-    assert picture.shape == (8, 8, 3) and picture.max() > 200
-    written = (data / 'recipe.json').stat().st_mtime_ns
-    make_digits_imagefolder(data)
-    assert (data / 'recipe.json').stat().st_mtime_ns == written, 'it was there already'
+from tools.demo.part import compare
+from tools.demo.sizes import FULL, SHORT, Sizes
 
 
 @pytest.fixture
@@ -36,20 +27,20 @@ def comparison(tmp_path, monkeypatch):
     """A comparison of a part, for whose trainings the fake stands in."""
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', (fake_training.__file__, ))
     monkeypatch.setattr('lbbt_mm.experiments.report.draw_curves', lambda panels, path: None)
-    return Comparison(write_configs(tmp_path), ('language', 'random'), ('accuracy/top1', ),
-                      ['optim_wrapper.optimizer.lr=0.1'])
+    return partial(compare, write_configs(tmp_path), ('language', 'random'), ('accuracy/top1', ),
+                   ['optim_wrapper.optimizer.lr=0.1'], tmp_path / 'out')
 
 
 def test_a_part_gives_a_verdict_over_seeds_and_the_runs_of_the_first_one(comparison, tmp_path, capsys):
-    runs = compare(comparison, tmp_path / 'out', [0, 1, 2])
+    runs = comparison([0, 1, 2])
     assert {arm: run.work_dir.name for arm, run in runs.items()} == {
         'language': 'language-seed0-lr0.1', 'random': 'random-seed0-lr0.1'}
     assert all(run.status == 'finished' for run in runs.values())
     assert 'accuracy/top1: language - random: +25 [+22.52, +27.48], told apart by 3 seeds.' in capsys.readouterr().out
     before = starts(tmp_path)
-    compare(comparison, tmp_path / 'out', [0, 1, 2])
+    comparison([0, 1, 2])
     assert starts(tmp_path) == before and len(before) == 6
-    compare(comparison, tmp_path / 'out', [0, 1, 2], fresh=True)
+    comparison([0, 1, 2], fresh=True)
     assert len(starts(tmp_path)) == 12
 
 
@@ -59,38 +50,46 @@ def test_files_of_somebody_else_end_it_in_one_line(comparison, tmp_path, capsys)
     mine.write_text('mine')
     for fresh in (True, False):
         with pytest.raises(SystemExit):
-            compare(comparison, tmp_path / 'out', [0], fresh)
+            comparison([0], fresh)
         assert 'curves.png was not written by a run of ours' in capsys.readouterr().err
     assert mine.read_text() == 'mine'
 
 
-@pytest.mark.parametrize('options, canvases, fresh, arms', (
-    ((), {'detection': 1600, 'segmentation': 1600}, False, ('language', 'random')),
-    (('--full', ), {'detection': 5000, 'segmentation': 5000}, False, ('language', 'shuffled', 'moment_matched', 'random')),
-    (('--canvases', '7', '--fresh', '--seeds', '4'), {'detection': 7, 'segmentation': 7}, True, ('language', 'random'))))
-def test_sizes_seeds_and_fresh_reach_every_part(options, canvases, fresh, arms, tmp_path, monkeypatch):
-    from tools.demo import bridge, detection, segmentation
-    made, compared = [], []
-    for module in (bridge, detection, segmentation):
-        monkeypatch.setattr(module, 'make_data', lambda make, out, **sizes: made.append((make.__name__, out, sizes)) or out)
-        monkeypatch.setattr(module, 'compare', lambda *arguments: compared.append(arguments) or {})
-    for module in (detection, segmentation):
-        monkeypatch.setattr(module, 'draw_predictions', lambda *arguments: None)
+@pytest.mark.parametrize('arguments, sizes', (
+    ((), SHORT), (('--full', ), FULL), (('--epochs', '2'), SHORT._replace(bridge_epochs=2, detection_epochs=2)),
+    (('--full', '--canvases', '7', '--iterations', '5'), FULL._replace(canvases=7, segmentation_iterations=5))))
+def test_the_command_line_gives_sizes(arguments, sizes, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['demo', *arguments])
+    assert demo.parse_args().sizes == sizes
+
+
+def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
+    compared, drawn = [], []
+    monkeypatch.setattr('tools.demo.part.compare', lambda *arguments: compared.append(arguments) or {})
     monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))
-    monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), *options])
     monkeypatch.setenv('LBBT_DATA_ROOT', 'restored')
+    for name in ('detection', 'segmentation'):
+        module = import_module(f'tools.demo.{name}')
+        monkeypatch.setattr(module, 'PART', module.PART._replace(draw=lambda *arguments: drawn.append(arguments)))
+    sizes = Sizes(bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3, segmentation_iterations=250,
+                  canvases=4, validation_canvases=2, canvas_side=48)
+    monkeypatch.setattr(demo, 'SHORT', sizes)
+    monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--seeds', '4', '5', '4', '--fresh'])
     demo.main()
-    assert made == [
-        ('make_digits_imagefolder', tmp_path / 'digits_imagefolder-1400', {}),
-        *((f'make_digits_{part}', tmp_path / f'digits_{layout}-{canvases[part]}', dict(num_train=canvases[part]))
-          for part, layout in (('detection', 'coco'), ('segmentation', 'ade')))]
-    assert [(arguments[0].arms, arguments[1], arguments[3]) for arguments in compared] == [
-        (arms, tmp_path / 'bridge', fresh), (('language', 'host'), tmp_path / 'detection', fresh),
-        (('language', 'host'), tmp_path / 'segmentation', fresh)]
-    assert {tuple(arguments[2]) for arguments in compared} == {(4, ) if '--seeds' in options else (0, 1, 2)}
-    lengths = [option for arguments in compared for option in arguments[0].options if option.startswith('train_cfg.max_')]
-    assert lengths == ([] if '--full' in options else
-                       ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250'])
+    for arguments, name, arms in zip(compared, ('bridge', 'detection', 'segmentation'),
+                                     (('language', 'random'), ('language', 'host'), ('language', 'host'))):
+        config, compared_arms, _, options, out, seeds, fresh, more = arguments
+        assert (compared_arms, out, seeds, fresh) == (arms, tmp_path / name, [4, 5], True)
+        override(read_config_file(config), options)  # each option is one that the config has
+        probe = more[more.index('--probe-cfg-options') + 1:] if more else []
+        assert probe == (['train_cfg.max_epochs=2', 'train_cfg.val_interval=2', 'param_scheduler.0.end=2'] if more else [])
+    lengths = [option for arguments in compared for option in arguments[3] if option.startswith('train_cfg.max_')]
+    assert lengths == ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250']
+    assert 'train_dataloader.dataset.num_samples=40' in compared[0][3]
+    assert [path for _, _, path in drawn] == [tmp_path / name / 'predictions.png' for name in ('detection', 'segmentation')]
+    for folder, pattern in (('digits_coco-4-48', 'train2017/*.png'), ('digits_ade-4-48', 'images/training/*.jpg')):
+        pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
+        assert [picture.shape for picture in pictures] == 4 * [(48, 48, 3)]
 
 
 @pytest.mark.parametrize('part', ['detection', 'segmentation'])
@@ -108,13 +107,15 @@ def test_pictures_of_a_checkpoint_run_no_code_from_it(part, tmp_path):
     assert not trace.exists() and not (tmp_path / 'page.png').exists()
 
 
-def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path):
-    from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
-    from tools.demo.arms import make_data
-    (tmp_path / 'mine').write_text('mine')
+def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path, monkeypatch):
+    folder = tmp_path / f'digits_coco-{SHORT.canvases}-{SHORT.canvas_side}'
+    folder.mkdir()
+    (folder / 'mine').write_text('mine')
+    monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))
+    monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--only', 'detection'])
     with pytest.raises(SystemExit, match='exists and is not an empty folder, and it holds no data set of ours'):
-        make_data(make_digits_detection, tmp_path, num_train=2)
-    assert [path.name for path in tmp_path.iterdir()] == ['mine']
+        demo.main()
+    assert [path.name for path in folder.iterdir()] == ['mine']
 
 
 def test_a_picture_is_whole_or_as_it_was(tmp_path):
@@ -122,7 +123,7 @@ def test_a_picture_is_whole_or_as_it_was(tmp_path):
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
-    from tools.demo.arms import save_figure
+    from tools.demo.part import save_figure
     figure, _ = plt.subplots()
     save_figure(figure, tmp_path / 'a.png')
     before = (tmp_path / 'a.png').read_bytes()
@@ -156,7 +157,7 @@ def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smo
     first = finish(start(*command, cwd=REPO))
     assert first.returncode == 0, first.output
     assert all(word in first.output for word in told) and 'told apart by 2 seeds' in first.output
-    assert 'OneDL' not in first.output and 'Warning' not in first.output.replace('Warning: ', ''), first.output
+    assert not any(word in first.output for word in ('OneDL', 'mmengine', 'arning', 'WARN')), first.output
     assert all((tmp_path / name).stat().st_size > 100 for name in files)
     logs = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')}
     assert finish(start(*command, cwd=REPO)).returncode == 0

@@ -3,22 +3,16 @@
 Each config's model, data, optimizer wrapper and hooks are built as tools/train.py builds them. The steps take the first
 batch of the training data over and over.
 """
-import argparse
 import statistics
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List, Mapping
 
-import torch
-from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report
-from interleaved_rounds import CLOCKS, timed
-from mmengine.config import DictAction
-from mmengine.logging import MMLogger
-from torch import Tensor
+from harness import make_parser, read_timing, time_rounds
+from report import Report, table
 
-from lbbt_mm.argument_types import count
-from lbbt_mm.files.config_files import read_config_file
-from lbbt_mm.launch.processes import build_runner
+from lbbt_mm.launch.user_errors import run_tool
 
 HEADER = ('config', 'trained parameters', 'step s', 'smallest', 'times the first', 'for backward MiB', 'gradients MiB',
           'optimizer MiB')
@@ -29,12 +23,14 @@ class ConfigStep:
 
     Args:
         path: The config.
-        options: What differs from it.
+        options: What differs from it, ``KEY=VALUE``.
     """
 
-    def __init__(self, path: Path, options: Dict[str, Any]) -> None:
-        cfg = read_config_file(path)
-        cfg.merge_from_dict(options)
+    def __init__(self, path: Path, options: List[str]) -> None:
+        from lbbt_mm.files.config_files import read_config_file
+        from lbbt_mm.launch.processes import build_runner
+        from lbbt_mm.runs.run_request import override
+        cfg = override(read_config_file(path), options)
         self._folder = tempfile.TemporaryDirectory()  # of the runner; goes with this object
         folder = self._folder.name
         cfg.update({f'{phase}_{part}': None for phase in ('val', 'test') for part in ('dataloader', 'cfg', 'evaluator')})
@@ -54,47 +50,27 @@ class ConfigStep:
 
     def memory(self) -> Dict[str, int]:
         """Bytes that a step holds: what it keeps for the backward pass, gradients, optimizer state."""
-        parameters = list(self.model.parameters())
-        own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+        from contenders import held_bytes
+        from torch.autograd.graph import saved_tensors_hooks
+        own = {parameter.untyped_storage().data_ptr() for parameter in self.model.parameters()}
         kept: Dict[int, int] = {}
+        held: Dict[str, int] = {}
 
-        def keep(tensor: Tensor) -> Tensor:
+        def keep(tensor: Any) -> Any:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
                 kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        gradients: List[int] = []
-
-        def measure(*_) -> None:
-            gradients.append(sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None))
-
         optimizer = self.optim_wrapper.optimizer
-        handle = optimizer.register_step_pre_hook(measure)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        handle = optimizer.register_step_pre_hook(lambda *_: held.update(held_bytes(self.model, optimizer)))
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
             self()
         handle.remove()
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        state = [value for values in optimizer.state.values() for value in values.values()]
-        return dict(trained=sum(parameter.numel() for parameter in trained), kept=sum(kept.values()),
-                    gradients=gradients[-1],
-                    optimizer=sum(value.nbytes for value in state if isinstance(value, Tensor)))
+        return dict(held, kept=sum(kept.values()))
 
 
-def time_steps(steps: Dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]) -> Dict[str, List[float]]:
-    """Seconds of each config's steps, in rounds whose order alternates, after a round to warm up."""
-    for step in steps.values():
-        step()
-    times: Dict[str, List[float]] = {name: [] for name in steps}
-    for repeat in range(repeats):
-        for name in list(steps)[::1 if repeat % 2 == 0 else -1]:
-            times[name].append(timed(steps[name], clock))
-        took = ', '.join(f'{name} {seconds[-1]:.2f} s' for name, seconds in times.items())
-        print(f'  round {repeat + 1} of {repeats}: {took}', flush=True)
-    return times
-
-
-def table(times: Dict[str, List[float]], memory: Dict[str, Dict[str, int]]) -> str:
+def result_table(times: Mapping[str, List[float]], memory: Mapping[str, Mapping[str, int]]) -> str:
     """Steps and memory as Markdown."""
     first = statistics.median(next(iter(times.values())))
     lines = []
@@ -102,43 +78,31 @@ def table(times: Dict[str, List[float]], memory: Dict[str, Dict[str, int]]) -> s
         held, median = memory[name], statistics.median(seconds)
         lines.append((name, f'{held["trained"]:,}', f'{median:.3f}', f'{min(seconds):.3f}', f'{median / first:.2f}',
                       *(f'{held[what] / (1 << 20):.1f}' for what in ('kept', 'gradients', 'optimizer'))))
-    return markdown_table(HEADER, lines)
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0].replace('\n', ' '),
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='the others are compared with the first')
-    parser.add_argument('--repeats', type=count, default=10, help='rounds, after one to warm up')
-    parser.add_argument('--threads', type=count, default=torch.get_num_threads())
-    parser.add_argument('--clock', choices=CLOCKS, default='wall', help='cpu with --threads 1: fair on a busy machine')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmarks'),
-                        help='folder for config_steps.json and .md')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='overrides of all configs')
-    args = parser.parse_args()
-    for path in args.configs:
-        if not path.is_file():
-            parser.error(f'{path}: no such config file')
-    return args
+    return table(HEADER, lines)
 
 
 def main() -> None:
     """Build all configs, time them in turn, write the report."""
-    args = parse_args()
-    refuse_other_report(args.out, 'config_steps')
-    torch.set_num_threads(args.threads)
-    facts = dict(machine_facts(args.threads), clock=args.clock, rounds=args.repeats)
-    print('\n'.join(fact_lines(facts)), flush=True)
+    parser = make_parser(__doc__.split('\n\n')[0].replace('\n', ' '), 'config_steps', repeats=10)
+    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='the others are compared with the first')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='overrides of all configs')
+    args = parser.parse_args()
+    for path in args.configs:
+        if not path.is_file():
+            parser.error(f'{path}: no such config file')
+    report, timing = Report(args.out, 'config_steps'), read_timing(args)
+    report.begin(timing._asdict())
+    import torch
+    from mmengine.logging import MMLogger
+    torch.set_num_threads(timing.threads)
     MMLogger.get_instance('config_steps', log_level='ERROR')
     steps = {path.stem: ConfigStep(path, args.cfg_options) for path in args.configs}
-    times = time_steps(steps, args.repeats, CLOCKS[args.clock])
+    times = time_rounds(steps, timing)
     memory = {name: step.memory() for name, step in steps.items()}
-    text = table(times, memory)
-    write_report(args.out, 'config_steps', dict(facts=facts, seconds=times, bytes=memory), text + '\n')
+    text = result_table(times, memory)
+    report.write(text, seconds=times, bytes=memory)
     print('\n' + text)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -1,18 +1,22 @@
-"""Time of the checks before a run, on synthetic data of the sizes of COCO train2017 and ADE20K.
+"""Time the checks before a run, on synthetic data of the sizes of COCO train2017 and ADE20K.
 
 Every image and mask is a link to one of a few files, which takes no room; annotations are drawn at random. Parsing the
-JSON is timed apart: mmdet's data set, which would do it, takes over what was parsed.
-
-  python tools/benchmarks/data_checks.py FOLDER            # made if it is absent, and kept
+JSON is timed apart: mmdet's data set, which would do it, takes over what was parsed. The data are made if they are absent,
+and kept.
 """
-import argparse
 import json
-import multiprocessing
 import os
 import statistics
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, List, Sequence, Tuple
+
+from harness import in_fresh_process, make_parser
+
+from lbbt_mm import config_path
+from lbbt_mm.argument_types import count, positive
+from lbbt_mm.launch.user_errors import run_tool
 
 #: Images and boxes of COCO train2017 and val2017; images of ADE20K
 COCO = dict(train=(118_287, 860_001), val=(5_000, 36_781))
@@ -20,22 +24,14 @@ ADE = dict(training=20_210, validation=2_000)
 _LINKS = 20_000  # file systems allow 65,000 links to a file
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path, help='where the data are, or are to be made')
-    parser.add_argument('--part', type=float, default=1., help='share of the sizes; default: all')
-    parser.add_argument('--repeats', type=int, default=5)
-    return parser.parse_args()
-
-
-def write_links(folder: Path, names: list, image) -> None:
-    """Write one image under many names."""
+def write_links(folder: Path, names: Sequence[str], pixels: Any) -> None:
+    """Write one image, uint8, under many names."""
+    from PIL import Image
     folder.mkdir(parents=True)
     for index, name in enumerate(names):
         if index % _LINKS == 0:
             source = folder / name
-            image.save(source)
+            Image.fromarray(pixels).save(source)
         else:
             os.link(source, folder / name)
 
@@ -44,41 +40,36 @@ def make_coco(root: Path, part: float) -> None:
     """Write images and annotations of COCO's form."""
     import numpy as np
     from mmdet.datasets import CocoDataset
-    from PIL import Image
     rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 255, (480, 640, 3), dtype=np.uint8))
     categories = [dict(id=index + 1, name=name) for index, name in enumerate(CocoDataset.METAINFO['classes'])]
+    (root / 'annotations').mkdir(parents=True)
     for split, (images, boxes) in COCO.items():
         images, boxes = int(images * part), int(boxes * part)
         names = [f'{index:012d}.jpg' for index in range(images)]
-        write_links(root / f'{split}2017', names, picture)
+        write_links(root / f'{split}2017', names, rng.integers(0, 255, (480, 640, 3), dtype=np.uint8))
         corner, size = rng.uniform(0, 400, (boxes, 2)).round(2), rng.uniform(4, 80, (boxes, 2)).round(2)
-        polygon = rng.uniform(0, 400, (boxes, 24)).round(2).tolist()
-        owners, kinds = rng.integers(0, images, boxes).tolist(), rng.integers(1, 81, boxes).tolist()
-        annotations = [
-            dict(id=index, image_id=image, category_id=kind, bbox=[*xy, *wh], area=wh[0] * wh[1], iscrowd=0,
-                 segmentation=[line])
-            for index, (image, kind, xy, wh, line) in enumerate(zip(owners, kinds, corner.tolist(), size.tolist(), polygon))]
+        drawn = zip(rng.integers(0, images, boxes).tolist(), rng.integers(1, 81, boxes).tolist(), corner.tolist(),
+                    size.tolist(), rng.uniform(0, 400, (boxes, 24)).round(2).tolist())
+        annotations = [dict(id=index, image_id=image, category_id=kind, bbox=[*xy, *wh], area=wh[0] * wh[1], iscrowd=0,
+                            segmentation=[line]) for index, (image, kind, xy, wh, line) in enumerate(drawn)]
         pictures = [dict(id=index, file_name=name, width=640, height=480) for index, name in enumerate(names)]
         content = dict(images=pictures, annotations=annotations, categories=categories)
-        (root / 'annotations').mkdir(exist_ok=True)
         (root / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(content))
 
 
 def make_ade(root: Path, part: float) -> None:
     """Write images and masks of ADE20K's form."""
     import numpy as np
-    from PIL import Image
     rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 255, (512, 683, 3), dtype=np.uint8))
-    mask = Image.fromarray(np.kron(rng.integers(0, 151, (64, 86)), np.ones((8, 8)))[:, :683].astype(np.uint8))
+    picture = rng.integers(0, 255, (512, 683, 3), dtype=np.uint8)
+    mask = np.kron(rng.integers(0, 151, (64, 86)), np.ones((8, 8)))[:, :683].astype(np.uint8)
     for split, images in ADE.items():
         names = [f'ADE_{split}_{index:08d}' for index in range(int(images * part))]
         write_links(root / 'images' / split, [f'{name}.jpg' for name in names], picture)
         write_links(root / 'annotations' / split, [f'{name}.png' for name in names], mask)
 
 
-def timed_round(root: Path, config: Path) -> tuple:
+def timed_round(root: Path, config: str) -> Tuple[float, float]:
     """Seconds of the checks in all, and of reading JSON among them, in a process of their own as a run has them."""
     import mmdet.datasets  # noqa: F401  the run imports them whatever is checked
     import mmseg.datasets  # noqa: F401
@@ -86,8 +77,7 @@ def timed_round(root: Path, config: Path) -> tuple:
 
     from lbbt_mm.checks import check_datasets, coco_file
     os.environ['LBBT_DATA_ROOT'] = str(root)
-    cfg = Config.fromfile(config)
-    reading, read = [], coco_file._read
+    cfg, reading, read = Config.fromfile(config), [], coco_file._read
 
     def timed_read(path: Path) -> dict:
         begun = time.perf_counter()
@@ -110,32 +100,29 @@ def time_of_json(root: Path) -> float:
     return taken
 
 
-def in_a_process(function, *args):
-    """What a function gives in a new process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
-        return pool.submit(function, *args).result()
-
-
-def shown(times: list) -> str:
+def shown(times: List[float]) -> str:
     """Median and range."""
     return f'{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})'
 
 
 def main() -> None:
     """Make the data, and time the checks."""
-    args = parse_args()
-    configs = Path(__file__).resolve().parents[2] / 'configs'
+    parser = make_parser(__doc__, '')
+    parser.add_argument('folder', type=Path, help='where the data are, or are to be made')
+    parser.add_argument('--part', type=positive, default=1., help='share of the sizes')
+    parser.add_argument('--repeats', type=count, default=5, help='rounds')
+    args = parser.parse_args()
     for name, make, config in (('coco', make_coco, 'detr_gpt2_coco.py'), ('ade', make_ade, 'segmenter_gpt2_ade20k.py')):
         root = args.folder / name
         if not root.exists():
-            in_a_process(make, root, args.part)
-        rounds = [in_a_process(timed_round, root, configs / config) for _ in range(args.repeats)]
+            in_fresh_process(make, root, args.part, method='spawn')
+        rounds = [in_fresh_process(timed_round, root, config_path(config), method='spawn') for _ in range(args.repeats)]
         whole, reading = (list(column) for column in zip(*rounds))
         checks = [one - other for one, other in rounds]
         print(f'{name}: checks {shown(checks)} s, JSON {shown(reading)} s, in all {shown(whole)} s', flush=True)
-    alone = [in_a_process(time_of_json, args.folder / 'coco') for _ in range(args.repeats)]
+    alone = [in_fresh_process(time_of_json, args.folder / 'coco', method='spawn') for _ in range(args.repeats)]
     print(f'coco: JSON alone, as mmdet reads it {shown(alone)} s')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -7,34 +7,22 @@ to its input adds to that, all weights frozen (keeping activations for it is par
 gradients add to that. The prediction is the sum over the kinds of work / rate. The three calibrating calls and the
 training step take turns in every round, and a row's ratio is the median over rounds; each row has a process of its own.
 
-"GFLOP done" is what torch's counter sees in a real step: work that no trained parameter needs would show there, whatever
-the clock says. The model is LLMBackbone and a linear head, frozen by lbbt_mm.PartialFreezeHook; head and final norm always
-train. The optimizer is AdamW; its step is timed apart. Memory is what gradients and optimizer state really hold.
+"GFLOP done" is what is counted in a real step: work that no trained parameter needs would show there, whatever the clock
+says. The model is LLMBackbone and a linear head, frozen by lbbt_mm.PartialFreezeHook; head and final norm always train. The
+optimizer is AdamW; its step is timed apart. Memory is what gradients and optimizer state really hold.
 """
-import argparse
-import logging
 import statistics
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-import torch
-import torch.nn.functional as F
-from benchmark_report import fact_lines, machine_facts, markdown_table, refuse_other_report, write_report
-from interleaved_rounds import CLOCKS, add_timing_options, in_fresh_process, time_rounds
-from llm_backbone_contenders import CHANNELS, PATCH, Sizes, our_backbone
-from matrix_floor import Work, block_work, giga_flops, linear_work
-from mmengine.optim import OptimWrapper
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from harness import Timing, in_fresh_process, make_parser, read_timing, require_multiple, spread, time_rounds
+from report import Report, table
 
 from lbbt_mm.argument_types import count
-from lbbt_mm.engine.hooks import PartialFreezeHook
-from lbbt_mm.models.layers import LanguageBlock
+from lbbt_mm.launch.user_errors import run_tool
 
-HEAD_DIMS, CLASSES = 64, 100
-EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')
 WANTED = 1.1
 KINDS = ('forward', 'activations', 'weights')
 MEASURED = 'training step'
@@ -55,6 +43,11 @@ class Case:
     trainable: str
     embedding: bool
 
+    def blocks(self, layers: int) -> Tuple[int, int]:
+        """How many of so many blocks hand gradients on, and how many are trained."""
+        trained = layers if self.trainable == 'all' else int(self.trainable.split(':')[1])
+        return trained if self.trainable.startswith('last') and not self.embedding else layers, trained
+
 
 ROWS = {
     'first': Case('first 5 blocks', 'first:5', False),
@@ -64,155 +57,52 @@ ROWS = {
 }
 
 
-class Classifier(nn.Module):
-    """LLMBackbone with GPT-2's kind of block, and a linear head.
-
-    Args:
-        width: Channels, a multiple of 64.
-        sizes: Sizes.
-    """
-
-    def __init__(self, width: int, sizes: Sizes) -> None:
-        super().__init__()
-        fields = dict(model_type='gpt2', n_embd=width, n_head=width // HEAD_DIMS, n_inner=4 * width, initializer_range=0.02)
-        self.backbone = our_backbone(fields, sizes)
-        self.head = nn.Linear(width, CLASSES)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(B, 3, H, W)`` to logits ``(B, 100)``."""
-        return self.head(self.backbone(images)[0])
-
-
-class TrainingStep:
-    """Forward and backward pass of a model that is trained in part.
+def measure_case(case: Case, size: SimpleNamespace, timing: Timing) -> Dict[str, Any]:
+    """Time a step and the calibrating calls in turn, and predict the one from the others.
 
     Args:
         case: What is trained.
-        width: Channels.
-        sizes: Sizes.
-        clock: Times the optimizer's steps.
-    """
-
-    def __init__(self, case: Case, width: int, sizes: Sizes, clock: Callable[[], float]) -> None:
-        self.model, self.clock = Classifier(width, sizes).train(), clock
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, weight_decay=0.05)
-        runner = SimpleNamespace(model=self.model, optim_wrapper=OptimWrapper(self.optimizer),
-                                 logger=logging.getLogger('partial_training'))
-        also = ('backbone.norm', 'head') + (EMBEDDING if case.embedding else ())
-        PartialFreezeHook(trainable=case.trainable, also=also).before_run(runner)
-        self.images = torch.randn(sizes.batch, CHANNELS, sizes.image, sizes.image)
-        self.labels = torch.randint(CLASSES, (sizes.batch, ))
-        self.optimizer_seconds: List[float] = []
-        self.held: Dict[str, int] = {}
-
-    def __call__(self) -> None:
-        """Run once."""
-        F.cross_entropy(self.model(self.images), self.labels).backward()
-
-    def forget(self) -> None:
-        """Take the optimizer's step, timed apart; note what gradients and optimizer state hold; drop the gradients."""
-        start = self.clock()
-        self.optimizer.step()
-        self.optimizer_seconds.append(self.clock() - start)
-        parameters = list(self.model.parameters())
-        state = [value for values in self.optimizer.state.values() for value in values.values()]
-        self.held = dict(
-            trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-            parameters=sum(parameter.numel() for parameter in parameters),
-            gradients=sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None),
-            optimizer=sum(value.nbytes for value in state if isinstance(value, Tensor)))
-        self.optimizer.zero_grad(set_to_none=True)
-
-
-class BlockStack:
-    """The same blocks with nothing around them, to measure rates with.
-
-    Args:
-        step: The training step, whose blocks have the shape wanted.
-    """
-
-    def __init__(self, step: TrainingStep) -> None:
-        backbone = step.model.backbone
-        self.blocks = nn.ModuleList(LanguageBlock(block.spec) for block in backbone.blocks)
-        self.tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
-
-    def forward(self) -> None:
-        """Forward pass without gradients."""
-        with torch.no_grad():
-            self._run(self.tokens)
-
-    def activations(self) -> None:
-        """Forward, and backward to the input with all weights frozen."""
-        self._train(False)
-
-    def weights(self) -> None:
-        """Forward, and backward to the input and all weights."""
-        self._train(True)
-
-    def _train(self, weights: bool) -> None:
-        self.blocks.requires_grad_(weights)
-        self._run(self.tokens.detach().requires_grad_()).square().mean().backward()
-        self.blocks.zero_grad(set_to_none=True)
-
-    def _run(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-
-def count_work(case: Case, width: int, sizes: Sizes, spec) -> Tuple[Work, Work]:
-    """Count the products that a step needs, from the case alone.
-
-    Returns:
-        tuple[Work, Work]: Of the step, and of a stack of as many blocks of which everything is trained.
-    """
-    block, rows = block_work(spec, sizes.batch, sizes.tokens), sizes.batch * sizes.tokens
-    trained = sizes.layers if case.trainable == 'all' else int(case.trainable.split(':')[1])
-    first = sizes.layers - trained if case.trainable.startswith('last') and not case.embedding else 0
-    step = (linear_work(rows, CHANNELS * PATCH**2, width).times(1, 0, int(case.embedding))
-            + block.times(sizes.layers, sizes.layers - first, trained) + linear_work(sizes.batch, width, CLASSES))
-    return step, block.times(*3 * [sizes.layers])
-
-
-def count_done(case: Case, width: int, sizes: Sizes, threads: int) -> float:
-    """GFLOP that torch's counter sees in a step (attention as plain products: it does not know the fused kernel)."""
-    torch.set_num_threads(threads)
-    step = TrainingStep(case, width, sizes, CLOCKS['wall'])
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        step()
-    return 1e-9 * counter.get_total_flops()
-
-
-def measure_case(case: Case, width: int, sizes: Sizes, repeats: int, threads: int, clock: str) -> Dict[str, Any]:
-    """Time a step and the calibrating calls in turn, and predict the one from the others.
+        size: What the options give.
+        timing: How it is measured.
 
     Returns:
         dict: What the table shows, the rates in GFLOP/s, and the seconds of every call.
     """
+    import torch
+    from contenders import count_products, giga_flops
+    from partial_training_sides import CHANNELS, CLASSES, PATCH, TrainingStep, calibrating_calls
     torch.manual_seed(0)
-    torch.set_num_threads(threads)
-    step = TrainingStep(case, width, sizes, CLOCKS[clock])
-    stack = BlockStack(step)
-    work, calibration = count_work(case, width, sizes, step.model.backbone.blocks[0].spec)
-    times = time_rounds({kind: getattr(stack, kind) for kind in KINDS} | {MEASURED: step}, repeats, CLOCKS[clock])
-    rates: Dict[str, List[float]] = {kind: [] for kind in KINDS}
-    predicted = []
-    for forward, activations, weights in zip(*(times[kind] for kind in KINDS)):
-        seconds = 0.
-        for kind, took in zip(KINDS, (forward, activations - forward, weights - activations)):
-            rates[kind].append(giga_flops(getattr(calibration, kind)) / max(took, 1e-9))
-            seconds += giga_flops(getattr(work, kind)) / rates[kind][-1]
-        predicted.append(seconds)
-    ratios = [measured / expected for measured, expected in zip(times[MEASURED], predicted)]
+    torch.set_num_threads(timing.threads)
+    step = TrainingStep(case, size, timing.clock)
+    calls = calibrating_calls(step)
+    calibration = differences([giga_flops(count_products(call)) for call in calls.values()])
+    done = giga_flops(count_products(step))
+    step.optimizer.zero_grad(set_to_none=True)
+    backward, trained = case.blocks(size.layers)
+    patches = 2e-9 * size.batch * (size.image // PATCH)**2 * CHANNELS * PATCH**2 * size.width
+    head = 2e-9 * size.batch * size.width * CLASSES
+    counted = [share * work + head for share, work in zip((1, backward / size.layers, trained / size.layers), calibration)]
+    counted = [counted[0] + patches, counted[1], counted[2] + patches * case.embedding]
+    seconds = time_rounds({**calls, MEASURED: step}, timing)
+    rates, predicted = [], []
+    for times in zip(*(seconds[kind] for kind in KINDS)):
+        rates.append([work / max(took, 1e-9) for work, took in zip(calibration, differences(times))])
+        predicted.append(sum(work / rate for work, rate in zip(counted, rates[-1])))
     return dict(
-        trained=case.title, counted={kind: giga_flops(getattr(work, kind)) for kind in KINDS},
-        predicted_seconds=statistics.median(predicted), measured_seconds=statistics.median(times[MEASURED]),
-        ratio=statistics.median(ratios), smallest=min(ratios), largest=max(ratios), wanted=WANTED,
+        trained=case.title, counted=dict(zip(KINDS, counted)), done=done, predicted_seconds=statistics.median(predicted),
+        measured_seconds=statistics.median(seconds[MEASURED]), wanted=WANTED,
+        **spread([measured / expected for measured, expected in zip(seconds[MEASURED], predicted)]),
         optimizer_seconds=statistics.median(step.optimizer_seconds[1:]),  # the first one allocates the state
-        bytes=step.held, rates={kind: statistics.median(rate) for kind, rate in rates.items()}, seconds=times)
+        bytes=step.held, rates=dict(zip(KINDS, map(statistics.median, zip(*rates)))), seconds=seconds)
 
 
-def table(results: List[Dict[str, Any]]) -> str:
+def differences(values: Tuple[float, ...]) -> Tuple[float, ...]:
+    """The first of three values, and what each of the others adds to the one before it."""
+    forward, activations, weights = values
+    return forward, activations - forward, weights - activations
+
+
+def result_table(results: List[Dict[str, Any]]) -> str:
     """Results as Markdown, the prediction beside the measurement."""
     lines = []
     for r in results:
@@ -224,49 +114,35 @@ def table(results: List[Dict[str, Any]]) -> str:
                       f'{r["wanted"]:.2f} ' + ('met' if r['ratio'] <= r['wanted'] else 'MISSED'),
                       f'{r["optimizer_seconds"]:.3f}', f'{held["gradients"] / (1 << 20):.1f}',
                       f'{held["optimizer"] / (1 << 20):.1f}', f'{per_parameter[0]} + {per_parameter[1]}'))
-    return markdown_table(HEADER, lines)
+    return table(HEADER, lines)
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0],
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--layers', type=count, default=24, help='at least 5')
-    parser.add_argument('--width', type=count, default=512, help="a multiple of 64; GPT-2 medium's is 1024")
-    parser.add_argument('--batch', type=count, default=8, help='images')
-    parser.add_argument('--image', type=count, default=224, help=f'height and width, a multiple of {PATCH}')
-    add_timing_options(parser, list(ROWS), 'partial_training', repeats=6)
-    args = parser.parse_args()
-    if args.layers < 5:
-        parser.error(f'--layers {args.layers}: expected at least 5, which one row trains')
-    for name, unit in (('width', HEAD_DIMS), ('image', PATCH)):
-        if getattr(args, name) < unit or getattr(args, name) % unit:
-            parser.error(f'--{name} {getattr(args, name)}: expected a multiple of {unit}')
-    return args
+SIZES = dict(
+    layers=(count, 24, 'at least 5'),
+    width=(count, 512, "a multiple of 64; GPT-2 medium's is 1024"),
+    batch=(count, 8, 'images'),
+    image=(count, 224, 'height and width, a multiple of 16'))
 
 
 def main() -> None:
-    """Measure row by row; the files are complete after each."""
-    args = parse_args()
-    refuse_other_report(args.out, 'partial_training')
-    sizes = Sizes(args.layers, args.image, args.batch)
-    facts = machine_facts(args.threads)
-    facts['clock'] = args.clock
-    facts['sizes'] = f'width {args.width}, {sizes.layers} blocks, batch {sizes.batch}, {sizes.tokens} tokens'
-    facts['rounds'] = args.repeats
-    print('\n'.join(fact_lines(facts)), flush=True)
+    """Measure row by row; the report is complete after each."""
+    parser = make_parser(__doc__.split('\n')[0], 'partial_training', repeats=6, rows=list(ROWS), sizes=SIZES)
+    args = parser.parse_args()
+    if args.layers < 5:
+        parser.error(f'--layers {args.layers}: expected at least 5, which one row trains')
+    require_multiple(parser, args, width=64, image=16)
+    report, timing = Report(args.out, 'partial_training'), read_timing(args)
+    size = SimpleNamespace(**{name: getattr(args, name) for name in SIZES})
+    report.begin({**timing._asdict(), 'sizes': f'width {size.width}, {size.layers} blocks, batch {size.batch}, '
+                  f'{(size.image // 16)**2} tokens'})
     results: List[Dict[str, Any]] = []
-    for name in args.rows:
-        case = ROWS[name]
+    for case in (ROWS[name] for name in args.rows):
         print(f'{case.title}:', flush=True)
-        result = in_fresh_process(measure_case, case, args.width, sizes, args.repeats, args.threads, args.clock)
-        result['done'] = in_fresh_process(count_done, case, args.width, sizes, args.threads)
-        print('  GFLOP/s: ' + ', '.join(f'{kind} {rate:.0f}' for kind, rate in result['rates'].items()), flush=True)
-        results.append(result)
-        markdown = '\n'.join([*fact_lines(facts), '', table(results)])
-        write_report(args.out, 'partial_training', dict(facts=facts, results=results), markdown)
-    print('\n' + table(results))
+        results.append(in_fresh_process(measure_case, case, size, timing))
+        print('  GFLOP/s: ' + ', '.join(f'{kind} {rate:.0f}' for kind, rate in results[-1]['rates'].items()), flush=True)
+        report.write(result_table(results), results=results)
+    print('\n' + result_table(results))
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -6,18 +6,19 @@ detection     LanguageDETR beside the same detector with DETR's own initialisati
 segmentation  a Segmenter with language blocks beside the same one with Segmenter's own initialisation: mIoUs, loss curves,
               predicted masks.
 
-The small trainings take minutes and show how a comparison is made and read; --full trains the demo's configs to their end,
-which takes about an hour. What is done already is not done again; --fresh starts over.
+The small trainings take minutes and show how a comparison is made and read (tools/demo/sizes.py); --full trains the demo's
+configs to their end, which takes about an hour. What is done already is not done again; --fresh starts over.
 """
 import argparse
 import sys
 import time
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 from lbbt_mm import argument_types
 from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
+from tools.demo.sizes import FULL, SHORT
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('bridge', 'detection', 'segmentation')
@@ -40,6 +41,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
     args = parser.parse_args()
     args.seeds = list(dict.fromkeys(args.seeds))
+    changed = dict(bridge_epochs=args.epochs, detection_epochs=args.epochs, segmentation_iterations=args.iterations,
+                   canvases=args.canvases)
+    args.sizes = (FULL if args.full else SHORT)._replace(**{name: value for name, value in changed.items() if value})
     args.out = (args.out or ROOT / 'work_dirs' / ('demo_full' if args.full else 'demo')).resolve()
     return args
 
@@ -50,16 +54,12 @@ def main() -> None:
     quiet_imports()
     from rich.console import Console
 
-    from tools.demo import bridge, detection, segmentation
+    from tools.demo.part import run_part
     console, checkpoint, started = Console(), find_smollm2(), time.monotonic()
     console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}', highlight=False)
-    for module in (bridge, detection, segmentation):
-        part = module.__name__.rsplit('.', 1)[-1]
-        if part in args.only:
-            console.rule(part)
-            begun = time.monotonic()
-            module.run(args, checkpoint, console)
-            console.print(f'{(time.monotonic() - begun) / 60:.1f} minutes.', highlight=False)
+    for name in PARTS:
+        if name in args.only:
+            run_part(import_module(f'tools.demo.{name}').PART, name, args, checkpoint, console)
     console.rule()
     console.print(f'{(time.monotonic() - started) / 60:.1f} minutes in all. Arms differ in one key of a config; "told '
                   'apart" means that the 95% interval of their difference, paired by seed, does not hold 0.', soft_wrap=True,

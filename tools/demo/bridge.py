@@ -1,39 +1,39 @@
 """The bridge part: SmolLM2's blocks learn random labels from two starts, then a probe learns the true ones."""
-import argparse
-import os
 from pathlib import Path
-
-from rich.console import Console
+from typing import List, Optional
 
 from lbbt_mm.data_makers.digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from lbbt_mm.launch.config_options import option
-from tools.demo.arms import Comparison, compare, make_data
+from tools.demo.part import CONFIGS, Part
+from tools.demo.sizes import Sizes
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
-BRIDGE, PROBE = CONFIGS / 'bridge_smollm2_digits.py', CONFIGS / 'probe_smollm2_digits.py'
-#: Epochs of the small demo; the config has more.
-EPOCHS = 8
+PROBE = CONFIGS / 'probe_smollm2_digits.py'
 
 
-def run(args: argparse.Namespace, checkpoint: Path, console: Console) -> None:
-    """Compare language weights with the language model's own random start.
+def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
+    """Overrides of the bridge's config."""
+    digits = sizes.bridge_digits
+    return [option('model.backbone.language.checkpoint', checkpoint), f'train_dataloader.dataset.num_samples={digits}',
+            f'val_cfg.num_train_samples={digits}', *length(sizes.bridge_epochs)]
 
-    Args:
-        args: The demo's arguments.
-        checkpoint: The language model.
-        console: Where to print.
-    """
-    data = make_data(make_digits_imagefolder, args.out / f'digits_imagefolder-{NUM_TRAIN_DIGITS}')
-    console.print(f'Data: handwritten digits in {data}; 500 with random labels for the bridge, all with true ones for the '
-                  'probe', soft_wrap=True, highlight=False)
-    os.environ['LBBT_DATA_ROOT'] = str(data)  # the configs' pipelines name the folder too
-    epochs = args.epochs or (None if args.full else EPOCHS)
-    options = [option('model.backbone.language.checkpoint', checkpoint)]
-    if epochs:
-        options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
-    arms = ('language', 'shuffled', 'moment_matched', 'random') if args.full else ('language', 'random')
-    compare(Comparison(BRIDGE, arms, ('train/accuracy/top1', f'{PROBE.stem}/accuracy/top1'), options,
-                       ('--probe', str(PROBE))), args.out / 'bridge', args.seeds, args.fresh)
-    console.print('train/: random labels of the training images, which there is nothing to learn from but by heart; probe: '
-                  f'true labels of the test images, frozen backbone. Figure: {args.out / "bridge" / "curves.png"}',
-                  soft_wrap=True, highlight=False)
+
+def probe_options(sizes: Sizes) -> List[str]:
+    """Arguments that name the probe, and overrides of its config."""
+    overrides = length(sizes.probe_epochs)
+    return ['--probe', str(PROBE), *(['--probe-cfg-options', *overrides] if overrides else [])]
+
+
+def length(epochs: Optional[int]) -> List[str]:
+    """Overrides for a length, measured at its end; none for the config's own. The schedules follow."""
+    return [] if epochs is None else [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
+
+
+PART = Part(
+    config=CONFIGS / 'bridge_smollm2_digits.py',
+    metrics=('train/accuracy/top1', f'{PROBE.stem}/accuracy/top1'),
+    make_data=lambda out, sizes: make_digits_imagefolder(out / f'digits_imagefolder-{NUM_TRAIN_DIGITS}'),
+    options=options,
+    more=probe_options,
+    data='handwritten digits; {bridge_digits} with random labels for the bridge, all with true ones for the probe',
+    note='train/: random labels of the training images, which there is nothing to learn from but by heart; probe: true '
+    'labels of the test images, frozen backbone.')

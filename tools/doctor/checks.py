@@ -4,7 +4,7 @@ Standard library only, so that it runs where nothing else does.
 """
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 # What lbbt_mm asks for; the same ranges as in setup.py.
 LIBRARIES = {
@@ -46,8 +46,7 @@ CODEBASES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'class
 MMPRETRAIN_TRANSFORMERS = {'maintained': '>=4.53,<5', 'upstream': '>=4.46,<4.49'}
 
 
-@dataclass
-class Trap:
+class Trap(NamedTuple):
     """Something known to go wrong, found in this environment.
 
     Args:
@@ -129,8 +128,8 @@ def check_interpreter(env: Environment) -> Iterator[Trap]:
 def check_libraries(env: Environment) -> Iterator[Trap]:
     """Find required libraries that are absent, outside their range or broken."""
     found = {name: env.versions.get(name.replace('_', '-')) for name in LIBRARIES}
-    for severity, names in (('error', set(LIBRARIES) - OPTIONAL), ('warning', OPTIONAL)):
-        missing = [name for name in LIBRARIES if name in names and found[name] is None]
+    for severity in ('error', 'warning'):
+        missing = [name for name in LIBRARIES if found[name] is None and (name in OPTIONAL) == (severity == 'warning')]
         if missing:
             wanted = ' '.join(f"'{name}{LIBRARIES[name]}'" for name in missing)
             yield Trap(severity, 'missing libraries', f"Not installed: {', '.join(missing)}.",

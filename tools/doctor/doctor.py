@@ -9,23 +9,22 @@ import platform
 import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from checks import CODEBASES, FAMILIES, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
+from checks import CODEBASES, FAMILIES, FOUNDATION, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
 
 TOOLS = Path(__file__).resolve().parent
 _BF16_INSTRUCTIONS = ('amx_bf16', 'avx512_bf16', 'bf16')
 _ALIASES = {'mmcv-lite': 'mmcv', 'mmcv-full': 'mmcv'}
-_COLORS = {'ok': 'green', 'missing': 'yellow', 'outside': 'red', 'broken': 'red', 'error': 'red', 'warning': 'yellow'}
+# Of terminals: red, green, yellow
+_COLORS = {'ok': 32, 'missing': 33, 'outside': 31, 'broken': 31, 'error': 31, 'warning': 33}
 
 
-@dataclass
-class Row:
+class Row(NamedTuple):
     """One line of the table."""
     part: str
     found: str
@@ -56,12 +55,11 @@ def accepted_versions() -> Dict[str, Dict[str, Tuple[str, str]]]:
     for codebase in CODEBASES:
         folder = package_folder(codebase)
         source = (folder / '__init__.py').read_text(encoding='utf-8') if folder else ''
-        bounds = {(library, end): version for library, end, version in re.findall(
-            r"^(mmcv|mmengine)_(minimum|maximum)_version = '([^']+)'", source, flags=re.M)}
-        accepted[codebase] = {
-            library: (bounds[library, 'minimum'], bounds[library, 'maximum'])
-            for library in ('mmcv', 'mmengine') if {(library, 'minimum'), (library, 'maximum')} <= set(bounds)
-        }
+        bounds = dict(re.findall(r"^((?:mmcv|mmengine)_(?:minimum|maximum))_version = '([^']+)'", source, flags=re.M))
+        for library in FOUNDATION:
+            ends = bounds.get(f'{library}_minimum'), bounds.get(f'{library}_maximum')
+            if all(ends):
+                accepted.setdefault(codebase, {})[library] = ends
     return accepted
 
 
@@ -116,79 +114,60 @@ def describe_cpu() -> str:
     return f'{cores} cores, ' + (f"bf16 in hardware ({', '.join(bf16)})" if bf16 else 'no bf16 in hardware: --amp is slow')
 
 
-def library_rows(env: Environment) -> List[Row]:
+def library_rows(env: Environment) -> Iterator[Row]:
     """Rows of Python and the libraries that are no mm packages."""
-    rows = [Row('python', env.python, PYTHON, 'ok' if accepts(PYTHON, env.python) else 'outside')]
+    yield Row('python', env.python, PYTHON, 'ok' if accepts(PYTHON, env.python) else 'outside')
     for name, spec in LIBRARIES.items():
         version = env.versions.get(name.replace('_', '-'))
         status = 'missing' if version is None else 'ok' if accepts(spec, version) else 'outside'
-        if name == 'torch' and 'torch_error' in env.probe and version:
-            status = 'broken'
-        rows.append(Row(name, version or '-', spec or 'any', status))
-    return rows
+        yield Row(name, version or '-', spec or 'any', 'broken' if version and f'{name}_error' in env.probe else status)
 
 
-def mm_rows(env: Environment) -> List[Row]:
+def mm_rows(env: Environment) -> Iterator[Row]:
     """Rows of the mm packages with their family, and of mmcv's operators."""
-    families = env.families()
-    status = 'missing' if not families else 'ok' if len(families) == 1 else 'outside'
-    rows = [Row('mm family', ' and '.join(families) or '-', 'maintained or upstream', status)]
+    families, broken = env.families(), env.probe.get('import_errors', {})
+    status = ('missing', 'ok', 'outside')[min(len(families), 2)]
+    yield Row('mm family', ' and '.join(families) or '-', 'maintained or upstream', status)
     for package in FAMILIES['maintained']:
         found = env.installed(package)
         for family, name, version in found:
             spec = FAMILIES[family][package][1]
-            status = 'ok' if accepts(spec, version) else 'outside'
-            if package in env.probe.get('import_errors', {}):
-                status = 'broken'
-            rows.append(Row(package, f'{version}, {name}', spec, status))
+            status = 'broken' if package in broken else 'ok' if accepts(spec, version) else 'outside'
+            yield Row(package, f'{version}, {name}', spec, status)
         if not found:
-            both = ' or '.join(f'{packages[package][0]} {packages[package][1]}' for packages in FAMILIES.values())
-            rows.append(Row(package, '-', both, 'missing'))
-    if 'ops_cuda' in env.probe:
-        kind = 'CPU only' if env.probe['ops_cuda'] == 'not available' else f"CUDA {env.probe['ops_cuda']}"
-        rows.append(Row('mmcv operators', f'compiled, {kind}', 'compiled', 'ok'))
+            yield Row(package, '-', ' or '.join(' '.join(packages[package]) for packages in FAMILIES.values()), 'missing')
+    cuda = env.probe.get('ops_cuda')
+    if cuda:
+        yield Row('mmcv operators', 'compiled, ' + ('CPU only' if cuda == 'not available' else f'CUDA {cuda}'), 'compiled',
+                  'ok')
     else:
-        rows.append(Row('mmcv operators', 'not usable' if env.ops_path else '-', 'compiled',
-                        'broken' if env.ops_path else 'missing'))
-    return rows
+        found, status = ('not usable', 'broken') if env.ops_path else ('-', 'missing')
+        yield Row('mmcv operators', found, 'compiled', status)
 
 
-def device_rows(env: Environment) -> List[Row]:
+def device_rows(env: Environment) -> Iterator[Row]:
     """Rows of processor, GPUs and communication backends."""
-    gpus = ', '.join(env.probe.get('cuda_devices', [])) or 'none'
-    backends = ', '.join(env.probe.get('backends', [])) or 'none'
-    return [
-        Row('CPU', describe_cpu(), 'any', 'ok'),
-        Row('CUDA devices', gpus, 'optional', 'ok'),
-        Row('backends', backends, 'gloo for CPUs, nccl for GPUs', 'ok' if backends != 'none' else 'missing'),
-    ]
+    backends = ', '.join(env.probe.get('backends', []))
+    yield Row('CPU', describe_cpu(), 'any', 'ok')
+    yield Row('CUDA devices', ', '.join(env.probe.get('cuda_devices', [])) or 'none', 'optional', 'ok')
+    yield Row('backends', backends or 'none', 'gloo for CPUs, nccl for GPUs', 'ok' if backends else 'missing')
 
 
-def print_plain(rows: List[Row], traps: List[Trap]) -> None:
-    """Print the report without rich."""
-    lines = [('part', 'found', 'supported', 'status')] + [tuple(asdict(row).values()) for row in rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+def print_report(rows: List[Row], traps: List[Trap]) -> None:
+    """Print table and traps, in colours where a terminal shows them."""
+    in_colour = sys.stdout.isatty() and not os.environ.get('NO_COLOR')
+
+    def paint(text: str, kind: str) -> str:
+        return f'\033[{_COLORS.get(kind, 36)}m{text}\033[0m' if in_colour else text
+
+    lines = [Row(*Row._fields), *rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
-        print('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        *cells, status = line
+        print('  '.join([*(cell.ljust(width) for cell, width in zip(cells, widths)), paint(status, status)]))
     for trap in traps:
-        print(f'\n{trap.severity.upper()}: {trap.name}\n  cause:  {trap.cause}\n  remedy: {trap.remedy}')
-
-
-def print_rich(rows: List[Row], traps: List[Trap]) -> None:
-    """Print the report with rich."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-    console = Console()
-    table = Table('part', 'found', 'supported', 'status')
-    for row in rows:
-        color = _COLORS[row.status]
-        table.add_row(row.part, escape(row.found), row.supported, f'[{color}]{row.status}[/{color}]')
-    console.print(table)
-    for trap in traps:
-        color = _COLORS.get(trap.severity, 'cyan')
-        console.print(f'\n[{color}]{trap.severity.upper()}[/{color}]: {escape(trap.name)}\n  cause:  {escape(trap.cause)}\n'
-                      f'  remedy: {escape(trap.remedy)}', soft_wrap=True, highlight=False)
+        print(f'\n{paint(trap.severity.upper(), trap.severity)}: {trap.name}\n  cause:  {trap.cause}\n'
+              f'  remedy: {trap.remedy}')
 
 
 def main() -> int:
@@ -197,18 +176,14 @@ def main() -> int:
     parser.add_argument('--json', action='store_true', help='print the report as JSON')
     as_json = parser.parse_args().json
     env = examine()
-    rows = library_rows(env) + mm_rows(env) + device_rows(env)
-    traps = find_traps(env)
+    rows, traps = [*library_rows(env), *mm_rows(env), *device_rows(env)], find_traps(env)
     works = not any(trap.severity == 'error' for trap in traps)
     if as_json:
-        print(json.dumps(dict(works=works, table=[asdict(row) for row in rows],
-                              traps=[asdict(trap) for trap in traps]), indent=2))
-        return 0 if works else 1
-    if find_spec('rich'):
-        print_rich(rows, traps)
+        print(json.dumps(dict(works=works, table=[row._asdict() for row in rows], traps=[trap._asdict() for trap in traps]),
+                         indent=2))
     else:
-        print_plain(rows, traps)
-    print('\nThis environment can work.' if works else '\nThis environment cannot work until the errors are cured.')
+        print_report(rows, traps)
+        print('\nThis environment can work.' if works else '\nThis environment cannot work until the errors are cured.')
     return 0 if works else 1
 
 

@@ -1,0 +1,163 @@
+"""The sides of a comparison as calls that can be timed, and the matrix products that they need.
+
+The products alone are the floor: no implementation is faster. (One qualification: attention's products are done for all
+heads at once here, and their score matrices leave the cache; a kernel that keeps them there can be a little faster at that
+part. Causal attention is counted in full, and a kernel can leave out nearly half of it.)
+"""
+import re
+from collections import Counter
+from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# (how many at once, rows, summed over, columns)
+Product = Tuple[int, int, int, int]
+aten = torch.ops.aten
+
+
+class Contender:
+    """A model's pass as a call that can be timed: forward and backward, or forward alone in evaluation mode.
+
+    Args:
+        model: The model.
+        run: Runs it once and returns its output.
+        training: Whether the mean magnitude of the output is taken back through the model (the mean square would be no
+            loss: a norm at the end keeps it constant, and gradients would be rounding errors).
+        bf16: Under bfloat16 autocast, or in float32.
+        inputs: Tensors beside the model's parameters that get gradients.
+    """
+
+    def __init__(self, model: nn.Module, run: Callable[[], Tensor], training: bool, bf16: bool,
+                 inputs: Tuple[Tensor, ...] = ()) -> None:
+        self.model, self.run, self.training, self.bf16, self.inputs = model, run, training, bf16, inputs
+        model.train(training)
+
+    def __call__(self) -> None:
+        """Run once."""
+        with torch.set_grad_enabled(self.training):
+            with torch.autocast('cpu', torch.bfloat16, enabled=self.bf16):
+                output = self.run()
+            if self.training:
+                output.float().abs().mean().backward()
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        self.model.zero_grad()
+        for tensor in self.inputs:
+            tensor.grad = None
+
+
+def take_over(ours: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, str], strict: bool = True) -> None:
+    """Load the other side's weights, so that both compute the same function.
+
+    Args:
+        ours: Our module.
+        weights: The other side's.
+        names: Patterns in our names -> what stands there in theirs.
+        strict: Whether all of ours have to be among them.
+    """
+    renamed = {}
+    for name in ours.state_dict():
+        theirs = name
+        for pattern, replacement in names.items():
+            theirs = re.sub(pattern, replacement, theirs)
+        if strict or theirs in weights:
+            renamed[name] = weights[theirs]
+    ours.load_state_dict(renamed, strict=strict)
+
+
+def held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, int]:
+    """What a training step holds: numbers of parameters, bytes of gradients and of the optimizer's state."""
+    parameters = list(model.parameters())
+    state = [value for values in optimizer.state.values() for value in values.values()]
+    return dict(trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+                parameters=sum(parameter.numel() for parameter in parameters),
+                gradients=sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None),
+                optimizer=sum(value.nbytes for value in state if isinstance(value, Tensor)))
+
+
+class ProductCounter(TorchDispatchMode):
+    """Counts the matrix products that torch does while this is on: ``counts``, product -> how often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: 'Counter[Product]' = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
+        """Run an operator, and count its products."""
+        # an outer product, such as positions times frequencies, sums over nothing and is none
+        self.counts.update(product for product in _products_of(func.overloadpacket, args) if product[2] > 1)
+        return func(*args, **(kwargs or {}))
+
+
+def count_products(call: Callable[[], Any]) -> 'Counter[Product]':
+    """The matrix products of a call, attention's among them: its fused kernels are left out."""
+    with sdpa_kernel(SDPBackend.MATH), ProductCounter() as counter:
+        call()
+    return counter.counts
+
+
+def matrix_products(contender: Contender) -> 'Counter[Product]':
+    """The matrix products of a contender's pass, in float32.
+
+    With gradients on, which keeps torch from the transformer layers that it fuses whole; there is no backward pass in
+    evaluation for that.
+    """
+
+    def run() -> None:
+        output = contender.run()
+        if contender.training:
+            output.abs().mean().backward()
+
+    with torch.enable_grad():
+        counts = count_products(run)
+    contender.forget()
+    return counts
+
+
+def giga_flops(counts: Mapping[Product, int]) -> float:
+    """Floating-point operations in units of 1e9, a multiplication and an addition counted as two."""
+    return sum(2e-9 * stack * rows * inner * columns * count for (stack, rows, inner, columns), count in counts.items())
+
+
+def floor_call(counts: Mapping[Product, int], dtype: torch.dtype) -> Callable[[], None]:
+    """A function that computes the products into memory set aside beforehand."""
+    buffers = {(stack, rows, inner, columns): (torch.ones(stack, rows, inner, dtype=dtype),
+                                               torch.ones(stack, inner, columns, dtype=dtype),
+                                               torch.empty(stack, rows, columns, dtype=dtype))
+               for stack, rows, inner, columns in counts}
+
+    @torch.no_grad()
+    def call() -> None:
+        for product, (left, right, out) in buffers.items():
+            for _ in range(counts[product]):
+                if product[0] == 1:
+                    torch.mm(left[0], right[0], out=out[0])
+                else:
+                    torch.bmm(left, right, out=out)
+
+    return call
+
+
+def _products_of(operator: Any, args: Tuple[Any, ...]) -> Iterator[Product]:
+    """The products of an operator; a convolution's are those of a patch embedding, whose patches do not overlap."""
+    if operator in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm):
+        left, right = args[-2:] if operator in (aten.mm, aten.bmm) else args[1:3]
+        yield left.shape[0] if left.dim() == 3 else 1, left.shape[-2], left.shape[-1], right.shape[-1]
+    elif operator is aten.convolution:
+        yield _patches(args[0], args[1])
+    elif operator is aten.convolution_backward:
+        stack, rows, inner, columns = _patches(args[1], args[2])
+        to_input, to_weight = args[-1][:2]
+        if to_input:
+            yield stack, rows, columns, inner
+        if to_weight:
+            yield stack, inner, rows, columns
+
+
+def _patches(image: Tensor, weight: Tensor) -> Product:
+    height, width = (pixels // kernel for pixels, kernel in zip(image.shape[2:], weight.shape[2:]))
+    return 1, len(image) * height * width, weight[0].numel(), len(weight)

@@ -1,0 +1,187 @@
+"""What the demo's parts share: data, a comparison of two arms over seeds, pictures."""
+import argparse
+import io
+import logging
+import os
+import sys
+import time
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from rich.console import Console
+
+from lbbt_mm.experiments.compare_arms import main as compare_arms
+from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.files.whole_files import whole_file
+from lbbt_mm.launch.config_options import option
+from lbbt_mm.runs.training_run import TrainingRun
+from tools.demo.sizes import Sizes
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
+CANVASES = '{canvases} training and {validation_canvases} validation canvases of handwritten digits'
+Runs = Dict[str, TrainingRun]
+
+
+class Part(NamedTuple):
+    """A part of the demo.
+
+    Attributes:
+        config: The config file.
+        metrics: What is measured.
+        make_data: Makes the data set in the demo's folder with some sizes.
+        options: Overrides of the config for a language model, a data set and some sizes.
+        data: What the data are; names of sizes in braces.
+        note: Said at the end; ``{out}`` is the part's folder.
+        arms: Two arms, the one that the other is compared with last; the sizes' own where there are none.
+        more: Further arguments of ``compare_arms.py`` for some sizes.
+        draw: Draws predictions of each arm's run with the first seed for a data set.
+    """
+    config: Path
+    metrics: Sequence[str]
+    make_data: Callable[[Path, Sizes], Path]
+    options: Callable[[Path, Path, Sizes], List[str]]
+    data: str
+    note: str
+    arms: Sequence[str] = ()
+    more: Callable[[Sizes], List[str]] = lambda sizes: []
+    draw: Optional[Callable[[Runs, Path, Path], None]] = None
+
+
+def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, console: Console) -> None:
+    """Make a part's data, train its arms with each seed, print what came out, and draw.
+
+    Args:
+        part: The part.
+        name: Its folder in ``args.out``.
+        args: The demo's arguments, ``sizes`` among them.
+        checkpoint: The language model.
+        console: Where to print.
+    """
+    begun = time.monotonic()
+    console.rule(name)
+    try:
+        data = part.make_data(args.out, args.sizes)
+    except (OSError, ValueError) as error:  # its folder holds something else
+        sys.exit(str(error))
+    console.print(f'Data: {part.data.format(**args.sizes._asdict())}, in {data}', soft_wrap=True, highlight=False)
+    os.environ['LBBT_DATA_ROOT'] = str(data)  # configs' pipelines name the folder too
+    out = args.out / name
+    runs = compare(part.config, part.arms or args.sizes.bridge_arms, part.metrics,
+                   part.options(checkpoint, data, args.sizes), out, args.seeds, args.fresh, part.more(args.sizes))
+    if part.draw:
+        part.draw(runs, data, out / 'predictions.png')
+    console.print(part.note.format(out=out), soft_wrap=True, highlight=False)
+    console.print(f'{(time.monotonic() - begun) / 60:.1f} minutes.', highlight=False)
+
+
+def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: Sequence[str], out: Path,
+            seeds: Sequence[int], fresh: bool = False, more: Sequence[str] = ()) -> Runs:
+    """Train the arms with each seed, as many at a time as there are cores, and print what came out.
+
+    Args:
+        config: The config file.
+        arms: The arms, the one that the others are compared with last.
+        metrics: What is measured.
+        options: Overrides of the config.
+        out: Folder of the experiment.
+        seeds: The seeds.
+        fresh: Whether to remove the runs that are there, and start again.
+        more: Further arguments of ``compare_arms.py``.
+
+    Returns:
+        dict: Arm -> its run with the first seed, for pictures.
+    """
+    jobs = min(len(os.sched_getaffinity(0)), len(arms) * len(seeds))  # on two cores two trainings of one thread each
+    failed = compare_arms([
+        str(config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds), '--jobs',
+        str(jobs), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options',
+        *options])
+    if failed:
+        sys.exit(failed)
+    return {arm: TrainingRun(config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
+
+
+def canvas_maker(make: Callable[..., Path], layout: str) -> Callable[[Path, Sizes], Path]:
+    """What makes a data set of canvases in the demo's folder; ``make`` is that of a :class:`CanvasSet`."""
+
+    def make_data(out: Path, sizes: Sizes) -> Path:
+        return make(out / f'digits_{layout}-{sizes.canvases}', sizes.canvases, sizes.validation_canvases)
+
+    return make_data
+
+
+def data_options(data: Path, *evaluated: str) -> List[str]:
+    """Overrides that say where all data sets of a config are, and files that evaluators compare with."""
+    return [*(option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')),
+            *(option(f'{name}_evaluator.ann_file', data / file) for name in ('val', 'test') for file in evaluated)]
+
+
+def infer(inferencer: str, run: TrainingRun, config: Path, images: Sequence[Path], **options: Any) -> Tuple[List[Any], dict]:
+    """What a run's last checkpoint predicts.
+
+    Args:
+        inferencer: mm's inferencer, ``MODULE.NAME``.
+        run: The run.
+        config: The config that it was started with.
+        images: Image files.
+        **options: Of the inferencer's call.
+
+    Returns:
+        tuple[list, dict]: A prediction for each image, and the data set's classes and colours.
+
+    Raises:
+        ValueError: If the checkpoint holds more than tensors: mmengine's own loader would run it.
+    """
+    refuse_unsafe_checkpoints([str(run.checkpoint())], trust=False)
+    with quiet():
+        module, name = inferencer.rsplit('.', 1)
+        loaded = getattr(import_module(module), name)(
+            str(run.work_dir / config.name), str(run.checkpoint()), device='cpu', show_progress=False)
+        return loaded([str(image) for image in images], **options)['predictions'], loaded.model.dataset_meta
+
+
+def new_figure(rows: int, columns: int, width: float, height: float) -> Tuple[Any, Any]:
+    """A figure without a display, and its axes without ticks, as an array of ``rows`` by ``columns``.
+
+    Args:
+        rows: Rows of axes.
+        columns: Columns of axes.
+        width: Inches of a column.
+        height: Inches of a row.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), layout='constrained', squeeze=False)
+    for cell in axes.flat:
+        cell.set_axis_off()
+    return figure, axes
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all, and close it.
+
+    Args:
+        figure: A figure of pyplot.
+        path: Picture to write.
+    """
+    import matplotlib.pyplot as plt
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120, format='png')
+    plt.close(figure)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what mm's inferencers say and warn of while they load a model and use it."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)

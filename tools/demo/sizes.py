@@ -1,0 +1,33 @@
+"""How long the demo's parts train, and on how much: the one place where its time is tuned.
+
+The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together.
+"""
+from typing import NamedTuple, Optional, Tuple
+
+
+class Sizes(NamedTuple):
+    """Sizes of a demo; a length of None is the config's own.
+
+    Attributes:
+        bridge_arms: Arms of the bridge, the one that the others are compared with last.
+        bridge_epochs: Epochs on random labels.
+        bridge_digits: Digits with random labels.
+        probe_epochs: Epochs of the linear probe on true labels.
+        detection_epochs: Epochs on the canvases with boxes.
+        segmentation_iterations: Iterations on the canvases with masks, 8 canvases each.
+        canvases: Training canvases of detection and of segmentation.
+        validation_canvases: What both are measured on.
+    """
+    bridge_arms: Tuple[str, ...] = ('language', 'random')
+    bridge_epochs: Optional[int] = 8
+    bridge_digits: int = 500
+    probe_epochs: Optional[int] = None
+    detection_epochs: Optional[int] = 3
+    segmentation_iterations: Optional[int] = 250
+    canvases: int = 1600
+    validation_canvases: int = 200
+
+
+SHORT = Sizes()
+FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None, detection_epochs=None,
+             segmentation_iterations=None, canvases=5000)
