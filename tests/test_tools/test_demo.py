@@ -72,7 +72,7 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
         module = import_module(f'tools.demo.{name}')
         monkeypatch.setattr(module, 'PART', module.PART._replace(draw=lambda *arguments: drawn.append(arguments)))
     sizes = Sizes(bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3, segmentation_iterations=250,
-                  canvases=4, validation_canvases=2, canvas_side=48)
+                  canvases=4, validation_canvases=2)
     monkeypatch.setattr(demo, 'SHORT', sizes)
     monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--seeds', '4', '5', '4', '--fresh'])
     demo.main()
@@ -82,14 +82,14 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
         assert (compared_arms, out, seeds, fresh) == (arms, tmp_path / name, [4, 5], True)
         override(read_config_file(config), options)  # each option is one that the config has
         probe = more[more.index('--probe-cfg-options') + 1:] if more else []
-        assert probe == (['train_cfg.max_epochs=2', 'train_cfg.val_interval=2', 'param_scheduler.0.end=2'] if more else [])
+        assert probe == (['train_cfg.max_epochs=2', 'train_cfg.val_interval=2'] if more else [])
     lengths = [option for arguments in compared for option in arguments[3] if option.startswith('train_cfg.max_')]
     assert lengths == ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250']
     assert 'train_dataloader.dataset.num_samples=40' in compared[0][3]
     assert [path for _, _, path in drawn] == [tmp_path / name / 'predictions.png' for name in ('detection', 'segmentation')]
-    for folder, pattern in (('digits_coco-4-48', 'train2017/*.png'), ('digits_ade-4-48', 'images/training/*.jpg')):
+    for folder, pattern in (('digits_coco-4', 'train2017/*.png'), ('digits_ade-4', 'images/training/*.jpg')):
         pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
-        assert [picture.shape for picture in pictures] == 4 * [(48, 48, 3)]
+        assert [picture.shape for picture in pictures] == 4 * [(64, 64, 3)]
 
 
 @pytest.mark.parametrize('part', ['detection', 'segmentation'])
@@ -108,7 +108,7 @@ def test_pictures_of_a_checkpoint_run_no_code_from_it(part, tmp_path):
 
 
 def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path, monkeypatch):
-    folder = tmp_path / f'digits_coco-{SHORT.canvases}-{SHORT.canvas_side}'
+    folder = tmp_path / f'digits_coco-{SHORT.canvases}'
     folder.mkdir()
     (folder / 'mine').write_text('mine')
     monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))
