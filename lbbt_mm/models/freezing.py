@@ -1,22 +1,22 @@
 """What frozen means, for whoever freezes: no gradient, and evaluation mode whoever calls ``train()``."""
 from types import MethodType
-from typing import Callable, List, Sequence, Set
+from typing import Callable, List, NamedTuple, Set
 
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
 
-class Frozen:
+class Frozen(NamedTuple):
     """What a call of :func:`freeze` has frozen.
 
-    Args:
+    Attributes:
         model: The model.
         parameters: Those that were trainable and are not now.
         modules: Those that are held in evaluation mode.
     """
-
-    def __init__(self, model: nn.Module, parameters: List[nn.Parameter], modules: List[nn.Module]) -> None:
-        self.model, self.parameters, self.modules = model, parameters, modules
+    model: nn.Module
+    parameters: List[nn.Parameter]
+    modules: List[nn.Module]
 
     def undo(self) -> None:
         """Make everything trainable that was, and put the model into train mode."""
@@ -57,11 +57,6 @@ def freeze(model: nn.Module, trains: Callable[[str], bool]) -> Frozen:
         module.train = MethodType(train, module)
         module.train()
     return Frozen(model, parameters, modules)
-
-
-def is_below(name: str, paths: Sequence[str]) -> bool:
-    """Whether a dotted name is one of ``paths`` or inside what one of them names."""
-    return any(f'{name}.'.startswith(f'{path}.') for path in paths)
 
 
 def train(self: nn.Module, mode: bool = True) -> nn.Module:

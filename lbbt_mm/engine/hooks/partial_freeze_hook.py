@@ -2,7 +2,8 @@
 import gc
 import re
 from fnmatch import fnmatchcase
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from os.path import commonprefix
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.hooks import Hook
 from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
@@ -11,7 +12,8 @@ from mmengine.runner import FlexibleRunner, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lbbt_mm.models.freezing import Frozen, freeze, is_below
+from lbbt_mm.files.checkpoint_fit import is_below
+from lbbt_mm.models.freezing import Frozen, freeze
 from lbbt_mm.registry import HOOKS
 from lbbt_mm.text_table import render_table
 
@@ -139,7 +141,7 @@ def _choice(model: nn.Module, path: str, chosen: Sequence[str], also: Optional[S
     def trains(name: str) -> bool:
         if also is None and not is_below(name, [path]) and name and not is_below(path, [name]):
             return True  # neither the blocks nor what leads to them
-        return any(fnmatchcase(prefix, pattern) for pattern in patterns for prefix in _prefixes(name))
+        return any(fnmatchcase(name, pattern) or fnmatchcase(name, f'{pattern}.*') for pattern in patterns)
 
     return trains
 
@@ -184,11 +186,6 @@ def _find_blocks(model: nn.Module, path: str) -> Tuple[str, nn.Module]:
     return f'{path}.{name}', blocks
 
 
-def _prefixes(name: str) -> Iterator[str]:
-    parts = name.split('.')
-    return ('.'.join(parts[:end]) for end in range(1, len(parts) + 1))
-
-
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
     # a shared parameter or module has several names, and is meant by any of them
     names = [name for name, _ in (*model.named_parameters(remove_duplicate=False),
@@ -214,9 +211,9 @@ def _render(model: nn.Module, path: str, title: str) -> str:
     """The table of what trains, by part, with neighbouring blocks that are alike in one row."""
     counts: Dict[str, List[int]] = {}
     for name, parameter in model.named_parameters():
-        # the parts of the model, and of what leads to the blocks
-        part = next((prefix for prefix in _prefixes(name) if not (path + '.').startswith(prefix + '.')), name)
-        count = counts.setdefault(part, [0, 0])
+        steps = name.split('.')
+        shared = len(commonprefix([steps, path.split('.')]))  # the parts of the model, and of what leads to the blocks
+        count = counts.setdefault('.'.join(steps[:shared + 1]), [0, 0])
         count[0] += parameter.numel()
         count[1] += parameter.numel() * parameter.requires_grad
     rows: List[list] = []

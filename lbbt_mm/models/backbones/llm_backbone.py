@@ -8,9 +8,10 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
+from lbbt_mm.files.checkpoint_fit import is_below
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
 from lbbt_mm.language.options import LanguageOptions
-from lbbt_mm.models.freezing import freeze, is_below
+from lbbt_mm.models.freezing import freeze
 from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table

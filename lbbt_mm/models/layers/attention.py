@@ -1,5 +1,5 @@
 """The one door to attention: every kernel behind one signature and one rule for masks."""
-from typing import Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ def attend(q: Tensor,
     Raises:
         ValueError: If there is no such kernel.
     """
-    check_kernel(kernel)
+    check_choice('kernel', kernel, KERNELS)
     device = q.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else q.dtype
     if kernel == 'auto':
@@ -64,18 +64,10 @@ def attend(q: Tensor,
     return (out if blind is None else out.masked_fill(blind, 0.)).to(dtype)
 
 
-def check_kernel(kernel: str, name: str = 'kernel') -> None:
-    """Refuse a kernel that does not exist.
-
-    Args:
-        kernel: What was asked for.
-        name: What the option is called, for the message.
-
-    Raises:
-        ValueError: If it is none of :data:`KERNELS`.
-    """
-    if kernel not in KERNELS:
-        raise ValueError(f'{name}={kernel!r}: expected one of {", ".join(map(repr, KERNELS))}.')
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ValueError if an option's value is none of its choices."""
+    if value not in choices:
+        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')
 
 
 def _fused(q, k, v, mask, bias, causal, scale, drop) -> Tensor:

@@ -13,20 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lbbt_mm.language.spec import BlockSpec
-from .attention import attend, check_kernel
+from .attention import KERNELS, attend, check_choice
 from .fast_dropout import Dropout
 from .rotary import RotaryTable, rotate
 
 # Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
-_ACTIVATIONS = {
-    'gelu': F.gelu,
-    'gelu_new': partial(F.gelu, approximate='tanh'),
-    'gelu_fast': partial(F.gelu, approximate='tanh'),
-    'gelu_pytorch_tanh': partial(F.gelu, approximate='tanh'),
-    'silu': F.silu,
-    'swish': F.silu,
-    'relu': F.relu,
-}
+_TANH_GELU = partial(F.gelu, approximate='tanh')
+_ACTIVATIONS = dict(gelu=F.gelu, gelu_new=_TANH_GELU, gelu_fast=_TANH_GELU, gelu_pytorch_tanh=_TANH_GELU, silu=F.silu,
+                    swish=F.silu, relu=F.relu)
 
 
 class LanguageAttention(nn.Module):
@@ -92,25 +86,20 @@ class LanguageAttention(nn.Module):
                  gain: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
         if memory is None and pos is None:
             return self.qkv(x).split(self._splits, dim=-1)
-        if pos is None:
-            asking = x
-        else:
+        asking = x
+        if pos is not None:
             asking = x + pos if gain is None else torch.addcmul(x, pos.to(x.dtype), gain.to(x.dtype))
         # `split` has one backward that joins the three gradients; slices would each allocate the whole weight.
+        parts = (sum(self._splits[:2]), self._splits[2]) if memory is None else self._splits
+        weights = self.qkv.weight.split(parts)
+        biases = (None, ) * 3 if self.qkv.bias is None else self.qkv.bias.split(parts)
         if memory is None:
-            parts = (sum(self._splits[:2]), self._splits[2])
-            (w_qk, w_v), (b_qk, b_v) = self._split_qkv(parts)
-            q, k = F.linear(asking, w_qk, b_qk).split(self._splits[:2], dim=-1)
-            return q, k, F.linear(x, w_v, b_v)
-        (w_q, w_k, w_v), (b_q, b_k, b_v) = self._split_qkv(self._splits)
-        keys_from = memory if memory_pos is None else memory_pos
+            q, k = F.linear(asking, weights[0], biases[0]).split(self._splits[:2], dim=-1)
+            return q, k, F.linear(x, weights[1], biases[1])
         if gain is not None:  # on the weights, which are smaller than the memory
-            w_k, w_v = w_k * gain, w_v * gain
-        return F.linear(asking, w_q, b_q), F.linear(keys_from, w_k, b_k), F.linear(memory, w_v, b_v)
-
-    def _split_qkv(self, parts):
-        bias = self.qkv.bias
-        return self.qkv.weight.split(parts), bias.split(parts) if bias is not None else [None] * len(parts)
+            weights = weights[0], weights[1] * gain, weights[2] * gain
+        sources = asking, memory if memory_pos is None else memory_pos, memory
+        return tuple(map(F.linear, sources, weights, biases))
 
 
 class LanguageMLP(nn.Module):
@@ -176,9 +165,9 @@ class LanguageBlock(nn.Module):
                  with_cp: bool = False,
                  attention_kernel: str = 'auto') -> None:
         super().__init__()
-        check_kernel(attention_kernel, 'attention_kernel')
-        _check_choice('attention', attention, ('bidirectional', 'causal'))
-        _check_choice('norm', norm, ('pre', 'post'))
+        check_choice('attention', attention, ('bidirectional', 'causal'))
+        check_choice('norm', norm, ('pre', 'post'))
+        check_choice('attention_kernel', attention_kernel, KERNELS)
         for name, rate in (('attn_drop', attn_drop), ('proj_drop', proj_drop), ('drop_path_rate', drop_path_rate)):
             if not 0 <= rate < 1:
                 raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
@@ -257,8 +246,3 @@ def build_norm(spec: BlockSpec) -> nn.Module:
     if spec.norm == 'rms':
         return nn.RMSNorm(spec.embed_dims, eps=spec.norm_eps)
     return nn.LayerNorm(spec.embed_dims, eps=spec.norm_eps)
-
-
-def _check_choice(name: str, value, choices) -> None:
-    if value not in choices:
-        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')
