@@ -74,7 +74,7 @@ class BridgeInit:
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
     def _load(self, module: nn.Module, tensors: 'OrderedDict[str, Tensor]') -> None:
-        broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+        broken = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
         if broken:
             raise CheckpointError(f'{self.checkpoint}: {self.prefix}{broken[0]} holds NaN or infinity ({len(broken)} such '
                                   'tensors); expected finite numbers. The bridge diverged; give another checkpoint of it.')
