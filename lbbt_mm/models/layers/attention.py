@@ -61,7 +61,9 @@ def attend(q: Tensor,
         bias, blind = _open_bias(_where_to_look(q, k, mask, bias, causal))
         out = (chunked_attention if kernel == 'chunked' else _math)(
             q, k, v, bias, q.shape[-1]**-0.5 if scale is None else scale, drop)
-    return (out if blind is None else out.masked_fill(blind, 0.)).to(dtype)
+    if blind is None or kernel == 'chunked' and not blind.any():  # a look at the values, which `vmap` forbids, saves a copy
+        return out.to(dtype)
+    return out.masked_fill(blind, 0.).to(dtype)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

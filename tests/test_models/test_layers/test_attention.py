@@ -131,3 +131,16 @@ def test_a_kernel_that_does_not_exist_is_named():
         attend(*tensors(), kernel='flash')
     with pytest.raises(ValueError, match="^attention_kernel=None: expected one of 'auto'"):
         LanguageBlock(read_spec(CONFIGS['gpt2']).block, attention_kernel=None)
+
+
+def test_the_math_kernel_gives_gradients_of_each_sample_at_once():
+    """By torch.func, as analyses of single samples take them."""
+    q, k, v = (part.detach() for part in tensors())
+    mask = torch.ones(1, 1, 6, 9, dtype=bool)
+    mask[..., 2, :] = False
+
+    def loss(q, k, v):
+        return attend(q[None], k[None], v[None], mask, causal=True, kernel='math').square().sum()
+
+    together = torch.func.vmap(torch.func.grad(loss))(q, k, v)
+    assert_close(together, torch.stack([torch.func.grad(loss)(*one) for one in zip(q, k, v)]), terms=9)
