@@ -31,7 +31,7 @@ def test_a_type(kind, right, wrong):
     ('benchmarks/llm_backbone.py --rows gpt2-train', ('--layers', '--image', '--batch', '--repeats', '--threads')),
     ('benchmarks/partial_training.py', ('--layers', '--width', '--batch', '--image', '--repeats', '--threads')),
     ('benchmarks/config_steps.py a.py', ('--repeats', '--threads')),
-    ('benchmarks/short_attention.py', ('--heads', '--head-dims', '--repeats')),
+    ('benchmarks/cpu_attention.py', ('--heads', '--head-dims', '--repeats', '--threads')),
     ('benchmarks/checkpoint_reading.py', ('--size', ))))
 def test_no_tool_takes_a_number_below_one(tool, options, tmp_path):
     tool, *arguments = tool.split()

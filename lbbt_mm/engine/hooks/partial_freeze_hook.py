@@ -1,33 +1,30 @@
 """Trains a part of a model and leaves the rest as it is: LBBT, "Partial Bridge Training" (section 6, Tables 8 and 12)."""
 import gc
-import io
 import re
 from fnmatch import fnmatchcase
-from types import MethodType
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from os.path import commonprefix
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseDataPreprocessor, MMSeparateDistributedDataParallel, is_model_wrapper
+from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import FlexibleRunner, IterBasedTrainLoop, Runner
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lbbt_mm.files.checkpoint_fit import is_below
+from lbbt_mm.models.freezing import Frozen, freeze
 from lbbt_mm.registry import HOOKS
+from lbbt_mm.text_table import render_table
 
 
 @HOOKS.register_module()
 class PartialFreezeHook(Hook):
     """Train some blocks of a model and what is around them, or what is named; everything else in the model is frozen.
 
-    Frozen parameters have no gradient and no optimizer state, and so no weight decay. A module all of whose parameters
-    are frozen stays in eval mode, whoever calls ``train()``: no dropout or drop path in it, and its running statistics
-    keep still. A module without parameters (a dropout between two parts) is frozen too, unless it is inside a chosen
-    block, named in ``also``, or directly in a module that holds a trainable parameter of its own. A module with frozen
-    and trainable parts is in train mode itself, since detectors do other things in training; its frozen parts are not.
+    Frozen parameters have no gradient and no optimizer state, and so no weight decay; frozen modules stay in eval mode,
+    whoever calls ``train()``: see :func:`lbbt_mm.models.freezing.freeze`. A module with frozen and trainable parts is in
+    train mode itself, since detectors do other things in training.
 
     Parameters that the model froze itself (``frozen_stages``) stay frozen, during and after.
 
@@ -68,7 +65,8 @@ class PartialFreezeHook(Hook):
         self.trainable = trainable
         self.also = None if also is None else tuple(also)
         self.unfreeze_epoch = unfreeze_epoch
-        self._freeze: Optional[_Freeze] = None
+        self._model: Optional[nn.Module] = None
+        self._frozen: Optional[Frozen] = None
 
     def before_run(self, runner: Runner) -> None:
         """Freeze, before any hook copies the model and before weights are loaded.
@@ -79,14 +77,19 @@ class PartialFreezeHook(Hook):
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             return  # Runner.val and Runner.test; only Runner.train has built the optimizer by now
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if self._freeze is not None and self._freeze.model is model:
+        if self._model is model:
             return  # a test after the training, with the same runner
         self._check_runner(runner)
         path, chosen = _choose_blocks(model, self.module, self.trainable)
-        self._freeze = _Freeze(model, path, chosen, self.also)
-        self._freeze.freeze_parameters(runner.optim_wrapper)
+        frozen = freeze(model, _choice(model, path, chosen, self.also))
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            frozen.undo()
+            count = sum(parameter.numel() for parameter in model.parameters())
+            raise ValueError(f'PartialFreezeHook: all {count:,} parameters would be frozen; expected some to train. Name '
+                             "them in `also` (for example 'head'), or choose blocks.")
+        self._model, self._frozen = model, frozen
+        _drop_state(runner.optim_wrapper, frozen.parameters)
         _wrap_again(runner)
-        self._freeze.hold_modules()
         until = '' if self.unfreeze_epoch is None else f', until epoch {self.unfreeze_epoch}'
         also = 'what is around them' if self.also is None else ', '.join(self.also) or 'nothing'
         title = f'PartialFreezeHook: {self.trainable} of {path}, also {also}{until}'
@@ -95,16 +98,18 @@ class PartialFreezeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Drop the optimizer state of frozen parameters, which a resumed run may bring if it was not partial."""
         if not self._is_over(runner):
-            self._freeze.freeze_parameters(runner.optim_wrapper)
+            _drop_state(runner.optim_wrapper, self._frozen.parameters)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Unfreeze when it is time, in a resumed run too."""
-        if self._is_over(runner) and self._freeze.active:
-            self._freeze.undo()
-            if _wrap_again(runner):
-                runner._maybe_compile('train_step')  # the one that was compiled belongs to the old wrapper
-            runner.logger.info(f'PartialFreezeHook: epoch {runner.epoch}, unfroze '
-                               f'{sum(parameter.numel() for parameter in self._freeze.parameters):,} parameters')
+        if not self._is_over(runner) or self._frozen is None:
+            return
+        frozen, self._frozen = self._frozen, None
+        frozen.undo()
+        if _wrap_again(runner):
+            runner._maybe_compile('train_step')  # the one that was compiled belongs to the old wrapper
+        runner.logger.info(f'PartialFreezeHook: epoch {runner.epoch}, unfroze '
+                           f'{sum(parameter.numel() for parameter in frozen.parameters):,} parameters')
 
     def _is_over(self, runner: Runner) -> bool:
         return self.unfreeze_epoch is not None and runner.epoch >= self.unfreeze_epoch
@@ -128,90 +133,25 @@ class PartialFreezeHook(Hook):
                              'counted from 0. Lower it, or set it to None to stay partial.')
 
 
-class _Freeze:
-    """What the hook has frozen in a model.
+def _choice(model: nn.Module, path: str, chosen: Sequence[str], also: Optional[Sequence[str]]) -> Callable[[str], bool]:
+    """What trains, by name: the chosen blocks and what ``also`` names or, with None, all that is around the blocks."""
+    _check_patterns(model, also or ())
+    patterns = (*chosen, *(also or ()))
 
-    Args:
-        model: The model, out of its wrapper.
-        path: Where its list of blocks is.
-        chosen: Names of the blocks that train.
-        also: The hook's patterns; None for all that is around the blocks.
-
-    Attributes:
-        parameters: The parameters that were trainable and are frozen.
-        active: Whether they still are.
-    """
-
-    def __init__(self, model: nn.Module, path: str, chosen: Sequence[str], also: Optional[Sequence[str]]) -> None:
-        self.model = model
-        self._around = path if also is None else None
-        self.active = True
-        self._patterns = (*chosen, *(also or ()))
-        self._held: List[nn.Module] = []
-        _check_patterns(model, also or ())
-        # a parameter that two modules share trains if either does
-        named = model.named_parameters(remove_duplicate=False)
-        kept = {id(parameter) for name, parameter in named if self._trains(name)}
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.parameters = [parameter for parameter in trainable if id(parameter) not in kept]
-        if len(self.parameters) == len(trainable):
-            count = sum(parameter.numel() for parameter in model.parameters())
-            raise ValueError(f'PartialFreezeHook: all {count:,} parameters would be frozen; expected some to train. Name '
-                             "them in `also` (for example 'head'), or choose blocks.")
-
-    def freeze_parameters(self, optim_wrapper: OptimWrapper) -> None:
-        """Take gradients and optimizer state away; without a gradient, torch's optimizers pass a parameter over."""
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-            parameter.grad = None
-        wrappers = [optim_wrapper]
-        if isinstance(optim_wrapper, OptimWrapperDict):
-            wrappers = list(optim_wrapper.optim_wrappers.values())
-        for wrapper in wrappers:
-            for parameter in self.parameters:
-                wrapper.optimizer.state.pop(parameter, None)
-
-    def hold_modules(self) -> None:
-        """Put frozen modules into eval mode and let ``train()`` do nothing else."""
-        running = self._running_modules()
-        self._held = [module for module in self.model.modules() if module not in running]
-        for module in self._held:
-            # on the instance, bound to it: deepcopy binds the copy's to the copy
-            module.train = MethodType(train, module)
-            module.train()
-
-    def undo(self) -> None:
-        """Make everything trainable that was, in train mode too."""
-        self.active = False
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)
-        for module in self._held:
-            vars(module).pop('train', None)
-        self.model.train()
-
-    def _running_modules(self) -> Set[nn.Module]:
-        """The modules that are not frozen."""
-        running: Set[nn.Module] = set()
-        for name, module in self.model.named_modules(remove_duplicate=False):
-            if self._trains(name) or any(parameter.requires_grad for parameter in module.parameters()):
-                running.add(module)
-            if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
-                running.update(part for child in module.children() if not any(True for _ in child.parameters())
-                               for part in child.modules())
-            if isinstance(module, BaseDataPreprocessor):  # prepares data, and is no part of the network
-                running.update(module.modules())
-        return running
-
-    def _trains(self, name: str) -> bool:
-        if self._around is not None and not f'{name}.'.startswith(f'{self._around}.') and not (
-                f'{self._around}.'.startswith(f'{name}.' if name else '')):
+    def trains(name: str) -> bool:
+        if also is None and not is_below(name, [path]) and name and not is_below(path, [name]):
             return True  # neither the blocks nor what leads to them
-        return any(_matches(name, pattern) for pattern in self._patterns)
+        return any(fnmatchcase(name, pattern) or fnmatchcase(name, f'{pattern}.*') for pattern in patterns)
+
+    return trains
 
 
-def train(self: nn.Module, mode: bool = True) -> nn.Module:
-    """Stay in eval mode; takes the place of a frozen module's method of this name, by which pickle looks it up."""
-    return type(self).train(self, False)
+def _drop_state(optim_wrapper: OptimWrapper, parameters: Sequence[nn.Parameter]) -> None:
+    """Take optimizer state away; without a gradient, torch's optimizers pass a parameter over."""
+    wrappers = optim_wrapper.optim_wrappers.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+    for wrapper in wrappers:
+        for parameter in parameters:
+            wrapper.optimizer.state.pop(parameter, None)
 
 
 def _choose_blocks(model: nn.Module, path: str, trainable: str) -> Tuple[str, List[str]]:
@@ -246,16 +186,6 @@ def _find_blocks(model: nn.Module, path: str) -> Tuple[str, nn.Module]:
     return f'{path}.{name}', blocks
 
 
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a pattern matches a dotted name or what comes before one of its dots."""
-    return any(fnmatchcase(prefix, pattern) for prefix in _prefixes(name))
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    parts = name.split('.')
-    return ('.'.join(parts[:end]) for end in range(1, len(parts) + 1))
-
-
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
     # a shared parameter or module has several names, and is meant by any of them
     names = [name for name, _ in (*model.named_parameters(remove_duplicate=False),
@@ -281,9 +211,9 @@ def _render(model: nn.Module, path: str, title: str) -> str:
     """The table of what trains, by part, with neighbouring blocks that are alike in one row."""
     counts: Dict[str, List[int]] = {}
     for name, parameter in model.named_parameters():
-        # the parts of the model, and of what leads to the blocks
-        part = next((prefix for prefix in _prefixes(name) if not (path + '.').startswith(prefix + '.')), name)
-        count = counts.setdefault(part, [0, 0])
+        steps = name.split('.')
+        shared = len(commonprefix([steps, path.split('.')]))  # the parts of the model, and of what leads to the blocks
+        count = counts.setdefault('.'.join(steps[:shared + 1]), [0, 0])
         count[0] += parameter.numel()
         count[1] += parameter.numel() * parameter.requires_grad
     rows: List[list] = []
@@ -294,13 +224,7 @@ def _render(model: nn.Module, path: str, title: str) -> str:
             rows[-1][1:3] = rows[-1][1] + total, rows[-1][2] + trained
         else:
             rows.append([part, total, trained, state])
-    total, trained = (sum(row[column] for row in rows) for column in (1, 2))
-    table = Table(box=box.ASCII, show_footer=True)
-    for column, footer in (('part', 'total'), ('parameters', f'{total:,}'), ('trainable', f'{trained:,}'),
-                           ('per cent', f'{100 * trained / total:.1f}'), ('trains', '')):
-        table.add_column(column, footer, justify='left' if column in ('part', 'trains') else 'right', overflow='fold')
-    for part, total, trained, state in rows:
-        table.add_row(part, f'{total:,}', f'{trained:,}', f'{100 * trained / max(total, 1):.1f}', state)
-    text = io.StringIO()
-    Console(file=text, width=140).print(table)
-    return f'{title}\n{text.getvalue()}'
+    rows.append(['total', *(sum(row[column] for row in rows) for column in (1, 2)), ''])
+    return f'{title}\n' + render_table('', ('part', 'parameters', 'trainable', 'per cent', 'trains'), [
+        (part, f'{total:,}', f'{trained:,}', f'{100 * trained / max(total, 1):.1f}', state)
+        for part, total, trained, state in rows])

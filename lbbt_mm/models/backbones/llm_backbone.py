@@ -3,24 +3,20 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
+from lbbt_mm.files.checkpoint_fit import is_below
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
-from lbbt_mm.language.families import FAMILIES
 from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.freezing import freeze
 from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
-from lbbt_mm.models.layers.position_table import resize_position_table
+from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table
 from lbbt_mm.registry import MODELS
-
-_ATTENTIONS = ('bidirectional', 'causal')
-_POSITIONS = ('learned', 'language', 'rotary')
-_FINAL_NORMS = ('new', 'language', None)
-_OUT_TYPES = ('avg_featmap', 'cls_token', 'last_token', 'featmap', 'raw')
+from .backbone_checks import block_numbers, check_choices, check_image, check_numbers, check_table
 
 
 @MODELS.register_module()
@@ -53,6 +49,8 @@ class LLMBackbone(BaseModule):
         proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.
         drop_path_rate: Stochastic-depth rate of the last block; it grows linearly from 0. Defaults to 0.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        attention_kernel: What computes attention, see :func:`lbbt_mm.models.layers.attention.attend`; second derivatives
+            need ``math``. Defaults to ``auto``, the quickest.
         interpolate_mode: How the position table is resized. Defaults to ``bicubic``.
         patch_cfg: Further options of mmcv's PatchEmbed.
         init_cfg: Initialisation. With a ``Pretrained`` or ``lbbt_mm.BridgeInit`` step no language weights are read.
@@ -75,6 +73,7 @@ class LLMBackbone(BaseModule):
                  proj_drop: float = 0.,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False,
+                 attention_kernel: str = 'auto',
                  interpolate_mode: str = 'bicubic',
                  patch_cfg: Optional[Mapping[str, Any]] = None,
                  init_cfg: Any = None) -> None:
@@ -84,8 +83,8 @@ class LLMBackbone(BaseModule):
                              'no fit. Remove the key.')
         if with_cls_token is None:
             with_cls_token = out_type == 'cls_token'
-        _check_choices(attention, position, final_norm, out_type, with_cls_token)
-        _check_numbers(img_size, patch_size, drop_path_rate)
+        check_choices(with_cls_token, attention=attention, position=position, final_norm=final_norm, out_type=out_type)
+        check_numbers(img_size, patch_size, drop_path_rate)
         super().__init__(init_cfg=with_language_init(
             init_cfg, language, targets=dict(blocks='blocks'), others=_other_parts(position, final_norm)))
         spec = options.block('blocks')
@@ -95,10 +94,10 @@ class LLMBackbone(BaseModule):
         self.img_size, self.patch_size = to_2tuple(img_size), to_2tuple(patch_size)
         self.attention, self.position, self.out_type = attention, position, out_type
         self.interpolate_mode = interpolate_mode
-        self.out_indices = _block_numbers(out_indices, self.num_layers)
-        self.frozen_stages = _check_frozen_stages(frozen_stages, self.num_layers)
+        self.out_indices = block_numbers(out_indices, frozen_stages, self.num_layers)
+        self.frozen_stages = frozen_stages
 
-        self._check_image(self.img_size)
+        check_image(self.img_size, self.patch_size)
         self.patch_embed = PatchEmbed(**{
             **dict(in_channels=in_channels, embed_dims=spec.embed_dims, conv_type='Conv2d', kernel_size=self.patch_size,
                    stride=self.patch_size, padding=0, input_size=self.img_size), **(patch_cfg or {})})
@@ -107,20 +106,17 @@ class LLMBackbone(BaseModule):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.embed_dims)) if with_cls_token else None
         num_tokens = self.patch_resolution[0] * self.patch_resolution[1] + self.num_extra_tokens
         if position == 'language':
-            _check_table(options, num_tokens)
+            check_table(options, num_tokens)
         self.rotary = RotaryEmbedding(spec) if position == 'rotary' else None
         self.pos_embed = None if position == 'rotary' else nn.Parameter(torch.zeros(1, num_tokens, spec.embed_dims))
         self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
         self._register_state_dict_hook(note_identity)
 
         self.blocks = block_stack(spec, self.num_layers, drop_path_rate, attention=attention, attn_drop=attn_drop,
-                                  proj_drop=proj_drop, with_cp=with_cp)
+                                  proj_drop=proj_drop, with_cp=with_cp, attention_kernel=attention_kernel)
         self.norm = build_norm(spec) if final_norm else nn.Identity()
-        # DDP waits for the gradient of every trainable parameter, and these never get one
-        behind = max(self.out_indices) + 1
-        for module in (*self.blocks[behind:], *([self.norm] if behind < self.num_layers else [])):
-            module.requires_grad_(False)
-        self._freeze_stages()
+        frozen = self._frozen_parts()
+        freeze(self, lambda name: not is_below(name, frozen))
 
     def init_weights(self) -> None:
         """Initialise as a ViT, then run ``init_cfg``, which copies the language blocks (unless the arm is ``host``)."""
@@ -172,7 +168,7 @@ class LLMBackbone(BaseModule):
         Raises:
             ValueError: If an image side is not a multiple of the patch size.
         """
-        self._check_image(x.shape[-2:])
+        check_image(x.shape[-2:], self.patch_size)
         x, resolution = self.patch_embed(x)
         x = x.contiguous()  # it is a transposed view, whose memory order every residual sum would keep and every norm copy
         if self.cls_token is not None:
@@ -219,26 +215,12 @@ class LLMBackbone(BaseModule):
             return norm(patches.mean(dim=1))
         return norm(patches).transpose(1, 2).unflatten(2, tuple(resolution)).contiguous()
 
-    def train(self, mode: bool = True) -> 'LLMBackbone':
-        """Set the mode; frozen parts stay in evaluation mode."""
-        super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
-        return self
-
-    def _frozen_modules(self) -> List[nn.Module]:
-        if self.frozen_stages < 0:
-            return []
-        last = [self.norm] if self.frozen_stages == self.num_layers else []
-        return [self.patch_embed, *self.blocks[:self.frozen_stages], *last]
-
-    def _freeze_stages(self) -> None:
-        for module in self._frozen_modules():
-            module.eval()
-            module.requires_grad_(False)
-        for table in (self.cls_token, self.pos_embed):
-            if table is not None and self.frozen_stages >= 0:
-                table.requires_grad_(False)
+    def _frozen_parts(self) -> List[str]:
+        """Names of what ``frozen_stages`` freezes, and of what is not run: DDP would wait for its gradients."""
+        behind = max(self.out_indices) + 1
+        parts = ['patch_embed', 'cls_token', 'pos_embed'] if self.frozen_stages >= 0 else []
+        parts += [f'blocks.{index}' for index in range(self.num_layers) if not self.frozen_stages <= index < behind]
+        return parts + (['norm'] if self.frozen_stages == self.num_layers or behind < self.num_layers else [])
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
         """Depth of a parameter, for layer-wise learning-rate decay.
@@ -262,81 +244,10 @@ class LLMBackbone(BaseModule):
     def _fit_loaded_positions(self, state_dict: Dict[str, Tensor], prefix: str, local_metadata: Mapping, *args) -> None:
         """Resize a loaded position table to this model's image size."""
         table = state_dict.get(prefix + 'pos_embed')
-        if table is None or self.pos_embed is None or table.ndim != 3 or table.shape[2] != self.embed_dims:
-            return
-        identity = local_metadata.get(IDENTITY_KEY) or {}
-        source = _grid(table.shape[1] - self.num_extra_tokens, identity.get('patch_resolution'), self.patch_resolution)
-        if source is None or source == self.patch_resolution:
-            return  # where the shapes differ, the loader's own message says so
-        state_dict[prefix + 'pos_embed'] = resize_position_table(table, source, self.patch_resolution, self.interpolate_mode,
-                                                                 self.num_extra_tokens)
-        print_log(f'LLMBackbone: resized the loaded position table from {source[0]}x{source[1]} to '
-                  f'{self.patch_resolution[0]}x{self.patch_resolution[1]} patches.', logger='current')
-
-    def _check_image(self, size: Sequence[int]) -> None:
-        if size[0] % self.patch_size[0] or size[1] % self.patch_size[1]:
-            raise ValueError(f'LLMBackbone: an image of {size[0]}x{size[1]} pixels does not divide into patches of '
-                             f'{self.patch_size[0]}x{self.patch_size[1]}. Resize the images to a multiple of the patch '
-                             'size, or have them padded: data_preprocessor.pad_size_divisor, or in mmsegmentation '
-                             'data_preprocessor.size for training and test_cfg=dict(size_divisor=...) for testing.')
-
-
-def _grid(count: int, noted: Optional[Sequence[int]], wanted: Tuple[int, int]) -> Optional[Tuple[int, int]]:
-    """The grid of a loaded table of ``count`` patches: as its checkpoint notes it, the model's own, or a square one."""
-    if noted and noted[0] * noted[1] == count:
-        return tuple(noted)
-    if wanted[0] * wanted[1] == count:
-        return wanted
-    side = round(max(count, 0)**0.5)
-    return (side, side) if side * side == count and side else None
-
-
-def _check_choices(attention: str, position: str, final_norm: Optional[str], out_type: str, with_cls_token: bool) -> None:
-    for name, value, choices in (('attention', attention, _ATTENTIONS), ('position', position, _POSITIONS),
-                                 ('final_norm', final_norm, _FINAL_NORMS), ('out_type', out_type, _OUT_TYPES)):
-        if value not in choices:
-            raise ValueError(f'LLMBackbone: {name}={value!r}; expected one of {", ".join(map(repr, choices))}.')
-    if out_type == 'cls_token' and not with_cls_token:
-        raise ValueError("LLMBackbone: out_type='cls_token' needs a class token, but with_cls_token=False. Set it to True, "
-                         "or choose out_type='avg_featmap'.")
-    if with_cls_token and attention == 'causal':
-        raise ValueError('LLMBackbone: a class token in front sees no patch under causal attention. Use '
-                         "out_type='last_token' or 'avg_featmap' without a class token, or attention='bidirectional'.")
-
-
-def _check_numbers(img_size: Any, patch_size: Any, drop_path_rate: float) -> None:
-    for name, size in (('img_size', img_size), ('patch_size', patch_size)):
-        if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in to_2tuple(size)):
-            raise ValueError(f'LLMBackbone: {name}={size!r}; expected a positive whole number of pixels, or a pair of them.')
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(f'LLMBackbone: drop_path_rate={drop_path_rate!r}; expected a rate in [0, 1), the last block\'s.')
-
-
-def _check_table(options: LanguageOptions, num_tokens: int) -> None:
-    model_type, available = options.spec.model_type, options.spec.num_positions
-    if FAMILIES[model_type].position_table is None:
-        raise ValueError(f"LLMBackbone: position='language', but {model_type} models have no position table (their "
-                         "positions are rotary). Use position='rotary' or 'learned'.")
-    if num_tokens > available:
-        raise ValueError(f"LLMBackbone: position='language' with {num_tokens} tokens, but the language model's table has "
-                         f'{available} positions. Use larger patches or smaller images, or position=\'learned\'.')
-
-
-def _check_frozen_stages(frozen_stages: int, num_layers: int) -> int:
-    if not -1 <= frozen_stages <= num_layers:
-        raise ValueError(f'LLMBackbone: frozen_stages={frozen_stages}; expected -1 (nothing) to {num_layers} (everything).')
-    return frozen_stages
-
-
-def _block_numbers(out_indices: Union[int, Sequence[int]], num_layers: int) -> Tuple[int, ...]:
-    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-    if not indices:
-        raise ValueError('LLMBackbone: out_indices is empty; expected at least one block, for example -1, the last.')
-    for index in indices:
-        if not -num_layers <= index < num_layers:
-            raise ValueError(f'LLMBackbone: out_indices={out_indices!r}, but there are {num_layers} blocks (0 to '
-                             f'{num_layers - 1}, or -{num_layers} to -1).')
-    return tuple(index % num_layers for index in indices)
+        if table is not None and self.pos_embed is not None and table.ndim == 3 and table.shape[2] == self.embed_dims:
+            noted = (local_metadata.get(IDENTITY_KEY) or {}).get('patch_resolution')
+            state_dict[prefix + 'pos_embed'] = fit_position_table(table, noted, self.patch_resolution,
+                                                                  self.interpolate_mode, self.num_extra_tokens)
 
 
 def _other_parts(position: str, final_norm: Optional[str]) -> Dict[str, str]:

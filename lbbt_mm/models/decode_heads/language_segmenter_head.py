@@ -44,6 +44,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
         proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.1, Segmenter's.
         drop_path_rate: Stochastic-depth rate of the last block. Defaults to 0., Segmenter's; mmseg has 0.1.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        attention_kernel: What computes attention, see :func:`lbbt_mm.models.layers.attention.attend`. Defaults to ``auto``.
         projection_init: How the projections of patches and classes start: ``scaled_normal``, Segmenter's normal of standard
             deviation ``embed_dims ** -0.5``, or ``trunc_normal``, mmseg's of ``init_std``. Defaults to ``scaled_normal``.
         init_std: Standard deviation of the truncated normals. Defaults to 0.02.
@@ -68,6 +69,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
                  proj_drop: float = 0.1,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False,
+                 attention_kernel: str = 'auto',
                  projection_init: str = 'scaled_normal',
                  init_std: float = 0.02,
                  init_cfg: Any = None,
@@ -89,7 +91,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
         self.dec_proj = nn.Linear(self.in_channels, spec.embed_dims)
         self.cls_emb = nn.Parameter(torch.randn(1, self.num_classes, spec.embed_dims))
         self.layers = block_stack(spec, options.num_layers('blocks', num_layers), drop_path_rate, attn_drop=attn_drop,
-                                  proj_drop=proj_drop, with_cp=with_cp)
+                                  proj_drop=proj_drop, with_cp=with_cp, attention_kernel=attention_kernel)
         self.decoder_norm = nn.LayerNorm(spec.embed_dims)
         self.patch_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)
         self.classes_proj = nn.Linear(spec.embed_dims, spec.embed_dims, bias=False)

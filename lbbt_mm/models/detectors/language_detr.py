@@ -39,6 +39,7 @@ class LanguageDETR(DETR):
         proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.1, DETR's.
         drop_path_rate: Stochastic-depth rate of the last layer of each stack. Defaults to 0.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
+        attention_kernel: What computes attention, see :func:`lbbt_mm.models.layers.attention.attend`. Defaults to ``auto``.
         encoder: ``dict(num_layers=None)``; a depth beyond the chosen blocks needs ``extra_layers='random'``.
         decoder: ``dict(num_layers=None, return_intermediate=True)``.
         **kwargs: ``backbone, neck, bbox_head, positional_encoding, num_queries, train_cfg, test_cfg,
@@ -53,6 +54,7 @@ class LanguageDETR(DETR):
                  proj_drop: float = 0.1,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False,
+                 attention_kernel: str = 'auto',
                  encoder: Optional[Mapping[str, Any]] = None,
                  decoder: Optional[Mapping[str, Any]] = None,
                  **kwargs) -> None:
@@ -62,8 +64,8 @@ class LanguageDETR(DETR):
                              'offers no fit. Remove the key.')
         # Plain attributes may be set before nn.Module.__init__; DETR builds its layers from within that call.
         self.language = options
-        self._block_options = dict(
-            norm=norm, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=drop_path_rate, with_cp=with_cp)
+        self._block_options = dict(norm=norm, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=drop_path_rate,
+                                   with_cp=with_cp, attention_kernel=attention_kernel)
         encoder = _coder_options('encoder', encoder, _ENCODER_KEYS)
         decoder = _coder_options('decoder', decoder, _DECODER_KEYS)
         encoder['num_layers'] = options.num_layers('encoder_blocks', encoder.get('num_layers'))

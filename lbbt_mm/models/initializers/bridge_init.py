@@ -1,5 +1,6 @@
 """BridgeInit: takes the backbone alone from a bridge checkpoint, strictly (LBBT, Figure 6, from stage 1 to stage 2)."""
 import os
+from collections import OrderedDict
 from typing import Any, Dict, Mapping, Optional
 
 import torch
@@ -8,6 +9,7 @@ from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, local_checkpoint, read_checkpoint
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.families import read_spec
@@ -46,8 +48,8 @@ class BridgeInit:
             CheckpointError: If the file is absent, is not one of this backbone, or lacks or adds a tensor.
         """
         loaded = read_bridge_checkpoint(self.checkpoint)
-        tensors = {name[len(self.prefix):]: tensor for name, tensor in loaded['state_dict'].items()
-                   if name.startswith(self.prefix)}
+        tensors = OrderedDict((name[len(self.prefix):], tensor) for name, tensor in loaded['state_dict'].items()
+                              if name.startswith(self.prefix))
         if not tensors:
             raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
                                   'model with a backbone. Give the one that the bridge wrote.')
@@ -59,9 +61,8 @@ class BridgeInit:
                                   'attention, positions), so only shapes could be compared. Give the checkpoint that '
                                   'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is '
                                   'the same.')
-        _fit(module, tensors, found)
-        self._check_tensors(module.state_dict(), tensors)
-        module.load_state_dict(tensors)
+        tensors._metadata = {'': {IDENTITY_KEY: found}}  # by which the backbone fits what depends on the image size
+        self._load(module, tensors)
         if found:
             adopt_start(module, found)
         count = sum(tensor.numel() for tensor in tensors.values())
@@ -72,22 +73,17 @@ class BridgeInit:
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
-    def _check_tensors(self, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-        missing = [name for name in expected if name not in found]
-        extra = [name for name in found if name not in expected]
-        misshapen = [name for name in found if name in expected and found[name].shape != expected[name].shape]
-        for names, problem in ((missing, 'is missing'), (extra, 'has no place in this backbone')):
-            if names:
-                raise CheckpointError(f'{self.checkpoint}: {self.prefix}{names[0]} {problem} ({len(names)} such tensors). '
-                                      "It was written by another backbone; give the probe the bridge's model.backbone.")
-        broken = [name for name, tensor in found.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    def _load(self, module: nn.Module, tensors: 'OrderedDict[str, Tensor]') -> None:
+        broken = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
         if broken:
             raise CheckpointError(f'{self.checkpoint}: {self.prefix}{broken[0]} holds NaN or infinity ({len(broken)} such '
                                   'tensors); expected finite numbers. The bridge diverged; give another checkpoint of it.')
-        if misshapen:
-            name = misshapen[0]
-            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{name} has shape {tuple(found[name].shape)}, this '
-                                  f'backbone expects {tuple(expected[name].shape)}: another language model or image size. '
+        try:
+            fit = load_and_compare(module, tensors, str(self.checkpoint))
+        except CheckpointMisfit as error:
+            raise CheckpointError(str(error)) from None
+        if fit.names:
+            raise CheckpointError(f'{self.checkpoint}: its {self.prefix}* is another than this backbone: {fit.describe()}. '
                                   "Give the probe the bridge's model.backbone, or another checkpoint.")
 
 
@@ -162,13 +158,6 @@ def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> N
         raise CheckpointError(f'{where}: was bridged from {found["checkpoint"]}, this config names {here["checkpoint"]}, '
                               'another language model. Give another bridge or, if it is the same model elsewhere, set '
                               f"the backbone's language.checkpoint={found['checkpoint']}; nothing is read from there.")
-
-
-def _fit(module: nn.Module, tensors: Dict[str, Tensor], identity: Optional[Dict[str, Any]]) -> None:
-    """Let the backbone fit what depends on the image size, as it does when a state dict is loaded."""
-    fit = getattr(module, '_fit_loaded_positions', None)
-    if fit is not None:
-        fit(tensors, '', {IDENTITY_KEY: identity})
 
 
 def _last_part(checkpoint: Optional[str]) -> str:

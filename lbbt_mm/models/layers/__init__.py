@@ -1,4 +1,5 @@
 """LanguageBlock and the layers built on it; nothing here needs mmdet, mmseg or mmpretrain."""
+from .attention import attend
 from .attention_flops import attention_flops, register_attention_flops
 from .block_stack import block_stack
 from .detr_layers import LanguageDETRDecoder, LanguageDETREncoder
@@ -9,5 +10,5 @@ register_attention_flops()
 
 __all__ = [
     'LanguageAttention', 'LanguageBlock', 'LanguageDETRDecoder', 'LanguageDETREncoder', 'LanguageMLP',
-    'RotaryEmbedding', 'attention_flops', 'block_stack', 'build_norm', 'rotate'
+    'RotaryEmbedding', 'attend', 'attention_flops', 'block_stack', 'build_norm', 'rotate'
 ]

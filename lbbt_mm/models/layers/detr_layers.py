@@ -37,7 +37,7 @@ class LanguageDETREncoder(_LanguageLayers):
         spec: The blocks' spec.
         num_layers: Depth.
         drop_path_rate: Stochastic-depth rate of the last layer.
-        **block_options: ``norm``, ``attn_drop``, ``proj_drop``, ``with_cp`` of :class:`LanguageBlock`.
+        **block_options: ``norm, attn_drop, proj_drop, with_cp, attention_kernel`` of :class:`LanguageBlock`.
     """
 
     def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., **block_options) -> None:
@@ -71,7 +71,7 @@ class LanguageDETRDecoder(_LanguageLayers):
         num_layers: Depth.
         drop_path_rate: Stochastic-depth rate of the last layer.
         return_intermediate: Whether to return every layer's output, for DETR's auxiliary losses.
-        **block_options: ``norm``, ``attn_drop``, ``proj_drop``, ``with_cp`` of :class:`LanguageBlock`.
+        **block_options: ``norm, attn_drop, proj_drop, with_cp, attention_kernel`` of :class:`LanguageBlock`.
     """
 
     def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., return_intermediate: bool = True,

@@ -13,20 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lbbt_mm.language.spec import BlockSpec
-from .fast_dropout import Dropout, attention_with_dropout
+from .attention import KERNELS, attend, check_choice
+from .fast_dropout import Dropout
 from .rotary import RotaryTable, rotate
-from .short_attention import is_short_bf16_training, short_attention
 
 # Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
-_ACTIVATIONS = {
-    'gelu': F.gelu,
-    'gelu_new': partial(F.gelu, approximate='tanh'),
-    'gelu_fast': partial(F.gelu, approximate='tanh'),
-    'gelu_pytorch_tanh': partial(F.gelu, approximate='tanh'),
-    'silu': F.silu,
-    'swish': F.silu,
-    'relu': F.relu,
-}
+_TANH_GELU = partial(F.gelu, approximate='tanh')
+_ACTIVATIONS = dict(gelu=F.gelu, gelu_new=_TANH_GELU, gelu_fast=_TANH_GELU, gelu_pytorch_tanh=_TANH_GELU, silu=F.silu,
+                    swish=F.silu, relu=F.relu)
 
 
 class LanguageAttention(nn.Module):
@@ -39,15 +33,17 @@ class LanguageAttention(nn.Module):
         causal: Whether a token attends only to itself and those before it.
         attn_drop: Dropout rate of the attention weights.
         proj_drop: Dropout rate of the output.
+        kernel: One of :data:`lbbt_mm.models.layers.attention.KERNELS`.
     """
 
-    def __init__(self, spec: BlockSpec, causal: bool = False, attn_drop: float = 0., proj_drop: float = 0.) -> None:
+    def __init__(self, spec: BlockSpec, causal: bool = False, attn_drop: float = 0., proj_drop: float = 0.,
+                 kernel: str = 'auto') -> None:
         super().__init__()
         self.head_dims = spec.head_dims
         self.causal = causal
         self.scale = spec.attn_scale
         self.attn_drop = attn_drop
-        self.grouped = spec.num_heads != spec.num_kv_heads
+        self.kernel = kernel
         self._splits = spec.qkv_dims
         self.qkv = nn.Linear(spec.embed_dims, sum(self._splits), bias=spec.qkv_bias)
         self.q_norm = nn.RMSNorm(spec.head_dims, eps=spec.norm_eps) if spec.qk_norm else nn.Identity()
@@ -82,43 +78,28 @@ class LanguageAttention(nn.Module):
         q, k, v = self.q_norm(q).transpose(1, 2), self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary)
-        drop = self.attn_drop if self.training else 0.
-        causal = self.causal and memory is None
-        if drop and x.device.type == 'cpu':
-            out = attention_with_dropout(q, k, v, mask, drop, causal, self.scale)
-            return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
-        if mask is not None and causal:
-            mask, causal = mask & _causal_mask(q, k), False
-        if is_short_bf16_training(q, k):
-            out = short_attention(q, k, v, mask, causal, self.scale)
-        else:
-            out = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=drop, is_causal=causal, scale=self.scale, enable_gqa=self.grouped)
+        out = attend(q, k, v, mask, causal=self.causal and memory is None, scale=self.scale,
+                     drop=self.attn_drop if self.training else 0., kernel=self.kernel)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
 
     def _project(self, x: Tensor, pos: Optional[Tensor], memory: Optional[Tensor], memory_pos: Optional[Tensor],
                  gain: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
         if memory is None and pos is None:
             return self.qkv(x).split(self._splits, dim=-1)
-        if pos is None:
-            asking = x
-        else:
+        asking = x
+        if pos is not None:
             asking = x + pos if gain is None else torch.addcmul(x, pos.to(x.dtype), gain.to(x.dtype))
         # `split` has one backward that joins the three gradients; slices would each allocate the whole weight.
+        parts = (sum(self._splits[:2]), self._splits[2]) if memory is None else self._splits
+        weights = self.qkv.weight.split(parts)
+        biases = (None, ) * 3 if self.qkv.bias is None else self.qkv.bias.split(parts)
         if memory is None:
-            parts = (sum(self._splits[:2]), self._splits[2])
-            (w_qk, w_v), (b_qk, b_v) = self._split_qkv(parts)
-            q, k = F.linear(asking, w_qk, b_qk).split(self._splits[:2], dim=-1)
-            return q, k, F.linear(x, w_v, b_v)
-        (w_q, w_k, w_v), (b_q, b_k, b_v) = self._split_qkv(self._splits)
-        keys_from = memory if memory_pos is None else memory_pos
+            q, k = F.linear(asking, weights[0], biases[0]).split(self._splits[:2], dim=-1)
+            return q, k, F.linear(x, weights[1], biases[1])
         if gain is not None:  # on the weights, which are smaller than the memory
-            w_k, w_v = w_k * gain, w_v * gain
-        return F.linear(asking, w_q, b_q), F.linear(keys_from, w_k, b_k), F.linear(memory, w_v, b_v)
-
-    def _split_qkv(self, parts):
-        bias = self.qkv.bias
-        return self.qkv.weight.split(parts), bias.split(parts) if bias is not None else [None] * len(parts)
+            weights = weights[0], weights[1] * gain, weights[2] * gain
+        sources = asking, memory if memory_pos is None else memory_pos, memory
+        return tuple(map(F.linear, sources, weights, biases))
 
 
 class LanguageMLP(nn.Module):
@@ -169,6 +150,8 @@ class LanguageBlock(nn.Module):
         proj_drop: Dropout rate of attention output, hidden units and feed-forward output.
         drop_path_rate: Stochastic-depth rate of each residual branch.
         with_cp: Whether to recompute activations in the backward pass, to save memory.
+        attention_kernel: What computes attention: one of :data:`lbbt_mm.models.layers.attention.KERNELS`. Second
+            derivatives need ``math``.
     """
 
     def __init__(self,
@@ -179,10 +162,12 @@ class LanguageBlock(nn.Module):
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  drop_path_rate: float = 0.,
-                 with_cp: bool = False) -> None:
+                 with_cp: bool = False,
+                 attention_kernel: str = 'auto') -> None:
         super().__init__()
-        _check_choice('attention', attention, ('bidirectional', 'causal'))
-        _check_choice('norm', norm, ('pre', 'post'))
+        check_choice('attention', attention, ('bidirectional', 'causal'))
+        check_choice('norm', norm, ('pre', 'post'))
+        check_choice('attention_kernel', attention_kernel, KERNELS)
         for name, rate in (('attn_drop', attn_drop), ('proj_drop', proj_drop), ('drop_path_rate', drop_path_rate)):
             if not 0 <= rate < 1:
                 raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
@@ -190,9 +175,10 @@ class LanguageBlock(nn.Module):
         self.norm = norm
         self.with_cp = with_cp
         self.norm1 = build_norm(spec)
-        self.attn = LanguageAttention(spec, attention == 'causal', attn_drop, proj_drop)
+        attention_options = (attn_drop, proj_drop, attention_kernel)
+        self.attn = LanguageAttention(spec, attention == 'causal', *attention_options)
         self.cross_norm = build_norm(spec) if cross_attention else None
-        self.cross_attn = LanguageAttention(spec, False, attn_drop, proj_drop) if cross_attention else None
+        self.cross_attn = LanguageAttention(spec, False, *attention_options) if cross_attention else None
         self.norm2 = build_norm(spec)
         self.mlp = LanguageMLP(spec, proj_drop)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
@@ -260,12 +246,3 @@ def build_norm(spec: BlockSpec) -> nn.Module:
     if spec.norm == 'rms':
         return nn.RMSNorm(spec.embed_dims, eps=spec.norm_eps)
     return nn.LayerNorm(spec.embed_dims, eps=spec.norm_eps)
-
-
-def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
-    return q.new_ones((q.shape[-2], k.shape[-2]), dtype=bool).tril()
-
-
-def _check_choice(name: str, value, choices) -> None:
-    if value not in choices:
-        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')

@@ -1,6 +1,4 @@
 """PartialFreezeHook: frozen means no gradient, no optimizer state, no decay, no dropout and no new statistics."""
-import copy
-import pickle
 from unittest.mock import MagicMock
 
 import pytest
@@ -65,14 +63,6 @@ def test_by_default_a_detector_s_other_parts_train():
 def test_a_name_ends_at_a_dot():
     model = freeze(SmallNet(num_blocks=11), trainable='none', also=['backbone.blocks.1'])
     assert trainable(model) == below(model, 'backbone.blocks.1.')
-
-
-def test_a_parameter_that_two_parts_share_trains_if_either_does():
-    model = SmallNet()
-    model.head.weight = nn.Parameter(torch.randn(WIDTH, WIDTH))
-    model.backbone.blocks[3].fc.weight = model.head.weight
-    assert freeze(model, trainable='last:1').head.weight.requires_grad
-    assert not model.head.bias.requires_grad
 
 
 @pytest.mark.parametrize('pattern', ['head.weight', 'extra.0', 'extra'])
@@ -176,18 +166,6 @@ def test_every_optimizer_of_several_lets_go_of_its_state():
     assert parts['backbone'].optimizer.state and not parts['head'].optimizer.state
 
 
-def test_no_backward_work_before_the_first_trainable_parameter():
-    model = freeze(SmallNet(), trainable='last:2', also=['head'])
-    needs_gradient = {}
-    for name, module in model.named_modules():
-        module.register_forward_hook(
-            lambda module, args, output, name=name: needs_gradient.update({name: output.grad_fn is not None}))
-    model(torch.randn(4, 4))
-    frozen = ['backbone.patch_embed', 'backbone.drop_after_pos', 'backbone.blocks.0', 'backbone.blocks.1']
-    assert not any(needs_gradient[name] for name in frozen)
-    assert all(needs_gradient[name] for name in ('backbone.blocks.2', 'backbone.blocks.3', 'backbone.bn', 'head'))
-
-
 @pytest.mark.parametrize('build, size', [('SmallNet', (5, 4)), ('vision_transformer', (5, 3, 8, 8)),
                                          ('llm_classifier', (5, 3, 8, 8))])
 def test_a_frozen_model_in_train_mode_gives_the_same_output_twice(build, size):
@@ -205,43 +183,6 @@ def test_a_frozen_model_in_train_mode_gives_the_same_output_twice(build, size):
     assert not changed(before, weights(model))
 
 
-def test_whoever_calls_train_frozen_modules_stay_in_eval_mode():
-    model = freeze(SmallNet(), trainable='first:2', also=['head'])
-    model.eval()
-    model.train()
-    for module in model.modules():
-        module.train()
-    modes = {name: module.training for name, module in model.named_modules()}
-    for name in ('backbone.patch_embed', 'backbone.blocks.2', 'backbone.blocks.2.drop', 'backbone.blocks.3.fc',
-                 'backbone.bn', 'backbone.drop_after_pos', 'drop'):
-        assert not modes[name], name
-    for name in ('', 'backbone', 'backbone.blocks', 'backbone.blocks.0', 'backbone.blocks.1.drop', 'head'):
-        assert modes[name], name
-    model.eval()
-    assert not any(module.training for module in model.modules())
-
-
-def test_trained_blocks_have_their_dropout_and_frozen_ones_have_none():
-    model = freeze(SmallNet(), trainable='first:2', also=['head'])
-    x = torch.randn(5, WIDTH)
-    same = [torch.equal(block(x), block(x)) for block in model.backbone.blocks]
-    assert same == [False, False, True, True]
-
-
-@pytest.mark.parametrize('also, runs', [([], False), (['backbone.patch_embed'], False), (['backbone.pos_embed'], True),
-                                        (['backbone.drop_after_pos'], True), (['backbone.drop*'], True)])
-def test_dropout_between_parts_runs_if_named_or_beside_a_parameter_that_trains(also, runs):
-    model = freeze(SmallNet(), trainable='first:2', also=also)
-    assert model.backbone.drop_after_pos.training == runs
-
-
-def test_norms_that_train_alone_bring_no_dropout_with_them():
-    model = freeze(SmallNet(), trainable='none', also=['*.norm'])
-    block, x = model.backbone.blocks[0], torch.randn(5, WIDTH)
-    assert block.norm.training and not block.drop.training and not block.fc.training
-    assert torch.equal(block.drop(x), x)
-
-
 def test_running_statistics_keep_still_unless_the_norm_trains(tmp_path):
     for also, moves in (([], False), (['backbone.bn'], True)):
         model = SmallNet()
@@ -249,13 +190,6 @@ def test_running_statistics_keep_still_unless_the_norm_trains(tmp_path):
         train(tmp_path / str(moves), PartialFreezeHook(trainable='first:1', also=also), model)
         assert ('backbone.bn.running_mean' in changed(before, weights(model))) == moves
         assert (model.backbone.bn.num_batches_tracked > 0) == moves
-
-
-def test_a_norm_without_parameters_keeps_its_statistics_too():
-    model = SmallNet()
-    model.backbone.bn = nn.BatchNorm1d(WIDTH, affine=False)
-    freeze(model, trainable='last:1', also=['head'])(torch.randn(4, 4))
-    assert not model.backbone.bn.running_mean.any()
 
 
 def test_what_the_model_froze_itself_stays_frozen_and_in_its_own_mode(tmp_path):
@@ -280,29 +214,6 @@ def test_stages_that_a_resnet_freezes_are_still_in_eval_mode_after_unfreezing():
     hook.before_train_epoch(runner)
     assert trainable(model) == below(model, '') - frozen and frozen
     assert not model.backbone.layer1.training and model.backbone.layer2.training
-
-
-def test_the_data_preprocessor_is_no_part_of_the_network():
-    assert freeze(SmallNet(), trainable='first:1').data_preprocessor.training
-
-
-def test_copies_stay_frozen_on_their_own():
-    model = freeze(SmallNet(), trainable='first:1')
-    twin = copy.deepcopy(model).train()
-    assert [module.training for module in twin.modules()] == [module.training for module in model.modules()]
-    assert twin.head.train() is twin.head
-    restored = pickle.loads(pickle.dumps(model))
-    assert trainable(restored) == trainable(model)
-    restored.train()
-
-
-def test_a_compiled_model_does_not_leave_eval_mode():
-    model = freeze(SmallNet(num_blocks=2), trainable='first:1', also=['head'])
-    compiled = torch.compile(model, backend='aot_eager')
-    compiled.train()
-    assert compiled.backbone.blocks[0].training and not compiled.backbone.blocks[1].training
-    compiled(torch.randn(4, 4)).sum().backward()
-    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == trainable(model)
 
 
 # ------------------------------------------------------------- the table

@@ -225,6 +225,7 @@ def test_blocks_behind_the_last_index_are_not_run():
     assert {name for name, parameter in backbone.named_parameters() if parameter.requires_grad} == {
         name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
     assert not any(parameter.requires_grad for parameter in backbone.blocks[2:].parameters())
+    assert [block.training for block in backbone.blocks] == [True, True, False, False]
 
 
 def test_other_image_sizes_resize_the_positions():
@@ -279,9 +280,9 @@ def test_rotary_positions_tell_patches_apart_without_a_table(folders):
 
 
 def test_options_reach_every_block():
-    backbone = backbone_of(attn_drop=0.1, proj_drop=0.2, with_cp=True, attention='causal')
-    assert {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p, block.with_cp, block.attn.causal, block.norm)
-            for block in backbone.blocks} == {(0.1, 0.2, 0.2, True, True, 'pre')}
+    backbone = backbone_of(attn_drop=0.1, proj_drop=0.2, with_cp=True, attention='causal', attention_kernel='math')
+    assert {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p, block.with_cp, block.attn.causal, block.norm,
+             block.attn.kernel) for block in backbone.blocks} == {(0.1, 0.2, 0.2, True, True, 'pre', 'math')}
     plain = backbone_of().blocks
     assert {(block.attn.attn_drop, block.attn.proj_drop.p, block.mlp.drop.p, block.with_cp, block.attn.causal)
             for block in plain} == {(0., 0., 0., False, False)}
@@ -427,6 +428,7 @@ def test_a_detector_of_mmdet_trains_on_its_feature_maps():
     (dict(attention='both'), r"attention='both'; expected one of"),
     (dict(position='sine'), r"position='sine'; expected one of"),
     (dict(final_norm='none'), r"final_norm='none'; expected one of"),
+    (dict(attention_kernel='flash'), r"attention_kernel='flash': expected one of 'auto', 'fused'"),
     (dict(out_type='cls_token', with_cls_token=False), r'needs a class token'),
     (dict(out_type='cls_token', attention='causal'), r'sees no patch under causal attention'),
     (dict(out_indices=4), r'out_indices=4, but there are 4 blocks'),

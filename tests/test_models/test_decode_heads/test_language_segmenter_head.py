@@ -165,10 +165,10 @@ def test_a_frozen_head_keeps_its_blocks_and_an_average_of_it_is_one_of_its_own(f
 
 
 def test_options_reach_every_block_and_have_segmenter_s_defaults():
-    given = dict(attn_drop=0.2, proj_drop=0.3, with_cp=True)
-    for options, expected in (({}, (0., 0.1, False)), (given, tuple(given.values()))):
+    given = dict(attn_drop=0.2, proj_drop=0.3, with_cp=True, attention_kernel='math')
+    for options, expected in (({}, (0., 0.1, False, 'auto')), (given, tuple(given.values()))):
         for block in head(**options).layers:
-            assert (block.attn.attn_drop, block.attn.proj_drop.p, block.with_cp) == expected
+            assert (block.attn.attn_drop, block.attn.proj_drop.p, block.with_cp, block.attn.kernel) == expected
             assert block.mlp.drop.p == expected[1] and not block.attn.causal and block.norm == 'pre'
             assert isinstance(block.drop_path, nn.Identity)
 

@@ -372,12 +372,13 @@ class TestTraining:
         cfg = run_config(language=dict(arm='host')).model
         for key in ('norm', 'attn_drop', 'proj_drop', 'drop_path_rate', 'with_cp'):
             cfg.pop(key, None)
-        given = dict(norm='post', attn_drop=0.2, proj_drop=0.3, with_cp=True)
-        for options, expected in (({}, ('pre', 0., 0.1, False)), (given, tuple(given.values()))):
+        given = dict(norm='post', attn_drop=0.2, proj_drop=0.3, with_cp=True, attention_kernel='math')
+        for options, expected in (({}, ('pre', 0., 0.1, False, 'auto')), (given, tuple(given.values()))):
             detector = MODELS.build({**deepcopy(cfg), **options})  # mmdet's head rewrites its config
             for layer in (*detector.encoder.layers, *detector.decoder.layers):
                 attentions = [part for part in (layer.attn, layer.cross_attn) if part is not None]
-                assert {(layer.norm, part.attn_drop, part.proj_drop.p, layer.with_cp) for part in attentions} == {expected}
+                assert {(layer.norm, part.attn_drop, part.proj_drop.p, layer.with_cp, part.kernel)
+                        for part in attentions} == {expected}
                 assert layer.mlp.drop.p == expected[2] and isinstance(layer.drop_path, nn.Identity)
 
     def test_dropout_and_drop_path_act_in_training_only(self):
