@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from lbbt_mm.checks.options import check_options
-from lbbt_mm.config_keys import find_keys
+from lbbt_mm.config_keys import language_keys
 from lbbt_mm.files.config_files import read_config_file
 
 
@@ -46,7 +46,7 @@ def record_language_config(cfg: Config) -> None:
 
     So a config that only writes ``type='lbbt_mm.LanguageDETR'`` can be resumed without the language model too.
     """
-    if find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict)):
+    if language_keys(cfg.get('model')):
         add_hook(cfg, 'LanguageConfigHook')
 
 

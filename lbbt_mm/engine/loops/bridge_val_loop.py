@@ -7,7 +7,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.random_labels import check_random_labels
 from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
@@ -37,7 +37,7 @@ class BridgeValLoop(ValLoop):
     Raises:
         FileNotFoundError: If an image folder of the runner's config is absent.
         ValueError: If an argument is out of range, or labels, image folders and head of the runner's config do not agree
-            (:func:`lbbt_mm.checks.labels.check_random_labels`).
+            (:func:`lbbt_mm.checks.random_labels.check_random_labels`).
 
     Example:
         >>> val_cfg = dict(type='lbbt_mm.BridgeValLoop', num_train_samples=1000)
