@@ -94,6 +94,15 @@ def has_key(cfg: Any, key: str) -> bool:
     return get_key(cfg, key, ABSENT) is not ABSENT
 
 
+def parts_at(cfg: Any, key: str) -> Iterator[Tuple[str, dict]]:
+    """The part at a dotted key, or each of a list of them there, with its own key; what is no dict is left out."""
+    found = get_key(cfg, key)
+    several = isinstance(found, (list, tuple))
+    for index, part in enumerate(found if several else [found]):
+        if isinstance(part, dict):
+            yield f'{key}.{index}' if several else key, part
+
+
 def differing(one: Any, other: Any, key: str = '', seen_as: Callable = lambda key, *pair: pair) -> Iterator[tuple]:
     """Where two configs differ.
 

@@ -1,12 +1,12 @@
 """An annotation file in COCO's format: parsed once, with what mmdet would make of each box."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .coco_columns import (Annotations, CocoFileError, Images, annotations_of, categories_of, images_of, no_annotations,
-                           parse, places, whole_numbers)
+from .coco_columns import (Annotations, CocoFileError, Images, annotations_of, categories_of, images_of, parse, places,
+                           whole_numbers)
 from .problems import counted
 
 #: Parsed files that a data set of this process may still take over: real path, size and time of change -> content.
@@ -36,18 +36,18 @@ class CocoFile:
     Args:
         path: The file.
         with_boxes: Whether its annotations matter; a test split may have none.
-        for_evaluation: Whether an evaluator reads it, which asks for more.
+        also: Fields that each annotation has to have beside those that mmdet reads, since an evaluator reads them.
 
     Raises:
         CocoFileError: If it is not a file in COCO's format, or lacks what mmdet or its evaluator need.
     """
 
-    def __init__(self, path: Path, with_boxes: bool = True, for_evaluation: bool = False) -> None:
+    def __init__(self, path: Path, with_boxes: bool = True, also: Sequence[str] = ()) -> None:
         content = _read(path)
         self.images: Images = images_of(content)
         self.categories: List[dict] = categories_of(content)
-        self.annotations: Annotations = (annotations_of(content, with_crowd=for_evaluation)
-                                         if with_boxes or 'annotations' in content else no_annotations())
+        has_boxes = with_boxes or 'annotations' in content
+        self.annotations: Annotations = annotations_of(content if has_boxes else dict(annotations=[]), also)
         self.names = {category['id']: category['name'] for category in self.categories}
         self._categories = places(self.annotations.category_id, whole_numbers(list(self.names)))
         self.boxes = _boxes(self.images, self.annotations)
@@ -62,6 +62,17 @@ class CocoFile:
         wanted = set(classes)
         meant = np.array([name in wanted for name in self.names.values()] + [False])  # the last for no category
         return meant[self._categories]
+
+    def given_images(self, dataset: Mapping, classes: Sequence[str]) -> np.ndarray:
+        """Places of the images that mmdet's data set gives, in its order, before its ``indices``."""
+        filters, given = dataset.get('filter_cfg') or {}, np.arange(len(self.images.size))
+        if dataset.get('test_mode') or not filters:
+            return given
+        if filters.get('filter_empty_gt'):
+            has_boxes = np.zeros(len(given) + 1, bool)  # the last for images that are not there
+            has_boxes[self.boxes.image[self.of_classes(classes)]] = True
+            given = np.flatnonzero(has_boxes[:-1])
+        return given[self.images.size[given].min(axis=1) >= filters.get('min_size', 0)]
 
     def reaches_beyond(self) -> np.ndarray:
         """Which boxes that are used end beyond their image by a tenth of its side or more ``(N, )``."""

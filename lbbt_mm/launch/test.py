@@ -36,8 +36,7 @@ def test(args: argparse.Namespace) -> None:
     from mmengine.logging import print_log
     from mmengine.registry import METRICS
 
-    from lbbt_mm.checks import check_datasets
-    from lbbt_mm.checks.options import check_numbers
+    from lbbt_mm.checks import check_datasets, check_settings
     from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config, refuse_overwriting_output
     from lbbt_mm.files.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
@@ -46,7 +45,7 @@ def test(args: argparse.Namespace) -> None:
     from .settings import load_config
     from .testing import dump_metric, enable_painting, enable_tta, scale_table, single_and_multi_scale
     cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
-    check_numbers(cfg, ['test_dataloader'])
+    check_settings(cfg, ['test_dataloader'])
     local = local_checkpoint(args.checkpoint)
     if local is not None and not Path(local).is_file():
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')

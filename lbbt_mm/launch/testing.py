@@ -9,7 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lbbt_mm.checks.tta import check_tta_sizes
+from lbbt_mm.checks import raise_fatal
+from lbbt_mm.checks.tta import tta_problems
 
 _DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 
@@ -47,7 +48,7 @@ def single_and_multi_scale(cfg: Config) -> Dict[str, Config]:
     """
     tests = dict(ss=deepcopy(cfg), ms=cfg)
     enable_tta(cfg)
-    check_tta_sizes(cfg, ('test_dataloader', ))
+    raise_fatal(tta_problems(cfg, ('test_dataloader', )))
     for name, test in tests.items():
         test.work_dir = str(Path(test.work_dir) / name)
         # the runners of one process would share a logger or a visualizer of the same name

@@ -14,7 +14,7 @@ from PIL import Image
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.coco import coco_problems
 from lbbt_mm.checks.coco_file import CocoFile
-from lbbt_mm.checks.data_sets import raise_fatal
+from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.datasets import is_remote
 from tests.time_limit import time_limit
 from tests.tiny_detection import run_config, write_dataset
@@ -50,7 +50,7 @@ def test_an_absent_annotation_file(data, split):
     with pytest.raises(FileNotFoundError) as error:
         check_coco_datasets(run_config(data))
     assert str(error.value).startswith(f'{split}_dataloader.dataset.ann_file: {path} does not exist. Expected a COCO')
-    assert 'correct data_root and ann_file' in str(error.value)
+    assert 'Correct data_root and ann_file' in str(error.value)
 
 
 def test_an_absent_image_folder(data):
@@ -149,7 +149,7 @@ def test_data_sets_inside_wrappers_are_checked(data):
     broken.ann_file = 'annotations/absent.json'
     cfg.train_dataloader.dataset = dict(
         type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=[inner, broken]))
-    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.dataset.datasets\[1\].ann_file: .*absent.json'):
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.dataset.datasets.1.ann_file: .*absent.json'):
         check_coco_datasets(cfg)
 
 
@@ -213,7 +213,7 @@ def test_data_sets_with_other_classes_of_the_same_number(data):
     cfg = run_config(data, model__bbox_head__num_classes=2)
     cfg.train_dataloader.dataset.metainfo = dict(classes=('red', 'green'))
     cfg.val_dataloader.dataset.metainfo = dict(classes=('green', 'blue'))
-    with pytest.raises(ValueError, match=r"val_dataloader.dataset.metainfo: its classes are 'green', 'blue', those of "
+    with pytest.raises(ValueError, match=r"val_dataloader.dataset: metainfo.classes is 'green', 'blue', that of "
                        "train_dataloader.dataset 'red', 'green'"):
         check_coco_datasets(cfg)
 
@@ -224,7 +224,7 @@ def test_the_test_set_s_classes_are_compared_before_training(data, log):
     cfg.test_dataloader.dataset.metainfo = dict(classes=('green', 'red', 'blue'))
     cfg.test_dataloader.dataset.ann_file = 'absent.json'
     check_coco_datasets(cfg)
-    assert any(line.startswith("test_dataloader.dataset.metainfo: its classes are 'green', 'red', 'blue'") for line in log)
+    assert any(line.startswith("test_dataloader.dataset: metainfo.classes is 'green', 'red', 'blue'") for line in log)
 
 
 def test_an_evaluator_whose_file_numbers_labels_otherwise(data, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.image_folders import check_labels
 from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 
@@ -17,11 +17,11 @@ def root(tmp_path) -> Path:
 def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value):
     cfg = run_config(root)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1][name] = value
-    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has '
+    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline.1: RandomLabel has '
                        f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both'):
-        check_random_labels(cfg)
+        check_labels(cfg)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1].ratio = 0
-    check_random_labels(cfg)
+    check_labels(cfg)
 
 
 def below(cfg: Config, root: Path, **options) -> None:
@@ -34,14 +34,14 @@ def test_another_data_root_gives_other_labels(root):
     cfg = run_config(root)
     below(cfg, root / 'train')
     with pytest.raises(ValueError) as error:
-        check_random_labels(cfg)
+        check_labels(cfg)
     assert str(error.value) == (
-        f"val_cfg.train_dataloader.dataset.pipeline[1]: RandomLabel has data_root={str(root / 'train')!r}, that of "
+        f"val_cfg.train_dataloader.dataset.pipeline.1: RandomLabel has data_root={str(root / 'train')!r}, that of "
         f'train_dataloader data_root={str(root)!r}, so accuracy would be measured on labels that are not trained. Give both '
         'the same settings.')
     for loader in (cfg.train_dataloader, cfg.val_cfg.train_dataloader):
         loader.dataset.pipeline[1].key = 'pixels'  # which has no root
-    check_random_labels(cfg)
+    check_labels(cfg)
 
 
 def test_the_same_data_root_written_otherwise(root, monkeypatch, tmp_path):
@@ -50,14 +50,14 @@ def test_the_same_data_root_written_otherwise(root, monkeypatch, tmp_path):
     for same in ('..', f'{root}/', f'{root}/train/..', tmp_path / 'link'):
         cfg = run_config(root)
         below(cfg, same)
-        check_random_labels(cfg)
+        check_labels(cfg)
     cfg = run_config(root)
     cfg.train_dataloader.dataset.pipeline[1].data_root = 's3://bucket/data/'
     below(cfg, 's3://bucket/./data')
-    check_random_labels(cfg)
+    check_labels(cfg)
     below(cfg, 's3://bucket/other')
     with pytest.raises(ValueError, match='RandomLabel has data_root=.s3://bucket/other., that of .*s3://bucket/data'):
-        check_random_labels(cfg)
+        check_labels(cfg)
 
 
 @pytest.mark.parametrize('indices, passes', [(None, True), (2, True), (-2, False), ([4, 2], False), (range(1, 900), False)])
@@ -67,14 +67,14 @@ def test_indices_number_samples_anew(root, indices, passes):
         loader.dataset.pipeline[1].key = 'sample_idx'
     cfg.val_cfg.train_dataloader.dataset.indices = list(indices) if isinstance(indices, range) else indices
     if passes:
-        return check_random_labels(cfg)
-    with pytest.raises(ValueError, match=r"dataset.pipeline\[1\]: RandomLabel has key='sample_idx' and its dataset "
+        return check_labels(cfg)
+    with pytest.raises(ValueError, match=r"dataset.pipeline.1: RandomLabel has key='sample_idx' and its dataset "
                        r'indices=.*, that of train_dataloader indices=None, so accuracy would') as error:
-        check_random_labels(cfg)
+        check_labels(cfg)
     assert len(str(error.value)) < 600
     for loader in (cfg.train_dataloader, cfg.val_cfg.train_dataloader):
         loader.dataset.pipeline[1].key = 'img_path'  # to which they make no difference
-    check_random_labels(cfg)
+    check_labels(cfg)
 
 
 def concatenated(root: Path, *labels: dict) -> Config:
@@ -94,9 +94,9 @@ def test_different_images_may_not_share_labels(root, loader):
         cfg.val_cfg.train_dataloader = cfg.train_dataloader
         cfg.train_dataloader = run_config(root).val_dataloader
     with pytest.raises(ValueError) as error:
-        check_random_labels(cfg)
+        check_labels(cfg)
     assert str(error.value) == (
-        f"{loader}.dataset.datasets[0] and {loader}.dataset.datasets[1]: RandomLabel has key='sample_idx', seed=3 and "
+        f"{loader}.dataset.datasets.0 and {loader}.dataset.datasets.1: RandomLabel has key='sample_idx', seed=3 and "
         "salt='' in both, so different images would share labels. Give each dataset's RandomLabel a salt of its own, such "
         "as salt='a' and salt='b'.")
 
@@ -106,18 +106,18 @@ def test_different_images_may_not_share_labels(root, loader):
     ({}, dict(ratio=0)), (dict(salt='a'), dict(salt='b'), dict(salt='a'))])
 def test_concatenated_datasets_with_labels_of_their_own(root, labels):
     """The third is the first once more: its images keep their labels."""
-    check_random_labels(concatenated(root, *labels))
+    check_labels(concatenated(root, *labels))
 
 
 def test_concatenated_parts_of_one_dataset(root):
     cfg = concatenated(root, {}, {})
     first, second = cfg.train_dataloader.dataset.datasets
     second.update(data_prefix='train', test_mode=True, indices=3)
-    check_random_labels(cfg)
+    check_labels(cfg)
     second.indices = [3, 4]
     with pytest.raises(ValueError, match='different images would share labels'):
-        check_random_labels(cfg)
+        check_labels(cfg)
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=dict(
         type='ConcatDataset', datasets=[first, dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=second)]))
-    with pytest.raises(ValueError, match=r'dataset.dataset.datasets\[0\] and .*datasets\[1\].dataset: RandomLabel has key'):
-        check_random_labels(cfg)
+    with pytest.raises(ValueError, match=r'dataset.dataset.datasets.0 and .*datasets.1.dataset: RandomLabel has key'):
+        check_labels(cfg)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbbt_mm.checks.data_sets import raise_fatal
+from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_segmentation import run_config, write_dataset
 
@@ -229,7 +229,7 @@ def test_wrappers_and_concatenations_are_looked_into(root):
     inner = cfg.train_dataloader.dataset
     cfg.train_dataloader.dataset = dict(
         type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=inner)])
-    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.datasets\[0\].dataset: 1 of 3 masks'):
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.datasets.0.dataset: 1 of 3 masks'):
         check_segmentation(cfg)
 
 
@@ -246,7 +246,7 @@ def test_reduce_zero_label_that_differs(root):
         path = root / 'annotations' / 'validation' / f'{number:03d}.png'
         cv2.imwrite(str(path), np.maximum(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 1) - 1)
     cfg.val_dataloader.dataset.reduce_zero_label = False
-    with pytest.raises(ValueError, match='val_dataloader.dataset: reduce_zero_label is False, that of '
+    with pytest.raises(ValueError, match='val_dataloader.dataset: reduce_zero_label of BaseSegDataset is False, that of '
                        'train_dataloader.dataset True, so equal labels'):
         check_segmentation(cfg)
 

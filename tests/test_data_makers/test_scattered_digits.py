@@ -9,7 +9,7 @@ from mmengine.config import Config
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from lbbt_mm.checks.data_sets import raise_fatal
+from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_detection import REPO
 from tests.tool_processes import run_tool

@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.checks.random_labels import check_random_labels
+from lbbt_mm.checks.image_folders import check_labels
 from lbbt_mm.config_keys import get_key, language_keys
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
@@ -48,7 +48,7 @@ class LanguageConfigHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the run's random labels; a test asks nothing of the training data."""
-        check_random_labels(runner.cfg)
+        check_labels(runner.cfg)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep what a resumed probe's weights started from, which its config does not say."""
