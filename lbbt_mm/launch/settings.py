@@ -6,6 +6,7 @@ from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.utils import import_modules_from_strings
 
 from lbbt_mm.checks.options import check_options
 from lbbt_mm.config_keys import language_keys
@@ -29,6 +30,8 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     if args.cfg_options is not None:
         check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+        if any(key.split('.')[0] == 'custom_imports' for key in args.cfg_options):
+            import_modules_from_strings(**cfg.custom_imports)  # mmengine imports those that the file names
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -33,7 +33,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    return run_tool(lambda: train(parse_args(arguments)))
+    return run_tool(lambda: train(parse_args(arguments)), holds_output=True)
 
 
 def train(args: argparse.Namespace) -> None:
