@@ -6,8 +6,9 @@ from mmengine.config import Config
 
 from ..config_keys import parts_at
 from ..registry import type_name
+from .coco_columns import CocoFileError
 from .coco_evaluators import check_evaluators, coco_evaluators
-from .coco_file import CocoFile, CocoFileError, unusable_boxes
+from .coco_file import CocoFile, unusable_boxes
 from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, chosen, class_of, compare_meanings, correct,
                        find_datasets, is_remote, named_classes, path_of, pipeline_step)
 from .image_files import Budget, look_at_images, paths_below
@@ -152,8 +153,8 @@ def _check_training_images(found: Found, file: CocoFile, classes: Sequence[str],
                       f'min_size={least} and are left out, first {file.images.file_name[small[0]]}. Set a lower min_size '
                       'if they are meant to be used.', fatal=len(small) == total)
     if isinstance(queries, int) and total:
-        boxes = file.boxes
-        numbers = np.bincount(boxes.image[boxes.used & file.of_classes(classes) & (boxes.image >= 0)], minlength=total)
+        usable = file.used & file.of_classes(classes) & (file.place >= 0)
+        numbers = np.bincount(file.place[usable], minlength=total)
         crowded = np.flatnonzero(numbers > queries)
         if len(crowded):
             name, number = file.images.file_name[crowded[0]], numbers[crowded[0]]

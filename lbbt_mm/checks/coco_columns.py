@@ -12,9 +12,6 @@ from .problems import counted
 #: What a column raises of which an entry has another form; then the entries are looked at one by one
 _ODD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
-#: Numbers below this are looked up in a table
-_TABLE = 1 << 22
-
 #: Whole numbers as an array, anything else as it is in the file
 Column = Union[np.ndarray, Sequence[Any]]
 
@@ -217,20 +214,9 @@ def _truths(values: Sequence[Any]) -> np.ndarray:
 
 def places(wanted: Column, known: Column) -> np.ndarray:
     """Where each of some numbers is in a list of different ones ``(N, )``; -1 for those that it does not hold."""
-    if isinstance(wanted, np.ndarray) and isinstance(known, np.ndarray):
-        if not len(known) or not len(wanted):
-            return np.full(len(wanted), -1)
-        if known.min() >= 0 and known.max() < _TABLE:
-            table = np.full(known.max() + 2, -1)  # the last for all numbers that are not in it
-            table[known] = np.arange(len(known))
-            return table[np.where((wanted >= 0) & (wanted <= known.max()), wanted, -1)]
-        order = np.argsort(known, kind='stable')
-        found = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
-        return np.where(known[found] == wanted, found, -1)
     place = {number: index for index, number in enumerate(plain_list(known))}
-    wanted = plain_list(wanted)
     try:
-        return np.fromiter(map(place.get, wanted, repeat(-1)), np.int64, len(wanted))
+        return np.fromiter(map(place.get, plain_list(wanted), repeat(-1)), np.int64, len(wanted))
     except TypeError:  # lists and objects are no keys
         return np.array([place.get(number, -1) if isinstance(number, (int, float, str)) else -1 for number in wanted])
 

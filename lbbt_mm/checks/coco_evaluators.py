@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.registry import METRICS
 
 from ..registry import type_name
-from .coco_columns import plain_list
-from .coco_file import CocoFile, CocoFileError
+from .coco_columns import CocoFileError, plain_list
+from .coco_file import CocoFile
 from .datasets import Found, chosen, class_of, find_evaluators, is_remote, path_of
 from .problems import Problem, few
 
@@ -100,8 +100,8 @@ def _compare_content(where: str, path: Path, theirs: CocoFile, loader: str, open
             if os.path.basename(names.get(number, name)) != os.path.basename(name):
                 return Problem(f'{where}.ann_file', f'{path} calls the image {number!r} {names[number]!r}, the file of '
                                f'{loader} {name!r}: it is of other images. Give data set and evaluator the same file.')
-    if any(len(file.boxes.xywh) for file in files) and not any(
-            np.array_equal(np.sort(file.boxes.xywh, axis=0), np.sort(theirs.boxes.xywh, axis=0)) for file in files):
+    theirs_sorted, *ours = (np.sort(file.annotations.xywh, axis=0) for file in (theirs, *files))
+    if any(map(len, ours)) and not any(np.array_equal(boxes, theirs_sorted) for boxes in ours):
         return Problem(f'{where}.ann_file', f"{path} has other boxes than the data set's file, for images of the same ids. "
                        'Give both the same file, if it is not another annotation of the same images.', False)
     return None

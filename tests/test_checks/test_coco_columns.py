@@ -54,7 +54,7 @@ def test_crowds_are_asked_for_where_the_evaluation_needs_them():
 
 
 @pytest.mark.parametrize('known', [[5, 2, 9], [5, 2, 1 << 40], [5, -2, 9]])
-def test_places_by_table_by_search_and_by_dict(known):
+def test_places_of_numbers_in_a_list(known):
     wanted = [known[2], 4, known[0], -7, 1 << 50, known[1], known[1]]
     expected = [2, -1, 0, -1, -1, 1, 1]
     assert places(np.array(wanted), np.array(known)).tolist() == expected

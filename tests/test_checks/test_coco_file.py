@@ -151,7 +151,7 @@ def test_what_counts_is_what_mmdet_makes_of_the_file(data):
     file = CocoFile(path)
     dataset = DATASETS.build(dict(run_config(data).train_dataloader.dataset, pipeline=[], filter_cfg=None))
     kept = [sum(len(dataset.get_data_info(index)['instances']) for index in range(len(dataset)))]
-    assert kept == [int(file.boxes.used.sum())] and 0 < kept[0] < len(file.annotations.id)
+    assert kept == [int(file.used.sum())] and 0 < kept[0] < len(file.annotations.id)
 
 
 def test_the_file_is_parsed_once(data, monkeypatch):
