@@ -12,6 +12,9 @@ from .problems import counted
 #: What a column raises of which an entry has another form; then the entries are looked at one by one
 _ODD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
+#: Numbers below this are looked up in a table
+_TABLE = 1 << 22
+
 #: Whole numbers as an array, anything else as it is in the file
 Column = Union[np.ndarray, Sequence[Any]]
 
@@ -214,6 +217,11 @@ def _truths(values: Sequence[Any]) -> np.ndarray:
 
 def places(wanted: Column, known: Column) -> np.ndarray:
     """Where each of some numbers is in a list of different ones ``(N, )``; -1 for those that it does not hold."""
+    if isinstance(wanted, np.ndarray) and isinstance(known, np.ndarray) and (
+            len(known) and known.min() >= 0 and known.max() < _TABLE):
+        table = np.full(known.max() + 2, -1)  # the last for all numbers that are not in it
+        table[known] = np.arange(len(known))
+        return table[np.where((wanted >= 0) & (wanted <= known.max()), wanted, -1)]
     place = {number: index for index, number in enumerate(plain_list(known))}
     try:
         return np.fromiter(map(place.get, plain_list(wanted), repeat(-1)), np.int64, len(wanted))

@@ -10,7 +10,7 @@ from mmengine.registry import METRICS
 from ..registry import type_name
 from .coco_columns import CocoFileError, plain_list
 from .coco_file import CocoFile
-from .datasets import Found, chosen, class_of, find_evaluators, is_remote, path_of
+from .datasets import Found, chosen, find_evaluators, is_a, is_remote, path_of
 from .problems import Problem, few
 
 #: A data set's file, its classes, and where it is
@@ -19,11 +19,9 @@ Opened = Tuple[Optional[CocoFile], List[str], Found]
 
 def coco_evaluators(cfg: Config, loader: str) -> Iterator[Tuple[str, Mapping]]:
     """A loader's evaluators that compare with an annotation file of their own."""
-    for where, evaluator in find_evaluators(cfg, loader):
-        kind = class_of(evaluator.get('type'), cfg.get('default_scope'), METRICS)
-        bases = [base.__name__ for base in getattr(kind, '__mro__', ())]
-        if type_name(evaluator).endswith('CocoMetric') or 'CocoMetric' in bases:
-            yield where, evaluator
+    return ((where, evaluator) for where, evaluator in find_evaluators(cfg, loader)
+            if type_name(evaluator).endswith('CocoMetric')
+            or is_a(evaluator, 'CocoMetric', cfg.get('default_scope'), METRICS))
 
 
 def check_evaluators(evaluators: Sequence[Tuple[str, Mapping]], loader: str, opened: Sequence[Opened]) -> Iterator[Problem]:
@@ -39,12 +37,12 @@ def check_evaluators(evaluators: Sequence[Tuple[str, Mapping]], loader: str, ope
     """
     for where, evaluator in evaluators:
         path = Path(evaluator.get('ann_file') or '')
-        if not evaluator.get('ann_file') or is_remote(evaluator):
+        if not opened or not evaluator.get('ann_file') or is_remote(evaluator):
             continue
         if not path.is_file():
             raise FileNotFoundError(f'{where}.ann_file: {path} does not exist. Expected the annotation file of the dataset '
                                     'that is evaluated; correct it together with data_root.')
-        if not opened or any(file is None for file, *_ in opened):
+        if any(file is None for file, *_ in opened):
             continue
         evaluated, masks = not evaluator.get('format_only'), 'segm' in (evaluator.get('metric') or ())
         also = (*(['iscrowd'] if evaluated else []), *(['segmentation'] if evaluated and masks else []))

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .coco_columns import (Annotations, Images, annotations_of, categories_of, images_of, parse, places,
-                           plain_list)
+                           plain_list, whole_numbers)
 from .problems import counted
 
 #: Parsed files that a data set of this process may still take over: real path, size and time of change -> content.
@@ -39,7 +39,7 @@ class CocoFile:
         has_boxes = with_boxes or 'annotations' in content
         self.annotations: Annotations = annotations_of(content if has_boxes else dict(annotations=[]), also)
         self.names = {category['id']: category['name'] for category in self.categories}
-        self._categories = places(self.annotations.category_id, list(self.names))
+        self._categories = places(self.annotations.category_id, whole_numbers(list(self.names)))
         self.place = places(self.annotations.image_id, self.images.id)
         self.used = _used(self.annotations, self.images.size, self.place)
 
@@ -158,7 +158,7 @@ def unusable_boxes(file: CocoFile, classes: Sequence[str]) -> Iterator[Tuple[str
         limits = 1.1 * file.images.size[file.place] + 2 if total and len(file.images.size) else xywh[:, 2:]
         beyond = used & ~stray & (xywh[:, :2] + xywh[:, 2:] > limits).any(axis=1)
     reasons = (
-        (stray, 'have an image_id that no image has', _id_hint(file)),
+        (stray, 'have an image_id that no image has', _id_hint(file) if stray.any() else ''),
         (~finite & used, 'have a bbox that is not finite', 'Correct them: mmdet would train on infinite boxes'),
         (~finite & ~used & ~stray, 'have a bbox that is not a number', 'Correct them, or leave them out'),
         (fraction, 'have coordinates from 0 to 1', "Multiply them by the image's width and height: COCO's are pixels"),

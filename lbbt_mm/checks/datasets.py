@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS
 
 from ..config_keys import get_key, parts_at, walk
 from ..registry import type_name
@@ -81,11 +81,17 @@ def class_of(kind: Any, scope: Optional[str], registry: Any = DATASETS) -> Optio
     if not isinstance(kind, str):
         return kind if isinstance(kind, type) else None
     try:
-        with DefaultScope.overwrite_default_scope(scope or 'mmengine'):
-            found = registry.get(kind)
+        with registry.switch_scope_and_registry(scope) as of_scope:
+            found = of_scope.get(kind)
     except Exception:  # building the run says what is wrong with it
         return None
     return found if isinstance(found, type) else None
+
+
+def is_a(config: Mapping, base: str, scope: Optional[str], registry: Any = DATASETS) -> bool:
+    """Whether the class that a config's ``type`` means is one of that name, or inherits it."""
+    kind = class_of(config.get('type'), scope, registry)
+    return any(one.__name__ == base for one in getattr(kind, '__mro__', ()))
 
 
 def pipeline_step(pipeline: Any, name: str) -> Optional[Mapping]:

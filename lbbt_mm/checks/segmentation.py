@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from ..config_keys import parts_at
 from ..registry import type_name
 from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, chosen, compare_meanings, correct, find_datasets,
-                       find_evaluators, is_remote, path_of, pipeline_step)
+                       find_evaluators, is_a, is_remote, path_of, pipeline_step)
 from .image_files import Budget, look_at_image, look_at_images, missing_files, paths_below
 from .problems import Problem, counted, few
 from .segmentation_masks import IGNORED, check_masks
@@ -62,20 +62,7 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
 def segmentation_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Found]:
     """mmseg's local datasets in a run's config."""
     return (found for found in find_datasets(cfg, loaders)
-            if not is_remote(found.config) and _is_segmentation(found.config, cfg.get('default_scope')))
-
-
-def _is_segmentation(config: Mapping, scope: Optional[str]) -> bool:
-    kind = config.get('type')
-    if isinstance(kind, str) and scope != 'mmseg' and not kind.startswith('mmseg.'):
-        return False
-    try:
-        from mmseg.datasets import BaseSegDataset
-        from mmseg.registry import DATASETS
-    except Exception:  # without mmseg, building the run says what to install
-        return False
-    found = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(found, type) and issubclass(found, BaseSegDataset)
+            if not is_remote(found.config) and is_a(found.config, 'BaseSegDataset', cfg.get('default_scope')))
 
 
 def build_without_pipeline(config: Mapping) -> Any:

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks.datasets import chosen, find_datasets, find_evaluators, is_remote
+from lbbt_mm.checks.datasets import chosen, class_of, find_datasets, find_evaluators, is_a, is_remote
 
 
 @pytest.mark.parametrize('config, remote', [
@@ -46,3 +46,13 @@ def test_samples_that_are_not_there(indices):
     found, = find_datasets(Config(dict(x=dict(dataset=dict(type='X', indices=indices)))), ['x'])
     with pytest.raises(ValueError, match=f'x.dataset.indices: holds {indices[-1]}, and there are 4 samples; .* 0 to 3'):
         chosen('abcd', found)
+
+
+@pytest.mark.parametrize('kind, scope, name', [
+    ('ADE20KDataset', 'mmseg', 'ADE20KDataset'), ('mmdet.LVISV1Dataset', 'mmseg', 'LVISV1Dataset'),
+    ('ADE20KDataset', 'mmpretrain', None), ('Nonsense', 'mmdet', None), ('CocoDataset', 'no_scope', None),
+    (None, 'mmdet', None)])
+def test_the_class_that_a_type_means(kind, scope, name):
+    found = class_of(kind, scope)
+    assert getattr(found, '__name__', None) == name and class_of(found, None) is found
+    assert is_a(dict(type=kind), 'BaseSegDataset', scope) == (name == 'ADE20KDataset')

@@ -68,6 +68,15 @@ class TestLoadConfig:
             settings.load_config(parse(config_file, f'{spelling}=3'))
             assert os.environ['LOCAL_RANK'] == '3'
 
+    def test_modules_that_the_command_line_names_are_imported(self, config_file, tmp_path, monkeypatch):
+        (tmp_path / 'my_parts.py').write_text('import os\nos.environ["MY_PARTS"] = "imported"\n')
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv('MY_PARTS', '')
+        settings.load_config(parse(config_file, '--cfg-options', 'custom_imports.imports=[my_parts]'))
+        assert os.environ['MY_PARTS'] == 'imported'
+        with pytest.raises(ImportError, match='no_such_parts'):
+            settings.load_config(parse(config_file, '--cfg-options', 'custom_imports.imports=no_such_parts'))
+
     def test_an_absent_config_is_one_error(self):
         with pytest.raises(FileNotFoundError, match='configs/none.py: no such config file. Give the path'):
             settings.load_config(parse('configs/none.py'))

@@ -1,5 +1,5 @@
 """Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
-from typing import Any, List, Mapping, Optional
+from typing import List, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -77,12 +77,8 @@ def _resumes(runner: Runner) -> bool:
 
 def _drop_language_init(model: nn.Module) -> None:
     for module in model.modules():
-        steps = getattr(module, 'init_cfg', None)
-        if isinstance(steps, (list, tuple)):
-            module.init_cfg = [step for step in steps if not _is_language_init(step)]
-        elif _is_language_init(steps):
-            module.init_cfg = None
-
-
-def _is_language_init(step: Any) -> bool:
-    return isinstance(step, Mapping) and type_name(step) in ('LanguageInit', 'BridgeInit')
+        steps = getattr(module, 'init_cfg', None) or []
+        steps = [steps] if isinstance(steps, Mapping) else steps
+        kept = [step for step in steps if type_name(step) not in ('LanguageInit', 'BridgeInit')]
+        if len(kept) < len(steps):
+            module.init_cfg = kept
