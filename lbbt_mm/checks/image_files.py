@@ -188,6 +188,11 @@ def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budg
         yield Problem(where, f'{counted(len(moved), len(seen), "images")}{asked} are turned or mirrored by their EXIF '
                       f'orientation when they are loaded, first {moved[0]}. Boxes and masks have to be for the image as it '
                       'is shown; masks are loaded as they are stored.', False)
+    yield from _of_another_size(where, seen, wanted, sized_by, asked)
+
+
+def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size], sized_by: str,
+                     asked: str) -> Iterator[Problem]:
     sized = [(path, look.size) for path, look in seen if look.size and path in wanted]
     wrong = [(path, size) for path, size in sized if size != tuple(wanted[path])]
     for turned, what, remedy in _OF_ANOTHER_SIZE:

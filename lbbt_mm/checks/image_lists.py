@@ -48,13 +48,7 @@ def listed_images(found: Found, num_classes: Optional[int], budget: Budget) -> I
     if not path.is_file():
         raise FileNotFoundError(f'{where}: {path} does not exist. Expected a list with an image and its label on each line. '
                                 f'{correct("ann_file")}')
-    names = [line.strip() for line in list_from_file(str(path))]
-    if not names:
-        raise ValueError(f'{where}: {path} is empty. Expected an image and its label on each line, such as cats/1.jpg 0.')
-    if found.config.get('with_label', True):
-        classes = num_classes or len(named_classes(found.config) or ()) or None
-        random = any(True for _ in random_labels_of(found))  # then these labels are replaced
-        names = _names_with_labels(f'{where}: {path}', names, None if random else classes)
+    names = _names(f'{where}: {path}', [line.strip() for line in list_from_file(str(path))], found, num_classes)
     samples = chosen(list(enumerate(names, 1)), found)
     paths = paths_below(root, (name for _, name in samples))
     folders = {os.path.dirname(path) for path in paths}
@@ -71,9 +65,15 @@ def listed_images(found: Found, num_classes: Optional[int], budget: Budget) -> I
         yield from look_at_images(where, paths, found.config.get('pipeline'), budget, present=present)
 
 
-def _names_with_labels(where: str, lines: Sequence[str], classes: Optional[int]) -> List[str]:
+def _names(where: str, lines: Sequence[str], found: Found, num_classes: Optional[int]) -> Sequence[str]:
     """The names of a list's images, whose labels are whole numbers below the number of classes, if that is known."""
-    most = float('inf') if classes is None else classes - 1
+    if not lines:
+        raise ValueError(f'{where} is empty. Expected an image and its label on each line, such as cats/1.jpg 0.')
+    if not found.config.get('with_label', True):
+        return lines
+    random = any(True for _ in random_labels_of(found))  # then these labels are replaced
+    classes = 0 if random else num_classes or len(named_classes(found.config) or ())
+    most = classes - 1 if classes else float('inf')
     names = []
     for number, line in enumerate(lines, 1):
         name, _, label = line.rpartition(' ')

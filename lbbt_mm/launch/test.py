@@ -43,7 +43,7 @@ def test(args: argparse.Namespace) -> None:
     from .checkpoints import check_fit
     from .processes import build_runner, start_processes, stop_processes
     from .settings import load_config
-    from .testing import dump_metric, enable_painting, enable_tta, scale_table, single_and_multi_scale
+    from .testing import dump_metric, scale_table, tests_of
     cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     check_settings(cfg, ['test_dataloader'])
     local = local_checkpoint(args.checkpoint)
@@ -59,14 +59,7 @@ def test(args: argparse.Namespace) -> None:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     check_datasets(cfg, loaders=('test_dataloader', ))
     refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
-    tests = dict(test=cfg)
-    if args.tta:
-        if cfg.get('default_scope') == 'mmseg':
-            tests = single_and_multi_scale(cfg)
-        else:
-            enable_tta(cfg)
-    if args.show_dir:
-        enable_painting(cfg, args.show_dir)
+    tests = tests_of(cfg, args.tta, args.show_dir)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
     for one in tests.values():
         start_processes(one)

@@ -12,6 +12,27 @@ from lbbt_mm.text_table import render_table
 _DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 
 
+def tests_of(cfg: Config, tta: bool, show_dir: Optional[str]) -> Dict[str, Config]:
+    """The tests that are asked for: one, or those of a segmentor without and with test-time augmentation.
+
+    Args:
+        cfg: The run's config.
+        tta: Whether to augment.
+        show_dir: Folder for pictures, if there are to be any.
+
+    Returns:
+        dict[str, Config]: Name of a test -> its config; that of the last is ``cfg``.
+    """
+    tests = dict(test=cfg)
+    if tta and cfg.get('default_scope') == 'mmseg':
+        tests = single_and_multi_scale(cfg)
+    elif tta:
+        enable_tta(cfg)
+    if show_dir:
+        enable_painting(cfg, show_dir)
+    return tests
+
+
 def enable_tta(cfg: Config) -> None:
     """Wrap model and pipeline for test-time augmentation.
 
