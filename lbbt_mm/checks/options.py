@@ -24,12 +24,18 @@ _READ = {
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'optim_wrapper': {'type', 'optimizer', 'constructor', 'paramwise_cfg'},
+    'optim_wrapper': {'type', 'optimizer', 'constructor', 'paramwise_cfg', 'loss_scale', 'dtype', 'use_fsdp'},
+    'train_cfg': {'by_epoch', 'type'},
+    'val_cfg': {'type'},
+    'test_cfg': {'type'},
 }
+#: And the classes whose arguments these are, where no type is given
+_CLASSES = dict(optim_wrapper=OptimWrapper, train_cfg=EpochBasedTrainLoop, iterations=IterBasedTrainLoop, val_cfg=ValLoop,
+              test_cfg=TestLoop)
 _PARAMWISE = {'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
               'dcn_offset_lr_mult', 'bypass_duplicate'}
-#: What mmengine reads of an ``init_cfg`` beside the arguments of its type
-_OF_INIT = {'override', 'layer', 'bias', 'bias_prob'}
+#: What mmengine reads of an ``init_cfg``, and of what is overridden in it, beside the arguments of its type
+_OF_INIT = {'override', 'name'}
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper')
 _DATA = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type', 'indices'}
 
@@ -119,21 +125,13 @@ def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[S
         return set(), False  # LanguageOptions refuses what it does not know, by name
     if last == 'paramwise_cfg':
         return set(_PARAMWISE), False  # a constructor of one's own may read more
-    if len(above) == 1:
-        if last == 'train_cfg' and 'type' not in place:
-            loop = EpochBasedTrainLoop if place.get('by_epoch', True) else IterBasedTrainLoop
-            return _arguments(loop) | {'by_epoch', 'type'}, True
-        if last in ('val_cfg', 'test_cfg') and 'type' not in place:
-            return _arguments(ValLoop if last == 'val_cfg' else TestLoop) | {'type'}, True
-        if last.endswith('_dataloader'):
-            return _arguments(DataLoader) | _DATA, True
-        if last == 'optim_wrapper' and type_name(place) in ('', *_WRAPPERS):
-            return _READ[last] | _arguments(OptimWrapper) | {'loss_scale', 'dtype', 'use_fsdp'}, True
-        if last in _READ and last != 'optim_wrapper':
-            return _READ[last], True
+    if len(above) == 1 and last.endswith('_dataloader'):
+        return _arguments(DataLoader) | _DATA, True
+    if len(above) == 1 and last in _READ and type_name(place) in ('', *_WRAPPERS):
+        kind = _CLASSES.get(last if place.get('by_epoch', True) else 'iterations')
+        return _READ[last] | (_arguments(kind) if kind else set()), True
     known, is_whole = _arguments_of_type(place.get('type'), cfg) if 'type' in place else (set(), False)
-    is_init = 'init_cfg' in above
-    return known | (_OF_INIT if is_init else set()), is_whole or is_init and len(known) > 1
+    return known | (_OF_INIT if 'init_cfg' in above else set()), is_whole
 
 
 def _arguments_of_type(kind: Any, cfg: Config) -> Tuple[Set[str], bool]:

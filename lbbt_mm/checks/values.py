@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import OPTIMIZERS, DefaultScope
+from mmengine.registry import OPTIMIZERS
 
 from lbbt_mm.config_keys import get_key, language_keys, parts_at
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
-from .datasets import find_datasets
+from lbbt_mm.registry import type_name
+from .datasets import class_of, find_datasets
 
 
 class Rule(NamedTuple):
@@ -23,8 +24,9 @@ class Rule(NamedTuple):
     expected: str
 
 
-def _is_whole(value: Any, least: float = float('-inf')) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_whole(value: Any, least: float) -> bool:
+    """A quotient may be one too: configs of mmdet have ``val_interval=82512.0``."""
+    return type(value) in (int, float) and value >= least and value % 1 == 0
 
 
 def _are_pairs(value: Any) -> bool:
@@ -35,8 +37,8 @@ def _are_pairs(value: Any) -> bool:
 
 
 def _are_places(value: Any) -> bool:
-    return _is_whole(value) and value != 0 or (isinstance(value, (list, tuple, range)) and len(value) > 0
-                                               and all(map(_is_whole, value)))
+    places = value if isinstance(value, (list, tuple, range)) else [value or None]
+    return len(places) > 0 and all(type(place) is int for place in places)
 
 
 def _are_sides(value: Any) -> bool:
@@ -108,8 +110,9 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
     yield from ((key, get_key(cfg, key), rule) for key, rule in rules.items() if get_key(cfg, key) is not None)
     for model in ('model', 'model.module'):
         test = get_key(cfg, f'{model}.test_cfg')
-        if not any(parts_at(cfg, f'{model}.decode_head')) or not isinstance(test, Mapping):
-            continue
+        has_heads = any(parts_at(cfg, f'{model}.decode_head'))
+        if not has_heads or not isinstance(test, Mapping) or type_name(get_key(cfg, model)) == 'DepthEstimator':
+            continue  # which has a mode of its own
         yield f'{model}.test_cfg.mode', test.get('mode', 'whole'), _MODE
         if test.get('mode') == 'slide':
             window, stride = test.get('crop_size'), test.get('stride')
@@ -123,10 +126,9 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
 def _check_optimizer(cfg: Config) -> None:
     """An optimizer that nobody has registered, of which mmengine says that None is not callable."""
     kind = get_key(cfg, 'optim_wrapper.optimizer.type')
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
-        if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
-            raise ValueError(f'optim_wrapper.optimizer.type={kind!r}: no such optimizer is registered; expected a name such '
-                             f'as AdamW or SGD.{did_you_mean(kind, sorted(OPTIMIZERS.module_dict), 0.5)}')
+    if isinstance(kind, str) and class_of(kind, cfg.get('default_scope'), OPTIMIZERS) is None:
+        raise ValueError(f'optim_wrapper.optimizer.type={kind!r}: no such optimizer is registered; expected a name such as '
+                         f'AdamW or SGD.{did_you_mean(kind, sorted(OPTIMIZERS.module_dict), 0.5)}')
 
 
 def did_you_mean(name: str, known: Sequence[str], alike: float) -> str:

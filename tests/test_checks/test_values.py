@@ -27,6 +27,8 @@ def test_numbers_that_no_run_can_have(key, value):
 def test_an_optimizer_that_is_not_registered():
     cfg = Config(CONFIG)
     check_values(cfg, ['train_dataloader'])
+    cfg.optim_wrapper.optimizer.type = 'LARS'  # mmpretrain's own
+    check_values(cfg, ['train_dataloader'])
     cfg.optim_wrapper.optimizer.type = 'SDG'
     with pytest.raises(ValueError, match="optim_wrapper.optimizer.type='SDG': no such optimizer .* Did you mean SGD"):
         check_values(cfg, ['train_dataloader'])
@@ -52,7 +54,7 @@ def test_settings_of_another_kind(key, value, expected):
 
 @pytest.mark.parametrize('key, value', [
     ('default_hooks.checkpoint.interval', -1), ('train_cfg.dynamic_intervals', [(0, 10), (90, 1)]),
-    ('train_cfg.dynamic_intervals', []), ('train_dataloader.dataset.indices', -2),
+    ('train_cfg.dynamic_intervals', []), ('train_cfg.val_interval', 82512.0), ('train_dataloader.dataset.indices', -2),
     ('train_dataloader.dataset.indices', range(3)), ('default_hooks.checkpoint', None), ('randomness.seed', None)])
 def test_settings_that_a_run_can_have(key, value):
     cfg = Config(CONFIG)
