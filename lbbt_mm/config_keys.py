@@ -1,22 +1,41 @@
-"""Finds what our tools set or ask in a config: its ``language`` dict, the initialiser of a probe, what its steps count."""
+"""The one walk over a config, and what our tools find by it: its ``language`` dict, a probe's initialiser, what differs."""
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Sequence
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from .registry import type_name
 
 
+def walk(config: Any, key: str = '') -> Iterator[Tuple[str, Any]]:
+    """Every part below a config, each before what is in it.
+
+    Args:
+        config: A config, or a part of one.
+        key: Its own dotted key.
+
+    Yields:
+        tuple: A dotted key as ``--cfg-options`` takes it, places in lists as numbers; and what is there.
+    """
+    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, (list, tuple)) else ()
+    for name, part in items:
+        place = f'{key}.{name}' if key else str(name)
+        yield place, part
+        yield from walk(part, place)
+
+
 def find_keys(config: Any, wanted: Callable[[str, Any], bool], prefix: str = 'model') -> List[str]:
     """The dotted keys below ``config`` whose last part and value ``wanted`` accepts."""
-    return list(_walk(config, wanted, prefix))
+    return [key for key, part in walk(config, prefix) if wanted(key.rpartition('.')[2], part)]
 
 
-def _walk(config: Any, wanted: Callable[[str, Any], bool], prefix: str) -> Iterator[str]:
-    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, (list, tuple)) else ()
-    for key, value in items:
-        if wanted(str(key), value):
-            yield f'{prefix}.{key}'
-        else:
-            yield from _walk(value, wanted, f'{prefix}.{key}')
+def find_types(config: Any, *names: str, key: str = '') -> Iterator[Tuple[str, dict]]:
+    """The parts of a config, itself among them, whose ``type`` has one of some names; with their dotted keys."""
+    return ((place, part) for place, part in [(key, config), *walk(config, key)]
+            if isinstance(part, dict) and type_name(part) in names)
+
+
+def language_keys(model: Any) -> List[str]:
+    """The dotted keys of a model's ``language`` dicts."""
+    return find_keys(model, lambda key, value: key == 'language' and isinstance(value, dict))
 
 
 def find_language(model: Any, config: Path) -> str:
@@ -25,7 +44,7 @@ def find_language(model: Any, config: Path) -> str:
     Raises:
         ValueError: If there is none, or more than one.
     """
-    keys = find_keys(model, lambda key, value: key == 'language' and isinstance(value, dict))
+    keys = language_keys(model)
     if len(keys) != 1:
         found = ', '.join(keys) or 'none'
         raise ValueError(f'{config}: expected one `language` dict below `model`, found {found}. Give a config whose model '
@@ -40,7 +59,7 @@ def find_bridge_init(model: Any, probe: Path) -> str:
         ValueError: If there is none, or more than one.
     """
     # wherever it is: an init_cfg may be a list of initialisers
-    keys = find_keys(model, lambda key, value: isinstance(value, dict) and type_name(value) == 'BridgeInit')
+    keys = [key for key, _ in find_types(model, 'BridgeInit', key='model')]
     if len(keys) != 1:
         found = ', '.join(keys) or 'none'
         raise ValueError(f"{probe}: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...) below `model`, "
@@ -49,22 +68,65 @@ def find_bridge_init(model: Any, probe: Path) -> str:
     return keys[0]
 
 
-def get_key(cfg: Any, key: str) -> Any:
-    """What a dotted key leads to; None if there is nothing."""
-    for part in key.split('.'):
-        cfg = cfg.get(part) if hasattr(cfg, 'get') else None
-    return cfg
+class _Absent:
+    """In place of the value of a key that a config does not have; ``None`` is a value."""
+
+    def __repr__(self) -> str:
+        return 'absent'
 
 
-def has_key(cfg: Any, key: str) -> bool:
-    """Whether a dotted key, with the places in lists as numbers, leads to something, be it None."""
+ABSENT = _Absent()
+
+
+def get_key(cfg: Any, key: str, default: Any = None) -> Any:
+    """What a dotted key, with the places in lists as numbers, leads to; ``default`` if there is nothing."""
     for part in key.split('.'):
         if isinstance(cfg, (list, tuple)):
             cfg, part = dict(enumerate(cfg)), int(part) if part.isdigit() else None
         if not hasattr(cfg, 'get') or part not in cfg:
-            return False
+            return default
         cfg = cfg[part]
-    return True
+    return cfg
+
+
+def has_key(cfg: Any, key: str) -> bool:
+    """Whether a dotted key leads to something, be it None."""
+    return get_key(cfg, key, ABSENT) is not ABSENT
+
+
+def parts_at(cfg: Any, key: str) -> Iterator[Tuple[str, dict]]:
+    """The part at a dotted key, or each of a list of them there, with its own key; what is no dict is left out."""
+    found = get_key(cfg, key)
+    several = isinstance(found, (list, tuple))
+    for index, part in enumerate(found if several else [found]):
+        if isinstance(part, dict):
+            yield f'{key}.{index}' if several else key, part
+
+
+def differing(one: Any, other: Any, key: str = '', seen_as: Callable = lambda key, *pair: pair) -> Iterator[tuple]:
+    """Where two configs differ.
+
+    Args:
+        one: A config, or a part of one.
+        other: Another.
+        key: Their own dotted key.
+        seen_as: Called with a key and the two values there, of which either may be :data:`ABSENT`; gives the two that are
+            compared.
+
+    Yields:
+        tuple: A dotted key and the two values, as they are seen.
+    """
+    one, other = seen_as(key, one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = ((name, one.get(name, ABSENT), other.get(name, ABSENT)) for name in {**one, **other})
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = ((index, *pair) for index, pair in enumerate(zip(one, other)))
+    else:
+        if one != other:
+            yield key, one, other
+        return
+    for name, *pair in pairs:
+        yield from differing(*pair, f'{key}.{name}' if key else str(name), seen_as)
 
 
 def validation_unit(cfg: Any) -> str:

@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from lbbt_mm.checks.coco import coco_problems
-from lbbt_mm.checks.data_sets import raise_fatal
+from lbbt_mm.checks import raise_fatal
 from lbbt_mm.language import read_spec
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.tiny_detection import REPO, write_dataset

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.image_folders import check_labels
 from lbbt_mm.registry import DATASETS, LOOPS, MODELS
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.image_folders import write_image_folder
@@ -36,7 +36,7 @@ def test_every_config_builds_its_model_and_its_data(path, tmp_path, monkeypatch)
         write_image_folder(tmp_path / split, counts, size=8)
     monkeypatch.setenv('LBBT_DATA_ROOT', str(tmp_path))
     cfg = Config.fromfile(path)
-    check_random_labels(cfg)
+    check_labels(cfg)
     model = build(cfg)
     assert model.head.fc.in_features == model.backbone.embed_dims and model.head.fc.out_features == 10
     if path.parent.name == 'demo' and 'bridge' in path.stem:

@@ -130,3 +130,18 @@ def batch_of(*sizes: Tuple[int, int]) -> Dict[str, list]:
     """A batch as a data loader gives it, with images of (height, width) ``sizes`` and random boxes."""
     shapes = [(3, *size) for size in sizes]
     return demo_mm_inputs(len(shapes), shapes, num_items=[2] * len(shapes), num_classes=len(CLASSES))
+
+
+def edit_coco(data: Path, change, split: str = 'train') -> Path:
+    """Rewrite an annotation file."""
+    path = data / 'annotations' / f'instances_{split}2017.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def each_box(change, only=None):
+    """A change of all annotations, or those of the given places."""
+    return lambda content: [change(item) for index, item in enumerate(content['annotations'])
+                            if only is None or index in only]

@@ -123,3 +123,12 @@ def batch_of(count: int = 2, size: int = 32) -> Dict[str, list]:
         sample.set_metainfo(dict(img_shape=(size, size), ori_shape=(size, size), img_path='nowhere'))
         samples.append(sample)
     return dict(inputs=[torch.randint(0, 255, (3, size, size), dtype=torch.uint8) for _ in samples], data_samples=samples)
+
+
+def mask_of(root, number=1):
+    return root / 'annotations' / 'training' / f'{number:03d}.png'
+
+
+def rewrite_mask(root, change, number=1):
+    mask = cv2.imread(str(mask_of(root, number)), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(mask_of(root, number)), change(mask))

@@ -46,14 +46,14 @@ def main() -> int:
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lbbt_mm.checks.data_sets import find_problems
+    from lbbt_mm.checks import find_problems
     from lbbt_mm.checks.datasets import find_datasets
     from lbbt_mm.checks.image_files import Budget
     from lbbt_mm.files.config_files import read_config_file
     from lbbt_mm.files.whole_files import whole_file
     from lbbt_mm.runs.run_request import override
     cfg = override(read_config_file(args.config), args.cfg_options or [])
-    console = Console()
+    console, loaders = Console(), [f'{name}_dataloader' for name in args.loaders]
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bars = {}
@@ -64,13 +64,13 @@ def main() -> int:
             progress.update(bars[what], completed=done, total=total)
 
         budget = Budget(seconds=None if args.most is None else 0., least=args.most or 0, progress=show)
-        problems = list(find_problems(cfg, [f'{name}_dataloader' for name in args.loaders], budget))
+        problems = list(find_problems(cfg, loaders, budget))
     if args.out:
         with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:
             csv.writer(file).writerows([('where', 'stops a run', 'problem'),
                                         *((found.where, found.fatal, found.text) for found in problems)])
-    if not any(True for name in args.loaders for _ in find_datasets(cfg.get(f'{name}_dataloader'), name)):
-        raise ValueError(f'{args.config}: has no data set under {", ".join(f"{name}_dataloader" for name in args.loaders)}. '
+    if not any(find_datasets(cfg, loaders)):
+        raise ValueError(f'{args.config}: has no data set under {", ".join(loaders)}. '
                          'Give a config with one, or other --loaders.')
     if not problems:
         console.print('Nothing was found that a run could not use.')

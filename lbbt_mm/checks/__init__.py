@@ -1,4 +1,4 @@
-"""What is looked at before a run starts: do its data sets, its model and its evaluators mean the same by everything?"""
-from .data_sets import check_datasets
+"""What is looked at before a run starts: do its settings, its data sets, its model and its evaluators mean the same?"""
+from .gate import check_datasets, check_settings, find_problems, raise_fatal
 
-__all__ = ['check_datasets']
+__all__ = ['check_datasets', 'check_settings', 'find_problems', 'raise_fatal']

@@ -1,33 +1,16 @@
 """An annotation file in COCO's format: parsed once, with what mmdet would make of each box."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .coco_columns import (Annotations, CocoFileError, Images, annotations_of, categories_of, images_of, no_annotations,
-                           parse, places, whole_numbers)
+from .coco_columns import (Annotations, Images, annotations_of, categories_of, images_of, parse, places,
+                           plain_list, whole_numbers)
 from .problems import counted
 
 #: Parsed files that a data set of this process may still take over: real path, size and time of change -> content.
 _parsed: Dict[Tuple[str, int, int], dict] = {}
-
-
-class Boxes(NamedTuple):
-    """Columns of a file's annotations; ``N`` of them.
-
-    Attributes:
-        image: Place of the image in the file's list ``(N, )``, -1 for an id that is not there.
-        xywh: Left, top, width and height in pixels ``(N, 4)``.
-        used: Whether mmdet trains on it, by all but its category ``(N, )``.
-        crowd: Whether it is a crowd, which mmdet does not train on ``(N, )``.
-        ignored: Whether the file says to ignore it ``(N, )``.
-    """
-    image: np.ndarray
-    xywh: np.ndarray
-    used: np.ndarray
-    crowd: np.ndarray
-    ignored: np.ndarray
 
 
 class CocoFile:
@@ -36,21 +19,29 @@ class CocoFile:
     Args:
         path: The file.
         with_boxes: Whether its annotations matter; a test split may have none.
-        for_evaluation: Whether an evaluator reads it, which asks for more.
+        also: Fields that each annotation has to have beside those that mmdet reads, since an evaluator reads them.
 
     Raises:
         CocoFileError: If it is not a file in COCO's format, or lacks what mmdet or its evaluator need.
+
+    Attributes:
+        images: Columns of its images.
+        annotations: Columns of its ``N`` annotations.
+        names: Number of a category -> its name.
+        place: Place of an annotation's image in the list of images ``(N, )``, -1 for an id that is not there.
+        used: Whether mmdet trains on it, by all but its category ``(N, )``.
     """
 
-    def __init__(self, path: Path, with_boxes: bool = True, for_evaluation: bool = False) -> None:
+    def __init__(self, path: Path, with_boxes: bool = True, also: Sequence[str] = ()) -> None:
         content = _read(path)
         self.images: Images = images_of(content)
         self.categories: List[dict] = categories_of(content)
-        self.annotations: Annotations = (annotations_of(content, with_crowd=for_evaluation)
-                                         if with_boxes or 'annotations' in content else no_annotations())
+        has_boxes = with_boxes or 'annotations' in content
+        self.annotations: Annotations = annotations_of(content if has_boxes else dict(annotations=[]), also)
         self.names = {category['id']: category['name'] for category in self.categories}
         self._categories = places(self.annotations.category_id, whole_numbers(list(self.names)))
-        self.boxes = _boxes(self.images, self.annotations)
+        self.place = places(self.annotations.image_id, self.images.id)
+        self.used = _used(self.annotations, self.images.size, self.place)
 
     def labels(self, classes: Sequence[str]) -> List[str]:
         """The names of labels 0, 1, ... as mmdet numbers them: in the file's order, whatever that of ``classes`` is."""
@@ -63,11 +54,16 @@ class CocoFile:
         meant = np.array([name in wanted for name in self.names.values()] + [False])  # the last for no category
         return meant[self._categories]
 
-    def reaches_beyond(self) -> np.ndarray:
-        """Which boxes that are used end beyond their image by a tenth of its side or more ``(N, )``."""
-        boxes = self.boxes
-        ends = boxes.xywh[:, :2] + boxes.xywh[:, 2:]
-        return boxes.used & (boxes.image >= 0) & (ends > 1.1 * self.images.size[boxes.image] + 2).any(axis=1)
+    def given_images(self, dataset: Mapping, classes: Sequence[str]) -> np.ndarray:
+        """Places of the images that mmdet's data set gives, in its order, before its ``indices``."""
+        filters, given = dataset.get('filter_cfg') or {}, np.arange(len(self.images.size))
+        if dataset.get('test_mode') or not filters:
+            return given
+        if filters.get('filter_empty_gt'):
+            has_boxes = np.zeros(len(given) + 1, bool)  # the last for images that are not there
+            has_boxes[self.place[self.of_classes(classes)]] = True
+            given = np.flatnonzero(has_boxes[:-1])
+        return given[self.images.size[given].min(axis=1) >= filters.get('min_size', 0)]
 
     def unknown_categories(self) -> list:
         """Numbers of categories that annotations have and the file does not list, in order."""
@@ -79,7 +75,7 @@ class CocoFile:
 
     def name_of(self, annotation: int) -> str:
         """The image of an annotation, for a message."""
-        place, number = self.boxes.image[annotation], _plain(self.annotations.image_id[annotation])
+        place, number = self.place[annotation], _plain(self.annotations.image_id[annotation])
         image = self.images.file_name[place] if place >= 0 else f'image_id {number!r}'
         return f'{image} (annotation {_plain(self.annotations.id[annotation])!r})'
 
@@ -130,17 +126,14 @@ def _read(path: Path) -> dict:
     return _parsed[key]
 
 
-def _boxes(images: Images, annotations: Annotations) -> Boxes:
-    image = places(annotations.image_id, images.id)
+def _used(annotations: Annotations, sizes: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """CocoDataset.parse_data_info's rule."""
     x, y, width, height = annotations.xywh.T
-    count = len(annotations.xywh)
-    limits = np.where(image[:, None] >= 0, images.size[image], 0) if len(images.size) else np.zeros((count, 2))
+    limits = np.where(place[:, None] >= 0, sizes[place], 0) if len(sizes) else np.zeros((len(place), 2))
     with np.errstate(invalid='ignore', over='ignore'):
         inside = ((np.minimum(x + width, limits[:, 0]) - np.maximum(x, 0) > 0)
                   & (np.minimum(y + height, limits[:, 1]) - np.maximum(y, 0) > 0))
-        used = (inside & (annotations.area > 0) & (width >= 1) & (height >= 1)
-                & ~annotations.ignored)  # CocoDataset.parse_data_info's rule
-    return Boxes(image, annotations.xywh, used, annotations.crowd, annotations.ignored)
+        return inside & (annotations.area > 0) & (width >= 1) & (height >= 1) & ~annotations.ignored
 
 
 def _plain(value: Any) -> Any:
@@ -157,48 +150,37 @@ def unusable_boxes(file: CocoFile, classes: Sequence[str]) -> Iterator[Tuple[str
     Yields:
         tuple: One line, and whether a run cannot go on with it.
     """
-    boxes, total = file.boxes, len(file.annotations.xywh)
-    meant = file.of_classes(classes)
-    with np.errstate(invalid='ignore'):
-        finite = np.isfinite(boxes.xywh).all(axis=1)
-        fraction = finite & (boxes.xywh >= 0).all(axis=1) & (boxes.xywh <= 1).all(axis=1) & ~boxes.used
-    stray = boxes.image < 0
+    found, used, stray, meant = file.annotations, file.used, file.place < 0, file.of_classes(classes)
+    total, xywh = len(stray), found.xywh
+    with np.errstate(invalid='ignore', over='ignore'):
+        finite = np.isfinite(xywh).all(axis=1)
+        fraction = finite & (xywh >= 0).all(axis=1) & (xywh <= 1).all(axis=1) & ~used & ~stray
+        limits = 1.1 * file.images.size[file.place] + 2 if total and len(file.images.size) else xywh[:, 2:]
+        beyond = used & ~stray & (xywh[:, :2] + xywh[:, 2:] > limits).any(axis=1)
     reasons = (
-        (stray, 'have an image_id that no image has', _id_hint(file)),
-        (~finite & boxes.used, 'have a bbox that is not finite', 'Correct them: mmdet would train on infinite boxes'),
-        (~finite & ~boxes.used & ~stray, 'have a bbox that is not a number', 'Correct them, or leave them out'),
-        (fraction & ~stray, 'have coordinates from 0 to 1', "Multiply them by the image's width and height: COCO's are "
-                                                            "pixels"),
-        (finite & ~boxes.used & ~boxes.ignored & ~fraction & ~stray,
-         'lie outside of their image, are less than a pixel wide or high, or have no area', 'Correct them, or leave them '
-         'out'),
-        (file.reaches_beyond() if total else ~finite, "reach beyond their image by a tenth of its side or more",
-         "mmdet cuts them off there. COCO's are left, top, width and height, not two corners"),
+        (stray, 'have an image_id that no image has', _id_hint(file) if stray.any() else ''),
+        (~finite & used, 'have a bbox that is not finite', 'Correct them: mmdet would train on infinite boxes'),
+        (~finite & ~used & ~stray, 'have a bbox that is not a number', 'Correct them, or leave them out'),
+        (fraction, 'have coordinates from 0 to 1', "Multiply them by the image's width and height: COCO's are pixels"),
+        (finite & ~used & ~found.ignored & ~fraction & ~stray, 'lie outside of their image, are less than a pixel wide or '
+         'high, or have no area', 'Correct them, or leave them out'),
+        (beyond, "reach beyond their image by a tenth of its side or more", "mmdet cuts them off there. COCO's are left, "
+         'top, width and height, not two corners'),
         (~meant, 'have a category that is not among the classes',
          'Add it to metainfo.classes and num_classes if it is meant to be learned'))
-    usable = boxes.used & meant & ~boxes.crowd & ~stray
-    said = []
-    for which, what, remedy in reasons:
-        if which.any():
-            first = int(np.flatnonzero(which)[0])
-            said.append((f'{counted(int(which.sum()), total, "boxes")} {what}, first in {file.name_of(first)}. {remedy}',
-                         bool((~finite & boxes.used).any() and 'not finite' in what)))
-    if not usable.any():
-        reason = said[0][0] if said else ('all of them are crowds or ignored' if total else
-                                          "its list 'annotations' is empty")
-        yield f'no box can be used: {reason}', True
+    said = [(f'{counted(int(which.sum()), total, "boxes")} {what}, first in {file.name_of(int(np.flatnonzero(which)[0]))}. '
+             f'{remedy}', 'not finite' in what) for which, what, remedy in reasons if which.any()]
+    if (used & meant & ~found.crowd & ~stray).any():
+        yield from said
         return
-    yield from said
+    empty = 'all of them are crowds or ignored' if total else "its list 'annotations' is empty"
+    yield f'no box can be used: {said[0][0] if said else empty}', True
 
 
 def _id_hint(file: CocoFile) -> str:
-    kinds = [{'int'} if isinstance(ids, np.ndarray) else {type(number).__name__ for number in ids}
-             for ids in (file.images.id, file.annotations.image_id)]
-    if kinds[0] != kinds[1]:
-        names = dict(int='whole numbers', str='strings', list='lists', dict='objects')
-        said = [' or '.join(sorted(names.get(kind, kind) for kind in kind_set)) for kind_set in kinds]
-        return f"Images' ids are {said[0]}, annotations' image_ids {said[1]}: write them alike"
+    names = dict(int='whole numbers', str='strings', list='lists', dict='objects')
+    ours, theirs = (sorted({names.get(type(number).__name__, 'others') for number in plain_list(ids)})
+                    for ids in (file.images.id, file.annotations.image_id))
+    if ours != theirs:
+        return f"Images' ids are {' or '.join(ours)}, annotations' image_ids {' or '.join(theirs)}: write them alike"
     return 'Correct them, or add the images'
-
-
-__all__ = ['Boxes', 'CocoFile', 'CocoFileError', 'hand_over_to_mmdet', 'take_parsed', 'unusable_boxes']

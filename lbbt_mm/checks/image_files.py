@@ -1,4 +1,5 @@
 """Are image files there, whole, and of the size that their annotations are for?"""
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 
 from PIL import Image
 
+from .datasets import pipeline_step
 from .problems import Problem, counted
 
 #: Values of EXIF's orientation that stand for a quarter turn
@@ -13,6 +15,14 @@ _TURNED = (5, 6, 7, 8)
 #: And for anything but the image as it is stored
 _MOVED = range(2, 9)
 _EXIF_ORIENTATION = 0x0112
+
+#: What is wrong with an image -> with several
+_FAULTS = {'is empty': 'are empty', 'is absent': 'are absent', 'cannot be decoded': 'cannot be decoded to their end'}
+#: Whether an image is as wide as it should be high, what that means, and what to do
+_OF_ANOTHER_SIZE = (
+    (True, 'are turned by their EXIF orientation when they are loaded, or lie otherwise',
+     "Annotate them as they are shown, or remove the tag (color_type='unchanged' leaves it alone)"),
+    (False, 'are of another size', "Correct the annotations' sizes and boxes, or give the images they were made for"))
 
 Size = Tuple[int, int]
 
@@ -61,15 +71,9 @@ def evenly(count: int) -> List[int]:
     if count <= 1:
         return list(range(count))
     step = max(int(count * 0.6180339887), 1)  # the golden ratio's multiples fill a circle evenly
-    while _common_divisor(step, count) != 1:
+    while math.gcd(step, count) != 1:
         step += 1
     return [index * step % count for index in range(count)]
-
-
-def _common_divisor(a: int, b: int) -> int:
-    while b:
-        a, b = b, a % b
-    return a
 
 
 class Look(NamedTuple):
@@ -138,19 +142,16 @@ def missing_files(paths: Sequence[str], present: Optional[Dict[str, set]] = None
         present: Paths of the files of folders that were read before; what is read is added.
     """
     present = {} if present is None else present
-    missing = []
-    while paths:
-        folder, slash, _ = paths[0].rpartition(os.sep)
-        if folder not in present:
-            here = folder or slash or os.curdir
-            present[folder] = {f'{folder}{slash}{name}' for name in (os.listdir(here) if os.path.isdir(here) else ())}
-        elsewhere = [path for path in paths if path not in present[folder]]
-        missing += [path for path in elsewhere if path.rpartition(os.sep)[0] == folder]
-        paths = [path for path in elsewhere if path.rpartition(os.sep)[0] != folder]
-    return missing
+    by_folder: Dict[str, List[str]] = {}
+    for path in paths:
+        by_folder.setdefault(path[:path.rfind(os.sep) + 1], []).append(path)
+    for folder in by_folder.keys() - present.keys():
+        here = folder or os.curdir
+        present[folder] = {folder + name for name in (os.listdir(here) if os.path.isdir(here) else ())}
+    return [path for folder, found in by_folder.items() for path in found if path not in present[folder]]
 
 
-def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: Budget,
+def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budget,
                    sizes: Optional[Sequence[Size]] = None, sized_by: str = '',
                    present: Optional[Dict[str, set]] = None) -> Iterator[Problem]:
     """Look at images that a run will load.
@@ -158,7 +159,7 @@ def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: B
     Args:
         where: The data set.
         paths: Its images.
-        loading: The pipeline's LoadImageFromFile; ``ignore_empty=True`` passes over what cannot be loaded.
+        pipeline: Their pipeline; ``ignore_empty=True`` of its LoadImageFromFile passes over what cannot be loaded.
         budget: How many to open.
         sizes: Width and height that each has to have, if that is known.
         sized_by: What says so.
@@ -167,38 +168,37 @@ def look_at_images(where: str, paths: Sequence[str], loading: Mapping, budget: B
     Yields:
         Problem: What is wrong, in one line each.
     """
-    passes = bool(loading.get('ignore_empty'))
+    loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
+    passes, wanted = bool(loading.get('ignore_empty')), dict(zip(paths, sizes or ()))
     missing = missing_files(paths, present)
     if missing:
         yield Problem(where, f"{counted(len(missing), len(paths), 'images')} are not there, first {missing[0]}. Add them, "
                       'take them out of the annotations, or correct data_root or data_prefix.',
                       fatal=not passes or len(missing) == len(paths))
     gone = set(missing)
-    wanted = dict(zip(paths, sizes or ()))
     there = [path for path in paths if path not in gone] if gone else paths
     seen = budget.spend(where, there, lambda path: look_at_image(path, loading))
-    asked = '' if len(seen) == len(paths) - len(gone) else ' that were looked at'
+    asked = '' if len(seen) == len(there) else ' that were looked at'
     for fault in sorted({look.fault for _, look in seen} - {''}):
         found = [path for path, look in seen if look.fault == fault]
-        verb = {'is empty': 'are empty', 'is absent': 'are absent'}.get(fault, 'cannot be decoded to their end')
-        yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {verb}, first {found[0]}. Replace them, or '
-                      'take them out of the annotations.', fatal=not passes or len(found) == len(seen))
+        yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {_FAULTS[fault]}, first {found[0]}. '
+                      'Replace them, or take them out of the annotations.', fatal=not passes or len(found) == len(seen))
     moved = [path for path, look in seen if look.turned and (path not in wanted or look.size == tuple(wanted[path]))]
     if moved:
         yield Problem(where, f'{counted(len(moved), len(seen), "images")}{asked} are turned or mirrored by their EXIF '
                       f'orientation when they are loaded, first {moved[0]}. Boxes and masks have to be for the image as it '
                       'is shown; masks are loaded as they are stored.', False)
-    known = [(path, look.size) for path, look in seen if look.size and path in wanted]
-    wrong = [(path, size) for path, size in known if size != tuple(wanted[path])]
-    turned = [(path, size) for path, size in wrong if size[::-1] == tuple(wanted[path])]
-    for found, what, remedy in (
-            (turned, 'are turned by their EXIF orientation when they are loaded, or lie otherwise',
-             'Annotate them as they are shown, or remove the tag (color_type=\'unchanged\' leaves it alone)'),
-            ([item for item in wrong if item not in turned], 'are of another size',
-             'Correct the annotations\' sizes and boxes, or give the images they were made for')):
+    yield from _of_another_size(where, seen, wanted, sized_by, asked)
+
+
+def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size], sized_by: str,
+                     asked: str) -> Iterator[Problem]:
+    sized = [(path, look.size) for path, look in seen if look.size and path in wanted]
+    wrong = [(path, size) for path, size in sized if size != tuple(wanted[path])]
+    for turned, what, remedy in _OF_ANOTHER_SIZE:
+        found = [(path, size) for path, size in wrong if (size[::-1] == tuple(wanted[path])) == turned]
         if found:
             path, size = found[0]
-            yield Problem(where, f'{counted(len(found), len(known), "images")}{asked} {what} than the {sized_by} say, '
+            yield Problem(where, f'{counted(len(found), len(sized), "images")}{asked} {what} than the {sized_by} say, '
                           f'first {path}: {size[0]}x{size[1]} pixels, {sized_by} {wanted[path][0]}x{wanted[path][1]}. '
-                          f'{remedy}.',
-                          fatal=len(wrong) == len(known))
+                          f'{remedy}.', fatal=len(wrong) == len(sized))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.datasets import ALL_LOADERS
-from lbbt_mm.checks.options import check_language_checkpoints
+from lbbt_mm.checks.values import check_language_checkpoints
 from lbbt_mm.runs.fresh_start import clear_runs
 from lbbt_mm.runs.training_pool import TrainingPool, job_environment
 from lbbt_mm.runs.training_run import TrainingFailed, TrainingRun

@@ -46,11 +46,14 @@ def read_config_file(path: Any, **options: Any) -> Config:
         with reading.checked():
             try:
                 cfg = Config.fromfile(str(path), **options)
-            except (ValueError, OSError):
-                raise
-            except Exception as error:  # what Python and mmengine raise over a config that is wrong does not name it
-                raise ValueError(f'{path}: cannot be read as a config ({type(error).__name__}: {error}). Correct it, or '
-                                 'what it inherits.') from error
+            except (Exception, SystemExit) as error:  # what Python and mmengine raise over a config may not name it
+                file = reading.broken or os.path.abspath(path)
+                if file in str(error) and isinstance(error, ValueError):
+                    raise
+                found = ('a part of it holds itself, or is nested too deeply' if isinstance(error, RecursionError) else
+                         f'{type(error).__name__}: {error}')
+                raise ValueError(f'{file}: cannot be read as a config ({found}). Correct it, or the _base_ that leads to '
+                                 'it.') from error
         build_registered_parts_only(reading.has_data)
     return cfg
 
@@ -60,6 +63,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.has_data = False
+        self.broken = ''  # the file in which reading ended
         self._files: List[str] = []
         self._originals = {name: getattr(Config, name)
                            for name in ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')}
@@ -105,10 +109,14 @@ class _Reading:
         self._files.append(filename)
         try:
             found = self._originals['_file2dict'](filename, *arguments, **options)
+            if is_data:
+                check_data(found[0], filename)
+            return found
         except NotPlainError as error:
+            self.broken = filename
             raise ValueError(f'{filename}: {error.found}. {error.remedy}') from None
+        except (Exception, SystemExit):
+            self.broken = self.broken or filename
+            raise
         finally:
             self._files.pop()
-        if is_data:
-            check_data(found[0], filename)
-        return found

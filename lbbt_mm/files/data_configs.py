@@ -15,6 +15,8 @@ from mmengine.registry import Registry
 from mmengine.registry import registry as registry_module
 from mmengine.utils import get_object_from_string
 
+from lbbt_mm.config_keys import walk
+
 #: How such a config's name ends.
 DATA_SUFFIXES = ('.yaml', '.yml', '.json')
 _PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'lbbt_mm')
@@ -34,7 +36,8 @@ def check_data(cfg: Any, where: str) -> None:
     Raises:
         ValueError: If there is one.
     """
-    for key, value in (cfg.items() if isinstance(cfg, dict) else enumerate(cfg)):
+    for place, value in walk(cfg):
+        key = place.rpartition('.')[2]
         named = value if key in _EVALUATED and isinstance(value, (list, tuple)) else [value] if key in _EVALUATED else []
         odd = next((name for name in named if isinstance(name, str) and not re.fullmatch(_NAME, name)), None)
         if odd is not None:
@@ -49,8 +52,6 @@ def check_data(cfg: Any, where: str) -> None:
                                  'config, which is code.')
         if key == 'trust_remote_code' and value:
             raise ValueError(f'{where}: trust_remote_code={value!r} runs code from the hub. Only a .py config may say so.')
-        if isinstance(value, (dict, list, tuple)):
-            check_data(value, where)
 
 
 def is_trusted_code(path: Any) -> bool:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from lbbt_mm.files.overwriting import is_dumped_config
 from .user_errors import has_begun, note_begun
+from .work_directory import remove_empty
 
 
 class BegunHook(Hook):
@@ -86,10 +87,7 @@ class _Folder:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
-        for folder in self.absent:
-            if not folder.is_dir() or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        remove_empty(self.absent)
 
 
 def _is_made(path: Path) -> bool:

@@ -8,9 +8,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from lbbt_mm.config_keys import find_types, walk
 from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lbbt_mm.files.whole_files import write_files_whole
-from lbbt_mm.registry import LOADING_STEPS, type_name
+from lbbt_mm.registry import LOADING_STEPS
 from .settings import add_hook
 from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
 
@@ -88,14 +89,9 @@ def save_whole_checkpoints(cfg: Config) -> None:
 
 def pretrained_files(config: Any) -> List[str]:
     """The local checkpoints that initialisation steps below ``config`` load."""
-    if isinstance(config, (list, tuple)):
-        return [file for item in config for file in pretrained_files(item)]
-    if not isinstance(config, dict):
-        return []
-    own = [config['checkpoint']] if type_name(config) in LOADING_STEPS and config.get('checkpoint') else []
-    if isinstance(config.get('pretrained'), str):  # mmseg's and mmpretrain's other way to name one
-        own.append(config['pretrained'])
-    return own + [file for value in config.values() for file in pretrained_files(value)]
+    loaded = [step['checkpoint'] for _, step in find_types(config, *LOADING_STEPS) if step.get('checkpoint')]
+    # mmseg's and mmpretrain's other way to name one
+    return loaded + [part for key, part in walk(config) if isinstance(part, str) and key.rpartition('.')[2] == 'pretrained']
 
 
 def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequence[str] = (),
@@ -115,6 +111,5 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
     leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
     if leave_out and not (cfg.get('load_from') or cfg.get('resume')):
         raise ValueError(f'--leave-out {" ".join(leave_out)}: this run takes nothing from a checkpoint. Give '
-                         'load_from=..., or '
-                         'remove it.')
+                         'load_from=..., or remove it.')
     runner.register_hook(CheckpointFitHook(leave_out, getattr(args, 'allow_change', ()), notes))

@@ -36,13 +36,7 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
     meta = meta if isinstance(meta, dict) else {}
     _check_averages(cfg, checkpoint, content)
     recorded = read_config_text(meta.get('lbbt_mm_config_text', meta.get('cfg')))
-    seed = meta.get('seed')
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        randomness = cfg.get('randomness') or {}
-        if randomness.get('seed') is None:
-            cfg.randomness = {**randomness, 'seed': seed}
-        if recorded is not None:
-            recorded['randomness'] = {**(recorded.get('randomness') or {}), 'seed': seed}
+    _take_seed(meta.get('seed'), cfg, recorded)
     if recorded is None:
         return [f'{checkpoint} does not say which config it was trained with, so that could not be compared.']
     changes, without_effect = changed_settings(cfg, recorded)
@@ -51,13 +45,22 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
         more = f' and {len(refused) - 5} more' if len(refused) > 5 else ''
         keys = ' '.join(change.key for change in refused[:5])
         raise ValueError(f'{checkpoint}: was trained by another config: {"; ".join(map(str, refused[:5]))}{more}. '
-                         'Resume with '
-                         f'the config of that run, choose another --work-dir, or go on all the same with '
+                         'Resume with the config of that run, choose another --work-dir, or go on all the same with '
                          f'--allow-change {keys}.')
     restore(cfg, without_effect)
     notes = [f'--allow-change: {change}.' for change in changes]
     return notes + [f'{change}: without effect, since a resumed run takes it from its checkpoint.'
                     for change in without_effect]
+
+
+def _take_seed(seed: Any, cfg: Config, recorded: Optional[dict]) -> None:
+    """Write the seed that the checkpoint's run had, drawn or given, into both configs."""
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        randomness = cfg.get('randomness') or {}
+        if randomness.get('seed') is None:
+            cfg.randomness = {**randomness, 'seed': seed}
+        if recorded is not None:
+            recorded['randomness'] = {**(recorded.get('randomness') or {}), 'seed': seed}
 
 
 def _check_averages(cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> None:

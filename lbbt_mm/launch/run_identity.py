@@ -1,10 +1,11 @@
 """Whether a resumed run is the run: its config compared with the one that the checkpoint was trained with."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from mmengine.config import Config
 
+from lbbt_mm.config_keys import ABSENT, differing
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.language.arms import DEFAULT_ARM
 
@@ -23,16 +24,6 @@ _OURS = [f'{scope}{name}' for scope in ('', 'lbbt_mm.') for name in (
     'LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')]
 _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
 _LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
-
-
-class _Absent:
-    """In place of the value of a key that a config does not have; ``None`` is a value."""
-
-    def __repr__(self) -> str:
-        return 'absent'
-
-
-ABSENT = _Absent()
 
 
 class Change(NamedTuple):
@@ -63,7 +54,8 @@ def changed_settings(cfg: Config, recorded: Mapping[str, Any]) -> Tuple[List[Cha
         checkpoint brings its own values.
     """
     asked = read_config_text(cfg.pretty_text) or {}
-    changes = list(_differences(_experiment(recorded), _experiment(asked)))
+    changes = [Change(*found) for found in differing(_experiment(recorded), _experiment(asked), seen_as=_seen_as)
+               if not _same_place(*found)]
     same_schedule = _types(recorded.get('param_scheduler')) == _types(asked.get('param_scheduler'))
     without_effect = [change for change in changes if _comes_from_checkpoint(change.key, same_schedule)]
     return [change for change in changes if change not in without_effect], without_effect
@@ -99,20 +91,14 @@ def _comes_from_checkpoint(key: str, same_schedule: bool) -> bool:
     return key.startswith('optim_wrapper.optimizer.') and key != 'optim_wrapper.optimizer.type'
 
 
-def _differences(there: Any, asked: Any, key: str = '') -> Iterator[Change]:
-    if _is_how(key.split('.')):
-        return
-    if key.split('.')[-1] == 'language':
-        there, asked = (_whole_language(there, asked), _whole_language(asked, there))
-    there, asked = (ABSENT if isinstance(value, (list, dict)) and not value else value for value in (there, asked))
-    if isinstance(there, dict) and isinstance(asked, dict):
-        for part in {**there, **asked}:
-            yield from _differences(there.get(part, ABSENT), asked.get(part, ABSENT), f'{key}.{part}' if key else part)
-    elif isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
-        for index, pair in enumerate(zip(there, asked)):
-            yield from _differences(*pair, f'{key}.{index}')
-    elif there != asked and not _same_place(key, there, asked):
-        yield Change(key, there, asked)
+def _seen_as(key: str, there: Any, asked: Any) -> Tuple[Any, Any]:
+    """What of two values can make another experiment."""
+    keys = key.split('.')
+    if _is_how(keys):
+        return ABSENT, ABSENT
+    if keys[-1] == 'language':
+        there, asked = _whole_language(there, asked), _whole_language(asked, there)
+    return tuple(ABSENT if isinstance(value, (list, dict)) and not value else value for value in (there, asked))
 
 
 def _is_how(keys: Sequence[str]) -> bool:
@@ -187,12 +173,6 @@ def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
     else:
         part[key] = new
     return part
-
-
-def recorded_seed(meta: Mapping[str, Any]) -> Optional[int]:
-    """The seed that a checkpoint's run had, drawn or given."""
-    seed = meta.get('seed')
-    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
 def _short(value: Any, length: int = 60) -> str:

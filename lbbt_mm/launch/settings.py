@@ -6,9 +6,10 @@ from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.utils import import_modules_from_strings
 
 from lbbt_mm.checks.options import check_options
-from lbbt_mm.config_keys import find_keys
+from lbbt_mm.config_keys import language_keys
 from lbbt_mm.files.config_files import read_config_file
 
 
@@ -29,6 +30,8 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     if args.cfg_options is not None:
         check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+        if any(key.split('.')[0] == 'custom_imports' for key in args.cfg_options):
+            import_modules_from_strings(**cfg.custom_imports)  # mmengine imports those that the file names
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -46,7 +49,7 @@ def record_language_config(cfg: Config) -> None:
 
     So a config that only writes ``type='lbbt_mm.LanguageDETR'`` can be resumed without the language model too.
     """
-    if find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict)):
+    if language_keys(cfg.get('model')):
         add_hook(cfg, 'LanguageConfigHook')
 
 

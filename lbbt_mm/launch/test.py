@@ -26,7 +26,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    return run_tool(lambda: test(parse_args(arguments)))
+    return run_tool(lambda: test(parse_args(arguments)), holds_output=True)
 
 
 def test(args: argparse.Namespace) -> None:
@@ -36,17 +36,16 @@ def test(args: argparse.Namespace) -> None:
     from mmengine.logging import print_log
     from mmengine.registry import METRICS
 
-    from lbbt_mm.checks import check_datasets
-    from lbbt_mm.checks.options import check_numbers
+    from lbbt_mm.checks import check_datasets, check_settings
     from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config, refuse_overwriting_output
     from lbbt_mm.files.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
     from .checkpoints import check_fit
     from .processes import build_runner, start_processes, stop_processes
     from .settings import load_config
-    from .testing import dump_metric, enable_painting, enable_tta, scale_table, single_and_multi_scale
+    from .testing import dump_metric, scale_table, tests_of
     cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
-    check_numbers(cfg, ['test_dataloader'])
+    check_settings(cfg, ['test_dataloader'])
     local = local_checkpoint(args.checkpoint)
     if local is not None and not Path(local).is_file():
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
@@ -60,14 +59,7 @@ def test(args: argparse.Namespace) -> None:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     check_datasets(cfg, loaders=('test_dataloader', ))
     refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
-    tests = dict(test=cfg)
-    if args.tta:
-        if cfg.get('default_scope') == 'mmseg':
-            tests = single_and_multi_scale(cfg)
-        else:
-            enable_tta(cfg)
-    if args.show_dir:
-        enable_painting(cfg, args.show_dir)
+    tests = tests_of(cfg, args.tta, args.show_dir)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
     for one in tests.values():
         start_processes(one)

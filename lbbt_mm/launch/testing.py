@@ -1,17 +1,36 @@
 """What ``tools/test.py`` adds to a config: test-time augmentation, painted pictures, dumped predictions."""
-import io
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from lbbt_mm.checks.tta import check_tta_sizes
+from lbbt_mm.checks import raise_fatal
+from lbbt_mm.checks.tta import tta_problems
+from lbbt_mm.text_table import render_table
 
 _DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+
+
+def tests_of(cfg: Config, tta: bool, show_dir: Optional[str]) -> Dict[str, Config]:
+    """The tests that are asked for: one, or those of a segmentor without and with test-time augmentation.
+
+    Args:
+        cfg: The run's config.
+        tta: Whether to augment.
+        show_dir: Folder for pictures, if there are to be any.
+
+    Returns:
+        dict[str, Config]: Name of a test -> its config; that of the last is ``cfg``.
+    """
+    tests = dict(test=cfg)
+    if tta and cfg.get('default_scope') == 'mmseg':
+        tests = single_and_multi_scale(cfg)
+    elif tta:
+        enable_tta(cfg)
+    if show_dir:
+        enable_painting(cfg, show_dir)
+    return tests
 
 
 def enable_tta(cfg: Config) -> None:
@@ -47,7 +66,7 @@ def single_and_multi_scale(cfg: Config) -> Dict[str, Config]:
     """
     tests = dict(ss=deepcopy(cfg), ms=cfg)
     enable_tta(cfg)
-    check_tta_sizes(cfg, ('test_dataloader', ))
+    raise_fatal(tta_problems(cfg, ('test_dataloader', )))
     for name, test in tests.items():
         test.work_dir = str(Path(test.work_dir) / name)
         # the runners of one process would share a logger or a visualizer of the same name
@@ -58,22 +77,15 @@ def single_and_multi_scale(cfg: Config) -> Dict[str, Config]:
 
 
 def scale_table(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """A table of segmentation scores, a row a test.
+    """A table of segmentation scores, with a row for each test.
 
     Args:
         scores: Name of the test -> its metrics by name.
     """
     names = list(dict.fromkeys(name for metrics in scores.values() for name in metrics))
-    table = Table(box=box.ASCII)
-    table.add_column('scales')
-    for name in names:
-        table.add_column(name, justify='right')
-    for test, metrics in scores.items():
-        table.add_row(dict(ss='single (ss)', ms='multiple, flipped (ms)').get(test, test),
-                      *(f'{metrics[name]:.2f}' if name in metrics else '-' for name in names))
-    text = io.StringIO()
-    Console(file=text, width=140).print(table)
-    return text.getvalue()
+    rows = [(dict(ss='single (ss)', ms='multiple, flipped (ms)').get(test, test),
+             *(f'{metrics[name]:.2f}' if name in metrics else '-' for name in names)) for test, metrics in scores.items()]
+    return render_table('', ['scales', *names], rows)
 
 
 def _detection_tta(cfg: Config) -> Dict[str, Any]:

@@ -33,16 +33,14 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    return run_tool(lambda: train(parse_args(arguments)))
+    return run_tool(lambda: train(parse_args(arguments)), holds_output=True)
 
 
 def train(args: argparse.Namespace) -> None:
     """Train."""
     from .quiet_imports import quiet_imports
     quiet_imports()
-    from lbbt_mm.checks import check_datasets
-    from lbbt_mm.checks.datasets import TRAINING_LOADERS
-    from lbbt_mm.checks.options import check_monitors, check_numbers, check_optimizer, check_save_best
+    from lbbt_mm.checks import check_datasets, check_settings
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
@@ -54,10 +52,7 @@ def train(args: argparse.Namespace) -> None:
     from .work_directory import only_training
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
-    check_numbers(cfg, TRAINING_LOADERS)
-    check_optimizer(cfg)
-    check_save_best(cfg)
-    check_monitors(cfg)
+    check_settings(cfg)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:

@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import traceback
-from typing import Callable, Optional
+from contextlib import redirect_stdout
+from typing import Any, Callable, Optional, TextIO
 
 #: Set once a run has begun to train or test: what fails from then on may be a bug, and then its traceback is shown.
 _BEGUN = False
@@ -12,6 +13,34 @@ _BEGUN = False
 _LONGEST = 1500
 #: The option of every tool that shows the traceback.
 _TRACEBACK = '--traceback'
+
+
+class HeldOutput:
+    """Standard output that is kept back until a run begins, so that of a run that is refused the one message is all.
+
+    Args:
+        stream: Where it goes then.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.held, self.process = stream, [], os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Keep a text back, or write it; what a data worker prints is written."""
+        if self.held is None or os.getpid() != self.process:
+            return self.stream.write(text)
+        self.held.append(text)
+        return len(text)
+
+    def release(self, write: bool = True) -> None:
+        """Write what was kept back, or leave it out; from now on texts are written as they come."""
+        held, self.held = self.held or [], None
+        if write:
+            self.stream.write(''.join(held))
+            self.stream.flush()
 
 
 def has_begun() -> bool:
@@ -23,19 +52,34 @@ def note_begun(begun: bool = True) -> None:
     """Note that this process has begun to train or test."""
     global _BEGUN
     _BEGUN = begun
+    if begun and isinstance(sys.stdout, HeldOutput):
+        sys.stdout.release()
 
 
-def run_tool(main: Callable[[], Optional[int]]) -> int:
+def run_tool(main: Callable[[], Optional[int]], holds_output: bool = False) -> int:
     """Run a tool.
 
     Args:
         main: What it does; gives the exit status, or None for 0.
+        holds_output: Whether its standard output is kept back until its run begins; see :class:`HeldOutput`.
 
     Returns:
         int: The exit status: 2 for an error of the user's making, 1 for another, 130 where it was interrupted.
     """
     _use_utf8()
     note_begun(False)
+    if not holds_output or _TRACEBACK in sys.argv:
+        return _run(main)
+    status, output = None, HeldOutput(sys.stdout)
+    with redirect_stdout(output):
+        try:
+            status = _run(main)
+        finally:
+            output.release(write=status != 2)
+    return status
+
+
+def _run(main: Callable[[], Optional[int]]) -> int:
     try:
         return main() or 0
     except KeyboardInterrupt:

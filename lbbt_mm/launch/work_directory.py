@@ -186,7 +186,7 @@ def _held(folder: Path) -> Iterator[None]:
                 _rewrite(lock, before)
                 if is_new:
                     path.unlink(missing_ok=True)
-                    _remove_empty(absent)
+                    remove_empty(absent)
             raise
 
 
@@ -196,7 +196,7 @@ def _rewrite(lock: IO[str], text: str) -> None:
     lock.flush()
 
 
-def _remove_empty(folders: List[Path]) -> None:
+def remove_empty(folders: List[Path]) -> None:
     """Remove folders, the innermost first, as long as they are empty."""
     for folder in folders:
         if not folder.is_dir() or any(folder.iterdir()):

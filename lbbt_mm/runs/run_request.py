@@ -4,15 +4,16 @@ import logging
 import re
 import threading
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, List, Sequence
 
 from mmengine.config import Config
 
 from lbbt_mm.argument_types import Parser
 from lbbt_mm.checks.options import check_options
+from lbbt_mm.config_keys import ABSENT, differing
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.launch.config_options import ConfigOptions
-from lbbt_mm.launch.run_identity import has_moved
+from lbbt_mm.launch.run_identity import Change, has_moved
 
 _READING = threading.Lock()
 
@@ -64,18 +65,7 @@ def as_json(value: Any) -> Any:
     return getattr(value, '__qualname__', None) or re.sub(r' at 0x[0-9a-f]+', '', repr(value))
 
 
-def differences(found: Any, asked: Any, key: str = '') -> Iterator[str]:
-    """One phrase for each setting that differs."""
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for name in sorted({**found, **asked}):
-            yield from differences(found.get(name), asked.get(name), f'{key}.{name}' if key else name)
-    elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
-        for index, pair in enumerate(zip(found, asked)):
-            yield from differences(*pair, f'{key}.{index}')
-    elif found != asked and not has_moved(key, found, asked):
-        yield f'{key} is {_short(found)} there, {_short(asked)} asked'
-
-
-def _short(value: Any, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f'{text[:length]}...'
+def differences(found: Any, asked: Any, key: str = '') -> List[str]:
+    """One phrase for each setting that differs; one that is absent is None."""
+    changes = differing(found, asked, key, lambda key, *pair: [None if value is ABSENT else value for value in pair])
+    return sorted(str(Change(*change)) for change in changes if not has_moved(*change))

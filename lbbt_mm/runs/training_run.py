@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mmengine.config import Config
 
-from lbbt_mm.checks.options import check_monitors, check_numbers, check_optimizer, check_save_best
+from lbbt_mm.checks import check_settings
 from lbbt_mm.files.run_records import (Record, failed_of_nan, final_metrics, loss_is_finite, read_records,
                                        validation_is_finite)
 from lbbt_mm.files.whole_files import write_whole
@@ -147,10 +147,7 @@ class TrainingRun:
 
     def _check_config(self) -> None:
         cfg = Config(self.request['config'])
-        check_numbers(cfg, ('train_dataloader', 'val_dataloader'))
-        check_optimizer(cfg)
-        check_save_best(cfg)
-        check_monitors(cfg)
+        check_settings(cfg)
         visualizer = cfg.get('visualizer') or {}
         backends = visualizer.get('vis_backends', [dict(type='LocalVisBackend')]) or []
         if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):

@@ -1,11 +1,10 @@
-"""Columns read field by field hold what one look at each entry gives, and what does not fit is said by the slower way."""
+"""An annotation file in columns, and what is said of entries that do not fit."""
 import json
 import sys
 
 import numpy as np
 import pytest
 
-from lbbt_mm.checks import coco_columns
 from lbbt_mm.checks.coco_columns import (CocoFileError, annotations_of, check_ids, images_of, parse, places,
                                          whole_numbers)
 
@@ -20,15 +19,7 @@ def content(**changes) -> dict:
     return {**dict(images=images, annotations=annotations, categories=[]), **changes}
 
 
-def same(ours, theirs) -> None:
-    for name, one, other in zip(ours._fields, ours, theirs):
-        assert np.array_equal(one, other), name
-        assert type(one) is type(other), name
-
-
-def test_both_ways_give_the_same_columns():
-    same(coco_columns._annotation_columns(content(), False), coco_columns._annotations_one_by_one(content(), False))
-    same(coco_columns._image_columns(content()), coco_columns._images_one_by_one(content()))
+def test_columns():
     found = annotations_of(content())
     assert found.xywh.tolist() == [[1, 2.5, 3, 4], [0, 0, 1, 1], [5, 5, 1, 1]] and found.area.tolist() == [12, 0.5, 1]
     assert [column.tolist() for column in found[:3]] == [[1, 9, 4], [3, 7, 7], [2, 1, 1]]
@@ -39,7 +30,6 @@ def test_both_ways_give_the_same_columns():
 def test_a_file_without_annotations_has_empty_columns():
     found = annotations_of(content(annotations=[]))
     assert found.xywh.shape == (0, 4) and len(found.id) == len(found.crowd) == 0
-    same(found, coco_columns.no_annotations())
 
 
 @pytest.mark.parametrize('box', [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, '4'], [1, 2, 3, None], 'abcd', 5, {}])
@@ -60,11 +50,11 @@ def test_numbers_that_no_array_holds_stay_as_they_are(number):
 
 def test_crowds_are_asked_for_where_the_evaluation_needs_them():
     with pytest.raises(CocoFileError, match="1 of 3 annotations have no 'iscrowd'.*Add it .0 where there are no crowds"):
-        annotations_of(content(), with_crowd=True)
+        annotations_of(content(), also=('iscrowd', ))
 
 
 @pytest.mark.parametrize('known', [[5, 2, 9], [5, 2, 1 << 40], [5, -2, 9]])
-def test_places_by_table_by_search_and_by_dict(known):
+def test_places_of_numbers_in_a_list(known):
     wanted = [known[2], 4, known[0], -7, 1 << 50, known[1], known[1]]
     expected = [2, -1, 0, -1, -1, 1, 1]
     assert places(np.array(wanted), np.array(known)).tolist() == expected
@@ -98,3 +88,16 @@ def test_json_is_read_with_and_without_orjson(quick, monkeypatch):
         parse(b'[' * 100_000)
     with pytest.raises(CocoFileError, match='holds a list'):
         parse(b'[]')
+
+
+@pytest.mark.parametrize('mask, message', [
+    (None, "1 of 3 annotations have no 'segmentation'.*do without masks"), ([], r'annotation 9 has segmentation=\[\]')])
+def test_masks_are_asked_for_where_they_are_used(mask, message):
+    masked = content()
+    for item in masked['annotations']:
+        item['segmentation'] = [[1, 1, 2, 2, 3, 1]]
+    annotations_of(masked, also=['segmentation'])
+    masked['annotations'][1].pop('segmentation')
+    masked['annotations'][1].update({} if mask is None else dict(segmentation=mask))
+    with pytest.raises(CocoFileError, match=message):
+        annotations_of(masked, also=['segmentation'])

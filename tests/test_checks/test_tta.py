@@ -2,9 +2,13 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks import check_datasets
-from lbbt_mm.checks.tta import check_tta_sizes
+from lbbt_mm.checks import check_datasets, raise_fatal
+from lbbt_mm.checks.tta import tta_problems
 from tests.tiny_segmentation import run_config, write_dataset
+
+
+def check_tta_sizes(*arguments) -> None:
+    raise_fatal(tta_problems(*arguments))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks.data_sets import raise_fatal
+from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.canvas_sets import SPLITS, boxes_and_masks, files, read
 from tests.tiny_detection import REPO

@@ -237,6 +237,18 @@ class TestReading:
             read_config_file(write(tmp_path / 'bad.py', 'a = 1 / 0'))
         assert [getattr(Config, name) for name in names] == before
 
+    @pytest.mark.parametrize('name, text, found', [
+        ('exits.py', "import sys\nsys.exit('bye')", 'SystemExit: bye'), ('number.py', "a = int('x')", 'ValueError: invalid'),
+        ('broken.json', '{"a": ', 'JSONDecodeError'), ('lone.py', "_base_ = './gone.py'", 'gone.py.*FileNotFoundError'),
+        ('itself.py', "a = dict(b=1)\na['b'] = a", 'a part of it holds itself, or is nested too deeply')])
+    def test_a_config_that_cannot_be_read_is_named(self, name, text, found, tmp_path):
+        path = write(tmp_path / name, text)
+        heir = write(tmp_path / 'heir.py', f"_base_ = './{name}'")
+        for file in (path, heir):
+            with pytest.raises(ValueError, match=found) as error:
+                read_config_file(file)
+            assert str(tmp_path) in str(error.value) and str(error.value).endswith('it.')
+
     def test_new_style_configs_are_read(self, tmp_path):
         write(tmp_path / 'base.py', 'a = 1')
         text = 'from mmengine.config import read_base\nwith read_base():\n    from .base import *\nb = 2\n'

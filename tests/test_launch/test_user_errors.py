@@ -71,3 +71,41 @@ def test_descriptions(error, text):
 
 def test_a_message_is_never_long():
     assert len(describe(ValueError('x y ' * 5000))) < 1600
+
+
+@pytest.mark.parametrize('begun, shown', [(False, ''), (True, 'environment\n')])
+def test_of_a_run_that_is_refused_the_message_is_all(begun, shown, capfd):
+    def main():
+        print('environment')
+        note_begun(begun)
+        raise OSError('what is wrong')
+
+    assert run_tool(main, holds_output=True) == 2
+    assert capfd.readouterr() == (shown, 'what is wrong\n')
+    print('later')
+    assert capfd.readouterr().out == 'later\n'
+
+
+def test_what_is_printed_comes_once_a_run_begins_or_ends_well(capfd):
+    def main():
+        print('environment')
+        sys.stdout.flush()
+        assert not capfd.readouterr().out
+        note_begun()
+        assert capfd.readouterr().out == 'environment\n'
+        print('epoch 1')
+        assert capfd.readouterr().out == 'epoch 1\n'
+
+    assert run_tool(main, holds_output=True) == 0
+    assert run_tool(lambda: print('nothing to do'), holds_output=True) == 0
+    assert capfd.readouterr().out == 'nothing to do\n'
+
+
+def test_the_list_of_options_is_shown(capfd):
+    def main():
+        print('usage')
+        sys.exit(0)
+
+    with pytest.raises(SystemExit):
+        run_tool(main, holds_output=True)
+    assert capfd.readouterr().out == 'usage\n'

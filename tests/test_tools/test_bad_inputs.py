@@ -1,4 +1,4 @@
-"""What a user gets wrong, over all tools: exit status 2, at most three lines on stderr, and nothing is left."""
+"""What a user gets wrong, over all tools: exit status 2, at most three lines on stderr and none on stdout, nothing left."""
 import os
 import runpy
 import shutil
@@ -24,6 +24,13 @@ def place(tmp_path_factory) -> Path:
     (root / 'broken.py').write_text('model = dict(\n')
     (root / 'raises.py').write_text('a = 1 / 0\n')
     (root / 'empty.py').write_text('')
+    (root / 'exits.py').write_text("import sys\nsys.exit('bye')\n")
+    (root / 'number.py').write_text("a = int('one')\n")
+    (root / 'broken.json').write_text('{"model": {"type": ')
+    (root / 'inherits.py').write_text("_base_ = './broken.json'\n")
+    (root / 'orphan.py').write_text("_base_ = './gone.py'\n")
+    (root / 'itself.py').write_text("hook = dict(type='EMAHook')\nhook['hook'] = hook\ncustom_hooks = [hook]\n")
+    (root / 'misspelt.py').write_text("_base_ = './run.py'\ncustom_hook = [dict(type='EMAHook')]\n")
     (root / 'tags.yaml').write_text('a: !!python/object/apply:os.getcwd []\n')
     (root / 'text.pth').write_text('no checkpoint\n')
     (root / 'last_checkpoint').write_text(str(root / 'epoch_1.pth'))
@@ -41,6 +48,21 @@ TRAIN = [
     ('{}/broken.py', 'broken.py: cannot be read as a config (SyntaxError'),
     ('{}/raises.py', 'division by zero'),
     ('{}/tags.yaml', 'tags.yaml'),
+    ('{}/exits.py', 'exits.py: cannot be read as a config (SystemExit: bye)'),
+    ('{}/number.py', 'number.py: cannot be read as a config (ValueError: invalid literal'),
+    ('{}/broken.json', 'broken.json: cannot be read as a config (JSONDecodeError'),
+    ('{}/inherits.py', 'broken.json: cannot be read as a config (JSONDecodeError'),
+    ('{}/orphan.py', 'gone.py: cannot be read as a config (FileNotFoundError'),
+    ('{}/itself.py', 'itself.py: cannot be read as a config (a part of it holds itself'),
+    ('{}/misspelt.py', "misspelt.py: nothing reads 'custom_hook' at its top; did you mean custom_hooks"),
+    ('{}/run.py --cfg-options custom_imports.imports=[nowhere_to_import]', 'nowhere_to_import'),
+    ('{}/run.py --cfg-options default_hooks.checkpoint.interval=two', "default_hooks.checkpoint.interval='two': expected"),
+    ('{}/run.py --cfg-options default_hooks.checkpoint.interval=0', 'default_hooks.checkpoint.interval=0: expected'),
+    ('{}/run.py --cfg-options train_cfg.dynamic_intervals=[1,2]', 'train_cfg.dynamic_intervals=[1, 2]: expected pairs'),
+    ('{}/run.py --cfg-options train_dataloader.dataset.indices=0', 'train_dataloader.dataset.indices=0: expected'),
+    ('{}/run.py --cfg-options train_dataloader.dataset.indices=[99]', 'train_dataloader.dataset.indices: holds 99'),
+    ('{}/run.py --cfg-options val_evaluator.metric=segm', 'the model has no part that predicts masks'),
+    ('{}/run.py --cfg-options val_evaluator.format_only=True', 'outfile_prefix does not say where'),
     ('{}/run.py --cfg-options train_cfg.max_epoch=1', 'did you mean train_cfg.max_epochs'),
     ('{}/run.py --cfg-options optim_wraper.optimizer.lr=1e-3', 'did you mean optim_wrapper.optimizer.lr'),
     ('{}/run.py --cfg-options model.bbox_hed.num_classes=3', 'did you mean model.bbox_head.num_classes'),
@@ -89,6 +111,8 @@ TRAIN = [
     ('', 'required: config'),
 ]
 TEST = [
+    ('{}/run.py {}/foreign.pth --amp --cfg-options test_cfg=None', 'has no test_cfg'),
+    ('{}/run.py {}/foreign.pth --cfg-options test_dataloader.dataset.indices=[99]', 'indices: holds 99'),
     ('{}/run.py', 'required: checkpoint'),
     ('{}/run.py /nowhere.pth', 'no such checkpoint'),
     ('{}/run.py {}/text.pth', 'text.pth'),
@@ -137,13 +161,13 @@ def contents(root: Path) -> dict:
 
 
 def end(tool: str, arguments: list, folder: Path) -> tuple:
-    """Run a tool in a fork of this process, which has imported what it imports; exit status and what is on stderr."""
+    """Run a tool in a fork of this process, which has imported what it imports; exit status, stderr and stdout."""
     script = REPO / 'tools' / tool
-    errors = folder.parent / f'{folder.name}.stderr'
+    output, errors = (folder.parent / f'{folder.name}.{name}' for name in ('stdout', 'stderr'))
     child = os.fork()
     if not child:
         try:
-            for stream, path in ((1, os.devnull), (2, str(errors))):
+            for stream, path in ((1, str(output)), (2, str(errors))):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
             sys.stdout, sys.stderr = open(1, 'w', closefd=False), open(2, 'w', closefd=False)
             sys.argv = [str(script), *arguments]
@@ -155,12 +179,13 @@ def end(tool: str, arguments: list, folder: Path) -> tuple:
                 sys.path.insert(0, str(script.parent))  # as Python does
                 runpy.run_path(str(script), run_name='__main__')
         except SystemExit as exit_:
+            sys.stdout.flush()
             sys.stderr.flush()
             os._exit(exit_.code if isinstance(exit_.code, int) else 1)
         finally:
             os._exit(99)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status, errors.read_text()
+    return status, errors.read_text(), output.read_text()
 
 
 @pytest.mark.parametrize('tool, arguments, message', CASES, ids=[f'{tool} {arguments}' for tool, arguments, _ in CASES])
@@ -169,10 +194,10 @@ def test_one_line_exit_status_2_and_nothing_left(tool, arguments, message, place
     if tool in _FOLDER and given:
         given += [_FOLDER[tool], str(tmp_path / 'made' / 'work')]
     before = contents(place)
-    status, errors = end(tool, given, tmp_path)
+    status, errors, output = end(tool, given, tmp_path)
     lines = [line for line in errors.splitlines() if line.strip()]
     assert status == 2 and 1 <= len(lines) <= 3, errors
-    assert message in errors and 'Traceback' not in errors
+    assert message in errors and 'Traceback' not in errors and output == ''
     assert contents(place) == before and list(tmp_path.iterdir()) == [], 'as before'
 
 
@@ -186,7 +211,7 @@ def test_a_run_that_is_refused_leaves_an_earlier_one_as_it_was(place, tmp_path):
     assert end('train.py', [*command, 'train_cfg.max_epochs=1'], tmp_path)[0] == 0
     before = contents(work_dir)
     time.sleep(1.1)  # mmengine names the folder of a run's logs by the second
-    status, errors = end('train.py', [*command, 'model.type=Foo'], tmp_path)
+    status, errors, _ = end('train.py', [*command, 'model.type=Foo'], tmp_path)
     assert status == 2 and 'Foo' in errors and contents(work_dir) == before
 
 

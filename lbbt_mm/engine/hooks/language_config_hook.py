@@ -1,12 +1,13 @@
 """Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
-from typing import Any, Iterator, List, Mapping, Optional
+from typing import List, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.image_folders import check_labels
+from lbbt_mm.config_keys import get_key, language_keys
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.registry import HOOKS, type_name
@@ -32,7 +33,9 @@ class LanguageConfigHook(Hook):
             module.language for module in model.modules() if isinstance(getattr(module, 'language', None), LanguageOptions)
         ]
         changed = False
-        for language in _unresolved(runner.cfg.get('model')):
+        for language in [get_key(runner.cfg, key) for key in language_keys(runner.cfg.get('model'))]:
+            if language.get('config'):
+                continue
             for option in options:
                 if option.checkpoint == language.get('checkpoint') and option.revision == language.get('revision'):
                     language['config'] = option.spec.config
@@ -45,7 +48,7 @@ class LanguageConfigHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the run's random labels; a test asks nothing of the training data."""
-        check_random_labels(runner.cfg)
+        check_labels(runner.cfg)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep what a resumed probe's weights started from, which its config does not say."""
@@ -74,25 +77,8 @@ def _resumes(runner: Runner) -> bool:
 
 def _drop_language_init(model: nn.Module) -> None:
     for module in model.modules():
-        steps = getattr(module, 'init_cfg', None)
-        if isinstance(steps, (list, tuple)):
-            module.init_cfg = [step for step in steps if not _is_language_init(step)]
-        elif _is_language_init(steps):
-            module.init_cfg = None
-
-
-def _is_language_init(step: Any) -> bool:
-    return isinstance(step, Mapping) and type_name(step) in ('LanguageInit', 'BridgeInit')
-
-
-def _unresolved(config: Any) -> Iterator[dict]:
-    """The ``language`` dicts below ``config`` that have no config of their own."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key == 'language' and isinstance(value, dict) and not value.get('config'):
-                yield value
-            else:
-                yield from _unresolved(value)
-    elif isinstance(config, (list, tuple)):
-        for value in config:
-            yield from _unresolved(value)
+        steps = getattr(module, 'init_cfg', None) or []
+        steps = [steps] if isinstance(steps, Mapping) else steps
+        kept = [step for step in steps if type_name(step) not in ('LanguageInit', 'BridgeInit')]
+        if len(kept) < len(steps):
+            module.init_cfg = kept

@@ -52,10 +52,8 @@ class NamedFilesHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Take the data sets of training and validation."""
+        """Take the data set of the training."""
         self._name(runner.train_loop.dataloader)
-        if runner.val_loop is not None:
-            self._name(runner.val_loop.dataloader)
 
     def before_val(self, runner: Runner) -> None:
         """Take the data set of the validation."""

@@ -7,7 +7,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.image_folders import check_labels
 from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
@@ -37,7 +37,7 @@ class BridgeValLoop(ValLoop):
     Raises:
         FileNotFoundError: If an image folder of the runner's config is absent.
         ValueError: If an argument is out of range, or labels, image folders and head of the runner's config do not agree
-            (:func:`lbbt_mm.checks.labels.check_random_labels`).
+            (:func:`lbbt_mm.checks.image_folders.check_labels`).
 
     Example:
         >>> val_cfg = dict(type='lbbt_mm.BridgeValLoop', num_train_samples=1000)
@@ -54,7 +54,7 @@ class BridgeValLoop(ValLoop):
                  train_evaluator: Union[Evaluator, Dict, List, None] = None) -> None:
         if isinstance(num_train_samples, bool) or not isinstance(num_train_samples, int) or num_train_samples < 1:
             raise ValueError(f'num_train_samples={num_train_samples!r}: expected a whole number of at least 1.')
-        check_random_labels(runner.cfg)  # here too: other projects train with a tool of their own
+        check_labels(runner.cfg)  # here too: other projects train with a tool of their own
         if train_evaluator is None:
             train_evaluator = deepcopy(evaluator)  # a metric keeps its results
         super().__init__(runner, dataloader, evaluator, fp16)

@@ -1,17 +1,12 @@
-"""What the command-line tools share: the config they make of a command line, and the processes they run in."""
+"""The config that a command line makes."""
 import argparse
 import os
-from pathlib import Path
 
 import pytest
-import torch
-import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
 
-from lbbt_mm.launch import arguments, checkpoints, processes, settings
+from lbbt_mm.launch import arguments, settings
 from tests.tiny_detection import run_config
-from tests.tool_processes import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +67,15 @@ class TestLoadConfig:
             monkeypatch.delenv('LOCAL_RANK', raising=False)
             settings.load_config(parse(config_file, f'{spelling}=3'))
             assert os.environ['LOCAL_RANK'] == '3'
+
+    def test_modules_that_the_command_line_names_are_imported(self, config_file, tmp_path, monkeypatch):
+        (tmp_path / 'my_parts.py').write_text('import os\nos.environ["MY_PARTS"] = "imported"\n')
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv('MY_PARTS', '')
+        settings.load_config(parse(config_file, '--cfg-options', 'custom_imports.imports=[my_parts]'))
+        assert os.environ['MY_PARTS'] == 'imported'
+        with pytest.raises(ImportError, match='no_such_parts'):
+            settings.load_config(parse(config_file, '--cfg-options', 'custom_imports.imports=no_such_parts'))
 
     def test_an_absent_config_is_one_error(self):
         with pytest.raises(FileNotFoundError, match='configs/none.py: no such config file. Give the path'):
@@ -141,105 +145,3 @@ class TestRecordLanguageConfig:
         cfg = Config(dict(model=dict(type='DETR')))
         settings.record_language_config(cfg)
         assert 'custom_hooks' not in cfg
-
-
-class TestProcesses:
-
-    def test_ranks_without_an_accelerator_join_a_gloo_group(self, monkeypatch):
-        """mmengine would select a CUDA device for each rank and wrap the model for it."""
-        for name, value in dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()), RANK='0', WORLD_SIZE='1').items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(processes, 'get_device', lambda: 'cpu')
-        cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=dict(find_unused_parameters=True)))
-        try:
-            processes.start_processes(cfg)
-            assert dist.get_backend() == 'gloo'
-        finally:
-            processes.stop_processes()
-        assert not dist.is_initialized()
-        assert cfg.model_wrapper_cfg == dict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True)
-
-    @pytest.mark.parametrize('device, launcher', [('cpu', 'none'), ('cuda', 'pytorch')])
-    def test_everywhere_else_it_is_mmengine_s_business(self, device, launcher, monkeypatch):
-        monkeypatch.setattr(processes, 'get_device', lambda: device)
-        cfg = Config(dict(launcher=launcher))
-        processes.start_processes(cfg)
-        assert not dist.is_initialized() and 'model_wrapper_cfg' not in cfg
-
-    def test_other_launchers_on_cpus_are_an_error(self, monkeypatch):
-        monkeypatch.setattr(processes, 'get_device', lambda: 'cpu')
-        with pytest.raises(ValueError, match='--launcher slurm: .*Use tools/dist_train.sh'):
-            processes.start_processes(Config(dict(launcher='slurm')))
-
-
-def write_checkpoint(path: Path) -> Path:
-    torch.save(dict(state_dict={}), path)
-    return path
-
-
-class TestResuming:
-
-    @pytest.fixture
-    def cfg(self, tmp_path):
-        return Config(dict(work_dir=str(tmp_path), load_from='start.pth', resume=False))
-
-    def resumed(self, cfg, checkpoint):
-        checkpoints.resume_from(cfg, checkpoint)
-        return checkpoints.find_resumed_checkpoint(cfg)
-
-    def test_it_starts_as_without_the_flag_while_there_is_nothing_to_resume(self, cfg, monkeypatch):
-        said = []
-        monkeypatch.setattr(checkpoints, 'print_log', lambda text, **options: said.append(text))
-        assert self.resumed(cfg, 'auto') == (None, [])
-        assert said == [f'{cfg.work_dir} holds no complete checkpoint to resume, so the training starts at its beginning.']
-        assert (cfg.resume, cfg.load_from) == (False, 'start.pth') and 'custom_hooks' not in cfg
-
-    @pytest.mark.parametrize('marker', ['', 'epoch_3.pth'])
-    def test_nor_is_there_anything_where_the_marker_names_nothing(self, cfg, tmp_path, marker):
-        (tmp_path / 'last_checkpoint').write_text(marker)
-        assert self.resumed(cfg, 'auto') == (None, [])
-        cfg.resume, cfg.load_from = True, None  # as a config may say
-        assert checkpoints.find_resumed_checkpoint(cfg) == (None, []) and cfg.resume is False
-
-    def test_it_takes_the_latest_checkpoint_of_the_work_dir(self, cfg, tmp_path):
-        path = write_checkpoint(tmp_path / 'epoch_1.pth')
-        (tmp_path / 'last_checkpoint').write_text(str(path))
-        assert self.resumed(cfg, 'auto') == (str(path), [f'Auto resumed from the latest checkpoint {path}.'])
-        assert (cfg.resume, cfg.load_from) == (True, None)
-        assert cfg.custom_hooks == [dict(type='lbbt_mm.PendingValidationHook')]
-
-    def test_it_says_so_where_that_is_not_the_one_that_was_written_last(self, cfg, tmp_path):
-        write_checkpoint(tmp_path / 'epoch_1.pth')
-        (tmp_path / 'last_checkpoint').write_text('epoch_2.pth')
-        note = self.resumed(cfg, 'auto')[1][0]
-        assert 'names epoch_2.pth, which is absent or incomplete: going on from epoch_1.pth' in note
-
-    def test_a_checkpoint_that_is_named_wins(self, cfg):
-        assert self.resumed(cfg, 'mine.pth') == ('mine.pth', [])
-        assert (cfg.resume, cfg.load_from) == (True, 'mine.pth')
-
-
-class TestWholeCheckpoints:
-
-    @pytest.fixture(autouse=True)
-    def files_as_they_are(self, monkeypatch):
-        monkeypatch.setattr(checkpoints, 'write_files_whole', lambda: None)
-
-    @pytest.mark.parametrize('hooks', [
-        None, dict(logger=dict(type='LoggerHook')), dict(checkpoint=dict(type='CheckpointHook', interval=2)),
-        dict(checkpoint=dict(type='mmengine.CheckpointHook', interval=2)),
-        dict(checkpoint=dict(type=CheckpointHook, interval=2))])
-    def test_mmengine_s_hook_is_replaced_with_its_settings(self, hooks):
-        cfg = Config(dict(default_hooks=hooks) if hooks else {})
-        checkpoints.save_whole_checkpoints(cfg)
-        found = cfg.default_hooks.checkpoint
-        assert found.type == 'lbbt_mm.WholeCheckpointHook'
-        assert found.interval == (2 if 'checkpoint' in (hooks or {}) else 1), 'the runner saves each epoch by itself'
-        assert ('logger' in cfg.default_hooks) == ('logger' in (hooks or {}))
-
-    @pytest.mark.parametrize('hook', [dict(type='mine.CheckpointHook'), dict(type='OtherHook'), None])
-    def test_one_of_the_user_s_own_is_not(self, hook):
-        cfg = Config(dict(default_hooks=dict(checkpoint=hook)))
-        checkpoints.save_whole_checkpoints(cfg)
-        assert cfg.default_hooks.checkpoint == hook

@@ -1,4 +1,4 @@
-"""All checks of a run's data sets."""
+"""The one gate before a run: its settings, then its data sets."""
 import gc
 import logging
 from contextlib import contextmanager
@@ -11,20 +11,44 @@ from .coco import coco_problems
 from .coco_file import hand_over_to_mmdet
 from .datasets import TRAINING_LOADERS
 from .image_files import Budget
-from .labels import label_problems
+from .image_folders import label_problems
+from .metrics import check_metrics
+from .options import check_names
 from .problems import Problem
 from .segmentation import segmentation_problems
-from .tta import check_tta_sizes
+from .tta import tta_problems
+from .values import check_values
 
 #: So many new ones come from large annotation files alone
 _MANY_OBJECTS = 200_000
 
-CHECKS = (coco_problems, label_problems, segmentation_problems)
+
+def _tta_problems(cfg: Config, loaders: Sequence[str], budget: Optional[Budget]) -> Iterator[Problem]:
+    """Before training, rather than after it; a test checks its own where it is asked for."""
+    return tta_problems(cfg, [loader for loader in loaders if loader == 'val_dataloader'], budget)
+
+
+CHECKS = (coco_problems, label_problems, segmentation_problems, _tta_problems)
+
+
+def check_settings(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
+    """Check what a run's config says, without its files.
+
+    Args:
+        cfg: The run's config.
+        loaders: Which data loaders the run uses.
+
+    Raises:
+        ValueError: If nothing reads a setting, no run can have its value, or a metric is watched that is not measured.
+    """
+    check_names(cfg)
+    check_values(cfg, loaders)
+    check_metrics(cfg, loaders)
 
 
 def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
                   budget: Optional[Budget] = None) -> Iterator[Problem]:
-    """Run all checks, each by what its task needs.
+    """Run all checks of data sets, each by what its task needs.
 
     Args:
         cfg: The run's config.
@@ -38,13 +62,6 @@ def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
         try:
             yield from check(cfg, loaders, budget)
         except (FileNotFoundError, ValueError) as error:
-            yield Problem('', str(error), True)
-    if 'val_dataloader' in loaders:
-        try:
-            check_tta_sizes(cfg, budget=budget)
-        except FileNotFoundError:
-            pass  # which has been said
-        except ValueError as error:
             yield Problem('', str(error), True)
 
 
@@ -65,9 +82,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
     hand_over_to_mmdet()
     with _without_collection():
         for check in CHECKS:
-            raise_fatal(check(cfg, loaders))
-        if 'val_dataloader' in loaders:  # before training too, rather than after it
-            check_tta_sizes(cfg)
+            raise_fatal(check(cfg, loaders, None))
 
 
 @contextmanager

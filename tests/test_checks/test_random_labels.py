@@ -1,10 +1,10 @@
-"""An image has one label in all data loaders, and different images share none: one error before a run starts otherwise."""
+"""Random labels agree with the head, and an image has one label in all epochs and data loaders: one error otherwise."""
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks.labels import check_random_labels
+from lbbt_mm.checks.random_labels import check_random_labels
 from tests.image_folders import folder_config, random_label, run_config, write_splits
 
 
@@ -13,11 +13,88 @@ def root(tmp_path) -> Path:
     return write_splits(tmp_path)
 
 
+def test_other_runs_pass():
+    check_random_labels(Config(dict(model=dict(type='DETR', bbox_head=dict(num_classes=80)), train_dataloader=dict(
+        dataset=dict(type='CocoDataset', ann_file='absent.json')), val_dataloader=None, val_cfg=None)))
+    check_random_labels(Config(dict(model=dict(type='mmdet.DETR'))))
+
+
+@pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader'])
+def test_num_classes_of_transform_and_head(root, loader):
+    cfg = run_config(root, train_labels=())
+    cfg[loader].dataset.pipeline.insert(1, random_label(root, num_classes=4))
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == (f'{loader}.dataset.pipeline.1: RandomLabel has num_classes=4, but '
+                                'model.head.num_classes=3. Set both to the same number.')
+
+
+@pytest.mark.parametrize('kind', [{}, dict(type='ClsDataPreprocessor'), dict(type='mmpretrain.ClsDataPreprocessor')])
+@pytest.mark.parametrize('where', ['data_preprocessor', 'model.data_preprocessor'])
+def test_num_classes_of_data_preprocessor_and_head(root, where, kind):
+    cfg = run_config(root)
+    cfg.merge_from_dict({where: dict(num_classes=3, **kind)})
+    check_random_labels(cfg)
+    cfg.merge_from_dict({f'{where}.num_classes': 10})
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == f'{where}.num_classes=10, but model.head.num_classes=3. Set both to the same number.'
+
+
+def test_data_preprocessors_that_say_nothing(root):
+    cfg = run_config(root)
+    cfg.data_preprocessor = dict(num_classes=10)
+    for own in (dict(mean=[0, 0, 0]), None):  # the model's own comes before the config's
+        cfg.model.data_preprocessor = own
+        check_random_labels(cfg)
+    cfg.model.data_preprocessor = dict(type='project.DataPreprocessor', num_classes=10)
+    check_random_labels(cfg)
+    del cfg.model['head']
+    cfg.model.data_preprocessor = dict(num_classes=10)
+    check_random_labels(cfg, loaders=())
+
+
+def test_num_classes_in_the_loader_of_train_acc1(root):
+    cfg = run_config(root)
+    cfg.val_cfg.train_dataloader.dataset.pipeline[1].num_classes = 4
+    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline.1: RandomLabel has num_classes=4'):
+        check_random_labels(cfg)
+
+
+def test_inside_other_transforms(root):
+    cfg = run_config(root, train_labels=(
+        dict(type='RandomChoice', transforms=[[random_label(root, num_classes=5)], []]), ))
+    with pytest.raises(ValueError, match=r'pipeline.1.transforms.0.0: RandomLabel has num_classes=5'):
+        check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('before, passes', [
+    ('LoadImageFromFile', True), ('mmpretrain.NumpyToPIL', True), ('mmpretrain.RandomResizedCrop', False),
+    ('Resize', False), ('RandomFlip', False), ('ColorJitter', False), ('mmpretrain.AutoAugment', False)])
+def test_pixels_are_read_before_they_change(root, before, passes):
+    """A label would be another one in every epoch otherwise."""
+    cfg = run_config(root, train_labels=(dict(type=before), random_label(root, num_classes=3, key='pixels')))
+    del cfg.val_cfg['train_dataloader']
+    if passes:
+        check_random_labels(cfg)
+    else:
+        name = before.split('.')[-1]
+        with pytest.raises(ValueError, match=rf"train_dataloader.dataset.pipeline.2: RandomLabel with key='pixels' comes "
+                           f'after {name}, which changes the pixels'):
+            check_random_labels(cfg)
+
+
+@pytest.mark.parametrize('cfg', [dict(), dict(model='built'), dict(model=dict(head=None), val_cfg='built',
+                                                                    train_dataloader='built')])
+def test_parts_that_are_absent_or_built_already(cfg):
+    check_random_labels(Config(cfg))
+
+
 @pytest.mark.parametrize('name, value', [('seed', 4), ('ratio', 0.3), ('salt', 'b'), ('key', 'sample_idx')])
 def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value):
     cfg = run_config(root)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1][name] = value
-    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline\[1\]: RandomLabel has '
+    with pytest.raises(ValueError, match=r'val_cfg.train_dataloader.dataset.pipeline.1: RandomLabel has '
                        f'{name}={value!r}, that of train_dataloader {name}=.*labels that are not trained. Give both'):
         check_random_labels(cfg)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1].ratio = 0
@@ -36,7 +113,7 @@ def test_another_data_root_gives_other_labels(root):
     with pytest.raises(ValueError) as error:
         check_random_labels(cfg)
     assert str(error.value) == (
-        f"val_cfg.train_dataloader.dataset.pipeline[1]: RandomLabel has data_root={str(root / 'train')!r}, that of "
+        f"val_cfg.train_dataloader.dataset.pipeline.1: RandomLabel has data_root={str(root / 'train')!r}, that of "
         f'train_dataloader data_root={str(root)!r}, so accuracy would be measured on labels that are not trained. Give both '
         'the same settings.')
     for loader in (cfg.train_dataloader, cfg.val_cfg.train_dataloader):
@@ -68,7 +145,7 @@ def test_indices_number_samples_anew(root, indices, passes):
     cfg.val_cfg.train_dataloader.dataset.indices = list(indices) if isinstance(indices, range) else indices
     if passes:
         return check_random_labels(cfg)
-    with pytest.raises(ValueError, match=r"dataset.pipeline\[1\]: RandomLabel has key='sample_idx' and its dataset "
+    with pytest.raises(ValueError, match=r"dataset.pipeline.1: RandomLabel has key='sample_idx' and its dataset "
                        r'indices=.*, that of train_dataloader indices=None, so accuracy would') as error:
         check_random_labels(cfg)
     assert len(str(error.value)) < 600
@@ -96,7 +173,7 @@ def test_different_images_may_not_share_labels(root, loader):
     with pytest.raises(ValueError) as error:
         check_random_labels(cfg)
     assert str(error.value) == (
-        f"{loader}.dataset.datasets[0] and {loader}.dataset.datasets[1]: RandomLabel has key='sample_idx', seed=3 and "
+        f"{loader}.dataset.datasets.0 and {loader}.dataset.datasets.1: RandomLabel has key='sample_idx', seed=3 and "
         "salt='' in both, so different images would share labels. Give each dataset's RandomLabel a salt of its own, such "
         "as salt='a' and salt='b'.")
 
@@ -119,5 +196,5 @@ def test_concatenated_parts_of_one_dataset(root):
         check_random_labels(cfg)
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=dict(
         type='ConcatDataset', datasets=[first, dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=second)]))
-    with pytest.raises(ValueError, match=r'dataset.dataset.datasets\[0\] and .*datasets\[1\].dataset: RandomLabel has key'):
+    with pytest.raises(ValueError, match=r'dataset.dataset.datasets.0 and .*datasets.1.dataset: RandomLabel has key'):
         check_random_labels(cfg)

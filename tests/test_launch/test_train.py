@@ -1,0 +1,19 @@
+"""The command line of a training."""
+from lbbt_mm.launch.train import main, parse_args
+from tests.tiny_detection import run_config, write_dataset
+
+
+def test_resume_with_and_without_a_checkpoint():
+    assert parse_args(['run.py']).resume is None
+    assert parse_args(['run.py', '--resume']).resume == 'auto'
+    assert parse_args(['run.py', '--resume', 'x.pth']).resume == 'x.pth'
+    assert parse_args(['run.py', '--allow-change', 'a', 'b', '--allow-change', 'c']).allow_change == ['a', 'b', 'c']
+
+
+def test_a_training_that_is_refused(tmp_path, capsys):
+    data = write_dataset(tmp_path / 'data', num_train=2, num_val=1)
+    run_config(data, train_cfg__max_epochs=0).dump(tmp_path / 'run.py')
+    assert main([str(tmp_path / 'run.py'), '--work-dir', str(tmp_path / 'work')]) == 2
+    said = capsys.readouterr()
+    assert said.out == '' and said.err.startswith('train_cfg.max_epochs=0: expected a whole number, 1 or more')
+    assert said.err.count('\n') == 1 and not (tmp_path / 'work').exists()
