@@ -319,6 +319,6 @@ def test_no_room_on_the_disk_is_said_before_anything_is_written(tmp_path):
 def test_data_checks_times_both_sets(tmp_path):
     for _ in range(2):  # the second time the data are there
         done = run_tool('benchmarks/data_checks.py', tmp_path, '--part', 0.001, '--repeats', 1)
-        assert done.returncode == 0 and 'OneDL' not in done.output, done.output
+        assert done.returncode == 0, done.output
         assert [line.split(':')[0] for line in done.output.splitlines() if ' s' in line and line[0] in 'ac'] == [
             'coco', 'ade', 'coco']
