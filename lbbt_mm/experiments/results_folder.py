@@ -31,7 +31,7 @@ def refuse_other_results(folder: Path, tool: str, names: Sequence[str], runs: Se
     if there and maker and maker != tool:
         raise ValueError(f'{folder} holds the results of {maker}; {there[0]} would be overwritten. Nothing was touched: '
                          'give another folder.')
-    if there and not maker and not _has_run(folder, runs):
+    if there and not maker and not has_run(folder, runs):
         raise ValueError(f'{folder / there[0]} was not written by a run of ours, and it would be overwritten. Nothing was '
                          'touched: give another folder, or move that file away.')
 
@@ -54,7 +54,8 @@ def claim_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[
         write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
 
 
-def _has_run(folder: Path, runs: Sequence[str]) -> bool:
+def has_run(folder: Path, runs: Sequence[str]) -> bool:
+    """Whether a folder has a run of ours in one of the places that the patterns ``runs`` say."""
     for pattern in runs:
         for path in folder.glob(pattern):
             try:

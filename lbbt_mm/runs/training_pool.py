@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .run_progress import TrainingProgress
-from .training_run import OtherRunError, TrainingFailed, TrainingRun
+from .training_run import ENDED, OtherRunError, TrainingFailed, TrainingRun
 
 
 #: In a log file, where no bar moves.
@@ -93,7 +93,7 @@ class TrainingPool:
 
     def _run_step(self, name: str, run: TrainingRun, gpu: Optional[str], progress: Progress) -> str:
         run.check()
-        if run.status in ('finished', 'diverged'):
+        if run.status in ENDED:
             return run.status
         label = f'{name} · {run.work_dir.name}' if run.work_dir.name != name else name
         verb = 'resuming' if run.latest else 'training'

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lbbt_mm.experiments import arm_runs, compare_arms, plan, report
+from lbbt_mm.experiments import arguments, compare_arms, experiment, report, trainings
+from lbbt_mm.experiments.plan import Plan
 from lbbt_mm.experiments.curves import draw_curves
 from lbbt_mm.runs import training_run
 from tests import fake_training
@@ -115,11 +116,11 @@ class TestMatching:
     @pytest.mark.parametrize('index, name', ((0, 'bridge.py'), (1, 'probe.py')))
     def test_a_config_that_changes_during_the_experiment_stops_it(self, folder, index, name):
         probe = folder / 'probe.py'
-        experiment = plan.ArmExperiment(folder / 'bridge.py', folder / 'out', ['random'], [0], probes=[probe])
-        run, = experiment.all_runs()
-        experiment.training(run).run()
+        plan = Plan(folder / 'bridge.py', folder / 'out', ['random'], [0], probes=[probe])
+        run, = plan.all_runs()
+        trainings.make_training(plan, run).run()
         (folder / 'out' / 'runs' / run.name / 'done').unlink()  # as if it were still to be done
-        step = experiment.chain(run, [probe]).steps[index]
+        step = trainings.make_chain(plan, run, plan.stages[1:]).steps[index]
         step()
         (folder / name).write_text((folder / name).read_text().replace('width=8', 'width=9'))
         with pytest.raises(training_run.OtherRunError, match=f'{name} has changed since this command began'):
@@ -441,7 +442,7 @@ class TestRunning:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(arm_runs, 'train', killed)
+            patch.setattr(experiment, 'train', killed)
             assert compare('--fresh', seeds='0')[0] == 130
         assert not list((folder / 'out').rglob('request.json')) and compare(seeds='0')[0] == 0
 
@@ -541,23 +542,23 @@ class TestRunning:
 
     def test_a_slurm_array_is_shares(self):
         array = {f'SLURM_ARRAY_TASK_{name}': value for name, value in dict(ID='5', COUNT='3', MIN='1', STEP='2').items()}
-        assert compare_arms.read_shard(None, array) == (2, 3)
-        assert compare_arms.read_shard(None, {**array, 'SLURM_ARRAY_TASK_MAX': '6'}) == (2, 3)  # --array=1-6:2
-        assert compare_arms.read_shard('1/4', array) == (1, 4) and compare_arms.read_shard(None, {}) == (0, 1)
+        assert arguments.read_shard(None, array) == (2, 3)
+        assert arguments.read_shard(None, {**array, 'SLURM_ARRAY_TASK_MAX': '6'}) == (2, 3)  # --array=1-6:2
+        assert arguments.read_shard('1/4', array) == (1, 4) and arguments.read_shard(None, {}) == (0, 1)
         for text in ('4/4', '-1/2', 'a', '1'):
             with pytest.raises(ValueError, match='expected I/N with I from 0 to N - 1'):
-                compare_arms.read_shard(text, {})
+                arguments.read_shard(text, {})
 
     @pytest.mark.parametrize('task', [dict(ID=0, COUNT=3, MIN=0, MAX=5), dict(ID=5, COUNT=3, MIN=0, MAX=5),
                                       dict(ID=3, COUNT=1, MIN=3, MAX=3)])
     def test_a_slurm_array_that_does_not_tell_the_share_is_refused(self, task):
         with pytest.raises(ValueError, match=f'task {task["ID"]} of a slurm array of .* Give --shard I/N'):
-            compare_arms.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': str(value) for name, value in task.items()})
+            arguments.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': str(value) for name, value in task.items()})
 
     @pytest.mark.parametrize('number', ['0', '1'])
     def test_a_slurm_array_of_one_task_does_all_runs(self, number):
         task = dict.fromkeys(('ID', 'MIN', 'MAX'), number)
-        assert compare_arms.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': value
+        assert arguments.read_shard(None, {f'SLURM_ARRAY_TASK_{name}': value
                                               for name, value in dict(task, COUNT='1').items()}) == (0, 1)
 
     def test_a_dry_run_prints_the_commands_and_trains_nothing(self, compare, folder):
