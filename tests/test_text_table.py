@@ -14,8 +14,10 @@ def test_the_first_column_holds_names_where_nothing_is_said():
 
 
 def test_lines_between_rows_and_a_footer():
-    lines = render_table('', ('part', 'count'), [('a', '1'), None, ('b', '2')], footer=('total', '3')).splitlines()
-    assert [line[0:9] for line in lines[3:]] == ['| a     |', '|-------+', '| b     |', '|-------+', '| total |', '+--------']
+    rows = [('a', '1'), None, ('b', '2')]
+    lines = render_table('', ('part', 'count'), rows, footer=('total', '3')).splitlines()
+    assert [line[0:9] for line in lines[3:]] == ['| a     |', '|-------+', '| b     |', '|-------+', '| total |',
+                                                 '+--------']
 
 
 def test_markdown():

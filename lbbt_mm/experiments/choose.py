@@ -3,7 +3,7 @@ from functools import cached_property
 from typing import Dict, List, Mapping, Optional
 
 from .collect import Outcome
-from .plan import Plan, Run, Setting, Source
+from .plan import Plan, Run, Source
 from .statistics import best_setting
 
 
@@ -55,14 +55,14 @@ class Choice:
         return runs
 
     @cached_property
-    def settings(self) -> Dict[str, Setting]:
-        """The setting of each arm by its label; an arm is absent as long as a run of its sweep is.
+    def settings(self) -> Dict[str, Run]:
+        """For each arm by its label, the run that has the best setting; none as long as a run of its sweep is absent.
 
         Raises:
             ValueError: If the runs have no such metric, or none of them has a value to choose by.
         """
         best = {source.label(arm): self._best(source, arm) for source, arm in self.plan.starts}
-        return {label: Setting(run.lr, run.init_std) for label, run in best.items() if run}
+        return {label: run for label, run in best.items() if run}
 
     def candidates(self, source: Source, arm: str) -> List[Run]:
         """The runs that an arm's setting is chosen by; none as long as its rate is that of a baseline not known yet."""
@@ -79,11 +79,10 @@ class Choice:
             return candidates[0] if candidates else None
         if not all(map(self.is_over, candidates)):
             return None
-        scores = {Setting(run.lr, run.init_std): self._score(run) for run in candidates}
+        scores = {run: self._score(run) for run in candidates}
         if self.plan.lr_rule == 'per-arm' and not any(score is not None for score in scores.values()):
             scores[min(scores)] = 0.  # an arm that always diverged is shown as such
-        best = best_setting(scores, self.lower)
-        return next(run for run in candidates if best == (run.lr, run.init_std))
+        return best_setting(scores, self.lower)
 
     def is_over(self, run: Run) -> bool:
         """Whether a run has come to its end, and where it finished the probe that decides too.
@@ -105,7 +104,7 @@ class Choice:
         name, metrics = self.selector, self.collected[run].metrics
         if name not in metrics:
             what = f'metric {name}' if name else 'metric of a validation to choose the learning rate by'
-            raise ValueError(f'{run.name} has no {what}; found {", ".join(metrics) or "none"}. '
+            raise ValueError(f'{run} has no {what}; found {", ".join(metrics) or "none"}. '
                              f'{"Correct" if name else "Give"} --metric or --select-metric.')
         return metrics[name]
 
@@ -113,21 +112,22 @@ class Choice:
         """A sentence for each arm whose best setting lies at an end of the sweep, or that has none, and for failed runs."""
         found = []
         for source, arm in self.plan.starts:
-            setting, tried = self.settings.get(source.label(arm)), self.candidates(source, arm)
-            if setting and len(tried) > 1:
-                found += self._edges(source.label(arm), setting, tried)
-        failed = [run.name for run in self.sweep if self.collected[run].status == 'failed']
+            best, tried = self.settings.get(source.label(arm)), self.candidates(source, arm)
+            if best and len(tried) > 1:
+                found += self._edges(best, tried)
+        failed = [str(run) for run in self.sweep if self.collected[run].status == 'failed']
         return found + ([f'The sweep is without {", ".join(failed)}, which failed.'] if failed else [])
 
-    def _edges(self, label: str, setting: Setting, tried: List[Run]) -> List[str]:
+    def _edges(self, best: Run, tried: List[Run]) -> List[str]:
         statuses = set(map(self._deciding_status, tried))
         if 'finished' not in statuses:
-            return [f'Arm {label} {" or ".join(sorted(statuses))} at every setting of the sweep; it is shown with {setting}.']
+            return [f'Arm {best.label} {" or ".join(sorted(statuses))} at every setting of the sweep; it is shown with '
+                    f'{best.setting}.']
         found = []
-        for name, value, values in (('learning rate', setting.lr, {run.lr for run in tried}),
-                                    ('standard deviation', setting.init_std, {run.init_std for run in tried})):
+        for name, value, values in (('learning rate', best.lr, {run.lr for run in tried}),
+                                    ('standard deviation', best.init_std, {run.init_std for run in tried})):
             end = len(values) > 1 and {max(values): 'largest', min(values): 'smallest'}.get(value)
             if end:
-                found.append(f'The best {name} of arm {label}, {value:g}, is the {end} of the sweep: a better one may lie '
-                             'beyond it.')
+                found.append(f'The best {name} of arm {best.label}, {value:g}, is the {end} of the sweep: a better one may '
+                             'lie beyond it.')
         return found

@@ -32,7 +32,7 @@ from .arguments import add_common_options, finish, read_shard, start
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(tool='compare_arms.py', folder_option='--out')
+    parser.set_defaults(tool='compare_arms.py')
     parser.add_argument('config', type=Path, help='path of the config')
     parser.add_argument('--out', type=Path, help='folder of the experiment; default: work_dirs/NAME_OF_CONFIG-arms')
     add_common_options(parser)

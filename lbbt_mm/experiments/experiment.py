@@ -10,19 +10,19 @@ from rich.console import Console
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.options import check_language_checkpoints
 from lbbt_mm.config_keys import shared_options
-from lbbt_mm.runs.fresh_start import clear_runs
+from lbbt_mm.runs.run_folder import read_request
 from lbbt_mm.runs.training_pool import TrainingPool, job_environment
 from lbbt_mm.runs.training_run import ENDED, TrainingFailed
 from .choose import Choice
 from .collect import collect
-from .plan import Plan, Run, Setting, Source
-from .report import RESULTS, report, write_results
-from .results_folder import claim_results, has_run, refuse_other_results
+from .plan import Plan, Run, Source
+from .report import report, write_results
+from .results_folder import claim_results, refuse_other_results
 from .stages import Stage
 from .trainings import check_probes, make_chain, make_training
 
-#: Where the runs are in the experiment's folder.
-RUNS = ('runs/*', )
+#: How text is printed that has names and paths in it.
+_AS_IT_IS = dict(soft_wrap=True, markup=False, highlight=False)
 
 
 def run_experiment(args: argparse.Namespace) -> int:
@@ -43,7 +43,7 @@ def run_experiment(args: argparse.Namespace) -> int:
             return 0
         failures: List[str] = []
         if args.report_only:
-            refuse_folder(args)
+            refuse_other_results(plan.out, args.tool)
         else:
             prepare(plan, args, console)
             failures = train(plan, args, console)
@@ -51,8 +51,7 @@ def run_experiment(args: argparse.Namespace) -> int:
         if any(outcome.status != 'missing' for outcome in collected.values()):
             report(plan, collected, console)
         elif args.report_only:
-            failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or correct '
-                        f'{args.folder_option}.']
+            failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or give its folder.']
         if not plan.is_matched and plan.probes and 'diverged' in {outcome.status for outcome in collected.values()}:
             failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
                             'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
@@ -75,18 +74,6 @@ def make_plan(args: argparse.Namespace) -> Plan:
         args.select_metric, args.lower_is_better, args.keep_going, args.gpus_per_training)
 
 
-def refuse_folder(args: argparse.Namespace) -> None:
-    """Refuse a folder that results cannot go into.
-
-    Raises:
-        ValueError: If it holds files of somebody else, another tool's results, or runs where they were until 2026-11-29.
-    """
-    if has_run(args.out, ('bridge', )):
-        raise ValueError(f'{args.out / "bridge"} is a run of an earlier lbbt.py; runs are now in {args.out / "runs"}. It was '
-                         f'left as it is: give another {args.folder_option}, or remove that folder to train anew here.')
-    refuse_other_results(args.out, args.tool, RESULTS, RUNS)
-
-
 def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     """Look at what training needs before anything is made or removed, then take the folder.
 
@@ -97,7 +84,7 @@ def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     """
     runs = plan.all_runs()
     trainings = [make_training(plan, run) for run in runs]
-    refuse_folder(args)
+    refuse_other_results(plan.out, args.tool)
     for run, training in zip(runs, trainings):
         if args.fresh:
             training.check_config()
@@ -105,16 +92,21 @@ def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
             training.check()
         check_probes(plan, run, args.fresh)
     check_before(plan, [run for run, training in zip(runs, trainings) if args.fresh or training.status == 'missing'])
-    claim_results(args.out, args.tool, RESULTS, RUNS)
+    claim_results(plan.out, args.tool)
     if args.fresh:
-        clear_runs(trainings, console)
         for training in trainings:
+            read_request(training.work_dir)  # nothing is removed where one of them is not ours
+        for training in trainings:
+            left = training.clear()
+            if left:
+                more = f' and {len(left) - 5} more' if len(left) > 5 else ''
+                console.print(f'Left in {training.work_dir}, since no run of ours wrote it: '
+                              f'{", ".join(path.name for path in left[:5])}{more}', **_AS_IT_IS)
             training.check()
     for stage in [] if plan.is_matched else plan.stages[1:]:
         shared = shared_options(plan.options, stage.base)
         if shared:
-            console.print(f'{stage.name} gets these --cfg-options too: {" ".join(shared)}', soft_wrap=True, markup=False,
-                          highlight=False)
+            console.print(f'{stage.name} gets these --cfg-options too: {" ".join(shared)}', **_AS_IT_IS)
 
 
 def check_before(plan: Plan, runs: Sequence[Run]) -> None:
@@ -153,7 +145,7 @@ def train(plan: Plan, args: argparse.Namespace, console: Console) -> List[str]:
             return failures
     waiting = [source.label(arm) for source, arm in plan.starts if source.label(arm) not in choice.settings]
     if waiting:
-        missing = [run.name for run in swept if not choice.is_over(run)]
+        missing = [str(run) for run in swept if not choice.is_over(run)]
         console.print(f'No setting yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
                       'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
     return failures + train_runs(plan.comparison(choice.settings, args.shard), plan.stages[1:])
@@ -163,7 +155,7 @@ def print_commands(plan: Plan, args: argparse.Namespace, console: Console) -> No
     """The commands of the share, as a user would type them, and their number; what is not known yet is written in <>."""
     index, count = args.shard
     choice = Choice(plan, collect(plan))
-    unknown = {source.label(arm): Setting(None) for source, arm in plan.starts}
+    unknown = {source.label(arm): Run(source, arm, 0, None) for source, arm in plan.starts}
     env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs * plan.processes).items())
     swept = {(run._replace(**known), stage) for run in choice.sweep for known in ({}, dict(lr=None, init_std=None))
              for stage in (plan.stages[0], *plan.deciding_stages)}

@@ -20,7 +20,7 @@ from .arguments import add_common_options, finish, start
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(tool='lbbt.py', folder_option='--work-dir', arms=[], sources=[], seeds=[], lrs=[], stds=[],
+    parser.set_defaults(tool='lbbt.py', arms=[], sources=[], seeds=[], lrs=[], stds=[],
                         metric=[], lr_rule='per-arm', baseline_arm=None, select_metric=None, lower_is_better=None, jobs=1,
                         shard=(0, 1), keep_going=False)
     parser.add_argument('config', type=Path, help='config of the bridge')

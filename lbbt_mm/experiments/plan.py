@@ -29,23 +29,16 @@ class Source(NamedTuple):
         return f'{self.name}-{arm}' if self.name else arm
 
 
-class Setting(NamedTuple):
-    """What an arm is trained with.
+class Run(NamedTuple):
+    """One training with its probes.
 
     Attributes:
-        lr: The learning rate; None where the config has no ``optim_wrapper.optimizer.lr``.
+        source: The language model that its arm is made from.
+        arm: Its ``language.arm``.
+        seed: Its seed.
+        lr: Its learning rate; None where the config has no ``optim_wrapper.optimizer.lr``.
         init_std: The standard deviation that ``random_tuned`` is drawn with; None for the other arms.
     """
-    lr: Optional[float]
-    init_std: Optional[float] = None
-
-    def __str__(self) -> str:
-        lr = '' if self.lr is None else f'{self.lr:g}'
-        return lr if self.init_std is None else f'{lr} and init_std {self.init_std:g}'
-
-
-class Run(NamedTuple):
-    """One training with its probes: where it starts from, a seed, and the two parts of its :class:`Setting`."""
     source: Source
     arm: str
     seed: int
@@ -58,7 +51,12 @@ class Run(NamedTuple):
         return self.source.label(self.arm)
 
     @property
-    def name(self) -> str:
+    def setting(self) -> str:
+        """What it is trained with, in words."""
+        named = [('', self.lr), ('init_std ', self.init_std)]
+        return ' and '.join(f'{name}{value:g}' for name, value in named if value is not None)
+
+    def __str__(self) -> str:
         """Name of its folder."""
         lr = '' if self.lr is None else f'-lr{short_number(self.lr)}'
         return f'{self.label}-seed{self.seed}{lr}' + ('' if self.init_std is None else f'-std{short_number(self.init_std)}')
@@ -185,21 +183,21 @@ class Plan:
         return [Run(source, arm, seed, lr, std) for seed in self.seeds for source, arm in self.starts
                 for lr in self.rates for std in self.stds(arm)]
 
-    def comparison(self, settings: Mapping[str, Setting], share: Tuple[int, int] = (0, 1)) -> List[Run]:
+    def comparison(self, settings: Mapping[str, Run], share: Tuple[int, int] = (0, 1)) -> List[Run]:
         """The runs that are compared, of the arms whose setting is known; seeds one after the other.
 
         Args:
-            settings: The setting of each arm, by its label.
+            settings: By the label of each arm, a run with its setting.
             share: Index and number of shares. A run belongs to the same share whichever settings are known by then.
         """
         index, count = share
         found = [(source, arm, seed) for seed in self.seeds for source, arm in self.starts][index::count]
-        return [Run(source, arm, seed, *settings[source.label(arm)]) for source, arm, seed in found
+        return [settings[source.label(arm)]._replace(seed=seed) for source, arm, seed in found
                 if source.label(arm) in settings]
 
     def folder(self, run: Run) -> Path:
         """Where a run is."""
-        return self.out / 'runs' / (f'{run.name}-lr{UNKNOWN}' if self.lrs and run.lr is None else run.name)
+        return self.out / 'runs' / (f'{run}-lr{UNKNOWN}' if self.lrs and run.lr is None else str(run))
 
     def overrides(self, run: Run, stage: Stage) -> List[str]:
         """The overrides of a stage's config in a run, without the checkpoint that a probe starts from."""

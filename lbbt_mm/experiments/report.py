@@ -4,42 +4,36 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 import pandas as pd
 from rich.console import Console
+from rich.table import Table
 
 from lbbt_mm.files.run_records import curve, in_validation
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.text_table import make_table, markdown_table
 from .choose import Choice
-from .collect import Outcome
+from .collect import Outcome, StageOutcome
 from .curves import Panel, draw_curves
 from .plan import Plan, Run
 from .statistics import status_column, summarize_arms
 
 CONFIDENCE = 0.95
-#: The files that are written into the experiment's folder.
-RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
 #: The paper's names, Tables 1 to 5
 _TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
-_TEXT = ('metric', 'arm', 'runs', 'stage', 'status')
 
 
 class Report(NamedTuple):
     """What is said about the runs that are compared.
 
     Attributes:
-        metrics: Names of the metrics.
-        header: Headings of their tables.
-        rows: Metric -> cells, a list an arm.
+        screen: The table that is shown.
+        sentences: What is said below it.
+        markdown: Tables and sentences as a page.
         summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
-        verdicts: Sentences about differences.
-        notes: How the settings were chosen, and what to beware of.
         panels: Title -> curves over training.
     """
-    metrics: List[str]
-    header: List[str]
-    rows: Dict[str, List[List[str]]]
+    screen: Table
+    sentences: List[str]
+    markdown: str
     summary: pd.DataFrame
-    verdicts: List[str]
-    notes: List[str]
     panels: Dict[str, Panel]
 
 
@@ -53,23 +47,26 @@ def make_report(plan: Plan, collected: Mapping[Run, Outcome], choice: Choice) ->
     results = results_table(plan, collected, runs)
     metrics = list(plan.metrics) or list(dict.fromkeys(name for run in runs for name in collected[run].validated))
     _check_metrics(metrics, results)
-    notes = _notes(plan, choice)
-    if not metrics:
-        notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
-    tables, said = [], []
+    results['arm'] = [run.label for run in runs]
+    tables, sentences = [], []
     for source in plan.sources:  # an arm is compared with the baseline of its own language model
-        own = results[[run.source == source for run in runs]].assign(arm=[run.label for run in runs if run.source == source])
-        baseline = source.label(plan.baseline)
+        baseline, own = source.label(plan.baseline), results[[run.source == source for run in runs]]
         tables.append(summarize_arms(own, metrics, baseline, CONFIDENCE))
-        said += verdicts(metrics, tables[-1], baseline)
-    summary = pd.concat(tables, ignore_index=True)
-    labelled = results.assign(arm=[run.label for run in runs])
+        sentences += verdicts(metrics, tables[-1], baseline)
+    sentences += _notes(plan, choice, metrics)
+    summary, name = pd.concat(tables, ignore_index=True), plan.stages[0].config.name
     several = len(plan.arms) > 1
-    header = ['arm', 'lr', 'n', 'mean', 'std', *([f'minus {plan.baseline}', f'{CONFIDENCE:.0%} interval'] if several else []),
-              'runs']
-    rows = {metric: [_cells(row, labelled.loc[labelled['arm'] == row.arm, status_column(labelled, metric)], several)
+    differences = [f'minus {plan.baseline}', f'{CONFIDENCE:.0%} interval'] if several else []
+    header = ['arm', 'lr', 'n', 'mean', 'std', *differences, 'runs']
+    rows = {metric: [_cells(row, results.loc[results['arm'] == row.arm, status_column(results, metric)], several)
                      for row in summary[summary['metric'] == metric].itertuples()] for metric in metrics}
-    return Report(metrics, header, rows, summary, said, notes, _panels(plan, collected, runs, metrics))
+    screen = (_metric_table(name, header, rows) if plan.is_matched
+              else _stage_table({stage.name: collected[runs[0]].stages[stage.prefix] for stage in plan.stages}))
+    markdown = ''.join([f'# {name}: {", ".join(plan.arms)}\n\n',
+                        *(f'## {metric}\n\n{markdown_table(header, rows[metric])}\n' for metric in metrics),
+                        *(f'- {sentence}\n' for sentence in sentences)])
+    return Report(screen, sentences if plan.is_matched else [], markdown, summary,
+                  _panels(plan, collected, runs, metrics))
 
 
 def results_table(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> pd.DataFrame:
@@ -97,11 +94,12 @@ def _check_metrics(metrics: Sequence[str], results: pd.DataFrame) -> None:
                          'table or curve was written.')
 
 
-def _notes(plan: Plan, choice: Choice) -> List[str]:
+def _notes(plan: Plan, choice: Choice, metrics: Sequence[str]) -> List[str]:
     """How the settings were chosen, and what to beware of."""
     seed = plan.seeds[0]
-    last = (f'Seeds {", ".join(map(str, plan.seeds))}. Differences are paired by seed; their interval is that of the '
-            f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.')
+    last = [f'Seeds {", ".join(map(str, plan.seeds))}. Differences are paired by seed; their interval is that of the '
+            f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.',
+            *([] if metrics else ['No run has a metric of a validation. Give --metric, for example --metric loss.'])]
     better = f'{"lowest" if choice.lower else "highest"} {choice.selector or "metric"}'
     warnings = [f'Warning: {warning}' for warning in choice.warnings()]
     tried = ', '.join(f'{std:g}' for std in plan.init_stds)
@@ -109,11 +107,11 @@ def _notes(plan: Plan, choice: Choice) -> List[str]:
              for label, setting in choice.settings.items() if setting.init_std is not None]
     if len(plan.lrs) < 2:
         source = '--lrs' if plan.lrs else 'the config'
-        return [f'Learning rate: the same for every arm, from {source}.', *warnings, *drawn, last]
+        return [f'Learning rate: the same for every arm, from {source}.', *warnings, *drawn, *last]
     rates = ', '.join(f'{lr:g}' for lr in plan.lrs)
     scope = f'arm {plan.baseline}, and given to every arm' if plan.lr_rule == 'baseline' else 'each arm for itself'
     return [f'Learning rate, rule {plan.lr_rule}: the best of {rates} (seed {seed}, {better}) on {scope}. Seed {seed}, '
-            'which chose it, is also among the compared seeds.', *warnings, *drawn, last]
+            'which chose it, is also among the compared seeds.', *warnings, *drawn, *last]
 
 
 def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> List[str]:
@@ -134,8 +132,29 @@ def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> Li
                 said.append(f'{difference}; one seed tells nothing of the spread.')
                 continue
             apart = row.low > 0 or row.high < 0
-            said.append(f'{difference} {_interval(row)}, {"told apart" if apart else "not told apart"} by {row.pairs} seeds.')
+            said.append(f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
     return said
+
+
+def _metric_table(title: str, header: Sequence[str], rows: Mapping[str, Sequence[Sequence[str]]]) -> Table:
+    """A table with a section for each metric."""
+    lines = [line for metric, cells in rows.items()
+             for line in (*([metric if not index else '', *row] for index, row in enumerate(cells)), None)]
+    return make_table(['metric', *header], lines, title, ('metric', 'arm', 'runs'))
+
+
+def _stage_table(stages: Mapping[str, StageOutcome]) -> Table:
+    """What the last validations of a single run's stages gave, by the paper's names.
+
+    The training log's last record is one of a few images; beside the accuracies it would look like a result.
+    """
+    titles = {name: _TITLES.get(name, name) for stage in stages.values() for name in stage.validated}
+    columns = sorted(dict.fromkeys(titles.values()), key=('Train-acc1', 'Test-acc1').__contains__, reverse=True)
+    rows = []
+    for name, stage in stages.items():
+        cells = {titles[metric]: f'{value:.4g}' for metric, value in reversed(stage.validated.items())}
+        rows.append([name, stage.status, *(cells.get(column, '-') for column in columns)])
+    return make_table(['stage', 'status', *columns], rows, 'Language Bias Bridge Training', ('stage', 'status'))
 
 
 def _cells(row: NamedTuple, status: pd.Series, several: bool) -> List[str]:
@@ -161,7 +180,7 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
     """Each metric and each stage's training loss over training."""
     losses, panels = [f'{stage.prefix}loss' for stage in plan.stages], {}
     for metric in dict.fromkeys([*metrics, *losses]):
-        prefix = next(iter(collected.values())).owner(metric)
+        prefix = collected[runs[0]].owner(metric)
         name, points = metric[len(prefix):], []
         unit = next(stage.unit for stage in plan.stages if stage.prefix == prefix)
         for run in runs:
@@ -192,22 +211,14 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
         console.print(f'No setting is chosen yet; the sweep so far is in {out / "results.csv"}', soft_wrap=True)
         return
     made = make_report(plan, collected, choice)
-    if plan.is_matched:
-        lines = [row for metric in made.metrics for row in
-                 [*([metric if not index else '', *cells] for index, cells in enumerate(made.rows[metric])), None]]
-        console.print(make_table(['metric', *made.header], lines, plan.stages[0].config.name, _TEXT))
-        for sentence in [*made.verdicts, *made.notes]:
-            console.print(sentence, soft_wrap=True, highlight=False)
-    else:
-        console.print(_stage_table(plan, collected[plan.all_runs()[0]]))
-    tables = ''.join(f'## {metric}\n\n{markdown_table(made.header, made.rows[metric])}\n' for metric in made.metrics)
-    notes = ''.join(f'- {note}\n' for note in [*made.verdicts, *made.notes])
+    console.print(made.screen)
+    for sentence in made.sentences:
+        console.print(sentence, soft_wrap=True, highlight=False)
     write_whole(out / 'summary.csv', made.summary.to_csv(index=False))
-    write_whole(out / 'summary.md', f'# {plan.stages[0].config.name}: {", ".join(plan.arms)}\n\n{tables}{notes}')
+    write_whole(out / 'summary.md', made.markdown)
     if made.panels:
         draw_curves(made.panels, out / 'curves.png')
-        points = pd.concat([panel.curves for panel in made.panels.values()])
-        write_whole(out / 'curves.csv', points.to_csv(index=False))
+        write_whole(out / 'curves.csv', pd.concat(panel.curves for panel in made.panels.values()).to_csv(index=False))
     console.print(f'Runs: {out / "results.csv"}\nSummary: {out / "summary.md"} and .csv\n'
                   f'Curves: {out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
 
@@ -218,16 +229,3 @@ def write_results(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[R
         write_whole(plan.out / 'results.csv', results_table(plan, collected, runs).to_csv(index=False))
 
 
-def _stage_table(plan: Plan, outcome: Outcome):
-    """What the last validations of a single run's stages gave, by the paper's names.
-
-    The training log's last record is one of a few images; beside the accuracies it would look like a result.
-    """
-    stages = [(stage, outcome.stages[stage.prefix]) for stage in plan.stages]
-    values = [{_TITLES.get(name, name): f'{value:.4g}' for name, value in reversed(found.validated.items())}
-              for _, found in stages]
-    columns = sorted(dict.fromkeys(name for row in values for name in reversed(row)),
-                     key=('Train-acc1', 'Test-acc1').__contains__, reverse=True)
-    rows = [[stage.name, found.status, *(row.get(column, '-') for column in columns)]
-            for (stage, found), row in zip(stages, values)]
-    return make_table(['stage', 'status', *columns], rows, 'Language Bias Bridge Training', _TEXT)

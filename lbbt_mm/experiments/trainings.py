@@ -53,7 +53,7 @@ def make_chain(plan: Plan, run: Run, probes: Sequence[Stage]) -> Chain:
                 bare_training(plan, run, plan.stages[0]).checkpoint(plan.checkpoint)  # raises if it was removed
         return training
 
-    return Chain(run.name, [partial(step, stage) for stage in (plan.stages[0], *probes)])
+    return Chain(str(run), [partial(step, stage) for stage in (plan.stages[0], *probes)])
 
 
 def is_outdated(probe: TrainingRun, bridge: TrainingRun) -> bool:

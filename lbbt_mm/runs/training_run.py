@@ -12,8 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 
 from lbbt_mm.checks.options import check_monitors, check_numbers, check_optimizer, check_save_best
-from lbbt_mm.files.run_records import (Record, failed_of_nan, final_metrics, loss_is_finite, read_records,
-                                       validation_is_finite)
+from lbbt_mm.files.run_records import (Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite)
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.launch.work_directory import Latest, checkpoint_folder, latest_checkpoint, only_training
 from lbbt_mm.registry import type_name
@@ -238,10 +237,6 @@ class TrainingRun:
     def records(self) -> Dict[str, List[Record]]:
         """Scalars over all resumptions, see :func:`~lbbt_mm.files.run_records.read_records`."""
         return read_records(self.work_dir)
-
-    def metrics(self) -> Dict[str, float]:
-        """Final metrics by name, see :func:`~lbbt_mm.files.run_records.final_metrics`."""
-        return final_metrics(self.records())
 
     def checkpoint(self, which: str = 'last', must_exist: bool = True) -> Path:
         """The checkpoint that the run left.

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lbbt_mm.files.run_records import final_metrics
 from lbbt_mm.runs.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
 from tests.fake_training import behave, starts, write_checkpoint
@@ -55,7 +56,7 @@ class TestRunning:
         assert make().run() == 'finished'
         assert starts(folder) == ['run']
         assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
-        assert make().metrics() == {'accuracy/top1': fake_training.accuracy('language', 0, 0.1), 'loss': 1.}
+        assert final_metrics(make().records()) == {'accuracy/top1': fake_training.accuracy('language', 0, 0.1), 'loss': 1.}
 
     def test_the_environment_it_is_given_and_the_one_it_inherits(self, make, monkeypatch):
         monkeypatch.setenv('LBBT_TEST', 'inherited')
@@ -418,7 +419,8 @@ def test_a_real_training_is_killed_and_resumed(tmp_path):
     assert 'Auto resumed from the latest checkpoint' in again.log.read_text()
     assert [record['step'] for record in again.records()['train']] == list(range(1, 21))
     assert [record['step'] for record in again.records()['val']] == list(range(1, 11))
-    assert set(again.metrics()) == {'right', 'loss'} and again.metrics()['right'] > 0.8
+    metrics = final_metrics(again.records())
+    assert set(metrics) == {'right', 'loss'} and metrics['right'] > 0.8
     assert again.checkpoint().name == 'epoch_10.pth'
     assert len(list((tmp_path / 'run').glob('*/*.log'))) == 2
     assert again.clear() == [], 'all that mmengine writes is known as ours'
