@@ -120,8 +120,10 @@ class Plan:
             self._check(dict(get_key(cfg, key)))
             return
         seeds = (get_key(cfg, 'randomness.seed'), get_key(cfg, f'{key}.seed'), 0)
-        self.arms = [get_key(cfg, f'{key}.arm') or DEFAULT_ARM]
-        self.baseline, self.seeds = self.arms[0], [next(seed for seed in seeds if seed is not None)]
+        self.baseline = get_key(cfg, f'{key}.arm') or DEFAULT_ARM
+        self.arms, self.seeds = [self.baseline], [next(seed for seed in seeds if seed is not None)]
+        if self.baseline not in ARMS:
+            raise ValueError(f'{key}.arm={self.baseline!r}: expected one of {", ".join(ARMS)}. Correct it.')
 
     def _check(self, language: Mapping) -> None:
         tuned = [arm for arm in self.arms if ARMS[arm].asks_std]

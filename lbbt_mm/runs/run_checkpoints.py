@@ -1,4 +1,4 @@
-"""The checkpoints that a run left for those that start from them."""
+"""The checkpoint that a run left for those that start from it."""
 import re
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -6,18 +6,24 @@ from typing import Any, Mapping, Optional
 from lbbt_mm.launch.work_directory import checkpoint_folder, is_complete, numbered_checkpoints, read_marker
 
 
-def last_checkpoint(work_dir: Path, config: Optional[Mapping[str, Any]], must_exist: bool = True) -> Path:
-    """The checkpoint of a run's end.
+def find_checkpoint(work_dir: Path, config: Optional[Mapping[str, Any]], which: str = 'last',
+                    must_exist: bool = True) -> Path:
+    """Find it.
 
     Args:
         work_dir: The run's folder.
         config: Its config.
-        must_exist: Whether it is an error if it has been removed since.
+        which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
+        must_exist: Whether it is an error if the last one has been removed since.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If there are the best ones of several metrics.
     """
-    folder, marker = Path(checkpoint_folder(work_dir, config)), read_marker(work_dir / 'last_checkpoint')
+    folder = Path(checkpoint_folder(work_dir, config))
+    if which == 'best':
+        return _best(work_dir, folder)
+    marker = read_marker(work_dir / 'last_checkpoint')
     # an earlier one than that is another result; the number says which it is where the marker does not
     last = folder / Path(marker).name if marker else next(iter(numbered_checkpoints(folder, config)), folder / 'none')
     if must_exist and not is_complete(last):
@@ -26,18 +32,7 @@ def last_checkpoint(work_dir: Path, config: Optional[Mapping[str, Any]], must_ex
     return last.resolve()
 
 
-def best_checkpoint(work_dir: Path, config: Optional[Mapping[str, Any]]) -> Path:
-    """The checkpoint of ``default_hooks.checkpoint.save_best``.
-
-    Args:
-        work_dir: The run's folder.
-        config: Its config.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If there are the best ones of several metrics.
-    """
-    folder = Path(checkpoint_folder(work_dir, config))
+def _best(work_dir: Path, folder: Path) -> Path:
     found = sorted(filter(is_complete, folder.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
     if not found:
         raise FileNotFoundError(f'{work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in its config, or '

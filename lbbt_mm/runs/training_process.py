@@ -28,7 +28,7 @@ class TrainingProcess:
         self._signal(signal.SIGTERM)
 
     def run(self, command: List[str], log: Path, env: Mapping[str, str], lock: int,
-            look: Optional[Callable[[], None]] = None) -> int:
+            look: Callable[[], None]) -> int:
         """Start it and wait for its end.
 
         Args:
@@ -55,8 +55,7 @@ class TrainingProcess:
                 try:
                     return self._process.wait(timeout=0.25)
                 except subprocess.TimeoutExpired:
-                    if look:
-                        look()
+                    look()
         finally:
             self._end()
 

@@ -5,18 +5,18 @@ import os
 import sys
 import uuid
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
 from lbbt_mm.checks.options import check_monitors, check_numbers, check_optimizer, check_save_best
-from lbbt_mm.files.run_records import (Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite)
+from lbbt_mm.files.run_records import Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.launch.work_directory import Latest, checkpoint_folder, latest_checkpoint, only_training
 from lbbt_mm.registry import type_name
-from .run_checkpoints import best_checkpoint, last_checkpoint
+from .run_checkpoints import find_checkpoint
 from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_request import as_json, differences, override, read_config
@@ -220,14 +220,8 @@ class TrainingRun:
             (self.work_dir / 'failed').unlink(missing_ok=True)
             begin = self.log.stat().st_size if self.log.is_file() else 0
             follower = LogFollower(self.log, begin, self.request['config'])
-
-            def look() -> None:
-                news = follower.news()
-                if news:
-                    on_progress(news)
-
             returncode = self._process.run(self.command, self.log, {**os.environ, **(env or {})}, lock,
-                                           look if on_progress else None)
+                                           partial(follower.tell, on_progress))
             return self._conclude(returncode, begin)
 
     def stop(self) -> None:
@@ -239,20 +233,8 @@ class TrainingRun:
         return read_records(self.work_dir)
 
     def checkpoint(self, which: str = 'last', must_exist: bool = True) -> Path:
-        """The checkpoint that the run left.
-
-        Args:
-            which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
-            must_exist: Whether it is an error if the last one has been removed since.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If there are the best ones of several metrics.
-        """
-        config = self.recorded.get('config')
-        if which == 'best':
-            return best_checkpoint(self.work_dir, config)
-        return last_checkpoint(self.work_dir, config, must_exist)
+        """The checkpoint that the run left, see :func:`~lbbt_mm.runs.run_checkpoints.find_checkpoint`."""
+        return find_checkpoint(self.work_dir, self.recorded.get('config'), which, must_exist)
 
     @contextmanager
     def _alone(self) -> Iterator[int]:
