@@ -30,17 +30,17 @@ def start(parse_args: Callable[[Optional[Sequence[str]]], argparse.Namespace], a
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add what is trained, and how it runs."""
-    parser.add_argument('--probe', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
+    parser.add_argument('--probe', dest='probes', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
                         help='then train these from a checkpoint of each run (linear probe, fine-tuning): configs with an '
                         'init_cfg of type lbbt_mm.BridgeInit, whose checkpoint is filled in. Their metrics are called '
                         'NAME_OF_PROBE_CONFIG/METRIC')
     parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
                         help='which checkpoint the probes take; best: that of save_best. Default: last')
-    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', dest='options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                         help='override settings of the config. A probe gets those too that begin with model.backbone., and '
                         'others of model., data_preprocessor. or a data_root if its config has that very key')
-    parser.add_argument('--probe-cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                        help='override settings of every probe\'s config')
+    parser.add_argument('--probe-cfg-options', dest='probe_options', nargs='+', action='extend', default=[],
+                        metavar='KEY=VALUE', help='override settings of every probe\'s config')
     parser.add_argument('--gpus', type=argument_types.gpus, default=[], metavar='0,1',
                         help='the GPUs to use; default: those that CUDA shows')
     parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
@@ -56,9 +56,9 @@ def finish(args: argparse.Namespace, parser: argparse.ArgumentParser, ending: st
         parser: Where errors go.
         ending: Of the name of the default folder.
     """
-    for name in ('arms', 'seeds', 'lrs', 'stds', 'probe', 'metric'):
+    for name in {'arms', 'seeds', 'lrs', 'init_stds', 'probes', 'metrics'} & set(vars(args)):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
-    size = args.gpus_per_training
+    size = args.processes
     if len(args.gpus) % size:
         parser.error(f'--gpus {",".join(args.gpus)} --gpus-per-training {size}: expected a multiple of {size} GPUs, since '
                      'each training gets its own. Name more or fewer')

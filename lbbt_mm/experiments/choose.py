@@ -3,7 +3,8 @@ from functools import cached_property
 from typing import Dict, List, Mapping, Optional
 
 from .collect import Outcome
-from .plan import Plan, Run, Source
+from .plan import Plan, Run
+from .source import Source
 from .statistics import best_setting
 
 

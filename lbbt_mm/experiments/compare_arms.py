@@ -20,13 +20,13 @@ runs/[SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
 """
 import argparse
 import os
-import re
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
 from lbbt_mm.language.arms import ARMS
 from .arguments import add_common_options, finish, read_shard, start
+from .source import Source
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -41,10 +41,10 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     _add_shares(parser.add_argument_group('several trainings at once'))
     args = parser.parse_args(arguments)
     finish(args, parser, 'arms')
-    if args.baseline_arm not in args.arms:
-        parser.error(f'--baseline-arm {args.baseline_arm} is not among --arms {" ".join(args.arms)}: add it there, or name '
+    if args.baseline not in args.arms:
+        parser.error(f'--baseline-arm {args.baseline} is not among --arms {" ".join(args.arms)}: add it there, or name '
                      'one that is')
-    if len({name for name, _ in args.sources}) < len(args.sources):
+    if len({source.name for source in args.sources}) < len(args.sources):
         parser.error('--sources: each language model needs a name of its own')
     try:
         args.shard = read_shard(args.shard, os.environ)
@@ -58,27 +58,20 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def _add_comparison(what) -> None:
     what.add_argument('--arms', nargs='+', choices=ARMS, default=['language', 'random', 'shuffled', 'moment_matched'],
                       metavar='ARM', help=f'some of {", ".join(ARMS)}; default: language random shuffled moment_matched')
-    what.add_argument('--sources', nargs='+', type=_source, default=[], metavar='NAME=CHECKPOINT',
+    what.add_argument('--sources', nargs='+', type=Source.read, default=[], metavar='NAME=CHECKPOINT',
                       help='language models to make each arm from: a hub id, folder or GGUF file; default: the config\'s')
     what.add_argument('--seeds', nargs='+', type=argument_types.seed, default=[0, 1, 2], metavar='SEED',
                       help='default: 0 1 2')
-    what.add_argument('--baseline-arm', default='random', metavar='ARM', help='what the others are compared with; '
-                      'default: random')
-    what.add_argument('--metric', nargs='+', action='extend', default=[], metavar='METRIC',
+    what.add_argument('--baseline-arm', dest='baseline', default='random', metavar='ARM',
+                      help='what the others are compared with; default: random')
+    what.add_argument('--metric', dest='metrics', nargs='+', action='extend', default=[], metavar='METRIC',
                       help='what goes into tables and curves; default: all metrics of the last validation')
-
-
-def _source(text: str) -> Tuple[str, str]:
-    name, _, checkpoint = text.partition('=')
-    if not re.fullmatch(r'[\w.]+', name) or not checkpoint:
-        raise argparse.ArgumentTypeError(f'{text}: expected NAME=CHECKPOINT, for example gpt2=openai-community/gpt2')
-    return name, checkpoint
 
 
 def _add_rules(rate) -> None:
     rate.add_argument('--lrs', nargs='+', type=argument_types.positive, default=[], metavar='LR',
                       help='values of optim_wrapper.optimizer.lr to choose from; default: the config\'s for all')
-    rate.add_argument('--stds', nargs='+', type=argument_types.positive, default=[], metavar='STD',
+    rate.add_argument('--stds', dest='init_stds', nargs='+', type=argument_types.positive, default=[], metavar='STD',
                       help='standard deviations for the arm random_tuned to choose from: its blocks are drawn with each, at '
                       'each of its learning rates (with the first seed), and the best is compared')
     rate.add_argument('--lr-rule', choices=('baseline', 'per-arm'), default='baseline', help='default: baseline')
@@ -89,7 +82,7 @@ def _add_rules(rate) -> None:
 
 
 def _add_shares(how) -> None:
-    how.add_argument('--gpus-per-training', type=argument_types.count, default=1, metavar='N',
+    how.add_argument('--gpus-per-training', dest='processes', type=argument_types.count, default=1, metavar='N',
                      help='GPUs (without any: processes) of each training, each with the config\'s batch; default: 1')
     how.add_argument('--jobs', type=argument_types.count, metavar='N',
                      help='trainings at once; default: as many as --gpus are enough for, else 1')

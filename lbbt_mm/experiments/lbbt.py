@@ -20,23 +20,21 @@ from .arguments import add_common_options, finish, start
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(tool='lbbt.py', arms=[], sources=[], seeds=[], lrs=[], stds=[],
-                        metric=[], lr_rule='per-arm', baseline_arm=None, select_metric=None, lower_is_better=None, jobs=1,
-                        shard=(0, 1), keep_going=False)
+    parser.set_defaults(tool='lbbt.py', jobs=1, shard=(0, 1), keep_going=False)
     parser.add_argument('config', type=Path, help='config of the bridge')
     parser.add_argument('--work-dir', dest='out', type=Path, help='folder of all stages; default: '
                         'work_dirs/NAME_OF_CONFIG-lbbt')
     add_common_options(parser)
-    parser.add_argument('--gpus-per-training', type=argument_types.count, metavar='N',
+    parser.add_argument('--gpus-per-training', dest='processes', type=argument_types.count, metavar='N',
                         help='GPUs (without any: processes) of each training, each with the config\'s batch; default: all '
                         'of --gpus, else 1')
     args = parser.parse_args(arguments)
-    if args.gpus_per_training is None and len(args.gpus) == 1 and args.gpus[0].isdigit():
+    if args.processes is None and len(args.gpus) == 1 and args.gpus[0].isdigit():
         number = args.gpus[0]
         parser.error(f'--gpus {number}: expected the GPUs themselves, with commas between, as in compare_arms.py; it was '
                      f'their number before. For {number} GPUs give --gpus-per-training {number}; for GPU {number} alone add '
                      '--gpus-per-training 1')
-    args.gpus_per_training = args.gpus_per_training or max(1, len(args.gpus))
+    args.processes = args.processes or max(1, len(args.gpus))
     finish(args, parser, 'lbbt')
     return args
 

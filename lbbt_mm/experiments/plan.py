@@ -7,26 +7,12 @@ from lbbt_mm.config_keys import get_key
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.launch.config_options import option
+from .source import Source
 from .stages import Stage, read_stages
 
 LR_KEY = 'optim_wrapper.optimizer.lr'
 #: In place of a setting that is not chosen yet
 UNKNOWN = '<best of the sweep>'
-
-
-class Source(NamedTuple):
-    """A language model that arms are made from.
-
-    Attributes:
-        name: What folders and tables call it; empty where there is one only.
-        checkpoint: Its hub id, folder or file; None for that of the config.
-    """
-    name: str = ''
-    checkpoint: Optional[str] = None
-
-    def label(self, arm: str) -> str:
-        """What an arm made from it is called."""
-        return f'{self.name}-{arm}' if self.name else arm
 
 
 class Run(NamedTuple):

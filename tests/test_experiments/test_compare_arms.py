@@ -51,13 +51,11 @@ class TestSources:
         assert compare(*sources, '--lrs', 0.01, 0.1, seeds='0')[0] == 0
         assert summary(folder)['lr'].to_dict() == {'a-language': 0.01, 'a-random': 0.01, 'b-language': 0.1, 'b-random': 0.1}
 
-    @pytest.mark.parametrize('given, said', ((('a', ), 'a: expected NAME=CHECKPOINT'),
-                                             (('a/b=c', ), 'a/b=c: expected NAME=CHECKPOINT'),
-                                             (('a=b', 'a=c'), 'each language model needs a name of its own')))
-    def test_names_that_cannot_be(self, compare, folder, capfd, given, said):
+    def test_two_of_one_name_are_refused(self, compare, folder, capfd):
         with pytest.raises(SystemExit) as caught:
-            compare('--sources', *given)
-        assert caught.value.code == 2 and said in capfd.readouterr().err and not starts(folder)
+            compare('--sources', 'a=b', 'a=c')
+        assert caught.value.code == 2 and 'each language model needs a name of its own' in capfd.readouterr().err
+        assert not starts(folder)
 
     def test_one_that_is_not_there_stops_before_the_first_run(self, compare, folder, sources):
         status, output = compare(*sources, 'c=/nowhere', seeds='0')

@@ -1,7 +1,8 @@
 """Which runs there are, and the keys that they differ in."""
 import pytest
 
-from lbbt_mm.experiments.plan import Plan, Source
+from lbbt_mm.experiments.plan import Plan
+from lbbt_mm.experiments.source import Source
 from tests import fake_training
 from tests.experiment_folder import request, results
 from tests.fake_training import starts
