@@ -311,9 +311,11 @@ class TestRealTrainings:
                 '--cfg-options', *model, *schedule, 'val_dataloader.dataset.num_samples=16', 'val_cfg.num_train_samples=16',
                 'train_dataloader.dataset.dataset.pipeline.1.num_classes=2', '--probe-cfg-options', *schedule]
 
-    def test_both_stages(self, arguments, tmp_path):
+    @pytest.mark.parametrize('processes', [1, 2])
+    def test_both_stages(self, arguments, tmp_path, processes):
         arguments.insert(3, arguments[2].with_name('finetune_gpt2_imagefolder.py'))
-        status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', LBBT_DATA_ROOT=tmp_path / 'data')
+        status, output = run_tool('lbbt.py', *arguments, '--work-dir', tmp_path / 'out', '--gpus-per-training', processes,
+                                  LBBT_DATA_ROOT=tmp_path / 'data')
         assert status == 0, output
         row, = pd.read_csv(tmp_path / 'out' / 'results.csv').to_dict('records')
         assert {'train/accuracy/top1', 'test/accuracy/top1'} <= set(row)
