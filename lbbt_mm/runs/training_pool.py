@@ -1,4 +1,4 @@
-"""Several trainings, a number of them at once, each with its share of the cores and a GPU of its own."""
+"""Several trainings, a number of them at once, each with its share of the cores and GPUs of its own."""
 import os
 import queue
 import signal
@@ -34,7 +34,8 @@ class TrainingPool:
 
     Args:
         jobs: How many at once.
-        gpus: Each job gets one of these as ``CUDA_VISIBLE_DEVICES``, in turn; empty leaves the variable alone.
+        gpus: Each job gets one of these as ``CUDA_VISIBLE_DEVICES``, in turn: a GPU, or several with commas between. Empty
+            leaves the variable alone.
         keep_going: Start the next chain even if one has failed.
         console: Where progress is shown.
     """
