@@ -1,10 +1,26 @@
-"""The random state of a process: seeded as a whole, or lent and given back."""
+"""Randomness: seeds that are functions of what they are for, and a process's random state, seeded or lent and given back."""
+import hashlib
 import random
 from contextlib import contextmanager
 from typing import Iterator
 
 import numpy as np
 import torch
+
+
+def derive_bytes(text: str) -> bytes:
+    """Random bytes that are a function of a text alone, in every process, on every machine, under every release.
+
+    All draws that do not follow from a generator's state get their seeds here: random labels, tensors of arms, steps and
+    samples of a training.
+
+    Args:
+        text: What the draw is for, with the seed of the experiment in it.
+
+    Returns:
+        bytes: 32 of them (SHA-256).
+    """
+    return hashlib.sha256(text.encode()).digest()
 
 
 def seed_all(seed: int) -> None:

@@ -1,31 +1,59 @@
-"""Tables as text, for logs."""
+"""Tables as text: for logs, the screen and Markdown."""
 import io
-from typing import Sequence
+from typing import Optional, Sequence
 
 from rich import box as boxes
 from rich.console import Console
 from rich.table import Table
 
 
-def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], box: boxes.Box = boxes.ASCII,
-                 width: int = 140) -> str:
-    """A table whose first column holds names and whose others hold numbers.
+def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], title: str = '', left: Sequence[str] = (),
+               footer: Sequence[str] = (), box: boxes.Box = boxes.HEAVY_HEAD) -> Table:
+    """A table for a console of rich.
 
     Args:
+        columns: Headings.
+        rows: Cells, a sequence for each row; None is a line between two rows.
         title: What it is about.
+        left: Headings of the columns that hold text; the others hold numbers. Defaults to the first.
+        footer: Cells of a last row, below a line of its own.
+        box: How lines are drawn.
+    """
+    table = Table(title=title or None, box=box, title_justify='left', show_footer=bool(footer))
+    for index, column in enumerate(columns):
+        table.add_column(column, footer[index] if footer else '', overflow='fold',
+                         justify='left' if column in (left or columns[:1]) else 'right')
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*row)
+    return table
+
+
+def render_table(title: str, columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]],
+                 box: boxes.Box = boxes.ASCII, width: int = 140, left: Sequence[str] = (),
+                 footer: Sequence[str] = ()) -> str:
+    """The text of a table, see :func:`make_table`.
+
+    Args:
+        title: What it is about; may be empty.
         columns: Headings.
         rows: Cells, a sequence for each row.
         box: How lines are drawn.
         width: Most characters in a line.
+        left: Headings of the columns that hold text. Defaults to the first.
+        footer: Cells of a last row.
 
     Returns:
         str: The table, lines ended.
     """
-    table = Table(title=title, box=box, title_justify='left')
-    for index, column in enumerate(columns):
-        table.add_column(column, justify='right' if index else 'left', overflow='fold')
-    for row in rows:
-        table.add_row(*row)
     text = io.StringIO()
-    Console(file=text, width=width).print(table)
+    Console(file=text, width=width).print(make_table(columns, rows, title, left, footer, box))
     return text.getvalue()
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, its lines ended."""
+    lines = [columns, ['---'] * len(columns), *rows]
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)

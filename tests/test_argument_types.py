@@ -24,8 +24,8 @@ def test_a_type(kind, right, wrong):
 
 @pytest.mark.parametrize('tool, options', (
     ('demo', ('--epochs', '--iterations', '--canvases')),
-    ('lbbt.py a.py', ('--gpus', )),
-    ('compare_arms.py a.py', ('--jobs', '--lrs', '--stds')),
+    ('lbbt.py a.py', ('--gpus', '--gpus-per-training')),
+    ('compare_arms.py a.py', ('--jobs', '--gpus-per-training', '--lrs', '--stds')),
     ('benchmarks/detr_layers.py', ('--layers', '--width', '--batch', '--queries', '--repeats', '--threads')),
     ('benchmarks/segmenter_head.py', ('--layers', '--width', '--classes', '--batch', '--crop', '--stride', '--repeats')),
     ('benchmarks/llm_backbone.py --rows gpt2-train', ('--layers', '--image', '--batch', '--repeats', '--threads')),

@@ -1,10 +1,11 @@
 """Random draws that depend on their arguments alone: equal on every machine, in every process, with every release."""
-import hashlib
 import json
 from numbers import Real
 from typing import Any, Union
 
 import numpy as np
+
+from lbbt_mm.random_state import derive_bytes
 
 
 def stable_hash(*parts: Union[str, int]) -> int:
@@ -14,7 +15,7 @@ def stable_hash(*parts: Union[str, int]) -> int:
         int: A number of 256 bits.
     """
     # JSON keeps parts apart (('a', 'b') is not ('ab', '')) and in ASCII; repr depends on Python's Unicode tables
-    return int.from_bytes(hashlib.sha256(json.dumps(parts).encode('ascii')).digest(), 'big')
+    return int.from_bytes(derive_bytes(json.dumps(parts)), 'big')
 
 
 def unit_interval(number: int) -> float:

@@ -1,92 +1,117 @@
-"""What ``compare_arms.py`` shows and writes: tables, ``results.csv``, ``summary.csv``, ``summary.md`` and ``curves.png``."""
+"""What an experiment says so far: tables, verdicts, curves, and the files that hold them."""
 import math
-from typing import List, Mapping, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from lbbt_mm.files.run_records import curve, in_validation
 from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.text_table import make_table, markdown_table
+from .choose import Choice
+from .collect import Outcome, StageOutcome
 from .curves import Panel, draw_curves
-from .plan import ArmExperiment, ArmRun, Setting
+from .plan import Plan, Run
 from .statistics import status_column, summarize_arms
 
 CONFIDENCE = 0.95
-#: The files that are written into the experiment's folder.
-RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
+#: The paper's names, Tables 1 to 5
+_TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
 
 
-def report(experiment: ArmExperiment, settings: Mapping[str, Setting], console: Console) -> None:
-    """Show and write what there is so far.
+class Report(NamedTuple):
+    """What is said about the runs that are compared.
 
-    Args:
-        experiment: The experiment.
-        settings: The setting of each arm; arms that have none yet are left out.
-        console: Where the tables go.
+    Attributes:
+        screen: The table that is shown.
+        sentences: What is said below it.
+        markdown: Tables and sentences as a page.
+        summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
+        panels: Title -> curves over training.
+    """
+    screen: Table
+    sentences: List[str]
+    markdown: str
+    summary: pd.DataFrame
+    panels: Dict[str, Panel]
+
+
+def make_report(plan: Plan, collected: Mapping[Run, Outcome], choice: Choice) -> Report:
+    """Compare what was collected.
 
     Raises:
-        ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
+        ValueError: If runs have finished and lack a metric that was asked for.
     """
-    compared = experiment.comparison(settings)
-    runs = list(dict.fromkeys([*experiment.sweep(), *compared]))
-    write_results(experiment, runs)
-    if not compared:
-        console.print(f'No setting is chosen yet; the sweep so far is in {experiment.out / "results.csv"}',
-                      soft_wrap=True)
-        return
-    ours = experiment.results(compared)
-    metrics = experiment.validation_metrics(compared)
-    unknown = [metric for metric in metrics if metric not in ours]
-    wrong = [metric for metric in unknown if (ours[status_column(ours, metric)] == 'finished').any()]
+    runs = plan.comparison(choice.settings)
+    results = results_table(plan, collected, runs)
+    metrics = list(plan.metrics) or list(dict.fromkeys(name for run in runs for name in collected[run].validated))
+    _check_metrics(metrics, results)
+    results['arm'] = [run.label for run in runs]
+    tables, sentences = [], []
+    for source in plan.sources:  # an arm is compared with the baseline of its own language model
+        baseline, own = source.label(plan.baseline), results[[run.source == source for run in runs]]
+        tables.append(summarize_arms(own, metrics, baseline, CONFIDENCE))
+        sentences += verdicts(metrics, tables[-1], baseline)
+    sentences += _notes(plan, choice, metrics)
+    summary, name = pd.concat(tables, ignore_index=True), plan.stages[0].config.name
+    several = len(plan.arms) > 1
+    differences = [f'minus {plan.baseline}', f'{CONFIDENCE:.0%} interval'] if several else []
+    header = ['arm', 'lr', 'n', 'mean', 'std', *differences, 'runs']
+    rows = {metric: [_cells(row, results.loc[results['arm'] == row.arm, status_column(results, metric)], several)
+                     for row in summary[summary['metric'] == metric].itertuples()] for metric in metrics}
+    screen = (_metric_table(name, header, rows) if plan.is_matched
+              else _stage_table({stage.name: collected[runs[0]].stages[stage.prefix] for stage in plan.stages}))
+    markdown = ''.join([f'# {name}: {", ".join(plan.arms)}\n\n',
+                        *(f'## {metric}\n\n{markdown_table(header, rows[metric])}\n' for metric in metrics),
+                        *(f'- {sentence}\n' for sentence in sentences)])
+    return Report(screen, sentences if plan.is_matched else [], markdown, summary,
+                  _panels(plan, collected, runs, metrics))
+
+
+def results_table(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: where it starts, seed, setting, its final metrics by name, how it and its probes ended."""
+    rows = []
+    for run in dict.fromkeys(runs):
+        outcome = collected[run]
+        source = dict(source=run.source.name) if len(plan.sources) > 1 else {}
+        std = dict(init_std=run.init_std) if any(plan.stds(arm)[0] for arm in plan.arms) else {}
+        statuses = {f'{prefix}status': status for prefix, status in outcome.statuses.items()}
+        rows.append({**source, 'arm': run.arm, 'seed': run.seed, 'lr': run.lr, **std, **outcome.metrics, **statuses})
+    table = pd.DataFrame(rows)
+    # a run that has no metrics yet would put its status in front of theirs
+    return table[sorted(table, key=lambda name: name.split('/')[-1] == 'status')]
+
+
+def _check_metrics(metrics: Sequence[str], results: pd.DataFrame) -> None:
+    wrong = [metric for metric in metrics
+             if metric not in results and (results[status_column(results, metric)] == 'finished').any()]
     if wrong:
-        names = [name for name in ours if name not in ('arm', 'seed', 'lr', 'init_std') and not name.endswith('status')]
+        names = [name for name in results
+                 if name not in ('source', 'arm', 'seed', 'lr', 'init_std') and not name.endswith('status')]
         raise ValueError(f'--metric {" ".join(wrong)}: no run that finished has it; there are: '
                          f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no '
                          'table or curve was written.')
-    notes = rule_notes(experiment, settings)
-    if not metrics:
-        notes.append('No run has a metric of a validation. Give --metric, for example --metric loss.')
-    summary = summarize_arms(ours, metrics, experiment.baseline, CONFIDENCE)
-    console.print(rich_table(metrics, summary, ours, experiment))
-    for verdict in verdicts(metrics, summary, experiment.baseline):
-        console.print(verdict, soft_wrap=True, highlight=False)
-    for note in notes:
-        console.print(note, soft_wrap=True, highlight=False)
-    write_whole(experiment.out / 'summary.csv', summary.to_csv(index=False))
-    write_whole(experiment.out / 'summary.md', markdown(metrics, summary, ours, experiment, notes))
-    draw(experiment, compared, metrics)
-    console.print(f'Runs: {experiment.out / "results.csv"}\nSummary: {experiment.out / "summary.md"} and .csv\n'
-                  f'Curves: {experiment.out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
 
 
-def write_results(experiment: ArmExperiment, runs: Sequence[ArmRun]) -> None:
-    """Write ``results.csv``, a row a run."""
-    write_whole(experiment.out / 'results.csv', experiment.results(runs).to_csv(index=False))
-
-
-def rule_notes(experiment: ArmExperiment, settings: Mapping[str, Setting]) -> List[str]:
+def _notes(plan: Plan, choice: Choice, metrics: Sequence[str]) -> List[str]:
     """How the settings were chosen, and what to beware of."""
-    notes = [f'Seeds {", ".join(map(str, experiment.seeds))}. Differences are paired by seed; their interval is that of the '
-             f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.']
-    better = f'{"lowest" if experiment.lower else "highest"} {experiment.selector or "metric"}'
-    warnings = [f'Warning: {warning}' for warning in experiment.edge_warnings(settings)]
-    failed = [run.name for run in experiment.sweep() if experiment.training(run).status == 'failed']
-    if failed:
-        warnings.append(f'Warning: The sweep is without {", ".join(failed)}, which failed.')
-    tried = ', '.join(f'{std:g}' for std in experiment.init_stds)
-    for arm, setting in settings.items():
-        if setting.init_std is not None:
-            notes.insert(0, f'{arm} is drawn with standard deviation {setting.init_std:g}, the best of {tried} (seed '
-                         f'{experiment.seeds[0]}, {better}).')
-    if len(experiment.lrs) < 2:
-        source = '--lrs' if experiment.lrs else 'the config'
-        return [f'Learning rate: the same for every arm, from {source}.', *warnings, *notes]
-    rates = ', '.join(f'{lr:g}' for lr in experiment.lrs)
-    scope = (f'arm {experiment.baseline}, and given to every arm' if experiment.lr_rule == 'baseline'
-             else 'each arm for itself')
-    return [f'Learning rate, rule {experiment.lr_rule}: the best of {rates} (seed {experiment.seeds[0]}, {better}) on '
-            f'{scope}. Seed {experiment.seeds[0]}, which chose it, is also among the compared seeds.',
-            *warnings, *notes]
+    seed = plan.seeds[0]
+    last = [f'Seeds {", ".join(map(str, plan.seeds))}. Differences are paired by seed; their interval is that of the '
+            f'paired t statistic at {CONFIDENCE:.0%}. Mean, standard deviation and n are of the runs that finished.',
+            *([] if metrics else ['No run has a metric of a validation. Give --metric, for example --metric loss.'])]
+    better = f'{"lowest" if choice.lower else "highest"} {choice.selector or "metric"}'
+    warnings = [f'Warning: {warning}' for warning in choice.warnings()]
+    tried = ', '.join(f'{std:g}' for std in plan.init_stds)
+    drawn = [f'{label} is drawn with standard deviation {setting.init_std:g}, the best of {tried} (seed {seed}, {better}).'
+             for label, setting in choice.settings.items() if setting.init_std is not None]
+    if len(plan.lrs) < 2:
+        source = '--lrs' if plan.lrs else 'the config'
+        return [f'Learning rate: the same for every arm, from {source}.', *warnings, *drawn, *last]
+    rates = ', '.join(f'{lr:g}' for lr in plan.lrs)
+    scope = f'arm {plan.baseline}, and given to every arm' if plan.lr_rule == 'baseline' else 'each arm for itself'
+    return [f'Learning rate, rule {plan.lr_rule}: the best of {rates} (seed {seed}, {better}) on {scope}. Seed {seed}, '
+            'which chose it, is also among the compared seeds.', *warnings, *drawn, *last]
 
 
 def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> List[str]:
@@ -102,82 +127,105 @@ def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> Li
         for row in summary[(summary['metric'] == metric) & (summary['arm'] != baseline)].itertuples():
             if math.isnan(row.difference):
                 continue
+            difference = f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
             if math.isnan(row.low):
-                said.append(f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}; one seed tells nothing '
-                            'of the spread.')
+                said.append(f'{difference}; one seed tells nothing of the spread.')
                 continue
             apart = row.low > 0 or row.high < 0
-            said.append(f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)} '
-                        f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}], '
-                        f'{"told apart" if apart else "not told apart"} by {row.pairs} seeds.')
+            said.append(f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
     return said
 
 
-def rich_table(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment) -> Table:
-    """One table, a section a metric."""
-    table = Table(title=experiment.config.name)
-    for name in ('metric', *header(experiment)):
-        table.add_column(name, justify='left' if name in ('metric', 'arm', 'runs') else 'right')
-    for metric in metrics:
-        table.add_section()
-        for index, row in enumerate(rows(metric, summary, results)):
-            table.add_row('' if index else metric, *row)
-    return table
+def _metric_table(title: str, header: Sequence[str], rows: Mapping[str, Sequence[Sequence[str]]]) -> Table:
+    """A table with a section for each metric."""
+    lines = [line for metric, cells in rows.items()
+             for line in (*([metric if not index else '', *row] for index, row in enumerate(cells)), None)]
+    return make_table(['metric', *header], lines, title, ('metric', 'arm', 'runs'))
 
 
-def markdown(metrics: Sequence[str], summary: pd.DataFrame, results: pd.DataFrame, experiment: ArmExperiment,
-             notes: Sequence[str]) -> str:
-    """The same tables as Markdown."""
-    lines = [f'# {experiment.config.name}: {", ".join(experiment.arms)}', '']
-    notes = [*verdicts(metrics, summary, experiment.baseline), *notes]
-    names = header(experiment)
-    for metric in metrics:
-        lines += [f'## {metric}', '', f'| {" | ".join(names)} |', f'|{"---|" * len(names)}']
-        lines += [f'| {" | ".join(row)} |' for row in rows(metric, summary, results)] + ['']
-    return '\n'.join([*lines, *(f'- {note}' for note in notes), ''])
+def _stage_table(stages: Mapping[str, StageOutcome]) -> Table:
+    """What the last validations of a single run's stages gave, by the paper's names.
+
+    The training log's last record is one of a few images; beside the accuracies it would look like a result.
+    """
+    titles = {name: _TITLES.get(name, name) for stage in stages.values() for name in stage.validated}
+    columns = sorted(dict.fromkeys(titles.values()), key=('Train-acc1', 'Test-acc1').__contains__, reverse=True)
+    rows = []
+    for name, stage in stages.items():
+        cells = {titles[metric]: f'{value:.4g}' for metric, value in reversed(stage.validated.items())}
+        rows.append([name, stage.status, *(cells.get(column, '-') for column in columns)])
+    return make_table(['stage', 'status', *columns], rows, 'Language Bias Bridge Training', ('stage', 'status'))
 
 
-def header(experiment: ArmExperiment) -> List[str]:
-    """Names of the tables' columns."""
-    return ['arm', 'lr', 'n', 'mean', 'std', f'minus {experiment.baseline}', f'{CONFIDENCE:.0%} interval', 'runs']
-
-
-def rows(metric: str, summary: pd.DataFrame, results: pd.DataFrame) -> List[List[str]]:
-    """The cells of a metric's table, a list an arm."""
-    cells = []
-    for row in summary[summary['metric'] == metric].itertuples():
-        status = results.loc[results['arm'] == row.arm, status_column(results, metric)]
-        pairs = f' ({row.pairs} of {row.n} paired)' if 0 < row.pairs < row.n else ''
-        interval = '-' if math.isnan(row.low) else f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}]'
-        cells.append([row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean), number(row.std),
-                      f'{number(row.difference, sign=True)}{pairs}', interval, outcome(status)])
-    return cells
-
-
-def outcome(status: pd.Series) -> str:
-    """How an arm's runs ended, in words: ``finished``, or ``diverged 1/3`` and the like."""
+def _cells(row: NamedTuple, status: pd.Series, several: bool) -> List[str]:
+    """An arm's row of a metric's table."""
+    pairs = f' ({row.pairs} of {row.n} paired)' if 0 < row.pairs < row.n else ''
+    differences = [f'{number(row.difference, sign=True)}{pairs}', _interval(row)] if several else []
     counts = status.value_counts()
     odd = [f'{word} {count}/{len(status)}' for word, count in counts.items() if word != 'finished']
-    return ', '.join(odd) or 'finished'
+    return [row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean), number(row.std),
+            *differences, ', '.join(odd) or 'finished']
+
+
+def _interval(row: NamedTuple) -> str:
+    return '-' if math.isnan(row.low) else f'[{number(row.low, sign=True)}, {number(row.high, sign=True)}]'
 
 
 def number(value: float, sign: bool = False) -> str:
     """A number with four significant digits; ``-`` for none."""
-    if value is None or math.isnan(value):
-        return '-'
-    return f'{value:{"+" if sign else ""}.4g}'
+    return '-' if math.isnan(value) else f'{value:{"+" if sign else ""}.4g}'
 
 
-def draw(experiment: ArmExperiment, runs: Sequence[ArmRun], metrics: Sequence[str]) -> None:
-    """Draw each metric and each stage's training loss over training; the points go into ``curves.csv``."""
-    panels, points = {}, []
-    losses = ['loss', *(f'{probe.stem}/loss' for probe in experiment.probes)]
+def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], metrics: Sequence[str]) -> Dict[str, Panel]:
+    """Each metric and each stage's training loss over training."""
+    losses, panels = [f'{stage.prefix}loss' for stage in plan.stages], {}
     for metric in dict.fromkeys([*metrics, *losses]):
-        curves, unit = experiment.curves(runs, metric)
-        if len(curves):
-            name = f'{metric} (training)' if metric in losses else metric
-            panels[name] = Panel(curves, unit)
-            points.append(curves.assign(metric=metric))
-    if panels:
-        draw_curves(panels, experiment.out / 'curves.png')
-        write_whole(experiment.out / 'curves.csv', pd.concat(points).to_csv(index=False))
+        prefix = collected[runs[0]].owner(metric)
+        name, points = metric[len(prefix):], []
+        unit = next(stage.unit for stage in plan.stages if stage.prefix == prefix)
+        for run in runs:
+            records = collected[run].stages[prefix].records
+            found = curve(records, name)
+            unit = unit if not found or in_validation(records, name) else 'iteration'
+            points += [(run.label, run.seed, *point) for point in found]
+        if points:
+            title = f'{metric} (training)' if metric in losses else metric
+            panels[title] = Panel(pd.DataFrame(points, columns=['arm', 'seed', 'step', 'value']).assign(metric=metric), unit)
+    return panels
+
+
+def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> None:
+    """Show and write what there is so far.
+
+    Args:
+        plan: The plan.
+        collected: What its runs have written.
+        console: Where the tables go.
+
+    Raises:
+        ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
+    """
+    choice, out = Choice(plan, collected), plan.out
+    write_results(plan, collected, [*choice.sweep, *plan.comparison(choice.settings)])
+    if not choice.settings:
+        console.print(f'No setting is chosen yet; the sweep so far is in {out / "results.csv"}', soft_wrap=True)
+        return
+    made = make_report(plan, collected, choice)
+    console.print(made.screen)
+    for sentence in made.sentences:
+        console.print(sentence, soft_wrap=True, highlight=False)
+    write_whole(out / 'summary.csv', made.summary.to_csv(index=False))
+    write_whole(out / 'summary.md', made.markdown)
+    if made.panels:
+        draw_curves(made.panels, out / 'curves.png')
+        write_whole(out / 'curves.csv', pd.concat(panel.curves for panel in made.panels.values()).to_csv(index=False))
+    console.print(f'Runs: {out / "results.csv"}\nSummary: {out / "summary.md"} and .csv\n'
+                  f'Curves: {out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
+
+
+def write_results(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> None:
+    """Write ``results.csv``, a row a run."""
+    if runs:
+        write_whole(plan.out / 'results.csv', results_table(plan, collected, runs).to_csv(index=False))
+
+

@@ -1,67 +1,63 @@
-"""The folder of a tool's tables and figures: its files are overwritten by the next call only if they are ours."""
+"""The folder of an experiment: its tables and figures are overwritten by the next call only if they are ours."""
 import json
 import os
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional
 
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.runs.run_folder import OtherRunError, read_request
 
-#: In the folder: what is there under the names of the tool's files, is the tool's.
+#: The files that are written there.
+RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
+#: In the folder: what is there under these names, is the tool's.
 MARK = '.lbbt_mm.json'
 
 
-def refuse_other_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[str]) -> None:
-    """Refuse a folder where results would overwrite files of somebody else.
+def refuse_other_results(folder: Path, tool: str) -> None:
+    """Refuse a folder where results would overwrite files of somebody else, or whose runs are where nobody looks for them.
 
     They are ours where the folder has :data:`MARK`, or a run of ours in its place; another tool's are of another experiment.
 
     Args:
         folder: Where the results go; it may be absent.
         tool: Name of the tool.
-        names: The files that are written there.
-        runs: Where the runs are, as patterns relative to the folder, for example ``'runs/*'``.
 
     Raises:
-        ValueError: If such a file is there and not this tool's, or if the folder is none.
+        ValueError: If such a file is there and not this tool's, if there is a run in ``bridge/``, where ``lbbt.py`` had
+            them until 2026-11-29, or if the folder is none.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise ValueError(f'{folder} is not a folder. Give another one for the results.')
-    there, maker = [name for name in names if os.path.lexists(folder / name)], _maker(folder / MARK)
+    if _has_run(folder, 'bridge'):
+        raise ValueError(f'{folder / "bridge"} is a run of an earlier lbbt.py; runs are now in {folder / "runs"}. Nothing '
+                         'was touched: give another folder, or remove that one to train anew here.')
+    there, maker = [name for name in RESULTS if os.path.lexists(folder / name)], _maker(folder / MARK)
     if there and maker and maker != tool:
         raise ValueError(f'{folder} holds the results of {maker}; {there[0]} would be overwritten. Nothing was touched: '
                          'give another folder.')
-    if there and not maker and not _has_run(folder, runs):
+    if there and not maker and not _has_run(folder, 'runs/*'):
         raise ValueError(f'{folder / there[0]} was not written by a run of ours, and it would be overwritten. Nothing was '
                          'touched: give another folder, or move that file away.')
 
 
-def claim_results(folder: Path, tool: str, names: Sequence[str], runs: Sequence[str]) -> None:
-    """Take a folder for results before work starts, so that a later call knows them as ours.
+def claim_results(folder: Path, tool: str) -> None:
+    """Take a folder for results before work starts, so that a later call knows them as ours; it is made if it is absent.
 
-    Args:
-        folder: Where the results go; made if it is absent.
-        tool: Name of the tool.
-        names: The files that are written there.
-        runs: Where the runs are, as patterns relative to the folder.
-
-    Raises:
-        ValueError: If such a file is there and not ours, or if the folder is none.
+    Args and errors are those of :func:`refuse_other_results`.
     """
-    refuse_other_results(folder, tool, names, runs)
+    refuse_other_results(folder, tool)
     folder.mkdir(parents=True, exist_ok=True)
     if _maker(folder / MARK) != tool:
         write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
 
 
-def _has_run(folder: Path, runs: Sequence[str]) -> bool:
-    for pattern in runs:
-        for path in folder.glob(pattern):
-            try:
-                if read_request(path):
-                    return True
-            except OtherRunError:
-                pass
+def _has_run(folder: Path, pattern: str) -> bool:
+    for path in folder.glob(pattern):
+        try:
+            if read_request(path):
+                return True
+        except OtherRunError:
+            pass
     return False
 
 

@@ -1,11 +1,11 @@
 """The tensors of an arm: read, drawn, or made of those that were read."""
-import hashlib
 from dataclasses import replace
 from typing import Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from lbbt_mm.random_state import derive_bytes
 from .arms import ARMS
 from .families import FAMILIES, block_tensors, model_tensors, random_tensor
 from .source import LanguageCheckpoint
@@ -73,5 +73,4 @@ def _as_arm(arm: str, tensors: Dict[str, Tensor], seed: int) -> Dict[str, Tensor
 
 def _generator(seed: int, name: str) -> torch.Generator:
     """A generator of its own for each tensor: its draw does not depend on which other blocks are read."""
-    digest = hashlib.sha256(f'{seed}:{name}'.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], 'little') >> 1)
+    return torch.Generator().manual_seed(int.from_bytes(derive_bytes(f'{seed}:{name}')[:8], 'little') >> 1)

@@ -1,7 +1,7 @@
 """How far a training is, read from its log."""
 import re
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Mapping, NamedTuple, Optional
 
 _EPOCH_LINE = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\].*')
 _ITER_LINE = re.compile(r'Iter\(train\)\s+\[\s*(\d+)/(\d+)\].*')
@@ -27,6 +27,12 @@ class LogFollower:
     def __init__(self, path: Path, begin: int, config: Mapping[str, Any]) -> None:
         self._path, self._position, self._rest = path, begin, b''
         self._epochs = (config.get('train_cfg') or {}).get('max_epochs')
+
+    def tell(self, listener: Optional[Callable[[TrainingProgress], None]]) -> None:
+        """Call somebody, if there is one, with the news, if there are any."""
+        news = self.news() if listener else None
+        if news:
+            listener(news)
 
     def news(self) -> Optional[TrainingProgress]:
         """The last progress line since the previous call, if there is one."""

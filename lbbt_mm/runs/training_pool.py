@@ -1,4 +1,4 @@
-"""Several trainings, a number of them at once, each with its share of the cores and a GPU of its own."""
+"""Several trainings, a number of them at once, each with its share of the cores and GPUs of its own."""
 import os
 import queue
 import signal
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .run_progress import TrainingProgress
-from .training_run import OtherRunError, TrainingFailed, TrainingRun
+from .training_run import ENDED, OtherRunError, TrainingFailed, TrainingRun
 
 
 #: In a log file, where no bar moves.
@@ -34,7 +34,8 @@ class TrainingPool:
 
     Args:
         jobs: How many at once.
-        gpus: Each job gets one of these as ``CUDA_VISIBLE_DEVICES``, in turn; empty leaves the variable alone.
+        gpus: Each job gets one of these as ``CUDA_VISIBLE_DEVICES``, in turn: a GPU, or several with commas between. Empty
+            leaves the variable alone.
         keep_going: Start the next chain even if one has failed.
         console: Where progress is shown.
     """
@@ -93,7 +94,7 @@ class TrainingPool:
 
     def _run_step(self, name: str, run: TrainingRun, gpu: Optional[str], progress: Progress) -> str:
         run.check()
-        if run.status in ('finished', 'diverged'):
+        if run.status in ENDED:
             return run.status
         label = f'{name} · {run.work_dir.name}' if run.work_dir.name != name else name
         verb = 'resuming' if run.latest else 'training'

@@ -2,36 +2,32 @@
 import fcntl
 import json
 import os
-import re
-import shlex
-import signal
-import subprocess
 import sys
-import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
 from lbbt_mm.checks import check_settings
-from lbbt_mm.files.run_records import (Record, failed_of_nan, final_metrics, loss_is_finite, read_records,
-                                       validation_is_finite)
+from lbbt_mm.files.run_records import Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite
 from lbbt_mm.files.whole_files import write_whole
-from lbbt_mm.launch.work_directory import (Latest, checkpoint_folder, is_complete, latest_checkpoint,
-                                           numbered_checkpoints, only_training, read_marker)
+from lbbt_mm.launch.work_directory import Latest, checkpoint_folder, latest_checkpoint, only_training
 from lbbt_mm.registry import type_name
+from .run_checkpoints import find_checkpoint
 from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_request import as_json, differences, override, read_config
+from .training_process import TrainingProcess
 
 #: What Python is given to start the train tool, which is part of the package.
 TRAIN_TOOL = ('-m', 'lbbt_mm.launch.train')
 #: What says where and how a run ran, not which experiment it is.
 _PLACES = ('work_dir', 'launcher')
-_SECONDS_TO_END = 15
+#: How a run that has come to its end is called.
+ENDED = ('finished', 'diverged')
 
 
 class TrainingFailed(RuntimeError):
@@ -50,7 +46,8 @@ class TrainingRun:
         work_dir: The run's folder.
         options: Overrides of the config as ``--cfg-options`` takes them, ``'KEY=VALUE'``.
         processes: Number of ranks; more than 1 are started by torchrun.
-        also: What else makes the experiment, as JSON can hold it; for example a fingerprint of the data.
+        also: What else makes the experiment, as JSON can hold it; for example a fingerprint of the data. A run that was
+            started before a key was known here may have any value of it.
         base: What the config file says, where the caller has read it already.
     """
 
@@ -62,8 +59,7 @@ class TrainingRun:
         self.processes = processes
         self.also = dict(also or {})
         self._base = base
-        self._process: Optional[subprocess.Popen] = None
-        self._stopped_at: Optional[float] = None
+        self._process = TrainingProcess()
 
     @property
     def command(self) -> List[str]:
@@ -97,7 +93,7 @@ class TrainingRun:
             word = (self.work_dir / 'done').read_text().strip()
         except (OSError, ValueError):
             return None
-        return word if word in ('finished', 'diverged') else None
+        return word if word in ENDED else None
 
     @property
     def latest(self) -> Optional[Latest]:
@@ -134,7 +130,7 @@ class TrainingRun:
             OtherRunError: If the folder holds a run that differs, or one that was started in another way.
             ValueError: If the config is of a run that cannot start, or whose metrics nobody could read afterwards.
         """
-        self._check_config()
+        self.check_config()
         asked = bool(read_request(self.work_dir))
         if not asked:
             refuse_stray_run(self.work_dir)
@@ -145,7 +141,12 @@ class TrainingRun:
                 raise OtherRunError(f'{self.work_dir} holds another experiment: {"; ".join(found[:3])}{more}. Choose '
                                     'another folder, or start afresh (--fresh), which removes that run.')
 
-    def _check_config(self) -> None:
+    def check_config(self) -> None:
+        """Refuse a config whose run cannot start, or whose metrics nobody could read afterwards.
+
+        Raises:
+            ValueError: If it is one.
+        """
         cfg = Config(self.request['config'])
         check_settings(cfg)
         visualizer = cfg.get('visualizer') or {}
@@ -155,10 +156,11 @@ class TrainingRun:
                              "metrics that are collected here. Add dict(type='LocalVisBackend').")
 
     def _differences(self) -> List[str]:
-        """What is asked for now and was not, or the other way round."""
-        found = self.recorded or self.request
-        return [phrase for key, prefix in (('config', ''), ('processes', 'processes'), ('also', 'also'))
-                for phrase in differences(found.get(key), self.request[key], prefix)]
+        """What is asked for now and was not, or the other way round; what else makes the experiment, as far as it says."""
+        found, asked = self.recorded or self.request, self.request
+        also = {key: value for key, value in asked['also'].items() if key in found.get('also', {})}
+        return [phrase for key, value in (('config', asked['config']), ('processes', asked['processes']), ('also', also))
+                for phrase in differences(found.get(key), value, '' if key == 'config' else key)]
 
     def clear(self) -> List[Path]:
         """Remove what the run and its probes have written, so that it starts afresh; a folder without a run is left alone.
@@ -202,7 +204,7 @@ class TrainingRun:
             TrainingFailed: If the training ends with an error that is not divergence, or is running already.
         """
         self.check()
-        if self.status in ('finished', 'diverged'):
+        if self.status in ENDED:
             return self.status
         differs = self._differences()  # reads the config: one that is not there leaves no folder
         self.work_dir.mkdir(parents=True, exist_ok=True)
@@ -214,54 +216,22 @@ class TrainingRun:
             write_whole(self.work_dir / 'request.json', json.dumps(request, indent=1))
             (self.work_dir / 'failed').unlink(missing_ok=True)
             begin = self.log.stat().st_size if self.log.is_file() else 0
-            returncode = self._train(lock, begin, on_progress, {**os.environ, **(env or {})})
+            follower = LogFollower(self.log, begin, self.request['config'])
+            returncode = self._process.run(self.command, self.log, {**os.environ, **(env or {})}, lock,
+                                           partial(follower.tell, on_progress))
             return self._conclude(returncode, begin)
 
     def stop(self) -> None:
         """End the training, from another thread; what it saved stays, and :meth:`run` goes on from there."""
-        self._stopped_at = time.monotonic()
-        self._signal(signal.SIGTERM)
+        self._process.stop()
 
     def records(self) -> Dict[str, List[Record]]:
         """Scalars over all resumptions, see :func:`~lbbt_mm.files.run_records.read_records`."""
         return read_records(self.work_dir)
 
-    def metrics(self) -> Dict[str, float]:
-        """Final metrics by name, see :func:`~lbbt_mm.files.run_records.final_metrics`."""
-        return final_metrics(self.records())
-
     def checkpoint(self, which: str = 'last', must_exist: bool = True) -> Path:
-        """The checkpoint that the run left.
-
-        Args:
-            which: ``'last'``, or ``'best'`` for the one of ``default_hooks.checkpoint.save_best``.
-            must_exist: Whether it is an error if the last one has been removed since.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If there are the best ones of several metrics.
-        """
-        if which == 'best':
-            folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
-            found = sorted(filter(is_complete, folder.glob('best_*.pth')), key=lambda path: path.stat().st_mtime)
-            if not found:
-                raise FileNotFoundError(f'{self.work_dir} has no best_*.pth. Set default_hooks.checkpoint.save_best in '
-                                        f'{self.config}, or use the last checkpoint.')
-            metrics = sorted({re.sub(r'_(epoch|iter)_\d+$', '', path.stem) for path in found})
-            if len(metrics) > 1:
-                raise ValueError(f'{self.work_dir} has the best checkpoints of several metrics: {", ".join(metrics)}. Give '
-                                 f'default_hooks.checkpoint.save_best of {self.config} one metric, or use the last '
-                                 'checkpoint.')
-            return found[-1].resolve()
-        folder = Path(checkpoint_folder(self.work_dir, self.recorded.get('config')))
-        marker = read_marker(self.work_dir / 'last_checkpoint')
-        # an earlier one than that is another result; the number says which it is where the marker does not
-        numbered = numbered_checkpoints(folder, self.recorded.get('config'))
-        last = folder / Path(marker).name if marker else next(iter(numbered), folder / 'none')
-        if must_exist and not is_complete(last):
-            raise FileNotFoundError(f'{self.work_dir} has no last checkpoint ({last.name} is absent or incomplete). If it '
-                                    'was removed, start this run afresh.')
-        return last.resolve()
+        """The checkpoint that the run left, see :func:`~lbbt_mm.runs.run_checkpoints.find_checkpoint`."""
+        return find_checkpoint(self.work_dir, self.recorded.get('config'), which, must_exist)
 
     @contextmanager
     def _alone(self) -> Iterator[int]:
@@ -274,45 +244,6 @@ class TrainingRun:
                                      'run the command again.') from error
             yield lock.fileno()
 
-    def _train(self, lock: int, begin: int, on_progress: Optional[Callable], env: Mapping[str, str]) -> int:
-        with open(self.log, 'ab') as log:
-            log.write(f'$ {shlex.join(self.command)}\n'.encode())
-            log.flush()
-            # a session of its own: Ctrl-C reaches this process alone, which then ends the training with its workers
-            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                             env=env, start_new_session=True, pass_fds=(lock, ))
-        follower = LogFollower(self.log, begin, self.request['config'])
-        try:
-            while True:
-                if self._stopped_at is not None:  # also when stop() came before the process was there
-                    late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
-                    self._signal(signal.SIGKILL if late else signal.SIGTERM)
-                try:
-                    return self._process.wait(timeout=0.25)
-                except subprocess.TimeoutExpired:
-                    progress = follower.news() if on_progress else None
-                    if progress:
-                        on_progress(progress)
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        """Leave no process behind, however this one comes to its end."""
-        if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
-            try:
-                self._process.wait(_SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-                self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                pass
-
     def _conclude(self, returncode: int, begin: int) -> str:
         with open(self.log, 'rb') as log:
             log.seek(begin)
@@ -320,7 +251,7 @@ class TrainingRun:
         if returncode == 0:
             records = self.records()
             outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
-        elif self._stopped_at is not None:
+        elif self._process.was_stopped:
             return 'interrupted'
         elif not loss_is_finite(self.records()) or failed_of_nan(output):
             outcome = 'diverged'

@@ -3,9 +3,8 @@ import json
 
 import pytest
 
-from lbbt_mm.experiments.results_folder import MARK, claim_results, refuse_other_results
+from lbbt_mm.experiments.results_folder import MARK, RESULTS, claim_results, refuse_other_results
 
-NAMES, RUNS = ('results.csv', 'summary.md'), ('runs/*', )
 REQUEST = json.dumps(dict(id='a', config={}, options=[]))
 
 
@@ -15,40 +14,39 @@ def put(folder, name, text='mine'):
     path.write_text(text)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', RESULTS)
 def test_a_file_that_is_not_ours_is_refused(name, tmp_path):
     put(tmp_path, name)
     for function in (refuse_other_results, claim_results):
         with pytest.raises(ValueError, match=f'{name} was not written by a run of ours, and it would') as caught:
-            function(tmp_path, 'tool.py', NAMES, RUNS)
+            function(tmp_path, 'tool.py')
         assert '\n' not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_other_files_do_no_harm(tmp_path):
     put(tmp_path, 'notes.txt')
-    refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
-    refuse_other_results(tmp_path / 'absent', 'tool.py', NAMES, RUNS)
+    refuse_other_results(tmp_path, 'tool.py')
+    refuse_other_results(tmp_path / 'absent', 'tool.py')
     assert not (tmp_path / 'absent').exists()
 
 
 def test_a_folder_that_was_claimed_stays_ours(tmp_path):
     """Also where its runs were removed since, and a kill came before new ones were there."""
     folder = tmp_path / 'a' / 'b'
-    claim_results(folder, 'tool.py', NAMES, RUNS)
+    claim_results(folder, 'tool.py')
     put(folder, 'results.csv', 'ours')
-    claim_results(folder, 'tool.py', NAMES, RUNS)
+    claim_results(folder, 'tool.py')
     assert json.loads((folder / MARK).read_text()) == dict(made_by='lbbt_mm tool.py')
 
 
 def test_results_of_another_tool_are_another_experiment(tmp_path):
-    claim_results(tmp_path, 'tool.py', NAMES, RUNS)
+    claim_results(tmp_path, 'tool.py')
     put(tmp_path, 'results.csv', 'theirs')
     for function in (refuse_other_results, claim_results):
         with pytest.raises(ValueError, match='holds the results of tool.py; results.csv would be overwritten'):
-            function(tmp_path, 'other.py', NAMES, RUNS)
+            function(tmp_path, 'other.py')
     assert json.loads((tmp_path / MARK).read_text()) == dict(made_by='lbbt_mm tool.py')
-    claim_results(tmp_path, 'other.py', ('figure.png', ), RUNS)  # beside them
 
 
 def test_results_of_before_there_was_a_mark_are_known_by_their_runs(tmp_path):
@@ -56,9 +54,9 @@ def test_results_of_before_there_was_a_mark_are_known_by_their_runs(tmp_path):
     for place, text in (('elsewhere/a', REQUEST), ('runs/a', '{}'), ('runs/a/deeper', REQUEST)):
         put(tmp_path, f'{place}/request.json', text)
         with pytest.raises(ValueError, match='was not written by a run of ours'):
-            refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
+            refuse_other_results(tmp_path, 'tool.py')
     put(tmp_path, 'runs/b/request.json', REQUEST)
-    refuse_other_results(tmp_path, 'tool.py', NAMES, RUNS)
+    refuse_other_results(tmp_path, 'tool.py')
 
 
 @pytest.mark.parametrize('text', ('', '{}', '[]', '{"made_by": "someone"}'))
@@ -66,7 +64,7 @@ def test_a_mark_of_somebody_else_is_none(text, tmp_path):
     put(tmp_path, MARK, text)
     put(tmp_path, 'results.csv')
     with pytest.raises(ValueError):
-        claim_results(tmp_path, 'tool.py', NAMES, RUNS)
+        claim_results(tmp_path, 'tool.py')
     assert (tmp_path / MARK).read_text() == text
 
 
@@ -75,4 +73,4 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / 'link').symlink_to(tmp_path / 'gone')
     for name in ('out', 'link'):
         with pytest.raises(ValueError, match=f'{name} is not a folder. Give another one for the results'):
-            claim_results(tmp_path / name, 'tool.py', NAMES, RUNS)
+            claim_results(tmp_path / name, 'tool.py')

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from lbbt_mm.runs import training_run
+from lbbt_mm.runs.training_run import TrainingRun
 from tests import fake_training
 from tests.fake_training import write_configs
 
@@ -14,3 +15,13 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', (fake_training.__file__, ))
     write_configs(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def make(folder):
+    """Makes a run of that folder."""
+
+    def make(name='run', options=('optim_wrapper.optimizer.lr=0.1', ), **arguments) -> TrainingRun:
+        return TrainingRun(folder / 'bridge.py', folder / name, options, **arguments)
+
+    return make

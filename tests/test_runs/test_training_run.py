@@ -9,21 +9,13 @@ import time
 
 import pytest
 
+from lbbt_mm.files.run_records import final_metrics
 from lbbt_mm.runs.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
 from tests.fake_training import behave, starts, write_checkpoint
 from tests.tool_processes import REPO, environment
 
 LR = 'optim_wrapper.optimizer.lr=0.1'
-
-
-@pytest.fixture
-def make(folder):
-
-    def make(name='run', options=(LR, ), **arguments) -> TrainingRun:
-        return TrainingRun(folder / 'bridge.py', folder / name, options, **arguments)
-
-    return make
 
 
 def wait_for(condition) -> None:
@@ -55,7 +47,7 @@ class TestRunning:
         assert make().run() == 'finished'
         assert starts(folder) == ['run']
         assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
-        assert make().metrics() == {'accuracy/top1': fake_training.accuracy('language', 0, 0.1), 'loss': 1.}
+        assert final_metrics(make().records()) == {'accuracy/top1': fake_training.accuracy('language', 0, 0.1), 'loss': 1.}
 
     def test_the_environment_it_is_given_and_the_one_it_inherits(self, make, monkeypatch):
         monkeypatch.setenv('LBBT_TEST', 'inherited')
@@ -291,23 +283,7 @@ class TestOtherExperiments:
         assert not (folder / 'run').exists()
 
 
-class TestCheckpoint:
-
-    def test_the_best_checkpoint(self, make, folder):
-        make().run()
-        with pytest.raises(FileNotFoundError, match=r'has no best_\*.pth. Set default_hooks.checkpoint.save_best'):
-            make().checkpoint('best')
-        write_checkpoint(folder / 'run' / 'best_acc_epoch_3.pth')
-        (folder / 'run' / 'best_acc_epoch_4.pth').write_bytes(b'PK half')
-        assert make().checkpoint('best').name == 'best_acc_epoch_3.pth'
-        write_checkpoint(folder / 'run' / 'best_loss_epoch_1.pth')
-        with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
-            make().checkpoint('best')
-
-    def test_a_folder_that_was_moved_still_knows_its_checkpoint(self, make, folder):
-        make().run()
-        (folder / 'run').rename(folder / 'moved')
-        assert make('moved').checkpoint() == folder / 'moved' / 'epoch_4.pth'
+class TestDamagedMarks:
 
     def test_a_marker_whose_checkpoint_is_gone_starts_the_run_over(self, make, folder):
         """A process that is killed while it replaces its only checkpoint leaves one."""
@@ -318,16 +294,6 @@ class TestCheckpoint:
         behave(folder)
         assert make().run() == 'finished'
         assert len(list((folder / 'run').glob('epoch_*.pth'))) == 4
-
-
-    def test_a_damaged_marker_means_the_one_of_the_highest_number(self, make, folder):
-        make().run()
-        (folder / 'run' / 'last_checkpoint').write_bytes(b'\0\0')
-        assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
-        (folder / 'run' / 'epoch_4.pth').write_bytes(b'PK half')
-        with pytest.raises(FileNotFoundError, match='no last checkpoint .epoch_4.pth is absent or incomplete.'):
-            make().checkpoint()
-        assert make().checkpoint(must_exist=False) == folder / 'run' / 'epoch_4.pth'
 
     @pytest.mark.parametrize('content', [b'', b'\xff\xfe', b'fini'])
     def test_a_damaged_mark_of_the_end_is_none(self, make, folder, content):
@@ -418,7 +384,8 @@ def test_a_real_training_is_killed_and_resumed(tmp_path):
     assert 'Auto resumed from the latest checkpoint' in again.log.read_text()
     assert [record['step'] for record in again.records()['train']] == list(range(1, 21))
     assert [record['step'] for record in again.records()['val']] == list(range(1, 11))
-    assert set(again.metrics()) == {'right', 'loss'} and again.metrics()['right'] > 0.8
+    metrics = final_metrics(again.records())
+    assert set(metrics) == {'right', 'loss'} and metrics['right'] > 0.8
     assert again.checkpoint().name == 'epoch_10.pth'
     assert len(list((tmp_path / 'run').glob('*/*.log'))) == 2
     assert again.clear() == [], 'all that mmengine writes is known as ours'

@@ -125,7 +125,11 @@ TEST = [
 OTHERS = [
     ('lbbt.py', '{}/nowhere.py --probe {}/run.py', 'nowhere.py: no such config file'),
     ('lbbt.py', '{}/run.py --probe {}/run.py', 'expected one init_cfg'),
-    ('lbbt.py', '{}/run.py --gpus 0', 'expected a whole number, 1 or more'),
+    ('lbbt.py', '{}/run.py --cfg-options model.language.arm=hots', "model.language.arm='hots': expected one of language"),
+    ('lbbt.py', '{}/run.py --gpus 0', 'expected the GPUs themselves, with commas between'),
+    ('lbbt.py', '{}/run.py --gpus-per-training 0', 'expected a whole number, 1 or more'),
+    ('compare_arms.py', '{}/run.py --gpus 0,1,2 --gpus-per-training 2', 'expected a multiple of 2 GPUs'),
+    ('compare_arms.py', '{}/run.py --sources {}/gpt2', 'expected NAME=CHECKPOINT'),
     ('lbbt.py', '{}/run.py --cfg-options train_cfg.max_epoch=1', 'did you mean train_cfg.max_epochs'),
     ('lbbt.py', '{}/run.py --cfg-options visualizer.vis_backends=[]', 'has no LocalVisBackend'),
     ('lbbt.py', '{}/run.py --checkpoint worst', "invalid choice: 'worst'"),

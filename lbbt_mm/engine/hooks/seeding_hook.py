@@ -1,5 +1,4 @@
 """Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
-import hashlib
 from collections import Counter
 from typing import Any, Iterator, List, Optional
 
@@ -7,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
-from lbbt_mm.random_state import random_state_kept, seed_all
+from lbbt_mm.random_state import derive_bytes, random_state_kept, seed_all
 from lbbt_mm.registry import HOOKS
 
 
@@ -163,5 +162,4 @@ class _SeededDataset(Dataset):
 
 
 def _derive(*parts: Any) -> int:
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return int.from_bytes(digest[:4], 'little')  # numpy takes 32 bits
+    return int.from_bytes(derive_bytes(repr(parts))[:4], 'little')  # numpy takes 32 bits

@@ -1,0 +1,171 @@
+"""An experiment from its command line to its report: plan, run, collect, choose, report."""
+import argparse
+import shlex
+import sys
+from dataclasses import fields
+from typing import List, Sequence
+
+from mmengine.config import Config
+from rich.console import Console
+
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.checks.values import check_language_checkpoints
+from lbbt_mm.config_keys import shared_options
+from lbbt_mm.runs.run_folder import read_request
+from lbbt_mm.runs.training_pool import TrainingPool, job_environment
+from lbbt_mm.runs.training_run import ENDED, TrainingFailed
+from .choose import Choice
+from .collect import collect
+from .plan import Plan, Run
+from .report import report, write_results
+from .results_folder import claim_results, refuse_other_results
+from .stages import Stage
+from .trainings import check_probes, make_chain, make_training
+
+#: How text is printed that has names and paths in it.
+_AS_IT_IS = dict(soft_wrap=True, markup=False, highlight=False)
+
+
+def run_experiment(args: argparse.Namespace) -> int:
+    """Train what is to be trained, and report.
+
+    Args:
+        args: What a tool's options read, among them the fields of :class:`~lbbt_mm.experiments.plan.Plan`.
+
+    Returns:
+        int: The exit status.
+    """
+    # tables need their width, in the log of a batch job too
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan) if hasattr(args, field.name)})
+        if args.dry_run:
+            print_commands(plan, args, console)
+            return 0
+        failures: List[str] = []
+        if args.report_only:
+            refuse_other_results(plan.out, args.tool)
+        else:
+            prepare(plan, args, console)
+            failures = train(plan, args, console)
+        collected = collect(plan)
+        if any(outcome.status != 'missing' for outcome in collected.values()):
+            report(plan, collected, console)
+        elif args.report_only:
+            failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or give its folder.']
+        if not plan.is_matched and plan.probes and 'diverged' in {outcome.status for outcome in collected.values()}:
+            failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
+                            'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
+    except KeyboardInterrupt:
+        console.print('Interrupted. The same command goes on from the last checkpoints, or from the start where there is '
+                      'none.', soft_wrap=True)
+        return 130
+    except TrainingFailed as error:
+        failures = [str(error)]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
+    """Look at what training needs before anything is made or removed, then take the folder.
+
+    Raises:
+        OtherRunError: If a folder holds another run.
+        FileNotFoundError: If files are absent.
+        ValueError: If a training could not start, or would be another than was meant.
+    """
+    runs = plan.all_runs()
+    trainings = [make_training(plan, run) for run in runs]
+    refuse_other_results(plan.out, args.tool)
+    for run, training in zip(runs, trainings):
+        if args.fresh:
+            training.check_config()
+        else:
+            training.check()
+        check_probes(plan, run, args.fresh)
+    check_before(plan, [run for run, training in zip(runs, trainings) if args.fresh or training.status == 'missing'])
+    claim_results(plan.out, args.tool)
+    if args.fresh:
+        for training in trainings:
+            read_request(training.work_dir)  # nothing is removed where one of them is not ours
+        for training in trainings:
+            left = training.clear()
+            if left:
+                more = f' and {len(left) - 5} more' if len(left) > 5 else ''
+                console.print(f'Left in {training.work_dir}, since no run of ours wrote it: '
+                              f'{", ".join(path.name for path in left[:5])}{more}', **_AS_IT_IS)
+            training.check()
+    for stage in [] if plan.is_matched else plan.stages[1:]:
+        shared = shared_options(plan.options, stage.base)
+        if shared:
+            console.print(f'{stage.name} gets these --cfg-options too: {" ".join(shared)}', **_AS_IT_IS)
+
+
+def check_before(plan: Plan, runs: Sequence[Run]) -> None:
+    """Look at the language models and, once, at the data sets of runs that have nothing done yet."""
+    configs = {(run.source, run.arm): Config(make_training(plan, run).request['config']) for run in reversed(runs)}
+    for cfg in configs.values():
+        check_language_checkpoints(cfg)
+    for cfg in list(configs.values())[:1]:
+        check_datasets(cfg)  # runs differ in where they start, not in their data
+
+
+def train(plan: Plan, args: argparse.Namespace, console: Console) -> List[str]:
+    """Run the sweep, choose the settings, run the comparison.
+
+    Returns:
+        list[str]: What went wrong.
+    """
+    pool = TrainingPool(args.jobs, args.gpu_groups, args.keep_going, console)
+    index, count = args.shard
+    failures: List[str] = []
+    swept: List[Run] = []
+
+    def train_runs(runs: Sequence[Run], probes: Sequence[Stage]) -> List[str]:
+        return pool.run([make_chain(plan, run, probes) for run in runs])
+
+    while True:  # a standard deviation may be swept at a rate that is chosen first
+        collected = collect(plan)
+        write_results(plan, collected, swept)  # should no setting be left to choose, they are what there is
+        choice = Choice(plan, collected)
+        added = [run for run in choice.sweep if run not in swept]
+        if not added:
+            break
+        swept += added
+        failures += train_runs(added[index::count], plan.deciding_stages)
+        if failures and not args.keep_going:
+            return failures
+    waiting = [source.label(arm) for source, arm in plan.starts if source.label(arm) not in choice.settings]
+    if waiting:
+        missing = [str(run) for run in swept if not choice.is_over(run)]
+        console.print(f'No setting yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
+                      'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
+    return failures + train_runs(plan.comparison(choice.settings, args.shard), plan.stages[1:])
+
+
+def print_commands(plan: Plan, args: argparse.Namespace, console: Console) -> None:
+    """The commands of the share, as a user would type them, and their number; what is not known yet is written in <>."""
+    index, count = args.shard
+    choice = Choice(plan, collect(plan))
+    unknown = {source.label(arm): Run(source, arm, 0, None) for source, arm in plan.starts}
+    env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs * plan.processes).items())
+    swept = {(run._replace(**known), stage) for run in choice.sweep for known in ({}, dict(lr=None, init_std=None))
+             for stage in (plan.stages[0], *plan.deciding_stages)}
+    planned = {}
+    comparison = plan.comparison({**unknown, **choice.settings}, args.shard)
+    for title, runs, probes in (('Sweep', choice.sweep[index::count], plan.deciding_stages),
+                                ('Comparison', comparison, plan.stages[1:])):
+        if runs:
+            console.print(f'# {title}', highlight=False)
+        for run in runs:
+            lost = make_training(plan, run).status == 'diverged' and not args.fresh  # it gets no probes
+            for stage in [plan.stages[0], *([] if lost else probes)]:
+                training = make_training(plan, run, stage)
+                repeats = title == 'Comparison' and (run, stage) in swept
+                done = training.status in ENDED and not args.fresh
+                if not repeats:
+                    planned[training.work_dir] = done
+                note = '# done: ' if done else '# one of the sweep: ' if repeats else ''
+                print(f'{note}{env} {shlex.join(training.command)}')
+    print(f'# trainings: {len(planned)}, done: {sum(planned.values())}')

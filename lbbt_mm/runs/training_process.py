@@ -1,0 +1,77 @@
+"""A command in a process of its own, whose output goes into a log, and that can be ended from another thread."""
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional
+
+_SECONDS_TO_END = 15
+
+
+class TrainingProcess:
+    """A process that is started once."""
+
+    def __init__(self) -> None:
+        self._process: Optional[subprocess.Popen] = None
+        self._stopped_at: Optional[float] = None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stopped_at is not None
+
+    def stop(self) -> None:
+        """Ask it to end; it is ended where it does not."""
+        self._stopped_at = time.monotonic()
+        self._signal(signal.SIGTERM)
+
+    def run(self, command: List[str], log: Path, env: Mapping[str, str], lock: int,
+            look: Callable[[], None]) -> int:
+        """Start it and wait for its end.
+
+        Args:
+            command: What to start.
+            log: The file that its output is added to, after the command itself.
+            env: Its environment.
+            lock: A file descriptor that it inherits.
+            look: Called four times a second.
+
+        Returns:
+            int: Its exit status.
+        """
+        with open(log, 'ab') as output:
+            output.write(f'$ {shlex.join(command)}\n'.encode())
+            output.flush()
+            # a session of its own: Ctrl-C reaches this process alone, which then ends the training with its workers
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                             env=env, start_new_session=True, pass_fds=(lock, ))
+        try:
+            while True:
+                if self.was_stopped:  # also when stop() came before the process was there
+                    late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
+                    self._signal(signal.SIGKILL if late else signal.SIGTERM)
+                try:
+                    return self._process.wait(timeout=0.25)
+                except subprocess.TimeoutExpired:
+                    look()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave no process behind, however this one comes to its end."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self._process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                pass

@@ -1,0 +1,32 @@
+"""Which checkpoint of a run its probes start from."""
+import pytest
+
+from tests.fake_training import write_checkpoint
+
+
+def test_the_best_checkpoint(make, folder):
+    make().run()
+    with pytest.raises(FileNotFoundError, match=r'has no best_\*.pth. Set default_hooks.checkpoint.save_best'):
+        make().checkpoint('best')
+    write_checkpoint(folder / 'run' / 'best_acc_epoch_3.pth')
+    (folder / 'run' / 'best_acc_epoch_4.pth').write_bytes(b'PK half')
+    assert make().checkpoint('best').name == 'best_acc_epoch_3.pth'
+    write_checkpoint(folder / 'run' / 'best_loss_epoch_1.pth')
+    with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
+        make().checkpoint('best')
+
+
+def test_a_folder_that_was_moved_still_knows_its_checkpoint(make, folder):
+    make().run()
+    (folder / 'run').rename(folder / 'moved')
+    assert make('moved').checkpoint() == folder / 'moved' / 'epoch_4.pth'
+
+
+def test_a_damaged_marker_means_the_one_of_the_highest_number(make, folder):
+    make().run()
+    (folder / 'run' / 'last_checkpoint').write_bytes(b'\0\0')
+    assert make().checkpoint() == folder / 'run' / 'epoch_4.pth'
+    (folder / 'run' / 'epoch_4.pth').write_bytes(b'PK half')
+    with pytest.raises(FileNotFoundError, match='no last checkpoint .epoch_4.pth is absent or incomplete.'):
+        make().checkpoint()
+    assert make().checkpoint(must_exist=False) == folder / 'run' / 'epoch_4.pth'
