@@ -24,6 +24,8 @@ _PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'lbbt_mm')
 # and those of mmcv's receptive-field search below them
 _EVALUATED = ('dtype', 'warp_mode', 'type', 'ops', 'search_op')
 _NAME = r'[\w./:-]*'  # no call, no quote, no bracket
+#: What names a class by its module, or a package whose registries are imported when a name is looked up.
+_IMPORTED = ('type', 'constructor', 'runner_type', 'default_scope', '_scope_')
 
 
 def check_data(cfg: Any, where: str) -> None:
@@ -42,6 +44,12 @@ def check_data(cfg: Any, where: str) -> None:
         odd = next((name for name in named if isinstance(name, str) and not re.fullmatch(_NAME, name)), None)
         if odd is not None:
             raise ValueError(f'{where}: {key}={odd!r} would be run as code; expected a name.')
+        outside = [name for name in (value if isinstance(value, (list, tuple)) else [value])
+                   if key in _IMPORTED and isinstance(name, str) and ('.' in name or key.endswith(('scope', '_')))
+                   and name.split('.')[0] not in (*_PACKAGES, 'torch')]
+        if outside:
+            raise ValueError(f'{where}: {key}={outside[0]!r} would be imported, which runs it; a config in YAML or JSON names '
+                             f'parts of {", ".join(_PACKAGES)} only. Write it as a .py config, which is code.')
         if key == 'custom_imports' and value:
             modules = value.get('imports', []) if isinstance(value, dict) else [value]
             odd = next((name for name in ([modules] if isinstance(modules, str) else modules)
@@ -72,9 +80,10 @@ def build_registered_parts_only(only: bool) -> None:
 
 
 def _find_registered(name: str) -> Any:
-    found = get_object_from_string(name)
-    if found is None or any(found is part for part in _registered()):
-        return found
+    if name.split('.')[0] in (*_PACKAGES, 'torch'):  # what else may be imported is unknown
+        found = get_object_from_string(name)
+        if found is None or any(found is part for part in _registered()):
+            return found
     print_log(f'{name!r} is not built: a config in YAML or JSON names registered parts only. Write it as a .py config, '
               'which is code.', logger='current', level=logging.ERROR)
     return None

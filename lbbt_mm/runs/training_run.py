@@ -12,8 +12,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 
 from lbbt_mm.checks import check_settings
+from lbbt_mm.config_keys import get_key, language_keys
 from lbbt_mm.files.run_records import Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite
 from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.language.fingerprint import fingerprint
 from lbbt_mm.launch.work_directory import Latest, checkpoint_folder, latest_checkpoint, only_training
 from lbbt_mm.registry import type_name
 from .run_checkpoints import find_checkpoint
@@ -28,6 +30,12 @@ TRAIN_TOOL = ('-m', 'lbbt_mm.launch.train')
 _PLACES = ('work_dir', 'launcher')
 #: How a run that has come to its end is called.
 ENDED = ('finished', 'diverged')
+
+
+def _language_models(config: Mapping[str, Any]) -> Dict[str, Optional[str]]:
+    """What tells the language models of a config from others in the same place; None of one that is not there."""
+    keys = [f'{key}.checkpoint' for key in language_keys(config.get('model'))]
+    return {key: fingerprint(get_key(config, key)) for key in keys}
 
 
 class TrainingFailed(RuntimeError):
@@ -121,7 +129,8 @@ class TrainingRun:
         cfg = override(self._base or read_config(self.config), self.options).to_dict()
         for key in _PLACES:
             cfg.pop(key, None)
-        return as_json(dict(config=cfg, options=self.options, processes=self.processes, also=self.also))
+        return as_json(dict(config=cfg, options=self.options, processes=self.processes,
+                            also={**_language_models(cfg), **self.also}))
 
     def check(self) -> None:
         """Refuse a folder that another experiment uses; one where an attempt left nothing to resume is free.
@@ -157,10 +166,12 @@ class TrainingRun:
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round; what else makes the experiment, as far as it says."""
-        found, asked = self.recorded or self.request, self.request
-        also = {key: value for key, value in asked['also'].items() if key in found.get('also', {})}
-        return [phrase for key, value in (('config', asked['config']), ('processes', asked['processes']), ('also', also))
-                for phrase in differences(found.get(key), value, '' if key == 'config' else key)]
+        found, asked = dict(self.recorded or self.request), dict(self.request)
+        both = [key for key, value in asked['also'].items() if key in found.get('also', {}) and value is not None]
+        for request in (found, asked):
+            request['also'] = {key: request['also'][key] for key in both}
+        return [phrase for key in ('config', 'processes', 'also')
+                for phrase in differences(found.get(key), asked[key], '' if key == 'config' else key)]
 
     def clear(self) -> List[Path]:
         """Remove what the run and its probes have written, so that it starts afresh; a folder without a run is left alone.
@@ -217,8 +228,9 @@ class TrainingRun:
             (self.work_dir / 'failed').unlink(missing_ok=True)
             begin = self.log.stat().st_size if self.log.is_file() else 0
             follower = LogFollower(self.log, begin, self.request['config'])
-            returncode = self._process.run(self.command, self.log, {**os.environ, **(env or {})}, lock,
-                                           partial(follower.tell, on_progress))
+            # modules are found as tools/train.py finds them: not in the folder that a command is given in
+            env = {**os.environ, 'PYTHONSAFEPATH': '1', **(env or {})}
+            returncode = self._process.run(self.command, self.log, env, lock, partial(follower.tell, on_progress))
             return self._conclude(returncode, begin)
 
     def stop(self) -> None:
@@ -248,7 +260,7 @@ class TrainingRun:
         with open(self.log, 'rb') as log:
             log.seek(begin)
             output = log.read().decode(errors='replace')
-        if returncode == 0:
+        if returncode == 0 and (any(self.records().values()) or self.latest):
             records = self.records()
             outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
         elif self._process.was_stopped:
@@ -258,7 +270,8 @@ class TrainingRun:
         else:
             write_whole(self.work_dir / 'failed', f'{returncode}\n')
             tail = '\n'.join(output.splitlines()[-15:])
-            raise TrainingFailed(f'{tail}\nThe training in {self.work_dir} failed with exit status {returncode}; its log is '
-                                 f'{self.log}. When the cause is removed, the same command resumes it.')
+            ended = f'exit status {returncode}' if returncode else 'exit status 0, without a record or a checkpoint'
+            raise TrainingFailed(f'{tail}\nThe training in {self.work_dir} failed with {ended}; its log is {self.log}. When '
+                                 'the cause is removed, the same command resumes it.')
         write_whole(self.work_dir / 'done', f'{outcome}\n')
         return outcome

@@ -93,19 +93,18 @@ class TestParts:
     """mmengine builds whatever importable object a config names."""
 
     @pytest.mark.parametrize('suffix', ['yaml', 'json'])
-    @pytest.mark.parametrize('kind', ['os.mkdir', 'pathlib.os.mkdir', 'mmengine.utils.mkdir_or_exist',
-                                      'mmengine.fileio.dump'])
-    def test_a_config_that_is_data_builds_no_function(self, kind, suffix, tmp_path, trace):
-        arguments = {'os.mkdir': dict(path=str(trace)), 'mmengine.utils.mkdir_or_exist': dict(dir_name=str(trace)),
-                     'mmengine.fileio.dump': dict(obj=[], file=f'{trace}.json')}
-        hook = dict(type=kind, **arguments.get(kind, dict(path=str(trace))))
+    @pytest.mark.parametrize('kind, arguments', [('mmengine.utils.mkdir_or_exist', dict(dir_name='')),
+                                                 ('mmengine.fileio.dump', dict(obj=[], file='.json'))])
+    def test_a_config_that_is_data_builds_no_function(self, kind, arguments, suffix, tmp_path, trace):
+        hook = dict(type=kind, **{key: f'{trace}{end}' if isinstance(end, str) else end for key, end in arguments.items()})
         cfg = read_config_file(write(tmp_path / f'run.{suffix}', json.dumps(dict(custom_hooks=[hook]))))
         with pytest.raises(KeyError, match=f'{kind} is not in the'):
             HOOKS.build(cfg.custom_hooks[0])
         assert not list(tmp_path.glob('trace*'))
 
     def test_even_where_it_is_inherited_by_code(self, tmp_path, trace):
-        write(tmp_path / 'evil.json', json.dumps(dict(custom_hooks=[dict(type='os.mkdir', path=str(trace))])))
+        hook = dict(type='mmengine.utils.mkdir_or_exist', dir_name=str(trace))
+        write(tmp_path / 'evil.json', json.dumps(dict(custom_hooks=[hook])))
         cfg = read_config_file(write(tmp_path / 'run.py', "_base_ = 'evil.json'"))
         with pytest.raises(KeyError):
             HOOKS.build(cfg.custom_hooks[0])
@@ -146,6 +145,20 @@ class TestParts:
         monkeypatch.syspath_prepend(tmp_path)
         with pytest.raises(ValueError, match="custom_imports names 'evilmod.*run as code when it is imported"):
             read_config_file(write(tmp_path / 'run.json', json.dumps(dict(custom_imports=dict(imports=imports)))))
+        assert not (tmp_path / 'trace').exists()
+
+    @pytest.mark.parametrize('config', [
+        dict(custom_hooks=[dict(type='evilmod.Hook')]), dict(model=dict(type='evilmod.sub.Net')), dict(default_scope='evilmod'),
+        dict(model=dict(type='ResNet', _scope_='evilmod')), dict(optim_wrapper=dict(constructor='evilmod.Constructor')),
+        dict(runner_type='evilmod.Runner')])
+    def test_packages_that_a_name_would_import(self, config, tmp_path, monkeypatch):
+        """mmengine imports what a dotted type names, and the registries of a scope, before it looks whether it is known."""
+        (tmp_path / 'evilmod').mkdir()
+        for name in ('__init__.py', 'registry.py', 'sub.py'):
+            write(tmp_path / 'evilmod' / name, f'open({str(tmp_path / "trace")!r}, "w")')
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ValueError, match="run.json: .*='evilmod.* would be imported, which runs it"):
+            read_config_file(write(tmp_path / 'run.json', json.dumps(config)))
         assert not (tmp_path / 'trace').exists()
 
     def test_names_of_types_are_fine(self, tmp_path):
@@ -270,7 +283,8 @@ class TestReading:
 def test_a_runner_of_a_config_that_is_data_runs_no_function(tmp_path, trace):
     """The whole way: hooks are built by name when the runner is."""
     path = write(tmp_path / 'run.json', json.dumps(dict(
-        model=dict(type='SmallNet'), work_dir=str(tmp_path), custom_hooks=[dict(type='os.mkdir', path=str(trace))])))
-    with pytest.raises(KeyError, match=r'os\.mkdir is not in the'):
+        model=dict(type='SmallNet'), work_dir=str(tmp_path),
+        custom_hooks=[dict(type='mmengine.mkdir_or_exist', dir_name=str(trace))])))
+    with pytest.raises(KeyError, match=r'mmengine\.mkdir_or_exist is not in the'):
         Runner.from_cfg(read_config_file(path))
     assert not trace.exists()

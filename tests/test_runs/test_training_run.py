@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lbbt_mm.files.run_records import final_metrics
+from lbbt_mm.runs import training_run
 from lbbt_mm.runs.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
 from tests.fake_training import behave, starts, write_checkpoint
@@ -54,6 +55,21 @@ class TestRunning:
         make().run(env=dict(OMP_NUM_THREADS='3', CUDA_VISIBLE_DEVICES='1'))
         found = json.loads((make().work_dir / 'environment.json').read_text())
         assert (found['OMP_NUM_THREADS'], found['CUDA_VISIBLE_DEVICES'], found['LBBT_TEST']) == ('3', '1', 'inherited')
+
+    def test_modules_of_the_current_folder_are_not_imported(self, make, folder, monkeypatch):
+        """A file called like a module that a training imports would be run in its place."""
+        monkeypatch.setattr(training_run, 'TRAIN_TOOL', ('-m', 'lbbt_mm.launch.train'))
+        (folder / 'yaml.py').write_text(f'open({str(folder / "trace")!r}, "w")\nraise SystemExit')
+        monkeypatch.chdir(folder)
+        with pytest.raises(TrainingFailed):  # the config has no data
+            make().run()
+        assert not (folder / 'trace').exists()
+
+    def test_a_process_that_ends_well_and_leaves_nothing_has_failed(self, make, monkeypatch):
+        monkeypatch.setattr(training_run, 'TRAIN_TOOL', ('-c', 'pass'))
+        with pytest.raises(TrainingFailed, match='failed with exit status 0, without a record or a checkpoint'):
+            make().run()
+        assert make().status == 'failed'
 
     def test_a_failure_shows_the_end_of_the_log_and_is_tried_again(self, make, folder):
         behave(folder, run='fail_once')
@@ -390,3 +406,17 @@ def test_a_real_training_is_killed_and_resumed(tmp_path):
     assert len(list((tmp_path / 'run').glob('*/*.log'))) == 2
     assert again.clear() == [], 'all that mmengine writes is known as ours'
     assert {path.name for path in (tmp_path / 'run').iterdir()} == {'lock', 'training.lock'}
+
+
+def test_another_language_model_in_the_same_place_is_another_run(make, folder):
+    lm = folder / 'lm'
+    lm.mkdir()
+    (lm / 'config.json').write_text('{"n_layer": 2}')
+    options = (LR, f'model.backbone.language.checkpoint={lm}')
+    assert make(options=options).run() == 'finished'
+    make(options=options).check()
+    (lm / 'config.json').write_text('{"n_layer": 3}')
+    with pytest.raises(OtherRunError, match='holds another experiment: also.model.backbone.language.checkpoint'):
+        make(options=options).check()
+    (lm / 'config.json').unlink()
+    make(options=options).check()  # a run that is there needs its language model no longer
