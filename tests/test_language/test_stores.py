@@ -10,6 +10,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file, save_file
 
 from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint, stores
+from tests.bombs import BOMBS, write_bomb
 from tests.hostile_files import OBJECTS, write_checkpoint
 from tests.time_limit import time_limit
 from tests.tiny_checkpoints import CONFIGS, build_model, hf_blocks
@@ -289,6 +290,15 @@ def test_no_hostile_object_is_loaded(kind, single_gpt2, tmp_path):
         with pytest.raises(CheckpointError, match='cannot be opened as plain tensors'):
             open_checkpoint(single_gpt2).read_block(0)
     assert not (tmp_path / 'trace').exists()
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+@pytest.mark.parametrize('name', BOMBS)
+def test_a_pickle_that_would_never_end_is_refused_at_once(name, legacy, single_gpt2):
+    (single_gpt2 / 'model.safetensors').unlink()
+    write_bomb(single_gpt2 / 'pytorch_model.bin', name, legacy)
+    with time_limit(1), pytest.raises(CheckpointError, match='cannot be opened as plain tensors .*(make|nested|filled)'):
+        open_checkpoint(single_gpt2).read_block(0)
 
 
 def test_a_state_dict_of_something_else_is_an_error(single_gpt2):
