@@ -1,7 +1,7 @@
 """How much a pickle makes, counted from its opcodes before anything is made of it.
 
-Parts of a pickle may be shared: fifty tuples, each of the one before twice, are 2^50 parts for whoever hashes or prints them. And
-Python knows no limit when it hashes a tuple in a tuple in a tuple: some ten thousand of them end the process.
+Parts of a pickle may be shared: sixty tuples, each of the one before twice, are 2^60 parts for whoever hashes or prints them.
+And Python knows no limit when it hashes a tuple in a tuple in a tuple: some hundred thousand of them end the process.
 """
 import pickletools
 from typing import Any, BinaryIO, Dict, List
@@ -112,6 +112,6 @@ def _make(name: str, argument: Any, parts: List[_Part]) -> _Part:
         made.name = parts[1].name
     if name.startswith('TUPLE') or 'PERSID' in name or name in _CALL:
         made.number = max((part.number for part in parts), default=0)
-    if name in _CALL and '_rebuild' not in (parts[0].name if parts else ''):  # a tensor's data are in the file, or it is a view
+    if name in _CALL and '_rebuild' not in (parts[0].name if parts else ''):  # the numbers of a tensor are in the file
         made.size += made.number
     return made

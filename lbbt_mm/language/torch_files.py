@@ -9,7 +9,7 @@ import torch
 
 from .pickle_size import check_pickle
 
-#: A file of torch before 1.6 begins with so many: two numbers, the system, what was saved, and the keys of the numbers behind.
+#: A file of torch before 1.6 begins with so many: two numbers, the system, what was saved, the keys of what lies behind.
 _OLD_PICKLES = 5
 _ALONE = threading.Lock()
 

@@ -142,7 +142,7 @@ def test_a_name_that_is_no_file_is_none_to_both(spelling, tmp_path, monkeypatch)
 @pytest.mark.parametrize('legacy', [False, True])
 @pytest.mark.parametrize('name', BOMBS)
 def test_what_would_never_end_is_refused_at_once(name, legacy, tmp_path):
-    with time_limit(2), pytest.raises(ValueError, match='would keep whoever loads it busy for ever .*Give the path') as error:
+    with time_limit(2), pytest.raises(ValueError, match='keep whoever loads it busy for ever .*Give the path') as error:
         load_checkpoint_safely(write_bomb(tmp_path / 'epoch_1.pth', name, legacy))
     assert len(str(error.value).splitlines()) == 1
 

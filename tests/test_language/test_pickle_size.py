@@ -31,7 +31,8 @@ def test_what_people_save_passes(content, protocol):
 
 
 @pytest.mark.parametrize('content', [b'', b'\x80\x02', b'no pickle', b'\x80\x02h\x00.', b'\x80\x02q\x00.', b'\x80\x02\x86.',
-                                     b'\x80\x02t.', b'\x80\x02(e.', b'\x80\x02K\x01(\x86.', b'\x80\x02}(K\x01s.', b'\x80\x02b.'])
+                                     b'\x80\x02t.', b'\x80\x02(e.', b'\x80\x02K\x01(\x86.', b'\x80\x02}(K\x01s.',
+                                     b'\x80\x02b.'])
 def test_what_is_no_pickle_is_an_error(content):
     with pytest.raises(ValueError):
         check_pickle(io.BytesIO(content))
