@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .arms import ARMS
 from .families import FAMILIES, block_tensors, model_tensors, random_tensor
-from .source import LanguageCheckpoint
+from .checkpoint import LanguageCheckpoint
 from .spec import LanguageModelSpec
 from .weight_selection import WeightSelection
 

@@ -1,19 +1,10 @@
 """``config.json`` of a checkpoint, and what beside it says that the weights are not plain ones of a language model."""
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, List
 
 from .errors import CheckpointError, UnreachableError
 from .families import FAMILIES, is_supported
 from .strict_json import LARGEST_CONFIG, read_object
-
-#: Endings of tensors that only quantised checkpoints have, by what writes them.
-_QUANTISED = {
-    'GPTQ or AWQ': ('.qweight', '.qzeros', '.scales', '.g_idx'),
-    'bitsandbytes': ('.absmax', '.SCB', '.quant_map', 'bitsandbytes__nf4', 'bitsandbytes__fp4'),
-    'FP8 or compressed-tensors': ('.weight_scale', '.weight_scale_inv', '.input_scale', '.weight_packed',
-                                  '.weight_zero_point'),
-}
-_UNQUANTISED = 'Use the original checkpoint of that model, or a GGUF file, which is dequantised as it is read.'
-
+from .tensor_names import UNQUANTISED
 
 def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], List[str]]) -> Dict[str, Any]:
     """Read the config fields of a language model.
@@ -39,17 +30,11 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
         config = read_object(path, LARGEST_CONFIG)
     except (ValueError, OSError) as error:
         raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
-    method = _quantisation(config)
-    if method:
-        raise CheckpointError(f'{location}: its weights are quantised ({method}); expected plain floating-point ones. '
-                              f'{_UNQUANTISED}')
+    _refuse_quantised(location, config)
     inner = config.get('text_config')
     if not is_supported(config.get('model_type')) and isinstance(inner, dict):
         # a vision-language model; its config leaves out of the inner one what is the default
-        method = _quantisation(inner)
-        if method:
-            raise CheckpointError(f'{location}: its language model is quantised ({method}); expected plain weights. '
-                                  f'{_UNQUANTISED}')
+        _refuse_quantised(location, inner)
         if not is_supported(inner.get('model_type')):
             raise CheckpointError(f'{location}: is a {config.get("model_type")!r:.60} model around a language model of '
                                   f'model_type={inner.get("model_type")!r:.60}; expected one of: {", ".join(FAMILIES)}. '
@@ -58,34 +43,13 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
     return config
 
 
-def diagnose(names: Iterable[str]) -> Optional[str]:
-    """What names of tensors say of weights that are no plain ones.
-
-    Args:
-        names: All names.
-
-    Returns:
-        str | None: A phrase and a remedy, or None if nothing is to be said.
-    """
-    names = list(names)
-    for method, endings in _QUANTISED.items():
-        found = next((name for name in names if name.endswith(endings)), None)
-        if found:
-            return f'its weights are quantised ({method}: it has {found!r:.120}). {_UNQUANTISED}'
-    found = next((name for name in names if 'lora_A' in name or '.base_layer.' in name), None)
-    if found:
-        return (f'it has {found!r:.120}, a part of a PEFT adapter. Merge it into the model (merge_and_unload) and save that '
-                'with save_pretrained.')
-    return None
-
-
-def _quantisation(config: Dict[str, Any]) -> Optional[str]:
-    """The method that the weights were quantised with, as a config states it."""
-    stated = config.get('quantization_config', config.get('compression_config'))
-    if not stated:
-        return None
-    method = stated.get('quant_method') if isinstance(stated, dict) else None
-    return f'{method or "quantization_config"!s:.40} in config.json'
+def _refuse_quantised(location: str, config: Dict[str, Any]) -> None:
+    """``quantization`` is the key of MLX."""
+    key = next((key for key in ('quantization_config', 'compression_config', 'quantization') if config.get(key)), None)
+    if key:
+        method = config[key].get('quant_method') if isinstance(config[key], dict) else None
+        raise CheckpointError(f'{location}: its weights are quantised ({method or key!s:.40} in config.json); expected '
+                              f'plain floating-point ones. {UNQUANTISED}')
 
 
 def _refuse_adapter(location: str, fetch: Callable[[str], Any]) -> None:

@@ -1,7 +1,7 @@
 """How much a pickle makes, counted from its opcodes before anything is made of it.
 
-Parts of a pickle may be shared: sixty tuples, each of the one before twice, are 2^60 parts for whoever hashes or prints them.
-And Python knows no limit when it hashes a tuple in a tuple in a tuple: some hundred thousand of them end the process.
+Parts of a pickle may be shared: 60 tuples, each of the one before twice, are 2^60 parts for whoever hashes or prints them.
+And Python knows no limit when it hashes a tuple in a tuple in a tuple: a few hundred thousand end the process.
 """
 import pickletools
 from typing import Any, BinaryIO, Dict, List

@@ -103,15 +103,15 @@ class Fuzzer:
 
     def _wrong(self, checkpoint, read: Dict[str, Tensor], kind: str, source: Path) -> str:
         """Compare what was read with what the libraries of each format read from the same files; empty if it is the same."""
-        root, store = checkpoint._root, checkpoint._store
         for name, tensor in read.items():
-            file = self._case / store.file_of(root + name)
+            stored = checkpoint.stored_name(name)
+            file = self._case / checkpoint._store.file_of(stored)
             try:
-                expected = _reference(file, root + name, kind, checkpoint)
+                expected = _reference(file, stored, kind, checkpoint)
             except Exception as error:
                 if kind != 'bin':
                     return f'{name} was read, and the library cannot: {type(error).__name__}: {error}'
-                expected = _reference(source / file.name, root + name, kind, checkpoint)  # it reads more than this tensor
+                expected = _reference(source / file.name, stored, kind, checkpoint)  # it reads more than this tensor
             if tensor.dtype != expected.dtype or not torch.equal(tensor, expected):
                 return f'{name} differs'
         return ''

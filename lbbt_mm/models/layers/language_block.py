@@ -3,7 +3,6 @@
 Sources: GPT-2 (Radford et al., 2019, section 2.3), Llama (arXiv 2302.13971, section 2.2), Qwen3 (arXiv 2505.09388,
 section 2, for the q/k norm); cross-attention and its initialisation: LBBT, "Extend to Vision Dense Prediction Tasks".
 """
-from functools import partial
 from typing import Optional, Tuple
 
 import torch
@@ -12,21 +11,11 @@ from mmcv.cnn.bricks.drop import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lbbt_mm.language.activations import ACTIVATIONS
 from lbbt_mm.language.spec import BlockSpec
 from .fast_dropout import Dropout, attention_with_dropout
 from .rotary import RotaryTable, rotate
 from .short_attention import is_short_bf16_training, short_attention
-
-# Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
-_ACTIVATIONS = {
-    'gelu': F.gelu,
-    'gelu_new': partial(F.gelu, approximate='tanh'),
-    'gelu_fast': partial(F.gelu, approximate='tanh'),
-    'gelu_pytorch_tanh': partial(F.gelu, approximate='tanh'),
-    'silu': F.silu,
-    'swish': F.silu,
-    'relu': F.relu,
-}
 
 
 class LanguageAttention(nn.Module):
@@ -131,11 +120,8 @@ class LanguageMLP(nn.Module):
 
     def __init__(self, spec: BlockSpec, proj_drop: float = 0.) -> None:
         super().__init__()
-        if spec.activation not in _ACTIVATIONS:
-            raise ValueError(f'activation {spec.activation!r} is not supported; expected one of '
-                             f'{", ".join(_ACTIVATIONS)}. Choose a language model that uses one of those.')
         self.gated = spec.gated
-        self.act = _ACTIVATIONS[spec.activation]
+        self.act = ACTIVATIONS[spec.activation]
         self.fc1 = nn.Linear(spec.embed_dims, spec.ffn_dims * (2 if spec.gated else 1), bias=spec.ffn_bias)
         self.fc2 = nn.Linear(spec.ffn_dims, spec.embed_dims, bias=spec.ffn_bias)
         self.drop = Dropout(proj_drop)
