@@ -32,6 +32,11 @@ CONFIGS: Dict[str, Dict[str, Any]] = {
 }
 
 
+def config_of(model_type: str, **fields: Any) -> Dict[str, Any]:
+    """The config of a tiny model, with some fields that differ."""
+    return dict(CONFIGS[model_type], **fields)
+
+
 def build_model(model_type: str, seed: int = 0, **overrides) -> PreTrainedModel:
     """Build a tiny model in float32 whose biases and norms are not the zeros and ones of a fresh one.
 
@@ -40,7 +45,7 @@ def build_model(model_type: str, seed: int = 0, **overrides) -> PreTrainedModel:
         seed: Seed of the weights.
         **overrides: Config fields that differ.
     """
-    fields = {**CONFIGS[model_type], **overrides}
+    fields = config_of(model_type, **overrides)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(fields.pop('model_type'), **fields)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
