@@ -65,7 +65,7 @@ def test_key_value_heads_that_do_not_divide_the_heads_are_an_error():
 def test_an_activation_that_no_block_has_is_refused_when_a_checkpoint_is_opened(model_type, field, value, folders, tmp_path):
     folder = Path(shutil.copytree(folders[model_type], tmp_path / 'model'))
     edit_config(folder, **{field: value})
-    with pytest.raises(CheckpointError, match=f'{folder}: {field}=.* is not supported; expected one of gelu, gelu_new, .*silu'):
+    with pytest.raises(CheckpointError, match=f'{folder}: {field}=.* is not supported; expected one of gelu, gelu_new, '):
         open_checkpoint(folder)
 
 
