@@ -2,6 +2,7 @@
 
 A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``.
 """
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Protocol, Tuple
 
@@ -20,6 +21,8 @@ _DTYPES = {
     'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
 }
+#: Room for some forty thousand tensors in one file.
+_LARGEST_HEADER = 4 * 2**20
 
 
 class TensorStore(Protocol):
@@ -58,11 +61,8 @@ class SafetensorsStore:
     @classmethod
     def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
         """Open a checkpoint that is one file; its header is the index."""
-        path = fetch(file)
-        with open_unbuffered(path) as opened:
-            header, size = _read_header(path, opened)
-        store = cls({name: file for name in header}, fetch)
-        store._count_header(path, size)
+        store = cls({}, fetch)
+        store._files = dict.fromkeys(store._open_header(fetch(file))[0], file)
         return store
 
     def names(self) -> Iterable[str]:
@@ -78,25 +78,27 @@ class SafetensorsStore:
         tensors = {}
         for file in dict.fromkeys(self._files[name] for name in names):
             path = _fetch_shard(self._fetch, file)
-            wanted = [name for name in names if self._files[name] == file]
+            header, begin = self._open_header(path)
             with open_unbuffered(path) as opened:
-                header, size = _read_header(path, opened)
-                self._count_header(path, size)
-                for name in wanted:
+                for name in (name for name in names if self._files[name] == file):
                     if name not in header:
                         raise _not_in_shard(path, name)
-                    tensors[name] = _read_tensor(path, opened, name, header[name], size)
+                    tensors[name] = _read_tensor(path, opened, name, header[name], begin)
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 
-    def _count_header(self, path: Path, size: int) -> None:
+    def _open_header(self, path: Path) -> Tuple[Dict[str, Any], int]:
+        found = path.stat()
+        header, size = _read_header(path, found.st_size, found.st_mtime_ns)
         if path not in self._opened:
             self._opened.add(path)
             self.bytes_read += size
+        return header, size
 
 
-def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
-    """Read and check the header of a safetensors file.
+@lru_cache(maxsize=16)
+def _read_header(path: Path, size: int, modified: int) -> Tuple[Dict[str, Any], int]:
+    """Read and check the header of a safetensors file; those read last are kept.
 
     Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The safetensors
     library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that the file ends
@@ -107,14 +109,17 @@ def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
         tuple: Tensor name -> entry, and the number of bytes before the first tensor.
     """
     try:
-        with safe_open(path, 'pt'):
-            pass
-        length = int.from_bytes(file.read(8), 'little')
-        header = parse_object(file.read(length))
+        with open_unbuffered(path) as file:
+            length = int.from_bytes(file.read(8), 'little')
+            if _LARGEST_HEADER < length < size:
+                raise ValueError(f'its header of {length:,} bytes is longer than the {_LARGEST_HEADER:,} that one may have')
+            with safe_open(path, 'pt'):
+                pass
+            header = parse_object(file.read(length))
     except (SafetensorError, ValueError) as error:
         reason = str(error).replace('Error while deserializing header: ', '')
         raise CheckpointError(
-            f'{path}: not a complete safetensors file ({reason:.200}); found {path.stat().st_size:,} bytes, which is not '
+            f'{path}: not a complete safetensors file ({reason:.200}); found {size:,} bytes, which is not '
             'what its header announces. The download was probably cut off: delete the file and fetch it again.') from None
     header.pop('__metadata__', None)
     return header, 8 + length

@@ -136,6 +136,22 @@ def test_shard_of_another_checkpoint_is_an_error(sharded_gpt2):
         open_checkpoint(sharded_gpt2).read_block(1)
 
 
+@pytest.mark.parametrize('count', [20_000, 100_000])
+def test_as_many_tensors_as_a_header_says_take_no_time(count, gpt2):
+    data = (gpt2 / 'model.safetensors').read_bytes()
+    begin = 8 + int.from_bytes(data[:8], 'little')
+    more = {f't{index:06}': dict(dtype='F32', shape=[0], data_offsets=[0, 0]) for index in range(count)}
+    header = json.dumps({**json.loads(data[8:begin]), **more}).encode()
+    (gpt2 / 'model.safetensors').write_bytes(len(header).to_bytes(8, 'little') + header + data[begin:])
+    checkpoint = open_checkpoint(gpt2)
+    with time_limit(3):
+        if count == 20_000:
+            assert all(checkpoint.read_block(index) for index in range(4))
+        else:
+            with pytest.raises(CheckpointError, match='its header of [0-9,]+ bytes is longer than the 4,194,304'):
+                checkpoint.read_block(0)
+
+
 @pytest.mark.parametrize('text', ['{"weight_map": ', '{}', '[]'])
 def test_damaged_index_is_an_error(sharded_gpt2, text):
     (sharded_gpt2 / 'model.safetensors.index.json').write_text(text)
@@ -223,8 +239,8 @@ def shrink(file, share=0.3):
 def test_safetensors_that_shrink_behind_their_header_are_an_error(gpt2, monkeypatch):
     file, read_header = gpt2 / 'model.safetensors', stores._read_header
 
-    def read_header_then_shrink(path, opened):
-        header = read_header(path, opened)
+    def read_header_then_shrink(*args):
+        header = read_header(*args)
         shrink(file)
         return header
 
