@@ -21,8 +21,8 @@ _DTYPES = {
     'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
 }
-#: Room for some forty thousand tensors in one file.
-_LARGEST_HEADER = 4 * 2**20
+#: Room for some twenty thousand tensors in one file.
+_LARGEST_HEADER = 2**21
 
 
 class TensorStore(Protocol):

@@ -136,7 +136,7 @@ def test_shard_of_another_checkpoint_is_an_error(sharded_gpt2):
         open_checkpoint(sharded_gpt2).read_block(1)
 
 
-@pytest.mark.parametrize('count', [20_000, 100_000])
+@pytest.mark.parametrize('count', [10_000, 60_000])
 def test_as_many_tensors_as_a_header_says_take_no_time(count, gpt2):
     data = (gpt2 / 'model.safetensors').read_bytes()
     begin = 8 + int.from_bytes(data[:8], 'little')
@@ -145,10 +145,10 @@ def test_as_many_tensors_as_a_header_says_take_no_time(count, gpt2):
     (gpt2 / 'model.safetensors').write_bytes(len(header).to_bytes(8, 'little') + header + data[begin:])
     checkpoint = open_checkpoint(gpt2)
     with time_limit(3):
-        if count == 20_000:
+        if count == 10_000:
             assert all(checkpoint.read_block(index) for index in range(4))
         else:
-            with pytest.raises(CheckpointError, match='its header of [0-9,]+ bytes is longer than the 4,194,304'):
+            with pytest.raises(CheckpointError, match='its header of [0-9,]+ bytes is longer than the 2,097,152'):
                 checkpoint.read_block(0)
 
 

@@ -5,8 +5,6 @@ A new family is a file here, an entry in :data:`FAMILIES`, and its test.
 import sys
 from typing import Any, Dict, Optional, Tuple
 
-import torch
-from torch import Tensor
 from transformers import AutoConfig
 
 from ..errors import CheckpointError
@@ -122,15 +120,5 @@ def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ..
     return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
 
 
-def random_tensor(spec: LanguageModelSpec, name: str, shape: Tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw one tensor as the language model's own random initialisation does, see :meth:`Family.random_tensor`."""
-    return FAMILIES[spec.model_type].random_tensor(spec, name, shape, generator)
-
-
-def residual_scale(spec: LanguageModelSpec) -> float:
-    """What a model's random initialisation multiplies the standard deviation of residual outputs by."""
-    return FAMILIES[spec.model_type].output_scale(spec.num_blocks)
-
-
 __all__ = ['FAMILIES', 'Family', 'SourceTensor', 'TensorRule', 'block_tensors', 'get_family', 'is_supported',
-           'model_tensors', 'random_tensor', 'read_spec', 'residual_scale']
+           'model_tensors', 'read_spec']

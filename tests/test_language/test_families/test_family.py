@@ -4,7 +4,6 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lbbt_mm.language import FAMILIES, block_tensors, read_spec
-from lbbt_mm.language.families import random_tensor
 from tests.tiny_checkpoints import config_of, hf_blocks
 
 
@@ -18,7 +17,7 @@ def test_random_tensors_have_the_statistics_of_transformers_own_init(model_type)
     prefix = FAMILIES[model_type].block_prefix.format(i=1)
     generator = torch.Generator().manual_seed(0)
     for name, shape in block_tensors(spec, 1).items():
-        ours, theirs = random_tensor(spec, name, shape, generator), fresh[name[len(prefix):]].detach()
+        ours, theirs = FAMILIES[model_type].random_tensor(spec, name, shape, generator), fresh[name[len(prefix):]].detach()
         if theirs.ndim == 1:
             assert torch.equal(ours, theirs), name
         else:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lbbt_mm.language import read_spec
-from lbbt_mm.language.families import random_tensor
+from lbbt_mm.language.families.gpt2 import GPT2
 from tests.tiny_checkpoints import config_of
 
 
@@ -32,7 +32,7 @@ def test_gpt2_with_a_scale_per_layer_is_refused():
 def test_gpt2_random_init_shrinks_what_writes_to_the_residual_stream():
     spec = read_spec(dict(model_type='gpt2', n_embd=128, n_head=4, n_layer=8, initializer_range=0.02))
     generator = torch.Generator().manual_seed(0)
-    plain = random_tensor(spec, 'h.0.mlp.c_fc.weight', (128, 512), generator)
-    residual = random_tensor(spec, 'h.0.mlp.c_proj.weight', (512, 128), generator)
+    plain = GPT2.random_tensor(spec, 'h.0.mlp.c_fc.weight', (128, 512), generator)
+    residual = GPT2.random_tensor(spec, 'h.0.mlp.c_proj.weight', (512, 128), generator)
     assert plain.std().item() == pytest.approx(0.02, rel=0.02)
     assert residual.std().item() == pytest.approx(0.02 / 16**0.5, rel=0.02)
