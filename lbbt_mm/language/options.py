@@ -111,8 +111,7 @@ class LanguageOptions:
             raise ValueError(
                 f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
                 'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and '
-                'models '
-                "differ: GPT-2 0.02, SmolLM2-135M 0.0417). Set language.init_std, to the value in the model's config.json.")
+                "models differ by more than twice). Set language.init_std, to the value in the model's config.json.")
         return replace(self.spec, initializer_range=std)
 
     def block_indices(self, key: str) -> List[int]:

@@ -10,7 +10,7 @@ from .spec import RotarySpec
 #: What transformers and its validators raise over fields that are absent, of the wrong kind, or contradict each other.
 TRANSFORMERS_ERRORS = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError,
                        getattr(errors, 'StrictDataclassError', ValueError))
-#: GGUF's way to say Llama 3's rule: a tensor of divisors, one a frequency.
+#: GGUF's way to say the rule ``llama3``: a tensor of divisors, one a frequency.
 FREQUENCY_FACTORS = 'frequency_factors'
 #: Rules that give other frequencies to sequences that are longer than the trained context.
 BY_LENGTH = ('dynamic', 'longrope')

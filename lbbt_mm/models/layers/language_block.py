@@ -230,7 +230,7 @@ class LanguageBlock(nn.Module):
     def _gain(self, norm: nn.Module) -> Optional[Tensor]:
         """What a pre-norm block multiplies normalised tokens by, and so positions and memory as well.
 
-        Language models learn gains far from one (SmolLM2: 0.03 to 0.4) and projections to match: positions or memory that
+        Language models learn gains far from one (one's: 0.03 to 0.4) and projections to match: positions or memory that
         come in without the gain make logits tens of times larger than in pretraining, and attention one-hot.
         """
         return norm.weight if self.norm == 'pre' else None
