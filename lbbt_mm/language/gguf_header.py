@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Tuple
 
+from .byte_ranges import unreadable
 from .errors import CheckpointError
 
 _STRING, _ARRAY = 8, 9
@@ -69,6 +70,8 @@ def _read_header(path: Path, size: int, modified: int) -> GGUFHeader:
     try:
         with open(path, 'rb') as file:
             return _Parser(path, file, size).parse()
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (ValueError, struct.error, OverflowError) as error:
         raise CheckpointError(f'{path}: not a complete GGUF file ({error}); found {size:,} bytes. The download was probably '
                               'cut off, or the file is damaged: delete it and fetch it again.') from None

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .byte_ranges import check_length, open_unbuffered, read_range
+from .byte_ranges import check_length, open_unbuffered, read_range, unreadable
 from .errors import CheckpointError
 from .file_names import check_file_name, check_within
 from .hub import FetchFile
@@ -121,6 +121,8 @@ def _read_header(path: Path, size: int, modified: int) -> Tuple[Dict[str, Any], 
         raise CheckpointError(
             f'{path}: not a complete safetensors file ({reason:.200}); found {size:,} bytes, which is not '
             'what its header announces. The download was probably cut off: delete the file and fetch it again.') from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     header.pop('__metadata__', None)
     return header, 8 + length
 

@@ -1,4 +1,7 @@
 """Checkpoints are opened wherever they are, and in whichever form people have them."""
+import builtins
+import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -115,3 +118,28 @@ def test_a_link_to_a_snapshot_of_the_hub_s_cache(tmp_path):
     os.symlink(snapshot, tmp_path / 'model')
     opened(tmp_path / 'model')
     opened(snapshot)
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'config.json', 'tiny.gguf', 'pytorch_model.bin'])
+def test_a_file_that_the_system_does_not_read(name, llama, tmp_path, monkeypatch):
+    write_gguf(llama / 'tiny.gguf', build_model('llama'))
+    if name == 'pytorch_model.bin':
+        (llama / 'model.safetensors').rename(llama / name)
+    path, opens = llama / name, builtins.open
+
+    def refuse(file, *args, **kwargs):
+        if Path(file) == path:
+            raise PermissionError(errno.EACCES, 'Permission denied', str(file))
+        return opens(file, *args, **kwargs)
+
+    for module in (builtins, io):  # pathlib has io's
+        monkeypatch.setattr(module, 'open', refuse)
+    with pytest.raises(CheckpointError, match=f'{name}.*Permission denied'):
+        open_checkpoint(path if name == 'tiny.gguf' else llama).read_block(0)
+
+
+def test_a_link_to_what_is_no_real_file(llama):
+    (llama / 'model.safetensors').unlink()
+    (llama / 'model.safetensors').symlink_to('/proc/self/maps')
+    with pytest.raises(CheckpointError, match='model.safetensors: (cannot be read|not a complete)'):
+        open_checkpoint(llama).read_block(0)
