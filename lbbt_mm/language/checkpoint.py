@@ -96,13 +96,9 @@ class LanguageCheckpoint:
         """Names of the files that hold a part outside the blocks, ``final_norm`` or ``position_table``."""
         return self._files_of(model_tensors(self.spec, part))
 
-    def stored_name(self, name: str) -> str:
-        """What a tensor is called in its file, by its canonical name."""
-        return self._stored_names()[name]
-
     def _files_of(self, names: Iterable[str]) -> List[str]:
-        stored = [self.stored_name(name) for name in names]
-        return sorted({self._store.file_of(name) for name in stored})
+        stored = self._stored_names()
+        return sorted({self._store.files[stored[name]] for name in names})
 
     def _read(self, expected: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tensor]:
         read = self._store.read([self._names[name] for name in expected])
@@ -121,7 +117,7 @@ class LanguageCheckpoint:
         """Canonical name -> name in the file; the store is opened for it."""
         if self._store is None:
             store = self._open_store(self.spec)
-            names = stored_names(store.names(), self.location)
+            names = stored_names(store.files, self.location)
             self._root = self._find_root(names)
             self._names = {name[len(self._root):]: stored for name, stored in names.items() if name.startswith(self._root)}
             self._store = store

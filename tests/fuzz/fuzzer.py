@@ -110,8 +110,8 @@ class Fuzzer:
         Where the tensors are those of the undamaged files, with these: the libraries take minutes for some of the others.
         """
         for name, tensor in read.items():
-            stored = checkpoint.stored_name(name)
-            file = (source if harmless else self._case) / checkpoint._store.file_of(stored)
+            stored = checkpoint._stored_names()[name]
+            file = (source if harmless else self._case) / checkpoint._store.files[stored]
             try:
                 expected = _reference(file, stored, kind, checkpoint)
             except Exception as error:
