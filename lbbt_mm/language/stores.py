@@ -1,6 +1,8 @@
 """Where the tensors of a checkpoint lie and how one of them is read without reading the others.
 
-A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``.
+A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``. What a
+header may say is the safetensors package's rule, what a pickle may name torch's; added here are names that are there once,
+bounds on sizes, and kinds of tensors.
 """
 from functools import lru_cache, partial
 from pathlib import Path

@@ -141,5 +141,5 @@ def test_a_file_that_the_system_does_not_read(name, llama, tmp_path, monkeypatch
 def test_a_link_to_what_is_no_real_file(llama):
     (llama / 'model.safetensors').unlink()
     (llama / 'model.safetensors').symlink_to('/proc/self/maps')
-    with pytest.raises(CheckpointError, match='model.safetensors: (cannot be read|not a complete)'):
+    with pytest.raises(CheckpointError, match='model.safetensors: cannot be read .No such device'):
         open_checkpoint(llama).read_block(0)
