@@ -64,8 +64,8 @@ def check_length(path: Path, needed: int, name: str) -> None:
 
 def unreadable(path: Path, error: OSError) -> CheckpointError:
     """What to say of a file that the system does not read."""
-    return CheckpointError(f'{path}: cannot be read ({error.strerror or error}); expected a file that you may read. Correct its '
-                           'permissions, or fetch it again.')
+    return CheckpointError(f'{path}: cannot be read ({error.strerror or error}); expected a file that you may read. Correct '
+                           'its permissions, or fetch it again.')
 
 
 def _cut_off(path: Path, name: str, found: str) -> CheckpointError:

@@ -9,7 +9,7 @@ from .errors import CheckpointError
 from .families import FAMILIES, block_tensors, model_tensors, read_spec
 from .spec import LanguageModelSpec
 from .stores import TensorStore
-from .tensor_names import diagnose, stored_names
+from .tensor_names import refuse_other_kinds, stored_names
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -59,7 +59,7 @@ class LanguageCheckpoint:
         missing = next((name for name in expected if name not in names), None)
         left_over = sorted(set(found) - expected.keys() - {prefix + name for name in self._family.ignored})
         if missing or left_over:
-            self._refuse_other_kinds(found)
+            refuse_other_kinds(map(names.get, found), self.location)
         if missing:
             raise CheckpointError(f'{self.location}: tensor {self._root + missing!r} is missing. A {self.spec.model_type} '
                                   f'block with this config has it; {self._remedy}.')
@@ -107,12 +107,6 @@ class LanguageCheckpoint:
             _check_tensor(f'{self.location}: tensor {self._names[name]!r}', tensors[name], shape, self._remedy)
         return tensors
 
-    def _refuse_other_kinds(self, names: Iterable[str]) -> None:
-        """Name the true cause where tensors do not fit since the weights are quantised or an adapter's."""
-        cause = diagnose(names)
-        if cause:
-            raise CheckpointError(f'{self.location}: {cause}')
-
     def _stored_names(self) -> Dict[str, str]:
         """Canonical name -> name in the file; the store is opened for it."""
         if self._store is None:
@@ -131,7 +125,7 @@ class LanguageCheckpoint:
         for root in (*roots, *(f'model.{root}' for root in roots)):  # Lightning's
             if root in starts:
                 return root
-        self._refuse_other_kinds(names)
+        refuse_other_kinds(names.values(), self.location)
         block, known = next(iter(block_tensors(self.spec, 0))), ', '.join(filter(None, roots))
         raise CheckpointError(
             f'{self.location}: no tensor is named like a {self.spec.model_type} block ({block!r}, or so behind {known}); '

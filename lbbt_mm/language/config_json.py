@@ -23,9 +23,10 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
     try:
         path = fetch('config.json')
     except FileNotFoundError:
-        _refuse_adapter(location, fetch)
-        raise CheckpointError(_no_config(location, files())) from None
+        path = None
     _refuse_adapter(location, fetch)
+    if path is None:
+        raise CheckpointError(_no_config(location, files()))
     try:
         config = read_object(path, LARGEST_CONFIG)
     except (ValueError, OSError) as error:
@@ -53,23 +54,17 @@ def _refuse_quantised(location: str, config: Dict[str, Any]) -> None:
 
 
 def _refuse_adapter(location: str, fetch: Callable[[str], Any]) -> None:
-    if not _has(fetch, 'adapter_config.json'):
+    try:
+        path = fetch('adapter_config.json')
+    except (FileNotFoundError, UnreachableError):
         return
     try:
-        base = read_object(fetch('adapter_config.json')).get('base_model_name_or_path')
+        base = read_object(path).get('base_model_name_or_path')
     except (ValueError, OSError):
         base = None
     raise CheckpointError(f'{location}: holds a PEFT adapter (adapter_config.json) of {base!r:.80}, which transformers '
                           'would put on top of the weights; expected plain weights. Merge it (merge_and_unload, then '
                           'save_pretrained), or point language.checkpoint at the base model.')
-
-
-def _has(fetch: Callable[[str], Any], file: str) -> bool:
-    try:
-        fetch(file)
-    except (FileNotFoundError, UnreachableError):
-        return False
-    return True
 
 
 def _no_config(location: str, files: List[str]) -> str:

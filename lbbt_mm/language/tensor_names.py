@@ -1,6 +1,6 @@
 """What the names of a checkpoint's tensors say: what was put around the model, and that its weights are no plain ones."""
 import re
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable
 
 from .errors import CheckpointError
 
@@ -50,22 +50,22 @@ def stored_names(names: Iterable[str], where: str) -> Dict[str, str]:
     return found
 
 
-def diagnose(names: Iterable[str]) -> Optional[str]:
-    """What names of tensors say of weights that are no plain ones.
+def refuse_other_kinds(names: Iterable[str], where: str) -> None:
+    """Name the cause where tensors do not fit since they are no plain weights.
 
     Args:
-        names: All names.
+        names: Names of tensors, as they are stored.
+        where: The checkpoint, for the message.
 
-    Returns:
-        str | None: A phrase and a remedy, or None if nothing is to be said.
+    Raises:
+        CheckpointError: If they are of a quantised model or of an adapter.
     """
     names = list(names)
     for method, endings in _QUANTISED.items():
         found = next((name for name in names if name.endswith(endings)), None)
         if found:
-            return f'its weights are quantised ({method}: it has {found!r:.120}). {UNQUANTISED}'
+            raise CheckpointError(f'{where}: its weights are quantised ({method}: it has {found!r:.120}). {UNQUANTISED}')
     found = next((name for name in names if 'lora_A' in name or '.base_layer.' in name), None)
     if found:
-        return (f'it has {found!r:.120}, a part of a PEFT adapter. Merge it into the model (merge_and_unload) and save that '
-                'with save_pretrained.')
-    return None
+        raise CheckpointError(f'{where}: it has {found!r:.120}, a part of a PEFT adapter. Merge it into the model '
+                              '(merge_and_unload) and save that with save_pretrained.')
