@@ -61,41 +61,33 @@ def check_pickle(file: BinaryIO) -> None:
     marks: List[int] = []
     memo: Dict[int, _Part] = {}
     made = 0
-    for opcode, argument, place in pickletools.genops(file):
-        name = opcode.name
-        if name == 'MARK':
-            marks.append(len(stack))
-        elif 'PUT' in name or name == 'MEMOIZE':
-            memo[len(memo) if argument is None else argument] = _at(stack, -1)
-        elif 'GET' in name or name == 'DUP':
-            stack.append(_at(stack, -1) if argument is None else _at(memo, argument))
-        else:
-            parts = _take(opcode, stack, marks)
-            if opcode.stack_after:
-                more = sum(part.size for part in parts[1:])
-                stack.append(_make(name, argument, parts))
-                made += more if name in _FILL else stack[-1].size
-        if made > _PARTS + _PARTS_A_BYTE * (place or 0):
-            raise PickleTooLarge(f'its first {place:,} bytes make {made:,} parts')
-
-
-def _at(places: Any, index: int) -> _Part:
     try:
-        return places[index]
+        for opcode, argument, place in pickletools.genops(file):
+            name = opcode.name
+            if name == 'MARK':
+                marks.append(len(stack))
+            elif 'PUT' in name or name == 'MEMOIZE':
+                memo[len(memo) if argument is None else argument] = stack[-1]
+            elif 'GET' in name or name == 'DUP':
+                stack.append(stack[-1] if argument is None else memo[argument])
+            else:
+                parts = _take(opcode.stack_before, stack, marks)
+                if opcode.stack_after:
+                    more = sum(part.size for part in parts[1:])
+                    stack.append(_make(name, argument, parts))
+                    made += more if name in _FILL else stack[-1].size
+            if made > _PARTS + _PARTS_A_BYTE * place:
+                raise PickleTooLarge(f'its first {place:,} bytes make {made:,} parts')
     except LookupError:
         raise ValueError('it asks for a part that it does not have') from None
 
 
-def _take(opcode: Any, stack: List[_Part], marks: List[int]) -> List[_Part]:
+def _take(before: List[Any], stack: List[_Part], marks: List[int]) -> List[_Part]:
     """What an opcode takes from the stack."""
-    before = opcode.stack_before
-    if pickletools.markobject in before:
-        start = _at(marks, -1) - before.index(pickletools.markobject)
-        marks.pop()
-    else:
-        start = len(stack) - len(before)
+    is_marked = pickletools.markobject in before
+    start = marks.pop() - before.index(pickletools.markobject) if is_marked else len(stack) - len(before)
     if start < (marks[-1] if marks else 0):
-        raise ValueError('it asks for a part that it does not have')
+        raise IndexError
     parts = stack[start:]
     del stack[start:]
     return parts
