@@ -38,7 +38,7 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
             raise FileNotFoundError(f'{where}/{file}')
         try:
             path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
-        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:  # all that it raises is one of these
+        except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
             raise _explain(error, where, file) from None
         commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
         return path
