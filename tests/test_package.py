@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tokenize
 import zipfile
 from pathlib import Path
 
@@ -156,6 +157,22 @@ def test_names_of_families_stand_with_the_families():
             constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
                          and isinstance(node.value, str)}
             assert not constants & set(FAMILIES), path
+
+
+#: A program, a rotary rule, hub ids and configs that are examples.
+NO_FAMILY = re.compile(r'llama\.cpp|llama-gguf-split|``llama3``|\w+/gpt2\b|\w+_gpt2\w*\.py')
+FAMILY = re.compile(r'\b(gpt-?2|llama|mistral|qwen\d?|smollm)', re.IGNORECASE)
+
+
+def test_comments_docstrings_and_messages_name_no_family_either():
+    """But for papers: what is said of a family comes from its entry."""
+    for path in MODULES:
+        if 'families' not in path.parts:
+            with open(path, 'rb') as file:
+                texts = [token.string for token in tokenize.tokenize(file.readline)
+                         if token.type in (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, 'FSTRING_MIDDLE', None))]
+            lines = [line for text in texts for line in NO_FAMILY.sub('', text).splitlines() if 'arXiv' not in line]
+            assert not [line for line in lines if FAMILY.search(line)], path
 
 
 def test_names_of_arms_stand_with_the_arms():

@@ -56,6 +56,11 @@ _ALL_CONFIGS: Dict[str, Dict[str, Any]] = {
 CONFIGS = OfFamilies({name: config for name, config in _ALL_CONFIGS.items() if name in CONFIG_MAPPING})
 
 
+def config_of(model_type: str, **fields: Any) -> Dict[str, Any]:
+    """The config of a tiny model, with some fields that differ."""
+    return dict(CONFIGS[model_type], **fields)
+
+
 def build_model(model_type: str, seed: int = 0, **overrides) -> PreTrainedModel:
     """Build a tiny model in float32 whose biases and norms are not the zeros and ones of a fresh one.
 
@@ -64,7 +69,7 @@ def build_model(model_type: str, seed: int = 0, **overrides) -> PreTrainedModel:
         seed: Seed of the weights.
         **overrides: Config fields that differ.
     """
-    fields = {**CONFIGS[model_type], **overrides}
+    fields = config_of(model_type, **overrides)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(fields.pop('model_type'), **fields)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -9,6 +9,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
+from lbbt_mm.language.pickle_size import PickleTooLarge
 from lbbt_mm.language.torch_files import load_torch_file
 from .plain_numpy import STAND_IN_TYPES, STAND_INS, without_stand_ins
 
@@ -19,8 +20,8 @@ _GIVE_ANOTHER = 'Give the path of a .pth file that tools/train.py wrote.'
 _PICKLES = (b'PK', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
 
 
-class UnreadableCheckpoint(Exception):
-    """A checkpoint is absent, damaged, would run code, or is none; callers make their own error of it.
+class UnreadableCheckpoint(ValueError):
+    """A checkpoint is absent, damaged, would run code, or is none.
 
     Args:
         where: What the checkpoint is called.
@@ -81,18 +82,6 @@ def load_checkpoint_safely(path: Any, map_location: Any = 'cpu', trust: bool = F
         dict: What the file holds.
 
     Raises:
-        ValueError: If there is no such file, or it is damaged, needs unpickling, or is no checkpoint.
-    """
-    try:
-        return read_checkpoint(path, map_location, trust, mmap)
-    except UnreadableCheckpoint as error:
-        raise ValueError(str(error)) from None
-
-
-def read_checkpoint(path: Any, map_location: Any = 'cpu', trust: bool = False, mmap: bool = False) -> dict:
-    """What :func:`load_checkpoint_safely` does, for callers with a remedy of their own.
-
-    Raises:
         UnreadableCheckpoint: If there is no such file, or it is damaged, needs unpickling, or is no checkpoint.
     """
     file = local_checkpoint(path)
@@ -121,12 +110,9 @@ def load_checkpoint_bytes(content: bytes, where: str, map_location: Any = 'cpu',
         dict: What it holds.
 
     Raises:
-        ValueError: If it is damaged, needs unpickling, or is no checkpoint.
+        UnreadableCheckpoint: If it is damaged, needs unpickling, or is no checkpoint.
     """
-    try:
-        return _load(BytesIO(content), content[:2], where, map_location, trust)
-    except UnreadableCheckpoint as error:
-        raise ValueError(str(error)) from None
+    return _load(BytesIO(content), content[:2], where, map_location, trust)
 
 
 def _load(file: Any, begin: bytes, where: str, map_location: Any, trust: bool, mmap: bool = False) -> dict:
@@ -155,6 +141,8 @@ def keep_config_as_text(checkpoint: Any) -> None:
 
 
 def _explain(error: Exception, where: str, is_pickle: bool) -> UnreadableCheckpoint:
+    if isinstance(error, PickleTooLarge):
+        return UnreadableCheckpoint(where, f'would keep whoever loads it busy for ever ({error})', _GIVE_ANOTHER)
     found = re.search(r'GLOBAL (\S+)|WeightsUnpickler error:\s*(\S.*)', str(error))
     reason = (found[1] or found[2]) if found else (str(error).strip().split('\n')[0] or type(error).__name__)
     if is_pickle and isinstance(error, pickle.UnpicklingError):

@@ -48,8 +48,8 @@ def check_data(cfg: Any, where: str) -> None:
                    if key in _IMPORTED and isinstance(name, str) and ('.' in name or key.endswith(('scope', '_')))
                    and name.split('.')[0] not in (*_PACKAGES, 'torch')]
         if outside:
-            raise ValueError(f'{where}: {key}={outside[0]!r} would be imported, which runs it; a config in YAML or JSON names '
-                             f'parts of {", ".join(_PACKAGES)} only. Write it as a .py config, which is code.')
+            raise ValueError(f'{where}: {key}={outside[0]!r} would be imported, which runs it; a config in YAML or JSON '
+                             f'names parts of {", ".join(_PACKAGES)} only. Write it as a .py config, which is code.')
         if key == 'custom_imports' and value:
             modules = value.get('imports', []) if isinstance(value, dict) else [value]
             odd = next((name for name in ([modules] if isinstance(modules, str) else modules)

@@ -13,10 +13,13 @@ from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import PickleHandler, YamlHandler
 from mmengine.structures import BaseDataElement, InstanceData, LabelData, PixelData
 
+from lbbt_mm.language.pickle_size import check_pickle
 from .plain_numpy import STAND_INS, without_stand_ins
 
 _SafeLoader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 _TUPLE = 'tag:yaml.org,2002:python/tuple'
+#: Parts of a YAML file, each as often as an alias names it.
+_MOST_PARTS = 2**22
 
 # Modules that unpickle files of data by themselves, and those whose pickles come from this run's own processes
 _READERS = ('mmcv.', 'mmdet.', 'mmpretrain.', 'mmseg.', 'mmengine.fileio.', 'numpy.lib.')
@@ -40,6 +43,23 @@ class NotPlainError(ValueError):
 
 class PlainYamlLoader(_SafeLoader):
     """YAML's own types, and tuples, which mmengine writes."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """Make what a document says, unless its aliases make it without end."""
+        parts = _count_parts(node, {})
+        if parts > _MOST_PARTS:
+            raise ValueError(f'its aliases make {parts:,} parts of it')
+        return super().construct_document(node)
+
+
+def _count_parts(node: yaml.Node, known: Dict[int, int]) -> int:
+    """How many nodes are in one, each as often as it is reached."""
+    if id(node) not in known:
+        known[id(node)] = 1  # in a circle
+        parts = node.value if isinstance(node.value, list) else ()
+        known[id(node)] += sum(_count_parts(part, known) for pair in parts
+                               for part in (pair if isinstance(pair, tuple) else (pair, )))
+    return known[id(node)]
 
 
 def _refuse_tag(loader: Any, node: yaml.Node) -> None:
@@ -117,6 +137,9 @@ class PlainPickleHandler(PickleHandler):
             NotPlainError: If it holds more than plain data, or is damaged.
         """
         try:
+            start = file.tell()
+            check_pickle(file)
+            file.seek(start)
             return without_stand_ins(PlainUnpickler(file, **kwargs).load())
         except Exception as error:  # damaged bytes lead to errors of many types
             reason = str(error).strip().split('\n')[0] or type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 _MODULES = dict(
     ARMS='arms', BlockSpec='spec', CheckpointError='errors', FAMILIES='families', Family='families',
-    LanguageCheckpoint='source', LanguageModelSpec='spec', LanguageOptions='options', RotarySpec='spec',
+    LanguageCheckpoint='checkpoint', LanguageModelSpec='spec', LanguageOptions='options', RotarySpec='spec',
     block_tensors='families', open_checkpoint='source', parse_blocks='spec', read_arm_block='arm_tensors',
     read_spec='families')
 

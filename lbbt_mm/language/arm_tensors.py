@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lbbt_mm.random_state import derive_bytes
 from .arms import ARMS
-from .families import FAMILIES, block_tensors, model_tensors, random_tensor
-from .source import LanguageCheckpoint
+from .families import FAMILIES, block_tensors, model_tensors
+from .checkpoint import LanguageCheckpoint
 from .spec import LanguageModelSpec
 from .weight_selection import WeightSelection
 
@@ -63,7 +63,8 @@ def read_arm_part(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langua
 
 
 def _draw(spec: LanguageModelSpec, shapes: Mapping[str, Tuple[int, ...]], seed: int) -> Dict[str, Tensor]:
-    return {name: random_tensor(spec, name, shape, _generator(seed, name)) for name, shape in shapes.items()}
+    draw = FAMILIES[spec.model_type].random_tensor
+    return {name: draw(spec, name, shape, _generator(seed, name)) for name, shape in shapes.items()}
 
 
 def _as_arm(arm: str, tensors: Dict[str, Tensor], seed: int) -> Dict[str, Tensor]:

@@ -62,6 +62,12 @@ def check_length(path: Path, needed: int, name: str) -> None:
         raise _cut_off(path, name, f'{found:,} of the file\'s {needed:,} bytes are there')
 
 
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """What to say of a file that the system does not read."""
+    return CheckpointError(f'{path}: cannot be read ({error.strerror or error}); expected a file that you may read. Correct '
+                           'its permissions, or fetch it again.')
+
+
 def _cut_off(path: Path, name: str, found: str) -> CheckpointError:
     return CheckpointError(f'{path}: tensor {name!r} is cut off: {found}, and all were when the file was opened. Something '
                            'else writes to it; wait until that has ended, or fetch the file again.')

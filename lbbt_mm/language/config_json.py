@@ -1,19 +1,10 @@
 """``config.json`` of a checkpoint, and what beside it says that the weights are not plain ones of a language model."""
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, List
 
 from .errors import CheckpointError, UnreachableError
 from .families import FAMILIES, is_supported
 from .strict_json import LARGEST_CONFIG, read_object
-
-#: Endings of tensors that only quantised checkpoints have, by what writes them.
-_QUANTISED = {
-    'GPTQ or AWQ': ('.qweight', '.qzeros', '.scales', '.g_idx'),
-    'bitsandbytes': ('.absmax', '.SCB', '.quant_map', 'bitsandbytes__nf4', 'bitsandbytes__fp4'),
-    'FP8 or compressed-tensors': ('.weight_scale', '.weight_scale_inv', '.input_scale', '.weight_packed',
-                                  '.weight_zero_point'),
-}
-_UNQUANTISED = 'Use the original checkpoint of that model, or a GGUF file, which is dequantised as it is read.'
-
+from .tensor_names import UNQUANTISED
 
 def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], List[str]]) -> Dict[str, Any]:
     """Read the config fields of a language model.
@@ -32,24 +23,19 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
     try:
         path = fetch('config.json')
     except FileNotFoundError:
-        _refuse_adapter(location, fetch)
-        raise CheckpointError(_no_config(location, files())) from None
+        path = None
     _refuse_adapter(location, fetch)
+    if path is None:
+        raise CheckpointError(_no_config(location, files()))
     try:
         config = read_object(path, LARGEST_CONFIG)
     except (ValueError, OSError) as error:
         raise CheckpointError(f'{location}: config.json is not a JSON object ({error}). Fetch it again.') from None
-    method = _quantisation(config)
-    if method:
-        raise CheckpointError(f'{location}: its weights are quantised ({method}); expected plain floating-point ones. '
-                              f'{_UNQUANTISED}')
+    _refuse_quantised(location, config)
     inner = config.get('text_config')
     if not is_supported(config.get('model_type')) and isinstance(inner, dict):
         # a vision-language model; its config leaves out of the inner one what is the default
-        method = _quantisation(inner)
-        if method:
-            raise CheckpointError(f'{location}: its language model is quantised ({method}); expected plain weights. '
-                                  f'{_UNQUANTISED}')
+        _refuse_quantised(location, inner)
         if not is_supported(inner.get('model_type')):
             raise CheckpointError(f'{location}: is a {config.get("model_type")!r:.60} model around a language model of '
                                   f'model_type={inner.get("model_type")!r:.60}; expected one of: {", ".join(FAMILIES)}. '
@@ -58,54 +44,27 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
     return config
 
 
-def diagnose(names: Iterable[str]) -> Optional[str]:
-    """What names of tensors say of weights that are no plain ones.
-
-    Args:
-        names: All names.
-
-    Returns:
-        str | None: A phrase and a remedy, or None if nothing is to be said.
-    """
-    names = list(names)
-    for method, endings in _QUANTISED.items():
-        found = next((name for name in names if name.endswith(endings)), None)
-        if found:
-            return f'its weights are quantised ({method}: it has {found!r:.120}). {_UNQUANTISED}'
-    found = next((name for name in names if 'lora_A' in name or '.base_layer.' in name), None)
-    if found:
-        return (f'it has {found!r:.120}, a part of a PEFT adapter. Merge it into the model (merge_and_unload) and save that '
-                'with save_pretrained.')
-    return None
-
-
-def _quantisation(config: Dict[str, Any]) -> Optional[str]:
-    """The method that the weights were quantised with, as a config states it."""
-    stated = config.get('quantization_config', config.get('compression_config'))
-    if not stated:
-        return None
-    method = stated.get('quant_method') if isinstance(stated, dict) else None
-    return f'{method or "quantization_config"!s:.40} in config.json'
+def _refuse_quantised(location: str, config: Dict[str, Any]) -> None:
+    """``quantization`` is the key of MLX."""
+    key = next((key for key in ('quantization_config', 'compression_config', 'quantization') if config.get(key)), None)
+    if key:
+        method = config[key].get('quant_method') if isinstance(config[key], dict) else None
+        raise CheckpointError(f'{location}: its weights are quantised ({method or key!s:.40} in config.json); expected '
+                              f'plain floating-point ones. {UNQUANTISED}')
 
 
 def _refuse_adapter(location: str, fetch: Callable[[str], Any]) -> None:
-    if not _has(fetch, 'adapter_config.json'):
+    try:
+        path = fetch('adapter_config.json')
+    except (FileNotFoundError, UnreachableError):
         return
     try:
-        base = read_object(fetch('adapter_config.json')).get('base_model_name_or_path')
+        base = read_object(path).get('base_model_name_or_path')
     except (ValueError, OSError):
         base = None
     raise CheckpointError(f'{location}: holds a PEFT adapter (adapter_config.json) of {base!r:.80}, which transformers '
                           'would put on top of the weights; expected plain weights. Merge it (merge_and_unload, then '
                           'save_pretrained), or point language.checkpoint at the base model.')
-
-
-def _has(fetch: Callable[[str], Any], file: str) -> bool:
-    try:
-        fetch(file)
-    except (FileNotFoundError, UnreachableError):
-        return False
-    return True
 
 
 def _no_config(location: str, files: List[str]) -> str:

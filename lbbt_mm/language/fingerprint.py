@@ -14,8 +14,8 @@ _PIECES, _PIECE = 16, 1 << 16
 def fingerprint(checkpoint: object) -> Optional[str]:
     """A hash of a language checkpoint's files: their names, sizes, and evenly spaced pieces of what they hold.
 
-    It takes milliseconds whatever their size. Weights that were trained on or scaled differ in every piece; a change of a few
-    numbers in a large file may fall between two.
+    It takes milliseconds, whatever their size. Weights that were trained further or scaled differ in every piece; a change
+    of a few numbers in a large file may lie between two pieces.
 
     Args:
         checkpoint: A file, or a folder of files.

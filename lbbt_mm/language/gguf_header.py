@@ -10,17 +10,16 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Tuple
 
+from .byte_ranges import unreadable
 from .errors import CheckpointError
 
 _STRING, _ARRAY = 8, 9
 #: How a single value of each type is packed; a bool is one byte.
 _VALUES = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 #: What no file of a language model comes near. The largest vocabularies have some hundred thousand tokens and merges.
-_MOST_KEYS, _MOST_TENSORS, _MOST_ITEMS, _LONGEST_NAME, _MOST_DIMS = 2**16, 2**16, 2**22, 2**16, 4
+_MOST_KEYS, _MOST_TENSORS, _MOST_ITEMS, _LONGEST_NAME, _MOST_DIMS = 2**16, 2**16, 2**20, 2**16, 4
 #: Arrays and strings of the metadata that are kept; longer ones are passed over.
-_KEPT_ITEMS, _KEPT_STRING = 4096, 4096
-#: And so many numbers of all arrays together.
-_KEPT_IN_ALL = 2**18
+_KEPT_ITEMS, _KEPT_STRING = 64, 4096
 
 
 class GGUFTensor(NamedTuple):
@@ -71,6 +70,8 @@ def _read_header(path: Path, size: int, modified: int) -> GGUFHeader:
     try:
         with open(path, 'rb') as file:
             return _Parser(path, file, size).parse()
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (ValueError, struct.error, OverflowError) as error:
         raise CheckpointError(f'{path}: not a complete GGUF file ({error}); found {size:,} bytes. The download was probably '
                               'cut off, or the file is damaged: delete it and fetch it again.') from None
@@ -80,9 +81,14 @@ class _Parser:
     """Reads the head from its first byte on; every number is checked against the bytes that are left."""
 
     def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
-        self.path, self.file, self.size, self._kept = path, file, size, 0
+        self.path, self.file, self.size = path, file, size
 
     def parse(self) -> GGUFHeader:
+        """Read all of it.
+
+        Raises:
+            ValueError: If a number cannot be; the message is a phrase that says which.
+        """
         if self._bytes(4) != b'GGUF':
             raise ValueError('it does not begin with the letters GGUF')
         version = self._number('I')
@@ -167,9 +173,8 @@ class _Parser:
             raise ValueError(f'it has an array of type {kind}')
         width = struct.calcsize('<' + _VALUES[kind])
         count = self._count('Q', 'numbers', self.size, width)
-        if count > _KEPT_ITEMS or self._kept + count > _KEPT_IN_ALL:
+        if count > _KEPT_ITEMS:
             return self._skip(count * width)
-        self._kept += count
         return list(struct.unpack(f'<{count}{_VALUES[kind]}', self._bytes(count * width)))
 
     def _strings(self, count: int) -> None:

@@ -52,6 +52,7 @@ class GGUFStore:
                                   f'package; expected a name of llama.cpp. Use another file.')
         name_map = gguf.get_tensor_name_map(by_name[file.architecture], spec.num_blocks)
         self._names = dict(self._hf_names(name_map))
+        self.files = {name: self._tensors[stored].path.name for name, stored in self._names.items()}
         self.bytes_read = 0
 
     def _hf_names(self, name_map) -> Iterable[Tuple[str, str]]:
@@ -75,14 +76,6 @@ class GGUFStore:
         """The GGUF name of a tensor that this file has, under whichever root the name map knows it."""
         found = (name_map.get_name(root + name, try_suffixes=('.weight', '.bias')) for root in self._family.root_prefixes)
         return next((candidate for candidate in found if candidate in self._tensors), None)
-
-    def names(self) -> Iterable[str]:
-        """Hugging Face names of the tensors of blocks, final norm and position table."""
-        return self._names.keys()
-
-    def file_of(self, name: str) -> str:
-        """The file's name."""
-        return self._tensors[self._names[name]].path.name
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read and dequantise tensors, in the layout that Hugging Face checkpoints have."""

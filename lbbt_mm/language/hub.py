@@ -27,6 +27,7 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     commit = None
 
     def fetch(file: str) -> Path:
+        """Download one file."""
         nonlocal commit
         try:
             check_file_name(file)
@@ -37,37 +38,41 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
             raise FileNotFoundError(f'{where}/{file}')
         try:
             path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
-            commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
-            return path
-        except errors.LocalEntryNotFoundError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
-            raise UnreachableError(
-                f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
-                f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '
-                'model; building and testing need only language.config.') from None
-        except errors.EntryNotFoundError:
-            raise FileNotFoundError(f'{where}/{file}') from None
-        except errors.GatedRepoError:
-            raise CheckpointError(f'{where}: is gated. Accept its licence on the hub and log in (hf auth login), or '
-                                  'choose an open model.') from None
-        except errors.RevisionNotFoundError:
-            raise CheckpointError(f'{where}: the hub has the model but not this revision. Correct language.revision.'
-                                  ) from None
-        except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-            reason = str(error).strip().split('\n')[0]
-            raise CheckpointError(f'{where}: the hub has no such model, and no such file or folder is here ({reason}). '
-                                  'Correct language.checkpoint; if the model is private, log in with a token that may read '
-                                  'it (hf auth login).') from None
-        except (errors.HfHubHTTPError, OSError) as error:
-            if getattr(getattr(error, 'response', None), 'status_code', None) in (401, 403) or isinstance(
-                    error, errors.LocalTokenNotFoundError):
-                raise CheckpointError(f'{where}: the hub does not accept your token for {file}. Log in again (hf auth '
-                                      'login), or remove HF_TOKEN from the environment; public models need none.') from None
-            reason = str(error).strip().split('\n')[0]
-            raise CheckpointError(f'{where}: the hub did not give {file} ({type(error).__name__}: {reason}). Check the '
-                                  'network, or give language.checkpoint a folder that holds the model.') from None
+        except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
+            raise _explain(error, where, file) from None
+        commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
+        return path
 
     return fetch
+
+
+def _explain(error: Exception, where: str, file: str) -> Exception:
+    """What to tell the user of an error of huggingface_hub's."""
+    from huggingface_hub import errors
+    reason = str(error).strip().split('\n')[0]
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
+        return UnreachableError(
+            f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
+            f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '
+            'model; building and testing need only language.config.')
+    if isinstance(error, errors.EntryNotFoundError):
+        return FileNotFoundError(f'{where}/{file}')
+    if isinstance(error, errors.GatedRepoError):
+        found = 'is gated. Accept its licence on the hub and log in (hf auth login), or choose an open model'
+    elif isinstance(error, errors.RevisionNotFoundError):
+        found = 'the hub has the model but not this revision. Correct language.revision'
+    elif isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+        found = (f'the hub has no such model, and no such file or folder is here ({reason}). Correct language.checkpoint; '
+                 'if the model is private, log in with a token that may read it (hf auth login)')
+    elif isinstance(error, errors.LocalTokenNotFoundError) or getattr(
+            getattr(error, 'response', None), 'status_code', None) in (401, 403):
+        found = (f'the hub does not accept your token for {file}. Log in again (hf auth login), or remove HF_TOKEN from the '
+                 'environment; public models need none')
+    else:
+        found = (f'the hub did not give {file} ({type(error).__name__}: {reason}). Check the network, or give '
+                 'language.checkpoint a folder that holds the model')
+    return CheckpointError(f'{where}: {found}.')
 
 
 def hub_files(repo_id: str, revision: Optional[str] = None) -> List[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from .activations import ACTIVATIONS
 from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM
 from .families import FAMILIES, read_spec
 from .rotary import same_function
@@ -110,8 +111,7 @@ class LanguageOptions:
             raise ValueError(
                 f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
                 'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and '
-                'models '
-                "differ: GPT-2 0.02, SmolLM2-135M 0.0417). Set language.init_std, to the value in the model's config.json.")
+                "models differ by more than twice). Set language.init_std, to the value in the model's config.json.")
         return replace(self.spec, initializer_range=std)
 
     def block_indices(self, key: str) -> List[int]:
@@ -147,8 +147,7 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
         list[str]: One phrase for each difference that changes the blocks or an arm; empty if they agree.
     """
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
-    # llama.cpp stores Mistral as Llama: types whose blocks are read alike have the same blocks
-    if FAMILIES[written.model_type].block_spec is not FAMILIES[found.model_type].block_spec:
+    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:  # a GGUF file says no more
         pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
                   for field in fields(written.block) if field.name != 'rotary'})
@@ -179,7 +178,9 @@ def _short(windows: Mapping[int, int]) -> str:
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
-    """Equality, but for the rounding of GGUF files, which store numbers as float32."""
+    """Equality, but for the rounding of GGUF files, which store numbers as float32, and for names of one function."""
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return ACTIVATIONS.get(ours, ours) == ACTIVATIONS.get(theirs, theirs)
     if isinstance(ours, float) and isinstance(theirs, (int, float)):
         return math.isclose(ours, theirs, rel_tol=1e-6)
     return ours == theirs

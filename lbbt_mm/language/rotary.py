@@ -2,11 +2,15 @@
 from typing import Tuple
 
 import torch
+from huggingface_hub import errors
 from torch import Tensor
 
 from .spec import RotarySpec
 
-#: GGUF's way to say Llama 3's rule: a tensor of divisors, one a frequency.
+#: What transformers and its validators raise over fields that are absent, of the wrong kind, or contradict each other.
+TRANSFORMERS_ERRORS = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError,
+                       getattr(errors, 'StrictDataclassError', ValueError))
+#: GGUF's way to say the rule ``llama3``: a tensor of divisors, one a frequency.
 FREQUENCY_FACTORS = 'frequency_factors'
 #: Rules that give other frequencies to sequences that are longer than the trained context.
 BY_LENGTH = ('dynamic', 'longrope')
@@ -27,43 +31,43 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
         ValueError: If the rule is not known, or lacks a field.
     """
     if rotary.rope_type in ('default', FREQUENCY_FACTORS):
-        exponents = torch.arange(0, head_dims, 2, dtype=torch.float32, device='cpu') / head_dims
-        frequencies = rotary.theta**-exponents
-        if rotary.rope_type == FREQUENCY_FACTORS:
-            factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32, device='cpu')
-            if factors.shape != frequencies.shape or not (factors > 0).all() or not torch.isfinite(factors).all():
-                raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers '
-                                 'above 0')
-            frequencies = frequencies / factors
-        if not torch.isfinite(frequencies).all() or not (frequencies > 0).all():
-            raise ValueError(f'rope_theta={rotary.theta!r:.40} gives no finite frequencies; expected a number of 1 or more')
-        return frequencies, 1.0
+        return _plain_frequencies(rotary, head_dims), 1.0
     # The rules that stretch a trained context are transformers' own; they take a config object.
     from transformers import LlamaConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     if rotary.rope_type not in ROPE_INIT_FUNCTIONS:
         raise ValueError(f'rope_type={rotary.rope_type!r} is not known to transformers; expected default or one of '
                          f'{", ".join(ROPE_INIT_FUNCTIONS)}')
-    parameters = {'rope_type': rotary.rope_type, **rotary.parameters}
+    positions = {} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}
     try:
         config = LlamaConfig(
-            hidden_size=num_heads * head_dims,
-            num_attention_heads=num_heads,
-            head_dim=head_dims,
-            rope_theta=rotary.theta,
-            rope_scaling=parameters,
-            **({} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}))
+            hidden_size=num_heads * head_dims, num_attention_heads=num_heads, head_dim=head_dims, rope_theta=rotary.theta,
+            rope_scaling={'rope_type': rotary.rope_type, **rotary.parameters}, **positions)
         if getattr(config, 'rope_parameters', None):  # transformers 5
             config.rope_parameters['rope_theta'] = rotary.theta
         with torch.device('cpu'):  # models are built on the meta device too
             frequencies, scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device='cpu')
-    except Exception as error:  # each rule raises its own types where a field is absent or no number
+    except TRANSFORMERS_ERRORS as error:
         raise ValueError(f'rope_scaling of type {rotary.rope_type!r} cannot be used ({type(error).__name__}: {error}); '
                          f'found {dict(rotary.parameters)}') from None
     if frequencies.shape != (head_dims // 2, ) or not torch.isfinite(frequencies).all():
         raise ValueError(f'rope_scaling of type {rotary.rope_type!r} does not give {head_dims // 2} finite frequencies; '
                          f'found {dict(rotary.parameters)}')
     return frequencies, float(scaling)
+
+
+def _plain_frequencies(rotary: RotarySpec, head_dims: int) -> Tensor:
+    """A geometric sequence, which a file's factors may divide."""
+    exponents = torch.arange(0, head_dims, 2, dtype=torch.float32, device='cpu') / head_dims
+    frequencies = rotary.theta**-exponents
+    if rotary.rope_type == FREQUENCY_FACTORS:
+        factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32, device='cpu')
+        if factors.shape != frequencies.shape or not (factors > 0).all() or not torch.isfinite(factors).all():
+            raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers above 0')
+        frequencies = frequencies / factors
+    if not torch.isfinite(frequencies).all() or not (frequencies > 0).all():
+        raise ValueError(f'rope_theta={rotary.theta!r:.40} gives no finite frequencies; expected a number of 1 or more')
+    return frequencies
 
 
 def same_function(ours: RotarySpec, theirs: RotarySpec, head_dims: int, num_heads: int) -> bool:

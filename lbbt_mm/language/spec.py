@@ -39,7 +39,7 @@ class BlockSpec:
         qkv_bias: Whether the query, key and value projections have a bias.
         proj_bias: Whether the attention output projection has a bias.
         ffn_bias: Whether the feed-forward projections have a bias.
-        qk_norm: Whether queries and keys are RMS-normalised per head (Qwen3).
+        qk_norm: Whether queries and keys are RMS-normalised per head.
         rotary: The rotary positions the model was trained with, if any.
         attn_scale: Factor on the attention logits; ``None`` is ``head_dims ** -0.5``.
         window: Tokens that a token sees in the language model, itself included, where that attends in sliding windows. Here
@@ -77,7 +77,7 @@ class LanguageModelSpec:
         block: Description of one block.
         num_blocks: How many blocks the model has.
         initializer_range: Standard deviation of the model's own random initialisation; None where its config does not
-            state it. transformers' default is not put in its place: SmolLM2-135M's is 1/24, more than twice that.
+            state it. transformers' default is not put in its place: models have more than twice that.
         num_positions: Longest context; the length of the position table, in families that learn one.
         config: The Hugging Face config fields this was read from.
         windows: Block -> its sliding window, for the blocks that have one.

@@ -1,11 +1,16 @@
-"""Sizes and numbers of a language model, checked before anything is allocated by them."""
+"""Sizes, numbers and names of a language model, checked before anything is allocated or built by them."""
 import math
-from typing import Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
+from .activations import ACTIVATIONS
 from .errors import CheckpointError
+from .rotary import inverse_frequencies
 from .spec import LanguageModelSpec
 
-#: Beyond these no language model is; GPT-3 has 96 blocks, width 12,288 and matrices of 6e8 numbers.
+if TYPE_CHECKING:
+    from .families import Family
+
+#: Beyond these no language model is; the largest one published has 96 blocks, width 12,288 and matrices of 6e8 numbers.
 _MOST_BLOCKS, _WIDEST, _MOST_POSITIONS, _LARGEST_MATRIX = 10_000, 2**20, 2**30, 2**32
 
 
@@ -20,48 +25,66 @@ def check_block_count(fields: Mapping[str, Any], where: str) -> None:
             _check_size(where, key, fields[key], _MOST_BLOCKS)
 
 
-def check_spec(spec: LanguageModelSpec, where: str) -> None:
-    """Check the types and sizes that were read from a config of others.
+def check_spec(spec: LanguageModelSpec, family: 'Family', where: str) -> None:
+    """Check what was read from a config of others.
 
     Args:
         spec: The language model.
+        family: Its family.
         where: Where it was read, for the message.
 
     Raises:
         CheckpointError: Names the first field that cannot be.
     """
     block = spec.block
+    _check_sizes(spec, where)
+    for name in ('qkv_bias', 'proj_bias', 'ffn_bias', 'gated', 'qk_norm'):
+        if not isinstance(getattr(block, name), bool):
+            _refuse(where, name, getattr(block, name), 'True or False')
+    if not isinstance(block.activation, str) or block.activation not in ACTIVATIONS:
+        raise CheckpointError(f'{where}: {family.activation}={block.activation!r:.60} is not supported; expected one of '
+                              f'{", ".join(ACTIVATIONS)}. Choose a language model that uses one of those.')
+    _check_number(where, 'norm_eps', block.norm_eps)
+    if block.norm_eps > 1:
+        _refuse(where, 'norm_eps', block.norm_eps, 'a small number, 1 at most')
+    if block.num_heads % block.num_kv_heads:
+        raise CheckpointError(f'{where}: {block.num_heads} query heads cannot share {block.num_kv_heads} key/value heads; '
+                              'expected a divisor. Correct num_key_value_heads.')
+    try:
+        family.check(block)
+        if block.rotary is not None:
+            _check_number(where, 'rope_theta', block.rotary.theta)
+            inverse_frequencies(block.rotary, block.head_dims, block.num_heads)
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f'{where}: {error}. Correct it in the config, or take another checkpoint.') from None
+
+
+def _check_sizes(spec: LanguageModelSpec, where: str) -> None:
+    block = spec.block
     _check_size(where, 'num_blocks', spec.num_blocks, _MOST_BLOCKS)
     _check_size(where, 'the longest context', spec.num_positions, _MOST_POSITIONS)
     for name in ('embed_dims', 'num_heads', 'num_kv_heads', 'head_dims', 'ffn_dims'):
         _check_size(where, name, getattr(block, name), _WIDEST)
-    for name, rows, columns in (('query, key and value', sum(block.qkv_dims), block.embed_dims),
-                                ('feed-forward', block.ffn_dims, block.embed_dims)):
-        if rows * columns > _LARGEST_MATRIX:
-            raise CheckpointError(f'{where}: its {name} matrix would have {rows:,} x {columns:,} numbers; expected at most '
-                                  f'{_LARGEST_MATRIX:,}. Correct the sizes in its config.')
-    for name in ('qkv_bias', 'proj_bias', 'ffn_bias', 'gated', 'qk_norm'):
-        if not isinstance(getattr(block, name), bool):
-            _refuse(where, name, getattr(block, name), 'True or False')
-    if not isinstance(block.activation, str):
-        _refuse(where, 'activation', block.activation, 'a name')
-    numbers: Dict[str, Any] = dict(norm_eps=block.norm_eps)
-    if block.rotary is not None:
-        numbers['rope_theta'] = block.rotary.theta
-        if block.head_dims % 2:
-            _refuse(where, 'head_dims', block.head_dims, 'an even number, which rotary positions take')
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            _refuse(where, name, value, 'a number above 0')
-    if block.norm_eps > 1:
-        _refuse(where, 'norm_eps', block.norm_eps, 'a small number, 1 at most')
     for window in spec.windows.values():
         _check_size(where, 'sliding_window', window, _MOST_POSITIONS)
+    if block.rotary is not None and block.head_dims % 2:
+        _refuse(where, 'head_dims', block.head_dims, 'an even number, which rotary positions take')
+    for name, rows in (('query, key and value', sum(block.qkv_dims)), ('feed-forward', block.ffn_dims)):
+        if rows * block.embed_dims > _LARGEST_MATRIX:
+            raise CheckpointError(f'{where}: its {name} matrix would have {rows:,} x {block.embed_dims:,} numbers; expected '
+                                  f'at most {_LARGEST_MATRIX:,}. Correct the sizes in its config.')
 
 
 def _check_size(where: str, name: str, value: Any, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
         _refuse(where, name, value, f'a whole number from 1 to {most:,}')
+
+
+def _check_number(where: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        _refuse(where, name, value, 'a number above 0')
 
 
 def _refuse(where: str, name: str, value: Any, expected: str) -> None:

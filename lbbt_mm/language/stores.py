@@ -1,15 +1,18 @@
 """Where the tensors of a checkpoint lie and how one of them is read without reading the others.
 
-A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``.
+A store lists tensor names and reads some of them; three file formats, one interface. GGUF's is in ``gguf_store.py``. What a
+header may say is the safetensors package's rule, what a pickle may name torch's; added here are names that are there once,
+bounds on sizes, and kinds of tensors.
 """
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Protocol, Tuple
+from typing import Any, BinaryIO, Dict, List, Mapping, Protocol, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .byte_ranges import check_length, open_unbuffered, read_range
+from .byte_ranges import check_length, open_unbuffered, read_range, unreadable
 from .errors import CheckpointError
 from .file_names import check_file_name, check_within
 from .hub import FetchFile
@@ -20,21 +23,19 @@ _DTYPES = {
     'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
 }
+#: Room for some twenty thousand tensors in one file.
+_LARGEST_HEADER = 2**21
 
 
 class TensorStore(Protocol):
     """Named tensors of one checkpoint, read on demand.
 
     Attributes:
+        files: Tensor name -> name of the file that holds it, known without reading any.
         bytes_read: Bytes of tensor data and headers read so far.
     """
+    files: Mapping[str, str]
     bytes_read: int
-
-    def names(self) -> Iterable[str]:
-        """Names of all tensors, without reading them."""
-
-    def file_of(self, name: str) -> str:
-        """Name of the file that holds a tensor."""
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read tensors by name, in the file's own dtype."""
@@ -50,7 +51,7 @@ class SafetensorsStore:
     """
 
     def __init__(self, files: Mapping[str, str], fetch: FetchFile) -> None:
-        self._files = files
+        self.files = files
         self._fetch = fetch
         self._opened: set = set()
         self.bytes_read = 0
@@ -58,45 +59,36 @@ class SafetensorsStore:
     @classmethod
     def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
         """Open a checkpoint that is one file; its header is the index."""
-        path = fetch(file)
-        with open_unbuffered(path) as opened:
-            header, size = _read_header(path, opened)
-        store = cls({name: file for name in header}, fetch)
-        store._count_header(path, size)
+        store = cls({}, fetch)
+        store.files = dict.fromkeys(store._open_header(fetch(file))[0], file)
         return store
-
-    def names(self) -> Iterable[str]:
-        """Names of all tensors, from the index or the header."""
-        return self._files.keys()
-
-    def file_of(self, name: str) -> str:
-        """Name of the shard that holds a tensor."""
-        return self._files[name]
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read tensors shard by shard, their bytes and no others."""
         tensors = {}
-        for file in dict.fromkeys(self._files[name] for name in names):
+        for file in dict.fromkeys(self.files[name] for name in names):
             path = _fetch_shard(self._fetch, file)
-            wanted = [name for name in names if self._files[name] == file]
+            header, begin = self._open_header(path)
             with open_unbuffered(path) as opened:
-                header, size = _read_header(path, opened)
-                self._count_header(path, size)
-                for name in wanted:
+                for name in (name for name in names if self.files[name] == file):
                     if name not in header:
                         raise _not_in_shard(path, name)
-                    tensors[name] = _read_tensor(path, opened, name, header[name], size)
+                    tensors[name] = _read_tensor(path, opened, name, header[name], begin)
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 
-    def _count_header(self, path: Path, size: int) -> None:
+    def _open_header(self, path: Path) -> Tuple[Dict[str, Any], int]:
+        found = path.stat()
+        header, size = _read_header(path, found.st_size, found.st_mtime_ns)
         if path not in self._opened:
             self._opened.add(path)
             self.bytes_read += size
+        return header, size
 
 
-def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
-    """Read and check the header of a safetensors file.
+@lru_cache(maxsize=16)
+def _read_header(path: Path, size: int, modified: int) -> Tuple[Dict[str, Any], int]:
+    """Read and check the header of a safetensors file; those read last are kept.
 
     Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The safetensors
     library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that the file ends
@@ -107,15 +99,20 @@ def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
         tuple: Tensor name -> entry, and the number of bytes before the first tensor.
     """
     try:
-        with safe_open(path, 'pt'):
-            pass
-        length = int.from_bytes(file.read(8), 'little')
-        header = parse_object(file.read(length))
+        with open_unbuffered(path) as file:
+            length = int.from_bytes(file.read(8), 'little')
+            if _LARGEST_HEADER < length < size:
+                raise ValueError(f'its header of {length:,} bytes is longer than the {_LARGEST_HEADER:,} that one may have')
+            with safe_open(path, 'pt'):
+                pass
+            header = parse_object(file.read(length))
     except (SafetensorError, ValueError) as error:
         reason = str(error).replace('Error while deserializing header: ', '')
         raise CheckpointError(
-            f'{path}: not a complete safetensors file ({reason:.200}); found {path.stat().st_size:,} bytes, which is not '
+            f'{path}: not a complete safetensors file ({reason:.200}); found {size:,} bytes, which is not '
             'what its header announces. The download was probably cut off: delete the file and fetch it again.') from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     header.pop('__metadata__', None)
     return header, 8 + length
 
@@ -146,61 +143,46 @@ class PickleStore:
     """A ``pytorch_model.bin``, one file or shards, opened with ``weights_only=True`` and memory-mapped.
 
     Args:
-        files: Tensor name -> file name, or ``None`` for a single file.
+        files: Tensor name -> file name; empty for a single file.
         single: The file name where there is only one.
         fetch: Gives the local path of a file.
     """
 
     def __init__(self, files: Mapping[str, str], fetch: FetchFile, single: str = '') -> None:
         self._fetch = fetch
-        self._loaded: Dict[str, Dict[str, Tensor]] = {}
-        self._mapped: Dict[str, Tuple[Path, int]] = {}
-        self._files = files
-        if not files:
-            self._files = {name: single for name in self._load(single)}
+        self._opened: Dict[str, Tuple[Path, int, Mapping[str, Any]]] = {}
+        self.files = files or dict.fromkeys(self._open(single, fetch)[2], single)
         self.bytes_read = 0
 
-    def _load(self, file: str) -> Dict[str, Tensor]:
-        if file not in self._loaded:
-            path = _fetch_shard(self._fetch, file) if self._files else self._fetch(file)
+    def _open(self, file: str, fetch: FetchFile) -> Tuple[Path, int, Mapping[str, Any]]:
+        if file not in self._opened:
+            path = fetch(file)
             try:
-                tensors = load_torch_file(path, allowed={}, mmap=True)
+                tensors = _unwrapped(load_torch_file(path, allowed={}, mmap=True))
             except Exception as error:  # pickle, zip and torch each raise their own types here
                 reason = str(error).strip().split('\n')[0]
                 raise CheckpointError(
                     f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
                     'are read; convert the checkpoint to safetensors where you trust it.') from None
-            tensors = _unwrapped(tensors)
             if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
                 raise CheckpointError(f'{path}: holds a {type(tensors).__name__}; expected a state dict of named '
                                       'tensors. Save the model with save_pretrained.')
-            self._loaded[file] = tensors
-            self._mapped[file] = (path, path.stat().st_size)
-        return self._loaded[file]
-
-    def names(self) -> Iterable[str]:
-        """Names of all tensors."""
-        return self._files.keys()
-
-    def file_of(self, name: str) -> str:
-        """Name of the file that holds a tensor."""
-        return self._files[name]
+            self._opened[file] = path, path.stat().st_size, tensors
+        return self._opened[file]
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read tensors; their data is paged in when they are copied."""
         tensors = {}
         for name in names:
-            file = self._files[name]
-            if name not in self._load(file):
-                raise _not_in_shard(self._fetch(file), name)
-            check_length(*self._mapped[file], name)
-            tensors[name] = self._load(file)[name]
-            found = tensors[name]
+            path, size, held = self._open(self.files[name], partial(_fetch_shard, self._fetch))
+            if name not in held:
+                raise _not_in_shard(path, name)
+            check_length(path, size, name)
+            tensors[name] = found = held[name]
             if not isinstance(found, Tensor) or found.layout is not torch.strided or found.is_meta or found.is_nested:
                 kind = 'tensor without data' if getattr(found, 'is_meta', False) else getattr(
                     found, 'layout', type(found).__name__)
-                raise CheckpointError(f'{self._fetch(file)}: {name!r} is a {kind}, no plain tensor. '
-                                      'Save the model with save_pretrained.')
+                raise CheckpointError(f'{path}: {name!r} is a {kind}, no plain tensor. Save the model with save_pretrained.')
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
 

@@ -1,10 +1,16 @@
 """Opening what ``torch.save`` wrote without running code from it, whatever else in the process has allowed."""
 import threading
 import zipfile
-from typing import Any, Mapping
+from contextlib import nullcontext
+from io import BytesIO
+from typing import Any, BinaryIO, Mapping
 
 import torch
 
+from .pickle_size import check_pickle
+
+#: A file of torch before 1.6 begins with so many: two numbers, the system, what was saved, the keys of what lies behind.
+_OLD_PICKLES = 5
 _ALONE = threading.Lock()
 
 
@@ -26,9 +32,16 @@ def load_torch_file(file: Any, allowed: Mapping[str, Any], map_location: Any = '
     Raises:
         Exception: Of torch's, pickle's and zip's many types, if the file asks for more, or is damaged.
     """
-    zipped = zipfile.is_zipfile(file)
-    if zipped:
-        _check_entries(file)
+    opened = nullcontext(file) if hasattr(file, 'read') else open(file, 'rb')
+    with opened as content:
+        start = content.tell()
+        zipped = content.read(4) == b'PK\x03\x04'  # torch's own rule
+        content.seek(start)
+        if zipped:
+            _check_entries(content)
+            content.seek(start)
+        _check_pickles(content, zipped)
+        content.seek(start)
     mapped = (mmap or map_location == 'meta') and not hasattr(file, 'read') and zipped
     with _ALONE:
         others = torch.serialization.get_safe_globals()
@@ -41,15 +54,22 @@ def load_torch_file(file: Any, allowed: Mapping[str, Any], map_location: Any = '
             torch.serialization.add_safe_globals(others)
 
 
-def _check_entries(file: Any) -> None:
+def _check_entries(file: BinaryIO) -> None:
     """``torch.save`` never compresses: a packed entry, or two over the same bytes, would grow when it is read."""
     with zipfile.ZipFile(file) as archive:
-        entries, size = archive.infolist(), archive.fp.seek(0, 2)
-    if hasattr(file, 'seek'):
-        file.seek(0)
+        entries, size = archive.infolist(), file.seek(0, 2)
     if any(entry.filename.endswith('/constants.pkl') for entry in entries):
         return  # a TorchScript program, which torch refuses by that name
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError('it has compressed entries, which torch.save does not write')
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError(f'its entries announce more than its {size:,} bytes')
+
+
+def _check_pickles(file: BinaryIO, zipped: bool) -> None:
+    """Look at what torch will unpickle; of an archive by torch's own reader, since others may find another entry."""
+    if zipped:
+        check_pickle(BytesIO(torch._C.PyTorchFileReader(file).get_record('data.pkl')))
+        return
+    for _ in range(_OLD_PICKLES):
+        check_pickle(file)

@@ -10,7 +10,7 @@ from typing import IO, Any, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 from mmengine.logging import print_log
 
-from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, read_checkpoint
+from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.whole_files import remove_parts
 from .user_errors import has_begun
 
@@ -119,7 +119,7 @@ def is_complete(path: Path) -> bool:
 @lru_cache(maxsize=1024)
 def _is_readable(path: str, size: int, changed: int) -> bool:
     try:
-        read_checkpoint(path, map_location='meta')  # reads no tensor's data
+        load_checkpoint_safely(path, map_location='meta')  # reads no tensor's data
     except UnreadableCheckpoint as error:
         return error.found.startswith('holds more than tensors') and 'operand' not in error.found  # no bytes of a pickle
     return True

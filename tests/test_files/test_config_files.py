@@ -148,7 +148,8 @@ class TestParts:
         assert not (tmp_path / 'trace').exists()
 
     @pytest.mark.parametrize('config', [
-        dict(custom_hooks=[dict(type='evilmod.Hook')]), dict(model=dict(type='evilmod.sub.Net')), dict(default_scope='evilmod'),
+        dict(custom_hooks=[dict(type='evilmod.Hook')]), dict(model=dict(type='evilmod.sub.Net')),
+        dict(default_scope='evilmod'),
         dict(model=dict(type='ResNet', _scope_='evilmod')), dict(optim_wrapper=dict(constructor='evilmod.Constructor')),
         dict(runner_type='evilmod.Runner')])
     def test_packages_that_a_name_would_import(self, config, tmp_path, monkeypatch):

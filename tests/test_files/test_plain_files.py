@@ -11,7 +11,9 @@ import yaml
 from mmengine.fileio.handlers.registry_utils import file_handlers
 
 from lbbt_mm.files.plain_files import guard_file_readers
+from tests.bombs import BOMBS
 from tests.hostile_files import Call, yaml_that_runs
+from tests.time_limit import time_limit
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,22 @@ class TestYaml:
         with pytest.raises(ValueError, match='not plain YAML') as error:
             mmengine.load(tmp_path / f'data.{suffix}')
         assert len(str(error.value).splitlines()) == 1
+
+    @pytest.mark.parametrize('level, end', [
+        ('&{0} !!python/tuple [*{1}, *{1}]', '- ? *{0}\n  : 1'), ('&{0} [*{1}, *{1}]', '- {{a: *{0}}}'),
+        ('&{0} {{<<: [*{1}, *{1}]}}', '- *{0}')])
+    def test_aliases_without_end_are_refused_at_once(self, level, end, suffix, tmp_path):
+        first = '&x0 {a: 1}' if '<<' in level else '&x0 [1]' if 'tuple' not in level else '&x0 !!python/tuple [1]'
+        lines = [first, *(level.format(f'x{index}', f'x{index - 1}') for index in range(1, 60))]
+        text = ''.join(f'- {line}\n' for line in lines) + end.format('x59')
+        (tmp_path / f'data.{suffix}').write_text(text)
+        with time_limit(1), pytest.raises(ValueError, match='not plain YAML .its aliases make'):
+            mmengine.load(tmp_path / f'data.{suffix}')
+
+    def test_aliases_are_followed(self, suffix, tmp_path):
+        (tmp_path / f'data.{suffix}').write_text('a: &a {b: [1, 2]}\nc: {<<: *a, d: 3}\ne: &e [*a, *e]')
+        found = mmengine.load(tmp_path / f'data.{suffix}')
+        assert found['c'] == dict(b=[1, 2], d=3) and found['e'][0] is found['a'] and found['e'][1] is found['e']
 
     def test_code_that_asks_for_another_loader_has_it(self, suffix, tmp_path, trace):
         (tmp_path / f'data.{suffix}').write_text(yaml_that_runs(trace))
@@ -94,6 +112,14 @@ class TestPickle:
     def test_a_damaged_file_is_one_clear_error(self, content, suffix, tmp_path):
         (tmp_path / f'data.{suffix}').write_bytes(content)
         with pytest.raises(ValueError, match='not a pickle of plain data') as error:
+            mmengine.load(tmp_path / f'data.{suffix}')
+        assert len(str(error.value).splitlines()) == 1
+
+
+    @pytest.mark.parametrize('name', BOMBS)
+    def test_what_would_never_end_is_refused_at_once(self, name, suffix, tmp_path):
+        (tmp_path / f'data.{suffix}').write_bytes(BOMBS[name])
+        with time_limit(2), pytest.raises(ValueError, match='not a pickle of plain data') as error:
             mmengine.load(tmp_path / f'data.{suffix}')
         assert len(str(error.value).splitlines()) == 1
 

@@ -9,7 +9,9 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely, refuse_unsafe_checkpoints
+from tests.bombs import BOMBS, write_bomb
 from tests.hostile_files import OBJECTS, config_that_runs, write_checkpoint
+from tests.time_limit import time_limit
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,14 @@ def test_a_name_that_is_no_file_is_none_to_both(spelling, tmp_path, monkeypatch)
     for load in (refuse, load_checkpoint_safely, lambda name: load_checkpoint(nn.Linear(2, 2), name)):
         with pytest.raises(ValueError, match='no such checkpoint file'):
             load(name)
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+@pytest.mark.parametrize('name', BOMBS)
+def test_what_would_never_end_is_refused_at_once(name, legacy, tmp_path):
+    with time_limit(2), pytest.raises(ValueError, match='keep whoever loads it busy for ever .*Give the path') as error:
+        load_checkpoint_safely(write_bomb(tmp_path / 'epoch_1.pth', name, legacy))
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize('trust', [False, True])

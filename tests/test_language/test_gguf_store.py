@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import gguf
+import numpy as np
 import pytest
 import torch
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from lbbt_mm.language import FAMILIES, CheckpointError, gguf_header, open_checkpoint
 from lbbt_mm.language.options import disagreements
+from tests.edited_checkpoints import is_the_model
 from tests.tiny_checkpoints import NUM_BLOCKS, build_model, write_gguf
 
 
@@ -106,3 +108,73 @@ def test_reading_gguf_counts_the_quantised_bytes(tmp_path):
     matrices = sum(tensor.numel() for tensor in block.values() if tensor.ndim == 2)
     vectors = sum(tensor.numel() for tensor in block.values() if tensor.ndim == 1)
     assert checkpoint.bytes_read == matrices * 34 // 32 + vectors * 4  # 32 bytes and a 2-byte scale for 32 entries
+
+
+def split(folder, count=3):
+    """A tiny Llama in parts, as llama-gguf-split writes it."""
+    whole = write_gguf(folder / 'whole.gguf', build_model('llama'))
+    reader = gguf.GGUFReader(whole)
+    share = -(-len(reader.tensors) // count)
+    for number in range(count):
+        writer = gguf.GGUFWriter(folder / f'tiny-{number + 1:05}-of-{count:05}.gguf', 'llama')
+        if number == 0:
+            for key, field in reader.fields.items():
+                if key.startswith('llama.'):
+                    value = field.contents()
+                    (writer.add_float32 if isinstance(value, float) else writer.add_uint32)(key, value)
+        else:
+            writer.kv_data[0].pop('general.architecture')
+        writer.add_uint16('split.no', number)
+        writer.add_uint16('split.count', count)
+        writer.add_int32('split.tensors.count', len(reader.tensors))
+        for tensor in reader.tensors[number * share:(number + 1) * share]:
+            writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    whole.unlink()
+    return sorted(folder.glob('tiny-*.gguf'))
+
+
+@pytest.mark.parametrize('given', [0, 1, 2])
+def test_a_split_file_is_read_whole_whichever_part_is_given(tmp_path, given):
+    parts = split(tmp_path)
+    assert is_the_model(parts[given])
+    files = open_checkpoint(parts[given])
+    assert {file for index in range(4) for file in files.files_of_block(index)} == {part.name for part in parts}
+
+
+def test_a_split_file_on_the_hub(local_hub, tmp_path):
+    split(tmp_path)
+    local_hub.add('someone/parts', tmp_path)
+    assert is_the_model('someone/parts/tiny-00002-of-00003.gguf')
+
+
+def test_an_absent_part_and_one_of_another_name(tmp_path):
+    parts = split(tmp_path)
+    other = parts[0].rename(tmp_path / 'first.gguf')
+    with pytest.raises(CheckpointError, match='tiny-00001-of-00003.gguf is not there.*llama-gguf-split --merge'):
+        open_checkpoint(parts[1])
+    with pytest.raises(CheckpointError, match='is one of 3 parts; expected a name such as .*llama-gguf-split --merge'):
+        open_checkpoint(other)
+
+
+def test_a_part_of_another_file(tmp_path):
+    parts = split(tmp_path)
+    shutil.copy(parts[2], parts[1])
+    with pytest.raises(CheckpointError, match='says that it is part 2, counted from 0; its name says 1'):
+        open_checkpoint(parts[0])
+
+
+@pytest.mark.parametrize('quantisation', ['F32', 'Q8_0'])
+def test_a_big_endian_file_is_refused(tmp_path, quantisation):
+    writer = gguf.GGUFWriter(tmp_path / 'big.gguf', 'llama', endianess=gguf.GGUFEndian.BIG)
+    writer.add_block_count(1)
+    writer.add_tensor('blk.0.attn_q.weight', np.zeros((32, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(CheckpointError, match='big.gguf: .*it is big-endian.*gguf-convert-endian'):
+        open_checkpoint(tmp_path / 'big.gguf')

@@ -1,12 +1,14 @@
+"""The language dict of a config."""
 import re
 from dataclasses import replace
 
 import pytest
 from mmengine import ConfigDict
 
-from lbbt_mm.language import LanguageOptions, open_checkpoint, read_spec
+from lbbt_mm.language import FAMILIES, LanguageOptions, block_tensors, open_checkpoint, read_spec
 from lbbt_mm.language.options import disagreements
-from tests.tiny_checkpoints import CONFIGS, build_model, write_gguf
+from tests.edited_checkpoints import saved
+from tests.tiny_checkpoints import CONFIGS, build_model, hf_blocks, write_gguf
 
 DETR_KEYS = ('encoder_blocks', 'decoder_blocks')
 
@@ -108,7 +110,6 @@ def test_blocks_out_of_range_are_noticed_at_once():
         options(blocks='0:5')
 
 
-# ----------------------------------------------------------------------------------------- layers, blocks
 def test_as_many_layers_as_blocks_need_no_further_word():
     assert options(blocks='0:3').num_layers('blocks', 3) == 3
 
@@ -130,7 +131,6 @@ def test_fewer_layers_than_blocks_are_an_error_with_a_remedy(extra_layers):
         options(blocks='0:3', extra_layers=extra_layers).num_layers('blocks', 2)
 
 
-# ------------------------------------------------------------------------------------------ disagreements
 @pytest.mark.parametrize('model_type, field, value, message', [
     ('gpt2', 'n_embd', 64, 'embed_dims 64 in the config, 32 in the checkpoint'),
     ('gpt2', 'n_layer', 5, 'num_blocks 5 in the config, 4 in the checkpoint'),
@@ -182,3 +182,35 @@ def test_options_are_values_that_cannot_be_changed_behind_the_back_of_a_model():
     with pytest.raises(AttributeError):
         options().arm = 'host'
     assert replace(options(), arm='host').arm == 'host'
+
+
+@pytest.mark.parametrize('written', [dict(sliding_window=None), dict(sliding_window=32)])
+def test_another_sliding_window_is_another_function(written, tmp_path):
+    found = open_checkpoint(str(saved(tmp_path / 'm', 'mistral', sliding_window=16))).spec
+    said, = disagreements(read_spec({**CONFIGS['mistral'], **written}), found)
+    assert 'sliding windows' in said and '16 in' in said
+    assert not disagreements(read_spec({**CONFIGS['mistral'], 'sliding_window': 16}), found)
+
+
+def test_options_take_the_window_of_the_checkpoint(tmp_path):
+    folder = saved(tmp_path / 'm', 'mistral', sliding_window=16)
+    assert LanguageOptions.from_dict(dict(checkpoint=str(folder), blocks='0:1')).block('blocks').window == 16
+
+
+@pytest.mark.parametrize('written, saved_as', [('gelu_new', 'gelu_pytorch_tanh'), ('gelu_fast', 'gelu_new')])
+def test_two_names_of_one_activation_agree(written, saved_as):
+    specs = [read_spec({**CONFIGS['gpt2'], 'activation_function': name}) for name in (written, saved_as)]
+    assert disagreements(*specs) == []
+    assert disagreements(specs[0], read_spec({**CONFIGS['gpt2'], 'activation_function': 'gelu'}))
+
+
+@pytest.mark.parametrize('model_type, stray', [
+    ('mistral', 'attention_bias'), ('mistral', 'mlp_bias'), ('qwen2', 'attention_bias'), ('qwen2', 'mlp_bias'),
+    ('qwen3', 'mlp_bias'), ('gpt2', 'attention_bias')])
+def test_a_field_that_a_family_does_not_read_is_no_disagreement(model_type, stray, folders):
+    """transformers builds the same blocks with it."""
+    spec = read_spec({**CONFIGS[model_type], stray: True})
+    assert disagreements(spec, open_checkpoint(folders[model_type]).spec) == []
+    model = build_model(model_type, **{stray: True})
+    assert block_tensors(spec, 0).keys() == {FAMILIES[model_type].block_prefix.format(i=0) + name
+                                             for name, _ in hf_blocks(model)[0].named_parameters()}

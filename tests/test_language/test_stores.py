@@ -1,16 +1,16 @@
+"""Stores: each format gives the tensors that were saved, reads those that are asked for, and refuses damaged files."""
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file, save_file
 
 from lbbt_mm.language import FAMILIES, CheckpointError, open_checkpoint, stores
-from tests.hostile_files import OBJECTS, write_checkpoint
+from tests.edited_checkpoints import is_the_model, opened, saved
 from tests.time_limit import time_limit
 from tests.tiny_checkpoints import CONFIGS, build_model, hf_blocks
 
@@ -43,12 +43,6 @@ def sharded_gpt2(sharded_folders, tmp_path):
     return Path(shutil.copytree(sharded_folders['gpt2'], tmp_path / 'gpt2'))
 
 
-@pytest.fixture
-def single_gpt2(folders, tmp_path):
-    """A GPT-2 in one file that a test may damage."""
-    return Path(shutil.copytree(folders['gpt2'], tmp_path / 'gpt2'))
-
-
 @pytest.mark.parametrize('model_type', FAMILIES)
 def test_every_format_gives_the_blocks_that_were_saved(model_type, any_format):
     checkpoint = open_checkpoint(any_format(model_type))
@@ -66,7 +60,6 @@ def test_checkpoint_dtype_is_kept(tmp_path):
     assert {tensor.dtype for tensor in open_checkpoint(tmp_path).read_block(0).values()} == {torch.bfloat16}
 
 
-# ------------------------------------------------------------------------------- only what was asked for
 def test_only_the_shards_that_hold_the_block_are_opened(sharded_gpt2):
     needed = shards_of(sharded_gpt2, 'transformer.h.2.')
     for file in sharded_gpt2.glob('*.safetensors'):
@@ -105,15 +98,14 @@ def test_bytes_read_are_those_of_the_chosen_blocks(tmp_path):
     assert size <= checkpoint.bytes_read <= 1.05 * size
 
 
-# -------------------------------------------------------------------------------------------- safetensors
 @pytest.mark.parametrize('share', [0.9, 0.5, 0.])
-def test_truncated_safetensors_say_how_much_is_there(single_gpt2, share):
-    file = single_gpt2 / 'model.safetensors'
+def test_truncated_safetensors_say_how_much_is_there(gpt2, share):
+    file = gpt2 / 'model.safetensors'
     file.write_bytes(file.read_bytes()[:int(share * file.stat().st_size)])
     size = f'{file.stat().st_size:,}'
     with pytest.raises(CheckpointError, match=f'model.safetensors: not a complete safetensors file .* found {size} '
                                               'bytes.*fetch it again'):
-        open_checkpoint(single_gpt2).read_block(0)
+        open_checkpoint(gpt2).read_block(0)
 
 
 def test_truncated_shard_is_an_error_when_its_block_is_read(sharded_gpt2):
@@ -144,6 +136,22 @@ def test_shard_of_another_checkpoint_is_an_error(sharded_gpt2):
         open_checkpoint(sharded_gpt2).read_block(1)
 
 
+@pytest.mark.parametrize('count', [10_000, 60_000])
+def test_as_many_tensors_as_a_header_says_take_no_time(count, gpt2):
+    data = (gpt2 / 'model.safetensors').read_bytes()
+    begin = 8 + int.from_bytes(data[:8], 'little')
+    more = {f't{index:06}': dict(dtype='F32', shape=[0], data_offsets=[0, 0]) for index in range(count)}
+    header = json.dumps({**json.loads(data[8:begin]), **more}).encode()
+    (gpt2 / 'model.safetensors').write_bytes(len(header).to_bytes(8, 'little') + header + data[begin:])
+    checkpoint = open_checkpoint(gpt2)
+    with time_limit(3):
+        if count == 10_000:
+            assert all(checkpoint.read_block(index) for index in range(4))
+        else:
+            with pytest.raises(CheckpointError, match='its header of [0-9,]+ bytes is longer than the 2,097,152'):
+                checkpoint.read_block(0)
+
+
 @pytest.mark.parametrize('text', ['{"weight_map": ', '{}', '[]'])
 def test_damaged_index_is_an_error(sharded_gpt2, text):
     (sharded_gpt2 / 'model.safetensors.index.json').write_text(text)
@@ -169,7 +177,6 @@ def test_headers_that_contradict_themselves_are_an_error(tmp_path, entry, messag
         open_checkpoint(tmp_path).read_block(0)
 
 
-# ---------------------------------------------------------------- an index that names files outside of its folder
 INDEXES = dict(safetensors='model.safetensors.index.json', pickle='pytorch_model.bin.index.json')
 
 
@@ -224,28 +231,20 @@ def test_an_index_without_a_map_is_an_error(sharded_gpt2, text):
         open_checkpoint(sharded_gpt2).read_block(0)
 
 
-@pytest.mark.parametrize('file', ['../x.gguf', 'sub/../../x.gguf', './x.gguf', '/x.gguf', 'C:x.gguf', '..\\x.gguf'])
-def test_a_file_of_the_hub_lies_in_its_repository(local_hub, file):
-    with pytest.raises(CheckpointError, match=r'a/b: .*; expected the name of a file of that repository'):
-        open_checkpoint(f'a/b/{file}')
-    assert local_hub.requests == []
-
-
-# ---------------------------------------------------------------- a file that shrinks while it is being read
 def shrink(file, share=0.3):
     with open(file, 'r+b') as opened:
         opened.truncate(int(share * file.stat().st_size))
 
 
-def test_safetensors_that_shrink_behind_their_header_are_an_error(single_gpt2, monkeypatch):
-    file, read_header = single_gpt2 / 'model.safetensors', stores._read_header
+def test_safetensors_that_shrink_behind_their_header_are_an_error(gpt2, monkeypatch):
+    file, read_header = gpt2 / 'model.safetensors', stores._read_header
 
-    def read_header_then_shrink(path, opened):
-        header = read_header(path, opened)
+    def read_header_then_shrink(*args):
+        header = read_header(*args)
         shrink(file)
         return header
 
-    checkpoint = open_checkpoint(single_gpt2)
+    checkpoint = open_checkpoint(gpt2)
     checkpoint.read_block(0)
     monkeypatch.setattr(stores, '_read_header', read_header_then_shrink)
     message = (r"model.safetensors: tensor 'transformer.h.3.\S+' is cut off: [\d,]+ of its [\d,]+ bytes are there, "
@@ -269,67 +268,24 @@ def test_mapped_files_that_shrink_are_an_error_and_not_the_end_of_the_process(ki
         checkpoint.read_block(3)
 
 
-# ------------------------------------------------------------------------------------------------- pickle
-class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return Path.touch, (self.marker, )
-
-
-@pytest.mark.parametrize('kind', OBJECTS)
-def test_no_hostile_object_is_loaded(kind, single_gpt2, tmp_path):
-    """Whatever other code in the process has allowed torch to load, as mmengine's loader does with getattr."""
-    (single_gpt2 / 'model.safetensors').unlink()
-    write_checkpoint(single_gpt2 / 'pytorch_model.bin', tmp_path / 'trace', kind)
-    with torch.serialization.safe_globals([getattr, HistoryBuffer, np.dtype, np.ndarray]):
-        with pytest.raises(CheckpointError, match='cannot be opened as plain tensors'):
-            open_checkpoint(single_gpt2).read_block(0)
-    assert not (tmp_path / 'trace').exists()
-
-
-def test_a_state_dict_of_something_else_is_an_error(single_gpt2):
-    (single_gpt2 / 'model.safetensors').unlink()
+def test_a_state_dict_of_something_else_is_an_error(gpt2):
+    (gpt2 / 'model.safetensors').unlink()
     tensors = build_model('gpt2').state_dict()
-    torch.save({**tensors, 'transformer.h.0.ln_1.weight': 3}, single_gpt2 / 'pytorch_model.bin')
+    torch.save({**tensors, 'transformer.h.0.ln_1.weight': 3}, gpt2 / 'pytorch_model.bin')
     with pytest.raises(CheckpointError, match="'transformer.h.0.ln_1.weight' is a int, no plain tensor"):
-        open_checkpoint(single_gpt2).read_block(0)
+        open_checkpoint(gpt2).read_block(0)
 
 
-def test_pickle_that_would_run_code_is_refused_and_does_not_run(single_gpt2, tmp_path):
-    marker = tmp_path / 'ran'
-    weights = load_file(single_gpt2 / 'model.safetensors')
-    (single_gpt2 / 'model.safetensors').unlink()
-    torch.save(dict(weights, payload=Payload(marker)), single_gpt2 / 'pytorch_model.bin')
-    with pytest.raises(CheckpointError, match='pytorch_model.bin: cannot be opened as plain tensors.*Only files that '
-                                              'weights_only=True accepts.*convert the checkpoint to safetensors'):
-        open_checkpoint(single_gpt2).read_block(0)
-    assert not marker.exists()
-    torch.load(single_gpt2 / 'pytorch_model.bin', weights_only=False)
-    assert marker.exists(), 'the payload is harmless, so this test would prove nothing'
+def test_safetensors_are_preferred_to_pickle(gpt2):
+    (gpt2 / 'pytorch_model.bin').write_bytes(pickle.dumps('never opened'))
+    assert open_checkpoint(gpt2).files_of_block(0) == ['model.safetensors']
 
 
-def test_safetensors_are_preferred_to_pickle(single_gpt2):
-    (single_gpt2 / 'pytorch_model.bin').write_bytes(pickle.dumps('never opened'))
-    assert open_checkpoint(single_gpt2).files_of_block(0) == ['model.safetensors']
-
-
-def test_pickle_in_the_format_before_torch_1_6_is_read(single_gpt2):
-    weights = load_file(single_gpt2 / 'model.safetensors')
-    (single_gpt2 / 'model.safetensors').unlink()
-    torch.save(weights, single_gpt2 / 'pytorch_model.bin', _use_new_zipfile_serialization=False)
-    read = open_checkpoint(single_gpt2).read_block(0)
-    assert torch.equal(read['h.0.ln_1.weight'], weights['transformer.h.0.ln_1.weight'])
-
-
-def test_pickle_of_something_else_is_an_error(single_gpt2):
-    (single_gpt2 / 'model.safetensors').unlink()
-    torch.save([torch.zeros(1)], single_gpt2 / 'pytorch_model.bin')
+def test_pickle_of_something_else_is_an_error(gpt2):
+    (gpt2 / 'model.safetensors').unlink()
+    torch.save([torch.zeros(1)], gpt2 / 'pytorch_model.bin')
     with pytest.raises(CheckpointError, match='pytorch_model.bin: holds a list; expected a state dict'):
-        open_checkpoint(single_gpt2).read_block(0)
+        open_checkpoint(gpt2).read_block(0)
 
 
 def test_pickled_shard_of_another_checkpoint_is_an_error(tmp_path):
@@ -340,3 +296,36 @@ def test_pickled_shard_of_another_checkpoint_is_an_error(tmp_path):
     index.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="this shard holds 'transformer.h.1.ln_1.weight', and it does not"):
         open_checkpoint(tmp_path).read_block(1)
+
+
+@pytest.mark.parametrize('key', ['state_dict', 'model', 'module', 'model_state_dict'])
+def test_a_state_dict_beside_other_things(key, tmp_path):
+    model = build_model('llama')
+    model.config.save_pretrained(tmp_path)
+    torch.save({key: model.state_dict(), 'epoch': 3, 'args': ['x']}, tmp_path / 'pytorch_model.bin')
+    assert is_the_model(tmp_path)
+
+
+def bin_of(folder: Path, change) -> Path:
+    model = build_model('llama')
+    model.save_pretrained(folder)
+    (folder / 'model.safetensors').unlink()
+    torch.save(change(model.state_dict()), folder / 'pytorch_model.bin')
+    return folder
+
+
+@pytest.mark.parametrize('change', [
+    lambda sd: dict(state_dict=sd, loss=torch.tensor(0.1)),
+    lambda sd: dict(state_dict={f'model.{name}': value for name, value in sd.items()}),
+    lambda sd: {f'_fsdp_wrapped_module.{name}': value for name, value in sd.items()}])
+def test_what_training_scripts_put_around_the_weights(change, tmp_path):
+    opened(bin_of(tmp_path / 'm', change))
+
+
+def test_a_shard_that_is_a_link_to_itself(tmp_path):
+    folder = saved(tmp_path / 'm')
+    (folder / 'model.safetensors').unlink()
+    os.symlink('a.safetensors', folder / 'a.safetensors')
+    (folder / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map={'x': 'a.safetensors'})))
+    with pytest.raises(CheckpointError, match='is a link that leads nowhere|names a shard outside'):
+        opened(folder)

@@ -50,6 +50,8 @@ class Family:
             write to the residual stream by, from the number of blocks.
         residual_outputs: Those matrices.
         windows: Block -> sliding window, of those that attend in one.
+        activation: What its config calls the activation.
+        architecture: What llama.cpp calls it.
         check: Refuses a spec that the family cannot have.
         from_gguf: Undoes what llama.cpp's converter did to a tensor: ``(name, tensor, spec) -> tensor``.
     """
@@ -59,6 +61,8 @@ class Family:
     rules: Callable[[BlockSpec], List[TensorRule]]
     gguf_config: Callable[[Mapping[str, Any], Collection[str]], Dict[str, Any]]
     final_norm: Tuple[str, ...]
+    architecture: str
+    activation: str = 'hidden_act'
     position_table: Optional[str] = None
     sizes: Tuple[Tuple[str, ...], ...] = ()
     ignored: Tuple[str, ...] = ()

@@ -38,9 +38,9 @@ def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
         theta=float(theta), rope_type=rope_type, parameters=parameters, max_positions=config.max_position_embeddings)
 
 
-def _llama_spec(config: PretrainedConfig) -> BlockSpec:
+def _mistral_spec(config: PretrainedConfig) -> BlockSpec:
+    """Without biases, whatever its config says."""
     head_dims = getattr(config, 'head_dim', None) or config.hidden_size // config.num_attention_heads
-    bias = bool(getattr(config, 'attention_bias', False))
     return BlockSpec(
         embed_dims=config.hidden_size,
         num_heads=config.num_attention_heads,
@@ -51,19 +51,24 @@ def _llama_spec(config: PretrainedConfig) -> BlockSpec:
         norm_eps=config.rms_norm_eps,
         activation=config.hidden_act,
         gated=True,
-        qkv_bias=bias,
-        proj_bias=bias,
-        ffn_bias=bool(getattr(config, 'mlp_bias', False)),
+        qkv_bias=False,
+        proj_bias=False,
+        ffn_bias=False,
         rotary=_rotary_spec(config))
+
+
+def _llama_spec(config: PretrainedConfig) -> BlockSpec:
+    bias = bool(getattr(config, 'attention_bias', False))
+    return replace(_mistral_spec(config), qkv_bias=bias, proj_bias=bias, ffn_bias=bool(getattr(config, 'mlp_bias', False)))
 
 
 def _qwen2_spec(config: PretrainedConfig) -> BlockSpec:
     """Qwen2 has biases on query, key and value only, whatever its config says."""
-    return replace(_llama_spec(config), qkv_bias=True, proj_bias=False)
+    return replace(_mistral_spec(config), qkv_bias=True)
 
 
 def _qwen3_spec(config: PretrainedConfig) -> BlockSpec:
-    return replace(_llama_spec(config), qk_norm=True)
+    return replace(_llama_spec(config), qk_norm=True, ffn_bias=False)
 
 
 def _llama_rules(spec: BlockSpec) -> List[TensorRule]:
@@ -97,8 +102,16 @@ def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     return tensor.reshape(heads, -1, 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
 
 
+def _gguf_windows(config: PretrainedConfig) -> Dict[int, int]:
+    """A GGUF file has one for all blocks, or none."""
+    window = getattr(config, 'gguf_window', None)
+    return dict.fromkeys(range(config.num_hidden_layers), window) if window else {}
+
+
 def _windows(config: PretrainedConfig) -> Dict[int, int]:
     """Of models whose config names the kind of each block, or of all by ``sliding_window`` alone."""
+    if getattr(config, 'gguf_window', None):
+        return _gguf_windows(config)
     window, kinds = getattr(config, 'sliding_window', None), getattr(config, 'layer_types', None)
     kinds = kinds or ['sliding_attention'] * config.num_hidden_layers
     unknown = set(kinds) - {'sliding_attention', 'full_attention'}
@@ -120,6 +133,7 @@ def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[st
             'attention.head_count_kv': 'num_key_value_heads',
             'attention.key_length': 'head_dim',
             'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
+            'attention.sliding_window': 'gguf_window',
             'rope.freq_base': 'rope_theta',
         })
     # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
@@ -135,8 +149,6 @@ def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[st
     # the file says nothing of biases but by having them
     config.update({key: True for key, tensor in (('attention_bias', 'attn_output.bias'), ('mlp_bias', 'ffn_down.bias'))
                    if tensor in parts})
-    if metadata.get('attention.sliding_window'):
-        config['sliding_window'] = metadata['attention.sliding_window']
     return {**config, **_rope_scaling(metadata)}
 
 
@@ -173,9 +185,12 @@ LLAMA = Family(
     rules=_llama_rules,
     gguf_config=_gguf_config,
     final_norm=('norm.weight', ),
+    architecture='llama',
     sizes=(('hidden_size', ), ('num_hidden_layers', ), ('num_attention_heads', )),
     ignored=('self_attn.rotary_emb.inv_freq', ),
+    windows=_gguf_windows,
     from_gguf=_llama_from_gguf)
-MISTRAL = replace(LLAMA, windows=_windows)
-QWEN2 = replace(MISTRAL, block_spec=_qwen2_spec, from_gguf=Family.from_gguf)
-QWEN3 = replace(MISTRAL, block_spec=_qwen3_spec, from_gguf=Family.from_gguf)
+#: llama.cpp stores it as a Llama.
+MISTRAL = replace(LLAMA, block_spec=_mistral_spec, windows=_windows)
+QWEN2 = replace(MISTRAL, block_spec=_qwen2_spec, architecture='qwen2', from_gguf=Family.from_gguf)
+QWEN3 = replace(MISTRAL, block_spec=_qwen3_spec, architecture='qwen3', from_gguf=Family.from_gguf)

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
-from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, local_checkpoint, read_checkpoint
+from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.errors import CheckpointError
@@ -108,7 +108,7 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
         raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
                               'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
     try:
-        loaded = read_checkpoint(checkpoint, mmap=True)
+        loaded = load_checkpoint_safely(checkpoint, mmap=True)
     except UnreadableCheckpoint as error:
         raise CheckpointError(f'{checkpoint}: {error.found}. Give a checkpoint that tools/train.py wrote.') from None
     if not isinstance(loaded.get('state_dict'), Mapping):

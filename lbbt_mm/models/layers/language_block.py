@@ -3,7 +3,6 @@
 Sources: GPT-2 (Radford et al., 2019, section 2.3), Llama (arXiv 2302.13971, section 2.2), Qwen3 (arXiv 2505.09388,
 section 2, for the q/k norm); cross-attention and its initialisation: LBBT, "Extend to Vision Dense Prediction Tasks".
 """
-from functools import partial
 from typing import Optional, Tuple
 
 import torch
@@ -12,15 +11,11 @@ from mmcv.cnn.bricks.drop import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lbbt_mm.language.activations import ACTIVATIONS
 from lbbt_mm.language.spec import BlockSpec
 from .attention import KERNELS, attend, check_choice
 from .fast_dropout import Dropout
 from .rotary import RotaryTable, rotate
-
-# Hugging Face's names for activations. Its `gelu_new` spells out the tanh formula; torch has it as one kernel.
-_TANH_GELU = partial(F.gelu, approximate='tanh')
-_ACTIVATIONS = dict(gelu=F.gelu, gelu_new=_TANH_GELU, gelu_fast=_TANH_GELU, gelu_pytorch_tanh=_TANH_GELU, silu=F.silu,
-                    swish=F.silu, relu=F.relu)
 
 
 class LanguageAttention(nn.Module):
@@ -112,11 +107,8 @@ class LanguageMLP(nn.Module):
 
     def __init__(self, spec: BlockSpec, proj_drop: float = 0.) -> None:
         super().__init__()
-        if spec.activation not in _ACTIVATIONS:
-            raise ValueError(f'activation {spec.activation!r} is not supported; expected one of '
-                             f'{", ".join(_ACTIVATIONS)}. Choose a language model that uses one of those.')
         self.gated = spec.gated
-        self.act = _ACTIVATIONS[spec.activation]
+        self.act = ACTIVATIONS[spec.activation]
         self.fc1 = nn.Linear(spec.embed_dims, spec.ffn_dims * (2 if spec.gated else 1), bias=spec.ffn_bias)
         self.fc2 = nn.Linear(spec.ffn_dims, spec.embed_dims, bias=spec.ffn_bias)
         self.drop = Dropout(proj_drop)
@@ -230,7 +222,7 @@ class LanguageBlock(nn.Module):
     def _gain(self, norm: nn.Module) -> Optional[Tensor]:
         """What a pre-norm block multiplies normalised tokens by, and so positions and memory as well.
 
-        Language models learn gains far from one (SmolLM2: 0.03 to 0.4) and projections to match: positions or memory that
+        Language models learn gains far from one (one's: 0.03 to 0.4) and projections to match: positions or memory that
         come in without the gain make logits tens of times larger than in pretraining, and attention one-hot.
         """
         return norm.weight if self.norm == 'pre' else None

@@ -1,4 +1,4 @@
-"""Rotary position embedding (RoFormer, arXiv 2104.09864) as Hugging Face's Llama family applies it."""
+"""Rotary position embedding (RoFormer, arXiv 2104.09864) as Hugging Face applies it."""
 from typing import Tuple
 
 import torch
@@ -25,8 +25,8 @@ class RotaryEmbedding(nn.Module):
     def __init__(self, spec: BlockSpec) -> None:
         super().__init__()
         if spec.rotary is None:
-            raise ValueError('this language model has no rotary positions (GPT-2 learns a table); expected a Llama-like '
-                             'family. Use learned positions, or another language model.')
+            raise ValueError('this language model has no rotary positions (it learns a table); expected a family that has '
+                             'them. Use learned positions, or another language model.')
         frequencies, self.attention_scaling = inverse_frequencies(spec.rotary, spec.head_dims, spec.num_heads)
         self.rope_type = spec.rotary.rope_type
         trained = spec.rotary.parameters.get('original_max_position_embeddings') or spec.rotary.max_positions

@@ -1,0 +1,100 @@
+"""Tensors of a language model are copied into modules: every parameter is filled, and every tensor used."""
+from typing import Dict, List, Mapping, Optional
+
+import torch
+from torch import Tensor, nn
+
+from .families import FAMILIES
+from .spec import LanguageModelSpec
+
+
+@torch.no_grad()
+def copy_block(block: nn.Module, spec: LanguageModelSpec, index: int,
+               tensors: Mapping[str, Tensor]) -> Dict[str, nn.Parameter]:
+    """Copy one source block into one LanguageBlock, in place.
+
+    A block with cross-attention takes the self-attention's tensors for it too (LBBT, "Extend to Vision Dense
+    Prediction Tasks"), and ``ln_1`` for the norm before it.
+
+    Args:
+        block: The LanguageBlock.
+        spec: The language model.
+        index: Index of the source block.
+        tensors: Its tensors by canonical checkpoint name.
+
+    Returns:
+        dict[str, Parameter]: The parameters that were filled, by name within the block.
+
+    Raises:
+        ValueError: If a parameter is missing, left over, or of another shape than its source.
+    """
+    family = FAMILIES[spec.model_type]
+    prefix = family.block_prefix.format(i=index)
+    parameters = dict(block.named_parameters())
+    with_cross = any(name.startswith('cross_attn.') for name in parameters)
+    filled = {}
+    for rule in family.rules(spec.block):
+        stacked = [tensors[prefix + source.name] for source in rule.sources]
+        stacked = [tensor.T if rule.transpose else tensor for tensor in stacked]
+        for target in [rule.target] + ([_cross_name(rule.target)] if with_cross else []):
+            if target is not None:
+                _fill(parameters, target, stacked, prefix + rule.sources[0].name)
+                filled[target] = parameters[target]
+    left_over = sorted(set(parameters) - set(filled))
+    if left_over:
+        raise ValueError(f'block parameter {left_over[0]!r} has no tensor in a {spec.model_type} block; expected every '
+                         'parameter to be filled. The block was built from another spec than the weights have.')
+    return filled
+
+
+@torch.no_grad()
+def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Dict[str, nn.Parameter]:
+    """Copy a part outside the blocks, in place: a norm, or the first rows of a position table.
+
+    Args:
+        module: The module that is initialised.
+        path: Dotted path of the norm or of the table.
+        tensors: The part's tensors by canonical checkpoint name.
+
+    Returns:
+        dict[str, Parameter]: The parameters that were filled, by name within the module.
+
+    Raises:
+        ValueError: If a parameter is missing, left over, or does not fit its source.
+    """
+    parameters = {name: parameter for name, parameter in module.named_parameters()
+                  if name == path or name.startswith(path + '.')}
+    sources = {path if name.startswith('wpe') else f'{path}.{name.rsplit(".", 1)[-1]}': (name, tensor)
+               for name, tensor in tensors.items()}
+    if sources.keys() != parameters.keys():
+        raise ValueError(f'{path!r} has the parameters {sorted(parameters)}, its source gives {sorted(sources)}. The module '
+                         'was built from another spec than the weights have.')
+    for target, (name, tensor) in sources.items():
+        parameter = parameters[target]
+        rows = parameter.shape[1] if parameter.ndim == 3 else len(parameter)
+        if tensor.shape[1:] != parameter.shape[2:] or len(tensor) < rows or parameter.ndim == 1 and len(tensor) != rows:
+            raise ValueError(f'tensor {name!r} of shape {tuple(tensor.shape)} cannot fill {target!r} of shape '
+                             f'{tuple(parameter.shape)}. Choose a language model with as many positions, or larger patches.')
+        parameter.copy_(tensor[:rows].view_as(parameter))
+    return parameters
+
+
+def _cross_name(target: str) -> Optional[str]:
+    if target.startswith('attn.'):
+        return 'cross_' + target
+    return target.replace('norm1', 'cross_norm') if target.startswith('norm1.') else None
+
+
+def _fill(parameters: Mapping[str, nn.Parameter], target: str, stacked: List[Tensor], source: str) -> None:
+    if target not in parameters:
+        raise ValueError(f'tensor {source!r} is left over: the block has no parameter {target!r}. The block was built '
+                         'from another spec than the weights have.')
+    parameter = parameters[target]
+    rows = sum(len(tensor) for tensor in stacked)
+    if parameter.shape != (rows, *stacked[0].shape[1:]):
+        raise ValueError(f'tensor {source!r} gives {target!r} the shape {(rows, *stacked[0].shape[1:])}; the block '
+                         f'expects {tuple(parameter.shape)}. The block was built from another spec than the weights have.')
+    start = 0
+    for tensor in stacked:
+        parameter[start:start + len(tensor)].copy_(tensor)
+        start += len(tensor)
