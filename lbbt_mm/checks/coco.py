@@ -105,7 +105,7 @@ def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, 
     classes = classes_of(found.config, cfg)
     fault = _label_fault(file, classes, annotations)
     if fault:
-        yield Problem(where, fault)
+        yield Problem(f'{where}.ann_file' if file.unknown_categories() else where, fault)
         return
     if not with_boxes:
         return

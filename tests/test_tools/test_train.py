@@ -241,7 +241,7 @@ class TestRefusals:
     def test_an_annotation_file_that_is_absent(self, refused, tmp_path):
         assert refused(run_config(tmp_path / 'nowhere', language=dict(arm='host'))).startswith(
             f'train_dataloader.dataset.ann_file: {tmp_path}/nowhere/annotations/'
-            'instances_train2017.json does not exist. Expected a COCO annotation file; correct data_root')
+            'instances_train2017.json does not exist. Expected a COCO annotation file. Correct data_root')
 
     def test_categories_that_do_not_match(self, refused, tmp_path):
         data = write_dataset(tmp_path / 'data', 2, 2)

@@ -266,7 +266,7 @@ def test_a_run_without_training_images(tmp_path):
 def test_labels_that_the_head_does_not_have_are_refused_before_training(tmp_path):
     """Whatever tool trains: they would be a CUDA assertion, or on a CPU an index out of range."""
     runner = build(tmp_path, **classifier(num_classes=CLASSES - 1))
-    with pytest.raises(ValueError, match=r'train_dataloader.dataset.pipeline\[0\]: RandomLabel has num_classes=4, but '
+    with pytest.raises(ValueError, match=r'train_dataloader.dataset.pipeline.0: RandomLabel has num_classes=4, but '
                        'model.head.num_classes=3. Set both to the same number'):
         runner.train()
     assert runner.iter == 0
