@@ -6,7 +6,7 @@ Runs go through tools/train.py. What is done is not done again, and what was int
 
   tools/compare_arms.py CONFIG --lrs 1e-4 3e-4 1e-3 --seeds 0 1 2 --metric train/accuracy/top1
   tools/compare_arms.py CONFIG --probe PROBE --metric PROBE_NAME/accuracy/top1 --gpus 0,1,2,3
-  tools/compare_arms.py CONFIG --sources gpt2=openai-community/gpt2 smollm2=SMOLLM2.gguf
+  tools/compare_arms.py CONFIG --sources A=HUB_ID_OR_FOLDER B=FILE.gguf
   sbatch --array=0-7 ... tools/compare_arms.py CONFIG ...; then the same with --report-only
 
 Learning rate (--lrs): the rule `baseline`, that of the LBBT paper (section 6), trains the baseline arm with each rate and
