@@ -1,8 +1,12 @@
 """The one place for names that mmengine keeps private: what a release of it may change is looked up here."""
-from typing import Any, List, Optional
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmengine.config import Config
-from mmengine.runner import BaseLoop, Runner
+
+if TYPE_CHECKING:  # the runner imports torch, for which a config need not wait
+    from mmengine.runner import BaseLoop, Runner
 
 
 def is_resumed(runner: Runner) -> bool:
@@ -22,12 +26,12 @@ def set_checkpoint(runner: Runner, checkpoint: str) -> None:
 
 def is_training(runner: Runner) -> bool:
     """Whether a runner has built its training loop, which only ``Runner.train`` does."""
-    return isinstance(runner._train_loop, BaseLoop)
+    return not isinstance(runner._train_loop, dict) and runner._train_loop is not None
 
 
 def evaluation_loops(runner: Runner) -> List[BaseLoop]:
     """The loops for testing and validation that a runner has built."""
-    return [loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)]
+    return [loop for loop in (runner._test_loop, runner._val_loop) if loop is not None and not isinstance(loop, dict)]
 
 
 def compile_again(runner: Runner) -> None:

@@ -11,6 +11,7 @@ from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
+from lbbt_mm.mmengine_internals import plain_config
 from lbbt_mm.registry import type_name
 
 #: Settings beside the arguments of mmengine's runner that our tools, or those of the mm projects, read at the top.
@@ -52,7 +53,7 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """
     types = {key.rpartition('.')[0]: value for key, value in options.items() if key.split('.')[-1] == 'type'}
     for key in options:
-        place, parts = cfg._cfg_dict, key.split('.')
+        place, parts = plain_config(cfg), key.split('.')
         for depth, part in enumerate(parts):
             if isinstance(place, (list, tuple)):
                 if not part.isdigit() or int(part) >= len(place):

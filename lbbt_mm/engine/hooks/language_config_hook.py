@@ -10,6 +10,7 @@ from lbbt_mm.checks.image_folders import check_labels
 from lbbt_mm.config_keys import get_key, language_keys
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.mmengine_internals import checkpoint_of, is_resumed
 from lbbt_mm.registry import HOOKS, type_name
 
 
@@ -54,7 +55,7 @@ class LanguageConfigHook(Hook):
         """Keep what a resumed probe's weights started from, which its config does not say."""
         backbone = _language_backbone(runner)
         found = checkpoint.get('meta', {}).get(IDENTITY_KEY)
-        if runner._resume and backbone is not None and found:
+        if is_resumed(runner) and backbone is not None and found:
             adopt_start(backbone, found)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -72,7 +73,7 @@ def _language_backbone(runner: Runner) -> Optional[nn.Module]:
 
 def _resumes(runner: Runner) -> bool:
     """Whether the run goes on from a training checkpoint, as its ``load_or_resume`` will decide after ``init_weights``."""
-    return runner._resume and bool(runner._load_from or find_latest_checkpoint(runner.work_dir))
+    return is_resumed(runner) and bool(checkpoint_of(runner) or find_latest_checkpoint(runner.work_dir))
 
 
 def _drop_language_init(model: nn.Module) -> None:

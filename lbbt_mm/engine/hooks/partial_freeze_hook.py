@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lbbt_mm.files.checkpoint_fit import is_below
+from lbbt_mm.mmengine_internals import compile_again
 from lbbt_mm.models.freezing import Frozen, freeze
 from lbbt_mm.registry import HOOKS
 from lbbt_mm.text_table import render_table
@@ -107,7 +108,7 @@ class PartialFreezeHook(Hook):
         frozen, self._frozen = self._frozen, None
         frozen.undo()
         if _wrap_again(runner):
-            runner._maybe_compile('train_step')  # the one that was compiled belongs to the old wrapper
+            compile_again(runner)  # the one that was compiled belongs to the old wrapper
         runner.logger.info(f'PartialFreezeHook: epoch {runner.epoch}, unfroze '
                            f'{sum(parameter.numel() for parameter in frozen.parameters):,} parameters')
 

@@ -7,6 +7,7 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from lbbt_mm.files.run_records import Record, read_records
+from lbbt_mm.mmengine_internals import update_validation_interval
 from lbbt_mm.registry import HOOKS
 from .whole_checkpoint_hook import attempts_of, knows_its_validation, saved_step
 
@@ -56,7 +57,7 @@ def _is_due(runner: Runner) -> bool:
     done, end = (loop.iter, loop.max_iters) if isinstance(loop, IterBasedTrainLoop) else (loop.epoch, loop.max_epochs)
     if runner.val_loop is None:
         return False
-    loop._decide_current_val_interval()
+    update_validation_interval(loop)
     return done >= loop.val_begin and (done % loop.val_interval == 0 or done == end)
 
 
