@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from lbbt_mm.launch.checkpoint_owner import MARK, RUN_ID, CheckpointOwnerHook, claim, owns
 from lbbt_mm.launch.work_directory import checkpoint_folder, latest_checkpoint, only_training, refuse_other_owner
@@ -158,7 +159,8 @@ def test_remote_storages_and_the_work_directory_itself_have_no_mark(tmp_path, mo
     assert owns(work_dir, folder) and not list(tmp_path.rglob('*.json'))
 
 
-def test_the_mark_is_there_before_the_first_checkpoint_and_not_sooner(tmp_path):
+def test_the_mark_is_there_before_the_first_checkpoint_and_not_sooner(tmp_path, monkeypatch):
+    monkeypatch.setattr(MMLogger, '_instance_dict', MMLogger._instance_dict.copy())  # no other test logs there
     folder, found = tmp_path / 'store' / 'work', []
 
     class Watch(CheckpointOwnerHook):
