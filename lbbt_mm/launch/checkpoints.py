@@ -1,6 +1,7 @@
 """Which checkpoint a run takes, what it saves, and that both are whole and fit."""
 import argparse
 import logging
+import os
 from typing import Any, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -12,8 +13,9 @@ from lbbt_mm.config_keys import find_types, walk
 from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lbbt_mm.files.whole_files import write_files_whole
 from lbbt_mm.registry import LOADING_STEPS
+from .checkpoint_owner import CheckpointOwnerHook
 from .settings import add_hook
-from .work_directory import checkpoint_folder, is_first_rank, latest_checkpoint, numbered_checkpoints
+from .work_directory import checkpoint_folder, checkpoints_in, is_first_rank, latest_checkpoint
 
 
 def resume_from(cfg: Config, checkpoint: str) -> None:
@@ -40,6 +42,9 @@ def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
 
     Returns:
         tuple: The checkpoint, None for a run that does not resume; and what there is to say about it in the log.
+
+    Raises:
+        ValueError: If it is from elsewhere, and this run's folder holds checkpoints already.
     """
     if not cfg.get('resume'):
         return None, []
@@ -51,8 +56,21 @@ def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
             return None, []
         checkpoint = str(latest.path)
         notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
+    else:
+        _refuse_among_others(cfg, checkpoint)
     add_hook(cfg, 'PendingValidationHook')
     return checkpoint, notes
+
+
+def _refuse_among_others(cfg: Config, checkpoint: str) -> None:
+    """Refuse to go on from a file elsewhere in a folder with checkpoints, be they another run's or this one's later ones."""
+    folder = checkpoint_folder(cfg.work_dir, cfg)
+    there = [] if '://' in folder else checkpoints_in(folder, cfg)
+    source = os.path.dirname(os.path.expanduser(checkpoint.rstrip(os.sep)))
+    if there and os.path.realpath(source) != os.path.realpath(folder):
+        raise ValueError(f'--resume {checkpoint}: {folder} holds checkpoints already ({there[0].name}), which this run '
+                         'would overwrite or remove; expected none beside a checkpoint from elsewhere. Choose another '
+                         '--work-dir, or give --resume without a file to go on with those.')
 
 
 def _start_anew(cfg: Config) -> None:
@@ -70,11 +88,16 @@ def say_what_is_overwritten(cfg: Config, resumed: Optional[str]) -> None:
         resumed: The checkpoint that it goes on from; then they are its own.
     """
     folder = checkpoint_folder(cfg.work_dir, cfg)
-    there = numbered_checkpoints(folder, cfg) if not resumed and '://' not in folder else []
+    there = checkpoints_in(folder, cfg) if not resumed and '://' not in folder else []
     if there:
         print_log(f'{folder} holds checkpoints of an earlier training ({there[0].name}), and this one starts anew and '
                   'overwrites those of the same name. --resume goes on with it; another --work-dir keeps both.',
                   logger='current', level=logging.WARNING)
+
+
+def mark_checkpoints(runner: Runner, cfg: Config) -> None:
+    """Have a runner mark the folder of its checkpoints as its own, see :mod:`lbbt_mm.launch.checkpoint_owner`."""
+    runner.register_hook(CheckpointOwnerHook(checkpoint_folder(cfg.work_dir, cfg)))
 
 
 def save_whole_checkpoints(cfg: Config) -> None:

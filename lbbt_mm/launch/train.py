@@ -44,15 +44,16 @@ def train(args: argparse.Namespace) -> None:
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
-    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, resume_from, save_whole_checkpoints,
-                              say_what_is_overwritten)
+    from .checkpoints import (check_fit, find_resumed_checkpoint, mark_checkpoints, pretrained_files, resume_from,
+                              save_whole_checkpoints, say_what_is_overwritten)
     from .processes import build_runner, start_processes, stop_processes
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
-    from .work_directory import only_training
+    from .work_directory import only_training, refuse_other_owner
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
     check_settings(cfg)
+    refuse_other_owner(cfg.work_dir, cfg)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:
@@ -72,6 +73,7 @@ def train(args: argparse.Namespace) -> None:
         start_processes(cfg)
         runner = build_runner(cfg)
         check_fit(runner, cfg, args, notes, resumed)
+        mark_checkpoints(runner, cfg)
         runner.train()
         stop_processes()
 

@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 
 from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.whole_files import remove_parts
+from .checkpoint_owner import is_of_same_run, owner_of, owns
 from .user_errors import has_begun
 
-_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 #: Environment variable with a process's rank, by the launcher that sets it
 _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
@@ -52,8 +52,8 @@ def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
     """The newest complete checkpoint of a work directory.
 
     That is the one which ``last_checkpoint`` names, in this run's folder, which may have moved since; a file elsewhere is of
-    another run. Where the marker is damaged or names what is not there or not complete, it is the complete one of the
-    highest number.
+    another run, unless its folder is marked as this one's, whose name or ``out_dir`` has changed then. Where the marker is
+    damaged or names what is not there or not complete, it is the complete one of the highest number.
 
     Args:
         work_dir: The work directory.
@@ -67,16 +67,76 @@ def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
     text = read_marker(marker)
     if '://' in folder:  # a remote storage, which is asked when the checkpoint is loaded
         return Latest(text) if text else None
+    own = owns(work_dir, folder)
     named = Path(folder) / Path(text).name if text else None
-    if named and (os.path.isdir(named) or is_complete(named)):  # DeepSpeed's checkpoints are folders
+    if own and named and (os.path.isdir(named) or is_complete(named)):  # DeepSpeed's checkpoints are folders
         return Latest(named)
-    newest = next(filter(is_complete, numbered_checkpoints(folder, config)), None)
+    newest = next(filter(is_complete, numbered_checkpoints(folder, config) if own else []), None)
     if newest is None:
-        return None
+        return _in_former_folder(work_dir, text)
     problem = 'is not there'
     if marker.exists():
         problem = f'names {named.name}, which is absent or incomplete' if named else 'is damaged'
     return Latest(newest, f'{marker} {problem}: going on from {newest.name}, the newest complete checkpoint.')
+
+
+def _in_former_folder(work_dir: Any, text: Optional[str]) -> Optional[Latest]:
+    path = Path(text or '')
+    if text and is_of_same_run(work_dir, path.parent) and (path.is_dir() or is_complete(path)):
+        return Latest(path, f'Going on from {path}, which this run wrote before its folder of checkpoints was another.')
+    return None
+
+
+def refuse_other_owner(work_dir: Any, config: Optional[Mapping[str, Any]] = None, is_over: bool = False) -> None:
+    """Refuse a run whose folder of checkpoints holds those of another run, which it would take or overwrite.
+
+    Args:
+        work_dir: The run's work directory.
+        config: Its config, which may put checkpoints into another folder.
+        is_over: Whether the run has ended and writes no more; its checkpoints are a copy's too then.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    folder = checkpoint_folder(work_dir, config)
+    there = [] if owns(work_dir, folder) else checkpoints_in(folder, config)
+    if there and not (is_over and is_of_same_run(work_dir, folder)):
+        raise ValueError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
+                         f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
+                         'another name.')
+
+
+def checkpoints_in(folder: Any, config: Optional[Mapping[str, Any]] = None) -> List[Path]:
+    """A folder's checkpoints, the numbered ones first, then the best and the published ones.
+
+    Args:
+        folder: The folder.
+        config: The run's config, which may name checkpoints in its own way.
+    """
+    numbered, name = numbered_checkpoints(folder, config), checkpoint_name(config)
+    others = sorted(Path(folder).iterdir()) if numbered or os.path.isdir(folder) else []
+    return numbered + [path for path in others if path not in numbered and name.fullmatch(path.name)]
+
+
+def checkpoint_name(config: Optional[Mapping[str, Any]] = None) -> 're.Pattern[str]':
+    """What the checkpoints of a run are called, the best and the published ones too.
+
+    Args:
+        config: The run's config, which may name checkpoints in its own way.
+    """
+    names = '|'.join(rf'{_pattern(template)}|{_pattern(os.path.splitext(template)[0])}-[0-9a-f]{{8}}\.pth'
+                     for template in _templates(config))
+    return re.compile(f'(?:best_[^/]+_)?(?:{names})')
+
+
+def _templates(config: Optional[Mapping[str, Any]]) -> List[str]:
+    template = _checkpoint_hook(config).get('filename_tmpl')
+    named = isinstance(template, str) and template.count('{}') == 1
+    return [template] if named else ['epoch_{}.pth', 'iter_{}.pth']
+
+
+def _pattern(template: str) -> str:
+    return re.escape(template).replace(re.escape('{}'), r'(\d+)')
 
 
 def numbered_checkpoints(folder: Any, config: Optional[Mapping[str, Any]] = None) -> List[Path]:
@@ -86,11 +146,8 @@ def numbered_checkpoints(folder: Any, config: Optional[Mapping[str, Any]] = None
         folder: The folder.
         config: The run's config, which may name checkpoints in its own way.
     """
-    folder, named = Path(folder), _NUMBERED
-    template = _checkpoint_hook(config).get('filename_tmpl')
-    if isinstance(template, str) and template.count('{}') == 1:
-        named = re.compile(re.escape(template).replace(re.escape('{}'), r'(\d+)'))
-    found = [(int(match[1]), path) for path in (folder.iterdir() if folder.is_dir() else [])
+    folder, named = Path(folder), re.compile('|'.join(map(_pattern, _templates(config))))
+    found = [(int(match[match.lastindex]), path) for path in (folder.iterdir() if folder.is_dir() else [])
              for match in [named.fullmatch(path.name)] if match]
     return [path for _, path in sorted(found, reverse=True)]
 
@@ -146,7 +203,7 @@ def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> 
         config: The run's config, which says how its ranks were started and may put checkpoints into another folder.
 
     Raises:
-        ValueError: If another training is running there.
+        ValueError: If another training is running there, or its checkpoints are those of another run.
     """
     if not is_first_rank(config):
         yield
@@ -155,6 +212,7 @@ def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> 
         for folder in dict.fromkeys((str(work_dir), checkpoint_folder(work_dir, config))):
             if '://' not in folder:
                 held.enter_context(_held(Path(folder)))
+                refuse_other_owner(work_dir, config)  # one that ended while this one was still being checked
                 remove_parts(folder)
         yield
 

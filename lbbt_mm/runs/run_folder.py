@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from lbbt_mm.files.overwriting import is_dumped_config
 from lbbt_mm.files.whole_files import PART
+from lbbt_mm.launch.checkpoint_owner import MARK
+from lbbt_mm.launch.work_directory import checkpoint_name, checkpoints_in
 
 REQUEST, LOG = 'request.json', 'train.log'
 #: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
@@ -15,9 +17,8 @@ _LOCKS = ('lock', 'training.lock')
 #: Gone first, so that no one takes half of a removed run for a whole one.
 _FIRST = ('done', 'last_checkpoint')
 _TIME = r'\d{8}_\d{6}'
-_CHECKPOINT = r'((epoch|iter)_\d+|best_[^/]+_(epoch|iter)_\d+)(-[0-9a-f]{8})?\.pth'
-_OWN = rf'({_CHECKPOINT}|last_checkpoint|done|failed|train\.log|request\.json)'
-#: Of a run: its checkpoints and marks, what a killed writer left of them, and mmengine's folder of each attempt
+_OWN = r'(last_checkpoint|done|failed|train\.log|request\.json|run_id\.json)'
+#: Of a run, beside its checkpoints: its marks, what a killed writer left of them, and mmengine's folder of each attempt
 _WRITTEN = re.compile(rf'{_OWN}|(?!.*/){PART}|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
                       r'|[^/]+/vis_data/scalars\.json', re.ASCII)  # the last are read as this run's, whoever wrote them
 _FOLDERS = re.compile(rf'{_TIME}(/vis_data(/.+)?)?', re.ASCII)
@@ -93,12 +94,14 @@ def written_files(work_dir: Path) -> List[Path]:
     Args:
         work_dir: The run's folder.
     """
-    found = []
+    found, checkpoint = [], checkpoint_name((read_request(work_dir) or {}).get('config'))
     for folder, subfolders, files in os.walk(work_dir):
         links = [name for name in subfolders if Path(folder, name).is_symlink()]
-        sharded = [name for name in subfolders if name not in links and re.fullmatch(_CHECKPOINT, name)]
+        sharded = [name for name in subfolders if name not in links and checkpoint.fullmatch(name)]
         subfolders[:] = [name for name in subfolders if name not in (*sharded, *links)]
-        found += [Path(folder, name) for name in (*files, *links, *sharded) if _is_written(Path(folder, name), work_dir)]
+        paths = [Path(folder, name) for name in (*files, *links, *sharded)]
+        found += [path for path in paths if Path(folder) == Path(work_dir) and checkpoint.fullmatch(path.name)
+                  or _is_written(path, work_dir)]
     return sorted(found)
 
 
@@ -122,10 +125,7 @@ def remove_run(work_dir: Path) -> List[Path]:
     for run in (*nested_runs(work_dir), Path(work_dir)):
         order = {**dict.fromkeys(_FIRST, 0), REQUEST: 2}  # with its request gone, the rest would not count as ours
         for path in sorted(written_files(run), key=lambda path: order.get(path.name, 1)):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            _remove(path)
             _drop_empty(path.parent, run)
         for folder in sorted((path for path in run.rglob('*') if path.is_dir() and not path.is_symlink()), reverse=True):
             if _FOLDERS.fullmatch(folder.relative_to(run).as_posix()) and not any(folder.iterdir()):
@@ -133,15 +133,23 @@ def remove_run(work_dir: Path) -> List[Path]:
     return sorted(path for path in Path(work_dir).iterdir() if _holds_more(path))
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run from a folder that they have for themselves (``default_hooks.checkpoint.out_dir``).
+def remove_checkpoints(folder: Path, config: Mapping[str, Any]) -> None:
+    """Remove the checkpoints of a run from a folder that is marked as theirs (``default_hooks.checkpoint.out_dir``).
 
     Args:
         folder: The folder; it may be absent.
+        config: The run's config, which may name checkpoints in its own way.
     """
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if re.fullmatch(_CHECKPOINT, path.name) and path.is_file() and not path.is_symlink():
-            path.unlink()
+    for path in checkpoints_in(folder, config):
+        _remove(path)
+    Path(folder, MARK).unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _drop_empty(folder: Path, root: Path) -> None:

@@ -16,7 +16,9 @@ from lbbt_mm.config_keys import get_key, language_keys
 from lbbt_mm.files.run_records import Record, failed_of_nan, loss_is_finite, read_records, validation_is_finite
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.language.fingerprint import fingerprint
-from lbbt_mm.launch.work_directory import Latest, checkpoint_folder, latest_checkpoint, only_training
+from lbbt_mm.launch.checkpoint_owner import owns
+from lbbt_mm.launch.work_directory import (Latest, checkpoint_folder, latest_checkpoint, only_training,
+                                           refuse_other_owner)
 from lbbt_mm.registry import type_name
 from .run_checkpoints import find_checkpoint
 from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
@@ -163,6 +165,10 @@ class TrainingRun:
         if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):
             raise ValueError(f'{self.config}: visualizer.vis_backends={backends!r} has no LocalVisBackend, which writes the '
                              "metrics that are collected here. Add dict(type='LocalVisBackend').")
+        try:
+            refuse_other_owner(self.work_dir, self.request['config'], is_over=self._outcome is not None)
+        except ValueError as error:
+            raise OtherRunError(str(error)) from None
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round; what else makes the experiment, as far as it says."""
@@ -192,11 +198,14 @@ class TrainingRun:
                 run = TrainingRun(self.config, folder)
                 config = run.recorded.get('config')
                 alone.enter_context(run._alone())
+                place = checkpoint_folder(folder, config)
+                if not owns(folder, place):
+                    place, config = str(folder), None
                 alone.enter_context(only_training(folder, config))
-                if checkpoint_folder(folder, config) != str(folder):
-                    elsewhere.append(Path(checkpoint_folder(folder, config)))
-            for folder in elsewhere:
-                remove_checkpoints(folder)
+                if place != str(folder):
+                    elsewhere.append((Path(place), config))
+            for place, config in elsewhere:
+                remove_checkpoints(place, config)
             return remove_run(self.work_dir)
 
     def run(self, on_progress: Optional[Callable[[TrainingProgress], None]] = None,

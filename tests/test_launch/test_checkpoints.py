@@ -55,6 +55,31 @@ class TestResuming:
         assert self.resumed(cfg, 'mine.pth') == ('mine.pth', [])
         assert (cfg.resume, cfg.load_from) == (True, 'mine.pth')
 
+    @pytest.mark.parametrize('name', ['epoch_3.pth', 'best_accuracy_top1_epoch_1.pth', 'epoch_3-0a1b2c3d.pth'])
+    def test_one_from_elsewhere_is_refused_among_others(self, cfg, tmp_path, name):
+        """What it says of files beside it would be done to those of the other run."""
+        source = tmp_path / 'other' / 'epoch_2.pth'
+        (tmp_path / name).touch()
+        with pytest.raises(ValueError) as refused:
+            self.resumed(cfg, str(source))
+        assert str(refused.value) == (
+            f'--resume {source}: {tmp_path} holds checkpoints already ({name}), which this run would overwrite or remove; '
+            'expected none beside a checkpoint from elsewhere. Choose another --work-dir, or give --resume without a file '
+            'to go on with those.')
+        cfg.resume, cfg.load_from = True, str(source)  # as a config may say
+        with pytest.raises(ValueError, match='expected none beside'):
+            checkpoints.find_resumed_checkpoint(cfg)
+        (tmp_path / name).rename(tmp_path / 'mine.pth')
+        assert self.resumed(cfg, str(source))[0] == str(source)
+
+    def test_nor_among_those_in_a_folder_of_their_own(self, cfg, tmp_path):
+        cfg.default_hooks = dict(checkpoint=dict(out_dir=str(tmp_path / 'store'), filename_tmpl='m_{}.pth'))
+        own = tmp_path / 'store' / tmp_path.name
+        (own / 'm_3.pth').mkdir(parents=True)  # as DeepSpeed writes them
+        assert self.resumed(cfg, f'{own}/m_3.pth/')[0] == f'{own}/m_3.pth/'
+        with pytest.raises(ValueError, match=r'holds checkpoints already \(m_3.pth\)'):
+            self.resumed(cfg, str(tmp_path / 'm_3.pth'))
+
 
 class TestWholeCheckpoints:
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lbbt_mm.launch.work_directory import is_complete, is_first_rank, latest_checkpoint, only_training
+from lbbt_mm.launch.checkpoint_owner import claim
+from lbbt_mm.launch.work_directory import (checkpoints_in, is_complete, is_first_rank, latest_checkpoint,
+                                           numbered_checkpoints, only_training)
 from tests.hostile_files import runs_code
 
 
@@ -94,6 +96,8 @@ def test_checkpoints_in_a_folder_of_their_own(work_dir, tmp_path):
     own = tmp_path / 'store' / 'work'
     own.mkdir(parents=True)
     save(own / 'epoch_1.pth')
+    assert latest_checkpoint(work_dir, config) is None, 'nothing says that it is this run\'s'
+    claim(work_dir, own)
     assert latest_checkpoint(work_dir, config).path == own / 'epoch_1.pth'
     (work_dir / 'last_checkpoint').write_text(str(save(own / 'epoch_3.pth')))
     save(own / 'epoch_4.pth')
@@ -109,6 +113,12 @@ def test_checkpoints_with_names_of_their_own(tmp_path):
         save(tmp_path / f'm_{number}+.pth')
     assert latest_checkpoint(tmp_path, config).path == tmp_path / 'm_10+.pth'
     assert latest_checkpoint(tmp_path) is None
+    for name in ('best_acc_m_10+.pth', 'm_2+-0a1b2c3d.pth', 'm_x+.pth', 'best_m_1.pth', 'epoch_1.pth'):
+        (tmp_path / name).touch()
+    numbered = ['m_10+.pth', 'm_2+.pth']
+    assert [path.name for path in numbered_checkpoints(tmp_path, config)] == numbered
+    assert [path.name for path in checkpoints_in(tmp_path, config)] == [*numbered, 'best_acc_m_10+.pth', 'm_2+-0a1b2c3d.pth']
+    assert [path.name for path in checkpoints_in(tmp_path)] == ['epoch_1.pth'] and checkpoints_in(tmp_path / 'none') == []
 
 
 def test_checkpoints_on_a_remote_storage_are_taken_from_the_marker(work_dir):
@@ -186,6 +196,7 @@ def test_what_killed_trainings_left_half_written_is_removed_in_both_folders(tmp_
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('x')
     config = dict(default_hooks=dict(checkpoint=dict(out_dir=str(tmp_path / 'store'))))
+    claim(work_dir, own)
     with only_training(work_dir, config):
         assert (own / 'training.lock').read_text().strip() == str(os.getpid())
     assert all(path.exists() for path in kept) and not any(path.exists() for path in parts)

@@ -3,14 +3,14 @@ import json
 
 import pytest
 
-from lbbt_mm.runs.run_folder import (OtherRunError, nested_runs, read_request, refuse_stray_run, remove_run,
-                                     written_files)
+from lbbt_mm.runs.run_folder import (OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints,
+                                     remove_run, written_files)
 
 REQUEST = json.dumps(dict(id='a', config=dict(model=1), options=[]))
 DUMP = "launcher = 'none'\nwork_dir = 'run'\n"
 #: What mmengine and TrainingRun leave in a run's folder
 OURS = ('epoch_1.pth', 'epoch_12.pth', 'iter_400.pth', 'best_coco_bbox_mAP_epoch_3.pth', 'best_mIoU_iter_40.pth',
-        'epoch_12-0a1b2c3d.pth', 'last_checkpoint', 'done', 'failed', 'train.log', 'request.json', 'run.py',
+        'epoch_12-0a1b2c3d.pth', 'run_id.json', 'last_checkpoint', 'done', 'failed', 'train.log', 'request.json', 'run.py',
         'request.json.123.lbbt_mm.part', 'epoch_1.pth.123.lbbt_mm.part', 'last_checkpoint.4.lbbt_mm.part',
         '20250101_123456/20250101_123456.log',
         '20250101_123456/20250101_123456_host_device0_rank1.log', '20250101_123456/vis_data/scalars.json',
@@ -90,6 +90,24 @@ def test_links_are_removed_and_never_followed(tmp_path):
 def test_a_checkpoint_in_shards_is_a_folder(tmp_path):
     fill(tmp_path, ['request.json', 'epoch_1.pth/rank0.pt', 'sub/epoch_1.pth/rank0.pt'])
     assert remove_run(tmp_path) == [tmp_path / 'sub'] and names(tmp_path) == {'sub/epoch_1.pth/rank0.pt'}
+
+
+def test_checkpoints_with_names_of_their_own_are_removed_too(tmp_path):
+    """A new run of that config would go on from them."""
+    request = dict(id='a', options=[], config=dict(default_hooks=dict(checkpoint=dict(filename_tmpl='m_{}.pth'))))
+    fill(tmp_path, ['m_3.pth', 'best_score_m_3.pth', 'm_3-0a1b2c3d.pth', 'sub/m_3.pth', 'm_x.pth', 'epoch_3.pth'])
+    (tmp_path / 'request.json').write_text(json.dumps(request))
+    (tmp_path / 'm_4.pth').mkdir()
+    assert [path.name for path in remove_run(tmp_path)] == ['epoch_3.pth', 'm_x.pth', 'sub']
+    assert names(tmp_path) == {'epoch_3.pth', 'm_x.pth', 'sub/m_3.pth'}
+
+
+def test_in_a_folder_elsewhere_all_that_bear_a_checkpoint_s_name_and_the_mark(tmp_path):
+    fill(tmp_path, ['epoch_3.pth', 'best_score_epoch_3.pth', 'mine.pth', 'checkpoint_owner.json', 'training.lock', 'notes'])
+    fill(tmp_path, ['epoch_4.pth/shard'])
+    remove_checkpoints(tmp_path, {})
+    assert names(tmp_path) == {'mine.pth', 'training.lock', 'notes'}
+    remove_checkpoints(tmp_path / 'none', {})
 
 
 def test_a_log_of_somebody_else_stays(tmp_path):

@@ -1,6 +1,7 @@
 """TrainingRun: what it starts, when it goes on, what it refuses and what it says came out."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from lbbt_mm.files.run_records import final_metrics
+from lbbt_mm.launch.checkpoint_owner import claim
 from lbbt_mm.runs import training_run
 from lbbt_mm.runs.training_run import OtherRunError, TrainingFailed, TrainingRun
 from tests import fake_training
@@ -189,10 +191,30 @@ class TestOtherExperiments:
         own = folder / 'store' / 'run'
         own.mkdir(parents=True)
         write_checkpoint(own / 'epoch_4.pth')
+        claim(run.work_dir, own)
         (own / 'mine.pth').touch()
         assert make(options=run.options).latest.path == own / 'epoch_4.pth'
-        run.clear()
+        assert [path.name for path in run.clear()] == ['environment.json'], 'and not the run\'s id'
         assert make(options=run.options).latest is None and [path.name for path in own.glob('*.pth')] == ['mine.pth']
+
+    def test_checkpoints_of_another_run_there_are_neither_taken_nor_removed(self, make, folder):
+        """Experiments name their runs alike, and mmengine the folder after the run."""
+        options = (f'default_hooks.checkpoint.out_dir={folder}/store', )
+        first, other, third = (make(f'{name}/run', options) for name in 'abc')
+        first.run()
+        shutil.copytree(first.work_dir, other.work_dir)
+        claim(first.work_dir, folder / 'store' / 'run')
+        write_checkpoint(folder / 'store' / 'run' / 'epoch_4.pth')
+        (other.work_dir / 'done').unlink()
+        for run in (other, third):
+            assert run.latest is None
+            with pytest.raises(OtherRunError, match='store/run: holds epoch_4.pth of the run of .*/a/run; expected'):
+                run.run()
+            run.clear()
+        assert (folder / 'store' / 'run' / 'epoch_4.pth').exists() and first.run() == 'finished'
+        assert starts(folder) == ['run'] and not third.work_dir.exists()
+        first.clear()
+        assert not list((folder / 'store' / 'run').glob('*.pth')) and not list(first.work_dir.glob('*.pth'))
 
     def test_a_training_keeps_its_id_until_it_is_started_afresh(self, make, folder):
         assert make().id is None

@@ -107,6 +107,38 @@ class TestResuming:
         assert not (tmp_path / 'work' / 'epoch_4.pth').exists()
         assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))
 
+    def test_checkpoints_elsewhere_are_those_of_the_run_that_wrote_them_wherever_it_moves(
+            self, random_config, folders, tmp_path):
+        """mmengine would put those of both runs into store/work."""
+        random_config(folders['llama']).dump(tmp_path / 'run.py')
+        options = ['--cfg-options', f'default_hooks.checkpoint.out_dir={tmp_path}/store']
+
+        def run(work_dir, *arguments):
+            return run_tool('train.py', tmp_path / 'run.py', '--work-dir', work_dir, *arguments)
+
+        returncode, output = run(tmp_path / 'a' / 'work', *options, 'train_cfg.max_epochs=1')
+        assert returncode == 0, output
+        first = (tmp_path / 'store' / 'work' / 'epoch_1.pth').read_bytes()
+        for resume in ([], ['--resume']):
+            returncode, output = run(tmp_path / 'b' / 'work', *resume, *options)
+            assert returncode == 2 and output.endswith('or a work directory of another name.\n'), output
+            assert f"{tmp_path}/store/work: holds epoch_1.pth of the run of {tmp_path}/a/work; expected" in output
+        assert not (tmp_path / 'b').exists() and (tmp_path / 'store' / 'work' / 'epoch_1.pth').read_bytes() == first
+        (tmp_path / 'a').rename(tmp_path / 'moved')
+        returncode, output = run(tmp_path / 'moved' / 'work', '--resume', '--allow-change', 'max_epochs', *options,
+                                 'train_cfg.max_epochs=2')
+        assert returncode == 0 and 'resumed epoch: 1' in output, output
+        assert (tmp_path / 'store' / 'work' / 'epoch_2.pth').exists()
+
+    def test_one_from_elsewhere_is_refused_among_the_checkpoints_of_another_run(self, trained, tmp_path):
+        mine = tmp_path / 'work' / 'epoch_5.pth'
+        mine.parent.mkdir()
+        mine.write_bytes(b'mine')
+        source = trained.checkpoint(4)
+        returncode, output = run_tool('train.py', trained.dumped, '--work-dir', mine.parent, '--resume', source)
+        assert returncode == 2 and f'\n--resume {source}: {mine.parent} holds checkpoints already' in output, output
+        assert list(mine.parent.iterdir()) == [mine] and mine.read_bytes() == b'mine'
+
     def test_the_number_of_workers_does_not_matter(self, trained, random_config, folders, tmp_path):
         random_config(folders['llama']).dump(tmp_path / 'run.py')
         returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work', '--cfg-options',

@@ -6,7 +6,7 @@ from typing import Any, List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.registry import HOOKS
@@ -38,25 +38,42 @@ class WholeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Find the folder and what a resumed run has there."""
         hub = runner.message_hub
-        if 'keep_ckpt_ids' in hub.runtime_info:  # from a checkpoint: it becomes file names
-            kept = [step for step in hub.get_info('keep_ckpt_ids') if isinstance(step, int) and not isinstance(step, bool)]
-            hub.update_info('keep_ckpt_ids', kept)
+        kept = hub.runtime_info.pop('keep_ckpt_ids', [])  # mmengine removes files by them
         super().before_train(runner)
-        if self.save_best is None:
-            pass
-        elif len(self.key_indicators) == 1:
-            self.best_ckpt_path = self._in_this_folder(self.best_ckpt_path)
-        else:
-            self.best_ckpt_path_dict = {key: self._in_this_folder(path) for key, path in self.best_ckpt_path_dict.items()}
         step = saved_step(runner, self)
+        resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+        if self._goes_on_here(runner):
+            self._take_over(runner, kept)
+            if step and self.file_backend.exists(resumed):
+                self.last_ckpt = resumed  # a validation that is made up for may find the best score, which it has to hold
+        else:
+            hub.runtime_info.pop(_OUTDATED, None)  # files of the same names here are another run's
+            self.best_ckpt_path = None
+            self.best_ckpt_path_dict = dict.fromkeys(getattr(self, 'best_ckpt_path_dict', {}))
         if not step:
             hub.update_info(_VALIDATED, 0)
         if not step or _ATTEMPTS in hub.runtime_info:
             hub.update_info(_ATTEMPTS, [*(hub.get_info(_ATTEMPTS) if step else []), runner.timestamp])
-        resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
-        if runner._resume and step and self.file_backend.exists(resumed):
-            self.last_ckpt = resumed  # a validation that is made up for may find the best score, which it then has to hold
         self._remove_outdated(runner)
+
+    def _goes_on_here(self, runner: Runner) -> bool:
+        """Whether the run goes on from a checkpoint of the folder that it writes to, so that the files there are its own."""
+        source = runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir))
+        folder = os.path.dirname(os.path.expanduser(str(source).rstrip(os.sep)))
+        return bool(source) and os.path.realpath(folder) == os.path.realpath(self.out_dir)
+
+    def _take_over(self, runner: Runner, kept: Any) -> None:
+        """Take what the checkpoint says of the files beside it; what is too much of them now is outdated."""
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = self._in_this_folder(self.best_ckpt_path)
+        elif self.save_best is not None:
+            self.best_ckpt_path_dict = {key: self._in_this_folder(path) for key, path in self.best_ckpt_path_dict.items()}
+        if self.max_keep_ckpts > 0 and isinstance(kept, (list, tuple)):
+            steps = [step for step in kept if isinstance(step, int) and not isinstance(step, bool)]
+            for step in steps[:-self.max_keep_ckpts]:
+                self._outdate(runner, self.filename_tmpl.format(step))
+            self.keep_ckpt_ids.extend(steps)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
 
     def _in_this_folder(self, path: Any) -> Any:
         """The best checkpoint as this folder has it, which may have been copied or moved; None if it has none."""

@@ -103,6 +103,34 @@ def test_a_run_that_starts_in_a_copy_leaves_the_first_one_alone(tmp_path):
     assert names(tmp_path / 'first') == before
 
 
+@pytest.mark.parametrize('out_dir', [None, 'store'])
+def test_one_that_goes_on_in_another_folder_leaves_the_files_of_those_names_there_alone(tmp_path, out_dir):
+    """As other projects may use the hook; tools/train.py refuses such a folder."""
+    run(tmp_path / 'first', epochs=1)
+    state = load_checkpoint_safely(tmp_path / 'first' / 'epoch_1.pth')
+    state['message_hub']['runtime_info'].update(keep_ckpt_ids=[7, 8, 1], lbbt_mm_outdated=['epoch_9.pth'])
+    torch.save(state, tmp_path / 'first' / 'epoch_1.pth')
+    options = dict(out_dir=str(tmp_path / out_dir)) if out_dir else {}
+    folder = tmp_path / out_dir / 'mine' if out_dir else tmp_path / 'mine'
+    folder.mkdir(parents=True)
+    there = ['epoch_1.pth', 'epoch_7.pth', 'epoch_8.pth', 'epoch_9.pth', 'best_score_epoch_1.pth']
+    for name in there:
+        (folder / name).touch()
+    train_on(tmp_path / 'mine', tmp_path / 'first' / 'epoch_1.pth', **options)
+    assert names(folder) == {*there, 'epoch_2.pth', 'best_score_epoch_2.pth'}
+
+
+def test_fewer_kept_checkpoints_are_removed_in_the_run_s_own_folder(tmp_path):
+    run(tmp_path, epochs=1)
+    state = load_checkpoint_safely(tmp_path / 'epoch_1.pth')
+    state['message_hub']['runtime_info'].update(keep_ckpt_ids=[7, 8, 1])
+    torch.save(state, tmp_path / 'epoch_1.pth')
+    for name in ('epoch_7.pth', 'epoch_8.pth', 'epoch_9.pth'):
+        (tmp_path / name).touch()
+    train_on(tmp_path, tmp_path / 'epoch_1.pth')
+    assert names(tmp_path) == {'epoch_9.pth', 'epoch_2.pth', 'best_score_epoch_2.pth'}
+
+
 def train_on(work_dir, checkpoint, **checkpoint_options):
     return train(
         work_dir, train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=1), resume=True, load_from=str(checkpoint),
