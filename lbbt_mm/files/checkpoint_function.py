@@ -69,8 +69,8 @@ def _changed_config(recorded: dict, asked: dict, model: nn.Module, scope: Option
     changes = [*differing(there, here, 'model', lambda key, *pair: _seen_as(pair, scope))]
     if all(isinstance(part, dict) for part in images):
         images = [{name: part[name] for name in _IMAGES if name in part} for part in images]
-        filled = _with_defaults(images, type(getattr(model, 'data_preprocessor', None)))
-        changes += differing(*filled, 'data_preprocessor')
+        one, other = _with_defaults(images, type(getattr(model, 'data_preprocessor', None)))
+        changes += [(f'data_preprocessor.{name}', one[name], other[name]) for name in one if one[name] != other[name]]
     return (Change(*change) for change in changes)
 
 

@@ -35,8 +35,8 @@ class CheckpointFitHook(Hook):
         notes: What else there is to say about the checkpoint once it is loaded, for the run's log.
 
     Raises:
-        CheckpointMisfit: If a tensor is missing, extra or of another shape, if the checkpoint's config makes another function
-            of its weights, or if a part that is to be left out is nowhere.
+        CheckpointMisfit: If a tensor is missing, extra or of another shape, if its weights are those of another function,
+            or if a part that is to be left out is nowhere.
 
     Example:
         >>> custom_hooks = [dict(type='lbbt_mm.CheckpointFitHook', leave_out=['bbox_head'])]
@@ -120,6 +120,11 @@ class CheckpointFitHook(Hook):
                                    'checkpoint that training wrote, with its optimizer. To start a new run from its weights '
                                    'give load_from=... without --resume.')
         self._check_place(runner.train_loop, meta, where)
+        averages = checkpoint.get('ema_state_dict')
+        for name, value in averages.items() if isinstance(averages, Mapping) else ():
+            if isinstance(value, Tensor) and value.isnan().any():
+                raise CheckpointMisfit(f'{where}: {name} of its averaged weights holds NaN; expected finite numbers. Resume '
+                                       'from an earlier checkpoint.')
         schedules, saved = runner.param_schedulers, checkpoint.get('param_schedulers')
         if _number_of(schedules) != _number_of(saved):
             raise CheckpointMisfit(f'{where}: holds the state of {_number_of(saved)} schedules, and this run has '
