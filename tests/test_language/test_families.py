@@ -41,7 +41,7 @@ def test_the_range_of_a_random_start_is_what_the_config_states_and_no_default(mo
     assert read_spec(dict(model_type=model_type)).initializer_range is None
 
 
-@pytest.mark.parametrize('value', ['0.02', True, 0, -0.02, float('inf'), float('nan')])
+@pytest.mark.parametrize('value', ['0.02', True, 0, -0.02, float('inf'), float('nan'), 1e9, 10.1])
 def test_a_range_that_is_no_standard_deviation_is_refused(value):
     with pytest.raises(ValueError, match=rf'language.config: initializer_range={value!r}; expected a standard deviation'):
         read_spec(config_of('llama', initializer_range=value))

@@ -2,8 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.config_keys import is_allowed
+from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.launch.run_identity import changed_settings, restore
 
 
@@ -46,7 +46,8 @@ def compare(*, recorded=None, **changes):
     ('optim_wrapper.optimizer.type', 'SGD'), ('optim_wrapper.clip_grad.max_norm', 0.1),
     ('optim_wrapper.paramwise_cfg', dict(norm_decay_mult=0.)), ('randomness.seed', 3),
     ('model.backbone.language.checkpoint', '/models/llama'), ('model.backbone.drop_path_rate', 0.1),
-    ('data_preprocessor', dict(to_rgb=True)), ('val_cfg.type', 'lbbt_mm.BridgeValLoop'), ('runner_type', 'FlexibleRunner')])
+    ('data_preprocessor', dict(to_rgb=True)), ('val_cfg.type', 'lbbt_mm.BridgeValLoop'), ('runner_type', 'FlexibleRunner'),
+    ('sync_bn', 'torch'), ('model_wrapper_cfg', dict(type='MMDistributedDataParallel', broadcast_buffers=True))])
 def test_what_the_experiment_is(key, value):
     refused, without_effect = compare(**{key: value})
     assert len(refused) == 1 and key.startswith(refused[0]) and not without_effect
