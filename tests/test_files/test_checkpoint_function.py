@@ -7,6 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from lbbt_mm.files.checkpoint_function import changed_function
 from lbbt_mm.launch.testing import enable_tta
+from tests import tiny_segmentation
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_detection import run_config
 
@@ -57,6 +58,17 @@ def test_other_facts_of_the_language_model(fact, value):
 def test_a_detector(key, value):
     assert changed(run_config(), {key: value}) == [key.replace('model.data', 'data')]
     assert changed(run_config(), {key: value}, tta=True) == [key.replace('model.data', 'data')]
+
+
+@pytest.mark.parametrize('key, value', [
+    ('model.backbone.num_heads', 1), ('model.decode_head.language.config.layer_norm_epsilon', 0.1),
+    ('model.data_preprocessor.bgr_to_rgb', False), ('model.backbone.qkv_bias', False)])
+def test_a_segmentor(key, value):
+    expected = key.replace('model.data', 'data').replace('.layer_norm_epsilon', '')
+    assert changed(tiny_segmentation.run_config(), {key: value}) == [expected]
+    changes = {'model.test_cfg': dict(mode='whole'), 'model.data_preprocessor.size': (8, 8),
+               'model.decode_head.drop_path_rate': 0.3}
+    assert changed(tiny_segmentation.run_config(), changes, tta=True) == []
 
 
 @pytest.mark.parametrize('changes', [

@@ -2,8 +2,10 @@
 import errno
 import os
 import sys
+from collections import OrderedDict
 
 import pytest
+from mmengine.logging import MMLogger
 
 from lbbt_mm.engine.hooks.named_files_hook import LoadingError
 from lbbt_mm.language import CheckpointError
@@ -20,6 +22,7 @@ def ending(error, begun=False):
 @pytest.fixture(autouse=True)
 def plain_command(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tool'])
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # no log file of an earlier run
     yield
     note_begun(False)
 
