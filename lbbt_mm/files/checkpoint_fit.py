@@ -194,12 +194,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
     anew = []
     kept = {key for state in saved['state'].values() if isinstance(state, Mapping) for key in state} & _FOR_EACH
     for there, group in zip(groups, here):
-        lacking = [option for option in group if option not in there and option != 'param_names']
-        if lacking:
-            raise CheckpointMisfit(f'its optimizer state lacks the option {lacking[0]!r}')
-        for option, here in group.items():
-            if isinstance(here, float) and not _is_amount(there[option], least=0. if option == 'lr' else -math.inf):
-                raise CheckpointMisfit(f'the option {option!r} of its optimizer is {there[option]!r:.60}; expected a number')
+        _check_options(there, group)
         for index, parameter in zip(there['params'], group['params']):
             state, name = saved['state'].get(index), names.get(id(parameter), f'parameter {index}')
             if state is None:  # a parameter that no gradient has reached has none
@@ -222,6 +217,14 @@ def _is_amount(value: Any, least: float) -> bool:
     if isinstance(value, Tensor):
         return value.is_meta or value.is_complex() or bool((value >= least).all())
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
+
+
+def _check_options(there: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    for option, here in group.items():
+        if option not in there and option != 'param_names':
+            raise CheckpointMisfit(f'its optimizer state lacks the option {option!r}')
+        if isinstance(here, float) and not _is_amount(there[option], least=0. if option == 'lr' else -math.inf):
+            raise CheckpointMisfit(f'the option {option!r} of its optimizer is {there[option]!r:.60}; expected a number')
 
 
 def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:
