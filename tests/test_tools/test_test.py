@@ -164,7 +164,7 @@ class TestCheckpointsThatDoNotFit:
                                           '--allow-change', 'mean', '--work-dir', tmp_path)
             assert returncode == 0 and f'--allow-change: {key}' in output, output
             returncode, output = run_tool('train.py', learned.dumped, '--work-dir', tmp_path / 'new', '--cfg-options',
-                                          option, f'load_from={learned.checkpoint(50)}')
+                                          option, 'model.language.arm=host', f'load_from={learned.checkpoint(50)}')
             assert returncode == 2 and f'of another function: {key}' in output, output
 
     def test_a_file_with_one_foreign_tensor(self, learned, tmp_path):
