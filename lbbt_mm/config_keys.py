@@ -1,6 +1,6 @@
 """The one walk over a config, and what our tools find by it: its ``language`` dict, a probe's initialiser, what differs."""
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .registry import type_name
 
@@ -127,6 +127,43 @@ def differing(one: Any, other: Any, key: str = '', seen_as: Callable = lambda ke
         return
     for name, *pair in pairs:
         yield from differing(*pair, f'{key}.{name}' if key else str(name), seen_as)
+
+
+class Change(NamedTuple):
+    """A setting that is asked for now and was another one.
+
+    Attributes:
+        key: Its dotted key, places in lists as numbers.
+        there: Its value in the checkpoint's config; :data:`ABSENT` where it has none.
+        asked: Its value now, likewise.
+    """
+    key: str
+    there: Any
+    asked: Any
+
+    def __str__(self) -> str:
+        return f'{self.key} is {_short(self.there)} there, {_short(self.asked)} asked'
+
+
+def is_allowed(changed: str, keys: Sequence[str]) -> bool:
+    """Whether a changed key is among those that the user lets through, as itself, a part above it, or its last name."""
+    return any(changed == key or changed.startswith(f'{key}.') or changed.split('.')[-1] == key for key in keys)
+
+
+def refusal(changes: Mapping[str, str], most: int = 5) -> Tuple[str, str]:
+    """The first of some changes as one phrase, and the flag that lets these through.
+
+    Args:
+        changes: Key -> what has changed, as a phrase.
+        most: How many are named.
+    """
+    more = f' and {len(changes) - most} more' if len(changes) > most else ''
+    return '; '.join([*changes.values()][:most]) + more, f'--allow-change {" ".join([*changes][:most])}'
+
+
+def _short(value: Any, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f'{text[:length]}...'
 
 
 def validation_unit(cfg: Any) -> str:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from lbbt_mm import argument_types
+from lbbt_mm.files.overwriting import refuse_overwriting_output
 from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
 
@@ -28,10 +29,7 @@ def parse_args() -> argparse.Namespace:
                         help='open N evenly spaced images and masks of each data set; default: all')
     parser.add_argument('--out', type=Path, metavar='FILE.csv', help='write the table to a file that is not there yet')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config')
-    args = parser.parse_args()
-    if args.out and args.out.exists():
-        parser.error(f'--out {args.out}: is there already. Remove it, or give another name')
-    return args
+    return parser.parse_args()
 
 
 def main() -> int:
@@ -41,6 +39,7 @@ def main() -> int:
         int: 1 if a run could not go on with it, else 0.
     """
     args = parse_args()  # before what takes seconds to import
+    refuse_overwriting_output(args.out, None)
     quiet_imports()
     from rich.console import Console
     from rich.markup import escape
@@ -66,6 +65,7 @@ def main() -> int:
         budget = Budget(seconds=None if args.most is None else 0., least=args.most or 0, progress=show)
         problems = list(find_problems(cfg, loaders, budget))
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:
             csv.writer(file).writerows([('where', 'stops a run', 'problem'),
                                         *((found.where, found.fatal, found.text) for found in problems)])

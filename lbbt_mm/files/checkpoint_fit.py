@@ -3,6 +3,7 @@
 mmengine loads what has the right name and warns of the rest; torch's fused optimizers take state of other shapes and write
 beyond their memory.
 """
+import math
 import re
 from collections import OrderedDict, defaultdict
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
@@ -18,6 +19,8 @@ _SHAPES = re.compile(r'size mismatch for (\S+): copying a param with shape (?:to
 #: State that torch's optimizers keep for a parameter in the parameter's own shape.
 _ELEMENTWISE = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer', 'square_avg', 'grad_avg', 'sum', 'acc_delta',
                 'exp_inf', 'prev', 'step_size', 'ax')
+#: Of these, those that are sums or means of squares, or of amounts.
+_AMOUNTS = ('exp_avg_sq', 'max_exp_avg_sq', 'square_avg', 'sum', 'acc_delta', 'exp_inf', 'step')
 #: Where one parameter has it, all have that have any state.
 _FOR_EACH = {*_ELEMENTWISE, 'step'}
 #: Optimizers whose first parameter holds the state of all, in one piece.
@@ -104,7 +107,8 @@ def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: 
 
 
 def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
-    """Refuse what torch would convert without a word: numbers of another kind, and one number for a row of them."""
+    """Refuse what torch would take without a word: numbers of another kind, one number for a row of them, and no numbers."""
+    parameters = dict(model.named_parameters())
     for name, here in model.state_dict().items():
         there = state_dict.get(name)
         if not isinstance(there, Tensor) or not isinstance(here, Tensor):
@@ -118,6 +122,10 @@ def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: st
         if there.ndim == 0 and here.ndim == 1 and len(here) != 1:
             raise CheckpointMisfit(f'{where}: {name} has shape () there and {tuple(here.shape)} in this model; torch would '
                                    'take one number for all. Give a checkpoint that training wrote.')
+        # a buffer may be a mask of infinities
+        if not there.is_meta and (there.isnan() if name not in parameters else ~there.isfinite()).any():
+            raise CheckpointMisfit(f'{where}: {name} holds NaN or infinity; expected finite numbers. The training diverged; '
+                                   'give an earlier checkpoint of it.')
 
 
 def _type(tensor: Tensor) -> str:
@@ -186,9 +194,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
     anew = []
     kept = {key for state in saved['state'].values() if isinstance(state, Mapping) for key in state} & _FOR_EACH
     for there, group in zip(groups, here):
-        lacking = [option for option in group if option not in there and option != 'param_names']
-        if lacking:
-            raise CheckpointMisfit(f'its optimizer state lacks the option {lacking[0]!r}')
+        _check_options(there, group)
         for index, parameter in zip(there['params'], group['params']):
             state, name = saved['state'].get(index), names.get(id(parameter), f'parameter {index}')
             if state is None:  # a parameter that no gradient has reached has none
@@ -201,7 +207,24 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, saved: Any, names: M
             for key, value in state.items():
                 if isinstance(value, Tensor):
                     _check_state(f'the optimizer state {key} of {name}', key, value, parameter)
+                if key in _FOR_EACH and not _is_amount(value, 0. if key in _AMOUNTS else -math.inf):
+                    raise CheckpointMisfit(f'the optimizer state {key} of {name} holds NaN or numbers that it cannot have')
     return anew
+
+
+def _is_amount(value: Any, least: float) -> bool:
+    """Whether something is a number, or a tensor of them, and none is NaN or below ``least``."""
+    if isinstance(value, Tensor):
+        return value.is_meta or value.is_complex() or bool((value >= least).all())
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
+
+
+def _check_options(there: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    for option, here in group.items():
+        if option not in there and option != 'param_names':
+            raise CheckpointMisfit(f'its optimizer state lacks the option {option!r}')
+        if isinstance(here, float) and not _is_amount(there[option], least=0. if option == 'lr' else -math.inf):
+            raise CheckpointMisfit(f'the option {option!r} of its optimizer is {there[option]!r:.60}; expected a number')
 
 
 def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:

@@ -41,8 +41,12 @@ def refuse_overwriting_output(out: Any, show_dir: Any) -> None:
         show_dir: Folder for the pictures, or None; one with a relative path lies below a new folder in most codebases.
 
     Raises:
-        ValueError: If the file is there, or the folder holds something.
+        ValueError: If the file is there, or the folder holds something, or they cannot be made.
     """
+    for name, path in (('--out', out), ('--show-dir', show_dir)):
+        parent = next((folder for folder in Path(path or '.').absolute().parents if os.path.lexists(folder)), None)
+        if path and not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
+            raise ValueError(f'{name} {path}: {parent} is no folder that can be written to. Give another path.')
     if out and os.path.lexists(out):
         raise ValueError(f'--out {out}: is there already, and would be overwritten. Remove it, or give another name.')
     if show_dir and os.path.lexists(show_dir) and not (os.path.isdir(show_dir) and not os.listdir(show_dir)):

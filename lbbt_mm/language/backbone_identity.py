@@ -1,6 +1,6 @@
 """What a backbone of language-model blocks is, in plain values that a checkpoint can keep."""
 from dataclasses import replace
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from torch import nn
 
@@ -30,6 +30,41 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
     facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution', 'out_type')
                   if hasattr(module, name)})
     return facts
+
+
+def differing_facts(module: nn.Module, found: Mapping[str, Any], keys: Sequence[str]) -> Dict[str, str]:
+    """Compare what a checkpoint's backbone was with what this one is.
+
+    Args:
+        module: A backbone with ``language``.
+        found: What :func:`describe_backbone` said when the checkpoint was written.
+        keys: The facts to compare, beside how features are pooled.
+
+    Returns:
+        dict[str, str]: Fact -> how it differs, as a phrase.
+    """
+    here = describe_backbone(module)
+    differing = [key for key in keys if key in found and key in here and here[key] != found[key]]
+    pooled = [facts.get('out_type') for facts in (here, found)]
+    if None not in pooled and pooled[0] != pooled[1] and not {'featmap', 'raw'} & set(pooled):
+        differing.append('out_type')
+    return {key: f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint' for key in differing}
+
+
+def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optional[Dict[str, Any]]:
+    """What a checkpoint says of its backbone: LanguageConfigHook notes it in the meta, and the backbone beside its weights.
+
+    Args:
+        loaded: A training checkpoint.
+        prefix: What the backbone's tensors start with there.
+
+    Returns:
+        dict | None: See :func:`describe_backbone`; None if it says nothing.
+    """
+    beside = getattr(loaded.get('state_dict'), '_metadata', None) or {}
+    places = loaded.get('meta'), beside.get(prefix.rstrip('.'))
+    found = [place[IDENTITY_KEY] for place in places if isinstance(place, Mapping) and place.get(IDENTITY_KEY)]
+    return found[0] if found else None
 
 
 def adopt_start(module: nn.Module, found: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .activations import ACTIVATIONS
 from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM
-from .families import FAMILIES, read_spec
+from .families import FAMILIES, LARGEST_STD, read_spec
 from .rotary import same_function
 from .source import open_checkpoint
 from .spec import BlockSelection, BlockSpec, LanguageModelSpec, parse_blocks
@@ -201,8 +201,9 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
             raise ValueError(f'language.arm={arm!r} has no init_std; expected the standard deviation that it is drawn with. '
                              f'Set language.init_std, or let tools/compare_arms.py --arms {arm} --stds ... choose.')
         return
-    if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std < math.inf:
-        raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0.')
+    if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std <= LARGEST_STD:
+        raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0 and up '
+                         f'to {LARGEST_STD}.')
     own = spec.initializer_range
     if ARMS[arm].is_drawn and not ARMS[arm].asks_std and own is not None and not _equal(float(init_std), own):
         asking = next(name for name, other in ARMS.items() if other.asks_std)

@@ -24,6 +24,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='parts of the model that are not taken from the checkpoint, for example bbox_head.fc_cls; all else has to '
              'fit. Also '
         'leave_out=[...] in the config')
+    parser.add_argument(
+        '--allow-change',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='settings that may differ from those that the checkpoint was trained with: a dotted key, a part above it, or '
+             'its last name')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(

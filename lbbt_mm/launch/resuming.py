@@ -1,13 +1,17 @@
 """What ``--resume`` asks of a config before anything starts: that it is the config of the run which is resumed."""
 import os
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
+from lbbt_mm.config_keys import get_key, is_allowed, language_keys, refusal
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
+from lbbt_mm.language.families import read_spec
+from lbbt_mm.language.options import disagreements
+from lbbt_mm.language.source import open_checkpoint
 from lbbt_mm.registry import type_name
-from .run_identity import changed_settings, is_allowed, restore
+from .run_identity import changed_settings, restore
 
 
 def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: Sequence[str] = (),
@@ -40,17 +44,38 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
     if recorded is None:
         return [f'{checkpoint} does not say which config it was trained with, so that could not be compared.']
     changes, without_effect = changed_settings(cfg, recorded)
-    refused = [change for change in changes if not is_allowed(change, allow_change)]
+    phrases = {**{change.key: str(change) for change in changes}, **_take_language(cfg, recorded, allow_change)}
+    refused = {key: phrase for key, phrase in phrases.items() if not is_allowed(key, allow_change)}
     if refused:
-        more = f' and {len(refused) - 5} more' if len(refused) > 5 else ''
-        keys = ' '.join(change.key for change in refused[:5])
-        raise ValueError(f'{checkpoint}: was trained by another config: {"; ".join(map(str, refused[:5]))}{more}. '
-                         'Resume with the config of that run, choose another --work-dir, or go on all the same with '
-                         f'--allow-change {keys}.')
+        phrase, flag = refusal(refused)
+        raise ValueError(f'{checkpoint}: was trained by another config: {phrase}. Resume with the config of that run, '
+                         f'choose another --work-dir, or go on all the same with {flag}.')
     restore(cfg, without_effect)
-    notes = [f'--allow-change: {change}.' for change in changes]
+    notes = [f'--allow-change: {phrase}.' for phrase in phrases.values()]
     return notes + [f'{change}: without effect, since a resumed run takes it from its checkpoint.'
                     for change in without_effect]
+
+
+def _take_language(cfg: Config, recorded: dict, allow_change: Sequence[str]) -> Dict[str, str]:
+    """Write the language model that the run had, as its checkpoint says, into a config that leaves it to a folder or file.
+
+    Returns:
+        dict[str, str]: Key -> what another folder or file says of it than the checkpoint, where one is asked for now.
+    """
+    found = {}
+    for key in language_keys(cfg.get('model')):
+        language, had = get_key(cfg, key), get_key(recorded, key)
+        if language.get('config') or not isinstance(had, dict) or not isinstance(had.get('config'), dict):
+            continue
+        path = str(language.get('checkpoint'))
+        if path != had.get('checkpoint') and os.path.exists(os.path.expanduser(path)):
+            differences = disagreements(read_spec(had['config'], f'{key}.config'), open_checkpoint(path).spec)
+            if differences:
+                found[f'{key}.config'] = (f'{path} (the checkpoint) is not the language model of that run (the config): '
+                                          + '; '.join(differences))
+        if not is_allowed(f'{key}.config', allow_change):
+            language['config'] = had['config']
+    return found
 
 
 def _take_seed(seed: Any, cfg: Config, recorded: Optional[dict]) -> None:

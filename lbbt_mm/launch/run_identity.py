@@ -1,18 +1,18 @@
 """Whether a resumed run is the run: its config compared with the one that the checkpoint was trained with."""
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from mmengine.config import Config
 
-from lbbt_mm.config_keys import ABSENT, differing
+from lbbt_mm.config_keys import ABSENT, Change, differing
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.language.arms import DEFAULT_ARM
 
 #: What mmengine's runner makes an experiment of; other names in a config are variables of its author.
 _EXPERIMENT = ('runner_type', 'strategy', 'default_scope', 'custom_imports', 'default_hooks', 'model', 'data_preprocessor',
                'train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg', 'optim_wrapper',
-               'param_scheduler', 'custom_hooks', 'randomness')
+               'param_scheduler', 'custom_hooks', 'randomness', 'sync_bn', 'model_wrapper_cfg')
 #: How data come, not which: the samples and their order do not depend on it.
 _HOW = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 _HOW_OF_DATASETS = ('lazy_init', 'serialize_data')
@@ -24,22 +24,6 @@ _OURS = [f'{scope}{name}' for scope in ('', 'lbbt_mm.') for name in (
     'LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')]
 _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
 _LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
-
-
-class Change(NamedTuple):
-    """A setting that is asked for now and was another one.
-
-    Attributes:
-        key: Its dotted key, places in lists as numbers.
-        there: Its value in the checkpoint's config; :data:`ABSENT` where it has none.
-        asked: Its value now, likewise.
-    """
-    key: str
-    there: Any
-    asked: Any
-
-    def __str__(self) -> str:
-        return f'{self.key} is {_short(self.there)} there, {_short(self.asked)} asked'
 
 
 def changed_settings(cfg: Config, recorded: Mapping[str, Any]) -> Tuple[List[Change], List[Change]]:
@@ -59,11 +43,6 @@ def changed_settings(cfg: Config, recorded: Mapping[str, Any]) -> Tuple[List[Cha
     same_schedule = _types(recorded.get('param_scheduler')) == _types(asked.get('param_scheduler'))
     without_effect = [change for change in changes if _comes_from_checkpoint(change.key, same_schedule)]
     return [change for change in changes if change not in without_effect], without_effect
-
-
-def is_allowed(change: Change, keys: Sequence[str]) -> bool:
-    """Whether a change is among those that the user lets through, by its key, a part above it, or its last name."""
-    return any(change.key == key or change.key.startswith(f'{key}.') or change.key.split('.')[-1] == key for key in keys)
 
 
 def _experiment(config: Mapping[str, Any]) -> Dict[str, Any]:
@@ -173,8 +152,3 @@ def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
     else:
         part[key] = new
     return part
-
-
-def _short(value: Any, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f'{text[:length]}...'

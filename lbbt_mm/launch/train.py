@@ -19,14 +19,6 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='resume from CHECKPOINT, or from the latest one in the work directory')
-    parser.add_argument(
-        '--allow-change',
-        nargs='+',
-        action='extend',
-        default=[],
-        metavar='KEY',
-        help='settings that may differ from those of the run that is resumed: a dotted key, a part above it, or its '
-             'last name')
     add_run_arguments(parser)
     return parser.parse_args(arguments)
 

@@ -1,4 +1,5 @@
 """How a tool ends: one line on stderr and exit status 2 for an error of the user's making, the traceback for who asks."""
+import errno
 import locale
 import logging
 import os
@@ -103,6 +104,8 @@ def describe(error: BaseException) -> str:
     if _lacks_shared_memory(error):
         text += (' /dev/shm, through which data workers hand over batches, is full or small: give it more room (docker run '
                  '--shm-size), or set num_workers=0 of the data loaders.')
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and text.startswith('[Errno'):
+        text += ': it may not be read or written here. Change its rights, or choose another place, as by --work-dir.'
     plain = isinstance(error, (ValueError, OSError, RuntimeError)) or ' ' in text
     return text if plain else f'{type(error).__name__}: {text}'
 

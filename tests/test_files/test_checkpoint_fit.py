@@ -159,6 +159,24 @@ class TestOptimizerState:
         with pytest.raises(CheckpointMisfit, match=message):
             check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
 
+    @pytest.mark.parametrize('key, value', [
+        ('step', torch.tensor(-3.)), ('step', float('nan')), ('step', 'x'), ('step', True),
+        ('exp_avg_sq', torch.full((4, 2), -1.)), ('exp_avg_sq', torch.full((4, 2), float('nan'))),
+        ('exp_avg', torch.full((4, 2), float('nan')))])
+    def test_state_that_no_training_leaves(self, key, value):
+        saved = state_of(net(), torch.optim.AdamW)
+        saved['state'][0][key] = value
+        with pytest.raises(CheckpointMisfit, match=f'the optimizer state {key} of .* holds NaN or numbers that it cannot'):
+            check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
+    @pytest.mark.parametrize('option, value', [
+        ('lr', 'x'), ('lr', -0.1), ('lr', float('nan')), ('lr', None), ('lr', True), ('weight_decay', [0.1]), ('eps', 'x')])
+    def test_options_that_are_no_numbers(self, option, value):
+        saved = state_of(net(), torch.optim.AdamW)
+        saved['param_groups'][0][option] = value
+        with pytest.raises(CheckpointMisfit, match=f"the option '{option}' of its optimizer is .*; expected a number"):
+            check_optimizer_state(torch.optim.AdamW(net().parameters()), saved, {})
+
     def test_state_in_another_order_of_memory_is_dense(self):
         saved = state_of(net(), torch.optim.AdamW)
         saved['state'][0]['exp_avg'] = torch.zeros(2, 4).T
@@ -212,3 +230,17 @@ def test_one_number_for_a_row_of_them():
 def test_half_precision_fits():
     assert fit(net(), {name: value.half() if value.is_floating_point() else value
                        for name, value in net().state_dict().items()}).names == []
+
+
+@pytest.mark.parametrize('name, value, refused', [
+    ('body.weight', float('nan'), True), ('body.weight', float('-inf'), True), ('norm.running_mean', float('nan'), True),
+    ('norm.running_mean', float('-inf'), False), ('body.weight', 3e38, False)])
+def test_weights_of_a_training_that_diverged(name, value, refused):
+    """A buffer may be a mask of infinities."""
+    state = net().state_dict()
+    state[name].view(-1)[1] = value
+    if refused:
+        with pytest.raises(CheckpointMisfit, match=f'x.pth: {name} holds NaN or infinity'):
+            fit(net(), state)
+    else:
+        assert fit(net(), state).names == []

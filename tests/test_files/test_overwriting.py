@@ -119,3 +119,14 @@ def test_a_test_leaves_the_config_of_a_training_in_its_folder(config, tmp_path):
     (tmp_path / 'test' / 'last_checkpoint').touch()
     keep_training_config(cfg)
     assert cfg.filename is None
+
+
+def test_output_below_a_file_or_in_a_folder_that_may_not_be_written(config, tmp_path, monkeypatch):
+    refuse_overwriting_output(tmp_path / 'new' / 'folder' / 'x.pkl', tmp_path / 'new')
+    refuse_overwriting_output('x.pkl', None)
+    for name, arguments in (('--out', (config / 'x.pkl', None)), ('--show-dir', (None, config / 'below' / 'pictures'))):
+        with pytest.raises(ValueError, match=f'{name} .*: {config} is no folder that can be written to'):
+            refuse_overwriting_output(*arguments)
+    monkeypatch.setattr('os.access', lambda path, mode: False)
+    with pytest.raises(ValueError, match=f'{tmp_path} is no folder that can be written to'):
+        refuse_overwriting_output(tmp_path / 'x.pkl', None)

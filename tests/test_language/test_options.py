@@ -74,7 +74,7 @@ def test_seed_that_is_no_whole_number_is_an_error(seed):
         options(seed=seed)
 
 
-@pytest.mark.parametrize('init_std', ['0.02', True, 0, -1, float('nan'), float('inf')])
+@pytest.mark.parametrize('init_std', ['0.02', True, 0, -1, float('nan'), float('inf'), 1e9, 10.1])
 def test_init_std_that_is_no_standard_deviation_is_an_error(init_std):
     with pytest.raises(ValueError, match=f'language.init_std={init_std!r}: expected a standard deviation'):
         options(init_std=init_std, arm='random_tuned')

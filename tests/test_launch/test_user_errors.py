@@ -1,7 +1,11 @@
 """How a tool ends."""
+import errno
+import os
 import sys
+from collections import OrderedDict
 
 import pytest
+from mmengine.logging import MMLogger
 
 from lbbt_mm.engine.hooks.named_files_hook import LoadingError
 from lbbt_mm.language import CheckpointError
@@ -18,6 +22,7 @@ def ending(error, begun=False):
 @pytest.fixture(autouse=True)
 def plain_command(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tool'])
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # no log file of an earlier run
     yield
     note_begun(False)
 
@@ -46,6 +51,12 @@ def test_and_others_show_their_traceback(capfd):
 def test_shared_memory_that_is_full_is_said(text, capfd):
     assert ending(RuntimeError(text), begun=True) == 2
     assert '/dev/shm' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('number', [errno.EROFS, errno.EACCES])
+def test_what_to_do_where_nothing_may_be_written(number, capfd):
+    assert ending(OSError(number, os.strerror(number), 'work/run')) == 2
+    assert "'work/run': it may not be read or written here. Change its rights, or choose" in capfd.readouterr().err
 
 
 def test_the_flag_shows_the_traceback(monkeypatch, capfd):

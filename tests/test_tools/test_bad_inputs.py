@@ -120,6 +120,7 @@ TEST = [
     ('{}/run.py {}/last_checkpoint', 'the text file that says which checkpoint is the last'),
     ('{}/run.py {}/foreign.pth --out {}/x.txt', 'expected a name ending in .pkl'),
     ('{}/run.py {}/foreign.pth --out {}/run.py', 'is there already'),
+    ('{}/run.py {}/foreign.pth --out {}/run.py/x.pkl', 'run.py is no folder that can be written to'),
     ('{}/run.py {}/foreign.pth --show-dir {}/full', 'holds files already'),
 ]
 OTHERS = [
@@ -148,6 +149,7 @@ OTHERS = [
     ('check_data.py', '{}/nowhere.py', 'no such config file'),
     ('check_data.py', '{}/run.py --most 0', '--most 0: expected at least 1'),
     ('check_data.py', '{}/run.py --out {}/run.py', 'is there already'),
+    ('check_data.py', '{}/run.py --out {}/run.py/x.csv', 'run.py is no folder that can be written to'),
     ('dataset_converters/digits_to_coco.py', '{}/full', 'full'),
     ('dataset_converters/digits_to_coco.py', '{}/new --num-train 0', 'expected a whole number, 1 or more'),
     ('dataset_converters/digits_to_ade.py', '{}/full', 'full'),

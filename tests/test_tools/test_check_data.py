@@ -35,11 +35,11 @@ def test_each_problem_is_a_row_and_one_that_stops_a_run_is_an_exit_status(tmp_pa
     assert returncode == 0, output
     assert 'goes on  train_dataloader.dataset.ann_file' in output and 'coordinates from 0 to 1' in output
     (data / 'val2017' / content['images'][0]['file_name']).write_bytes(b'')
-    returncode, output = run_tool('check_data.py', run, '--out', tmp_path / 'other.csv')
+    returncode, output = run_tool('check_data.py', run, '--out', tmp_path / 'new' / 'other.csv')
     assert returncode == 1, output
-    rows = list(csv.DictReader((tmp_path / 'other.csv').read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / 'new' / 'other.csv').read_text().splitlines()))
     assert [row['stops a run'] for row in rows] == ['False', 'True'] and 'images are empty' in rows[1]['problem']
-    returncode, output = run_tool('check_data.py', run, '--out', tmp_path / 'other.csv')
+    returncode, output = run_tool('check_data.py', run, '--out', tmp_path / 'new' / 'other.csv')
     assert returncode == 2 and 'is there already' in output
 
 

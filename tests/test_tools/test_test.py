@@ -152,6 +152,21 @@ class TestCheckpointsThatDoNotFit:
         assert re.search(f'{learned.checkpoint(50)}: does not fit this config: .*{tensor}', output)
         assert 'Give the config that it was trained with (its work directory has it)' in output
 
+    @pytest.mark.parametrize('option, key', [
+        ('model.data_preprocessor.mean=[0,0,0]', 'data_preprocessor.mean'),
+        ('model.language.config.layer_norm_epsilon=0.1', 'model.language.config'),
+        ('model.positional_encoding.normalize=False', 'model.positional_encoding.normalize')])
+    def test_another_function_of_the_same_shapes(self, learned, option, key, tmp_path):
+        output = self.refused(learned.dumped, learned.checkpoint(50), '--cfg-options', option)
+        assert re.search(f'of another function: {key}.*--allow-change {key}\\.', output), output
+        if key == 'data_preprocessor.mean':
+            returncode, output = run_tool('test.py', learned.dumped, learned.checkpoint(50), '--cfg-options', option,
+                                          '--allow-change', 'mean', '--work-dir', tmp_path)
+            assert returncode == 0 and f'--allow-change: {key}' in output, output
+            returncode, output = run_tool('train.py', learned.dumped, '--work-dir', tmp_path / 'new', '--cfg-options',
+                                          option, 'model.language.arm=host', f'load_from={learned.checkpoint(50)}')
+            assert returncode == 2 and f'of another function: {key}' in output, output
+
     def test_a_file_with_one_foreign_tensor(self, learned, tmp_path):
         torch.save(dict(foreign=torch.ones(3)), tmp_path / 'foreign.pth')
         output = self.refused(learned.dumped, tmp_path / 'foreign.pth')

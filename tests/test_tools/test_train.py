@@ -97,12 +97,13 @@ class TestResuming:
         assert 'Auto resumed from the latest checkpoint' in output and 'LanguageInit: arm' not in output
         assert_same_weights(work_dir / 'epoch_6.pth', trained.checkpoint(6))
 
-    def test_an_epoch_of_one_s_choice_can_be_resumed(self, trained, tmp_path):
-        """From the dumped config, whose language model is gone; mmengine's own records are in the checkpoint."""
+    @pytest.mark.parametrize('which', ['dumped', 'config'])
+    def test_an_epoch_of_one_s_choice_can_be_resumed(self, which, trained, tmp_path):
+        """Though the language model is gone, which the config alone asks; mmengine's own records are in the checkpoint."""
         assert not trained.language.exists()
         assert load(trained.checkpoint(4))['message_hub']['log_scalars']
         returncode, output = run_tool(
-            'train.py', trained.dumped, '--work-dir', tmp_path / 'work', '--resume', trained.checkpoint(4))
+            'train.py', getattr(trained, which), '--work-dir', tmp_path / 'work', '--resume', trained.checkpoint(4))
         assert returncode == 0, output
         assert not (tmp_path / 'work' / 'epoch_4.pth').exists()
         assert_same_weights(tmp_path / 'work' / 'epoch_6.pth', trained.checkpoint(6))

@@ -3,7 +3,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from lbbt_mm.models.initializers.bridge_init import check_identity, read_identity
+from lbbt_mm.language.backbone_identity import read_identity
+from lbbt_mm.models.initializers.bridge_init import check_identity
 from lbbt_mm.registry import HOOKS
 
 

@@ -6,12 +6,14 @@ from typing import Any, List, Mapping, Sequence, Tuple
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from lbbt_mm.checks.problems import few
+from lbbt_mm.config_keys import is_allowed, refusal
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
                                           load_and_compare, parts_of)
+from lbbt_mm.files.checkpoint_function import changed_function
 from lbbt_mm.registry import HOOKS
 
 #: In a checkpoint's meta: number of ranks, which with the batch size of each makes the batch.
@@ -28,11 +30,13 @@ class CheckpointFitHook(Hook):
     Args:
         leave_out: Parts of the model, by dotted name, that are not taken from the checkpoint: they start anew, and what the
             checkpoint has of them stays behind. A table in the log says what came from where. Not for resuming.
-        allow_change: ``('world_size', )`` lets a run be resumed on another number of ranks.
+        allow_change: Keys that may differ from the checkpoint's config where they decide what the model computes: a dotted
+            key, a part above it, or its last name. ``'world_size'`` lets a run be resumed on another number of ranks.
         notes: What else there is to say about the checkpoint once it is loaded, for the run's log.
 
     Raises:
-        CheckpointMisfit: If a tensor is missing, extra or of another shape, or if a part that is to be left out is nowhere.
+        CheckpointMisfit: If a tensor is missing, extra or of another shape, if its weights are those of another function,
+            or if a part that is to be left out is nowhere.
 
     Example:
         >>> custom_hooks = [dict(type='lbbt_mm.CheckpointFitHook', leave_out=['bbox_head'])]
@@ -66,12 +70,26 @@ class CheckpointFitHook(Hook):
                                    f'{self._remedy(runner, parts_of(misfits.names))}')
         if not isinstance(runner._train_loop, BaseLoop):
             self._check_classes(runner, checkpoint, where)
+        if not runner._resume:
+            self._check_function(runner, checkpoint, model, where)
         if runner._resume:
             self._check_optimizers(runner, checkpoint.get('optimizer'), where)
         elif self.leave_out or isinstance(runner._train_loop, BaseLoop):
             runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
         for note in self.notes:
             runner.logger.info(note)
+
+    def _check_function(self, runner: Runner, checkpoint: Mapping[str, Any], model: nn.Module, where: str) -> None:
+        """A resumed run's whole config was compared before; here it is what the weights mean."""
+        changes = changed_function(checkpoint, runner.cfg, model, self.leave_out)
+        refused = {key: phrase for key, phrase in changes.items() if not is_allowed(key, self.allow_change)}
+        if refused:
+            phrase, flag = refusal(refused)
+            raise CheckpointMisfit(f'{where}: its weights have the shapes of this model, and are those of another function: '
+                                   f'{phrase}. Give the config of that run (its work directory has it), or go on all the '
+                                   f'same with {flag}.')
+        for phrase in changes.values():
+            runner.logger.info(f'--allow-change: {phrase}.')
 
     @staticmethod
     def _check_classes(runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
@@ -90,13 +108,23 @@ class CheckpointFitHook(Hook):
 
     def _check_training_state(self, runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
         meta = checkpoint.get('meta')
-        absent = [name for name in ('epoch', 'iter') if not isinstance(meta, Mapping) or not isinstance(meta.get(name), int)]
+        meta = meta if isinstance(meta, Mapping) else {}
+        absent = [name for name in ('epoch', 'iter') if type(meta.get(name)) is not int]
         absent += [name for name in ('optimizer', 'message_hub') if name not in checkpoint]
+        hub = checkpoint.get('message_hub')
+        absent += [f'message_hub.{name}' for name in ('log_scalars', 'runtime_info', 'resumed_keys')
+                   if 'message_hub' in checkpoint and not (isinstance(hub, dict) and isinstance(hub.get(name), Mapping))]
         if absent:
             raise CheckpointMisfit(f'{where}: holds no {" and no ".join(absent)}, so no run can be resumed from it; '
                                    'expected a '
                                    'checkpoint that training wrote, with its optimizer. To start a new run from its weights '
                                    'give load_from=... without --resume.')
+        self._check_place(runner.train_loop, meta, where)
+        averages = checkpoint.get('ema_state_dict')
+        for name, value in averages.items() if isinstance(averages, Mapping) else ():
+            if isinstance(value, Tensor) and value.isnan().any():
+                raise CheckpointMisfit(f'{where}: {name} of its averaged weights holds NaN; expected finite numbers. Resume '
+                                       'from an earlier checkpoint.')
         schedules, saved = runner.param_schedulers, checkpoint.get('param_schedulers')
         if _number_of(schedules) != _number_of(saved):
             raise CheckpointMisfit(f'{where}: holds the state of {_number_of(saved)} schedules, and this run has '
@@ -113,6 +141,20 @@ class CheckpointFitHook(Hook):
             raise CheckpointMisfit(f'{where}: was trained on {ranks} ranks, and this run has {runner.world_size}, so a '
                                    'batch '
                                    'would be another. Start as many; --allow-change world_size goes on all the same.')
+
+    def _check_place(self, loop: BaseLoop, meta: Mapping[str, Any], where: str) -> None:
+        """Whether a run can be at its epoch and iteration; where its data may have changed, these need not fit together."""
+        epoch, step = meta['epoch'], meta['iter']
+        possible = 0 <= epoch and 0 <= step <= loop.max_iters
+        if isinstance(loop, EpochBasedTrainLoop):
+            length = loop.max_iters // loop.max_epochs
+            possible &= epoch <= loop.max_epochs and (bool(self.allow_change)
+                                                      or epoch * length <= step <= (epoch + 1) * length)
+        if not possible:
+            end = f'{loop.max_epochs} epochs, {loop.max_iters} iterations'
+            raise CheckpointMisfit(f'{where}: says that it is of epoch {epoch}, iteration {step}, where this run, of {end}, '
+                                   'never is. Resume from another checkpoint of that run, or start a new run from its '
+                                   'weights: load_from=... without --resume.')
 
     def _take(self, checkpoint: dict, model: nn.Module, where: str) -> Tuple['OrderedDict[str, Tensor]', List[str]]:
         """The tensors that are taken, by the model's names, and the names of those that are left out; the checkpoint keeps

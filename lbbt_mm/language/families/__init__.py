@@ -2,7 +2,6 @@
 
 A new family is a file here, an entry in :data:`FAMILIES`, and its test.
 """
-import sys
 from typing import Any, Dict, Optional, Tuple
 
 from transformers import AutoConfig
@@ -18,6 +17,8 @@ from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
 #: By the ``model_type`` of the Hugging Face config.
 FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
 
+#: No model is drawn with more, and much more is infinite in half precision.
+LARGEST_STD = 10
 #: Fields that say nothing of a block; transformers makes lists as long as ``num_labels``.
 _OF_OTHER_PARTS = ('model_type', 'num_labels', 'id2label', 'label2id', 'task_specific_params', 'pruned_heads')
 
@@ -91,9 +92,9 @@ def _read_range(value: Any, where: str) -> Optional[float]:
     """The standard deviation that a config states; None where it states none."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
-        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0. '
-                              'Correct it.')
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_STD:
+        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0 '
+                              f'and up to {LARGEST_STD}. Correct it.')
     return float(value)
 
 

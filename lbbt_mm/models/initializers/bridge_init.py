@@ -3,14 +3,13 @@ import os
 from collections import OrderedDict
 from typing import Any, Dict, Mapping, Optional
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
-from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, describe_backbone
+from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, differing_facts, read_identity
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
@@ -74,10 +73,6 @@ class BridgeInit:
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
     def _load(self, module: nn.Module, tensors: 'OrderedDict[str, Tensor]') -> None:
-        broken = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-        if broken:
-            raise CheckpointError(f'{self.checkpoint}: {self.prefix}{broken[0]} holds NaN or infinity ({len(broken)} such '
-                                  'tensors); expected finite numbers. The bridge diverged; give another checkpoint of it.')
         try:
             fit = load_and_compare(module, tensors, str(self.checkpoint))
         except CheckpointMisfit as error:
@@ -116,21 +111,6 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
     return loaded
 
 
-def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optional[Dict[str, Any]]:
-    """What a checkpoint says of its backbone: LanguageConfigHook notes it in the meta, and the backbone beside its weights.
-
-    Args:
-        loaded: A training checkpoint.
-        prefix: What the backbone's tensors start with there.
-
-    Returns:
-        dict | None: See :func:`lbbt_mm.language.backbone_identity.describe_backbone`; None if it says nothing.
-    """
-    beside = getattr(loaded.get('state_dict'), '_metadata', None) or {}
-    own = beside.get(prefix.rstrip('.')) or {}
-    return (loaded.get('meta') or {}).get(IDENTITY_KEY) or own.get(IDENTITY_KEY)
-
-
 def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> None:
     """Compare what a checkpoint's backbone was with what this one is.
 
@@ -144,20 +124,16 @@ def check_identity(module: nn.Module, found: Mapping[str, Any], where: str) -> N
     """
     if not isinstance(getattr(module, 'language', None), LanguageOptions):
         return
-    here = describe_backbone(module)
     differences = disagreements(module.language.spec, read_spec(found['config'], where))
-    differences += [f'{key} {here[key]!r} in the config, {found[key]!r} in the checkpoint'
-                    for key in ('blocks', *FUNCTION) if key in found and here[key] != found[key]]
-    pooled = [facts.get('out_type') for facts in (here, found)]
-    if None not in pooled and pooled[0] != pooled[1] and not {'featmap', 'raw'} & set(pooled):
-        differences.append(f'out_type {pooled[0]!r} in the config, {pooled[1]!r} in the checkpoint')
+    differences += differing_facts(module, found, ('blocks', *FUNCTION)).values()
     if differences:
         raise CheckpointError(f'{where}: its backbone is another than this config\'s: {"; ".join(differences)}. Write the '
                               'bridge\'s model.backbone into this config, or give another checkpoint.')
-    if _last_part(here['checkpoint']) != _last_part(found['checkpoint']):
-        raise CheckpointError(f'{where}: was bridged from {found["checkpoint"]}, this config names {here["checkpoint"]}, '
-                              'another language model. Give another bridge or, if it is the same model elsewhere, set '
-                              f"the backbone's language.checkpoint={found['checkpoint']}; nothing is read from there.")
+    if _last_part(module.language.checkpoint) != _last_part(found['checkpoint']):
+        raise CheckpointError(f'{where}: was bridged from {found["checkpoint"]}, this config names '
+                              f'{module.language.checkpoint}, another language model. Give another bridge or, if it is the '
+                              f"same model elsewhere, set the backbone's language.checkpoint={found['checkpoint']}; nothing "
+                              'is read from there.')
 
 
 def _last_part(checkpoint: Optional[str]) -> str:

@@ -181,3 +181,55 @@ def test_a_test_set_whose_classes_are_in_another_order(first, tmp_path, tested, 
     else:
         checkpoint_fit_hook.CheckpointFitHook().after_load_checkpoint(tester, content)
         assert said.warning.called == (tested == 'xyz')
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(epoch=-5), 'of epoch -5, iteration 4, where this run, of 3 epochs, 6 iterations, never is'),
+    (dict(epoch=10**6), 'of epoch 1000000'), (dict(epoch=True), 'holds no epoch'), (dict(iter=1.5), 'holds no iter'),
+    (dict(iter=-1), 'iteration -1'), (dict(iter=0), 'of epoch 2, iteration 0'), (dict(epoch=0), 'of epoch 0, iteration 4')])
+def test_a_place_where_no_run_is(first, tmp_path, change, message):
+    state = load(first)
+    state['meta'].update(change)
+    with pytest.raises(CheckpointMisfit, match=message):
+        start_from(save(state, tmp_path / 'odd.pth'), tmp_path, resume=True)
+
+
+def test_where_data_may_have_changed_epoch_and_iteration_need_not_fit(first, tmp_path):
+    fit = hook(allow_change=['train_dataloader'])
+    assert start_from(first, tmp_path, resume=True, fit=fit, batch_size=2).epoch == 3
+
+
+@pytest.mark.parametrize('hub, message', [
+    ({}, 'message_hub.log_scalars and no message_hub.runtime_info and no message_hub.resumed_keys'),
+    (dict(log_scalars={}, runtime_info=[1], resumed_keys={}), 'holds no message_hub.runtime_info, so'),
+    ([], 'holds no message_hub.log_scalars')])
+def test_records_of_a_run_that_are_none(first, tmp_path, hub, message):
+    with pytest.raises(CheckpointMisfit, match=message):
+        start_from(save(dict(load(first), message_hub=hub), tmp_path / 'odd.pth'), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_weights_that_are_no_numbers(first, tmp_path, resume):
+    state = load(first)
+    state['state_dict']['head.weight'][0] = float('nan')
+    with pytest.raises(CheckpointMisfit, match='head.weight holds NaN or infinity'):
+        start_from(save(state, tmp_path / 'nan.pth'), tmp_path, resume)
+
+
+def test_averaged_weights_that_are_no_numbers(tmp_path):
+    ema = dict(type='EMAHook')
+    train(tmp_path / 'first', hook(), hooks=[ema])
+    state = load(tmp_path / 'first' / 'epoch_2.pth')
+    state['state_dict']['head.weight'][0] = float('nan')  # where EMAHook keeps the averages
+    with pytest.raises(CheckpointMisfit, match='head.weight of its averaged weights holds NaN'):
+        start_from(save(state, tmp_path / 'nan.pth'), tmp_path, resume=True, hooks=[ema])
+
+
+def test_another_function_is_refused_unless_it_is_let_through(first, tmp_path, monkeypatch):
+    changes = {f'model.a.{i}': f'{i} is odd' for i in range(7)}
+    monkeypatch.setattr(checkpoint_fit_hook, 'changed_function', lambda *args: changes)
+    with pytest.raises(CheckpointMisfit, match=r'of another function: 0 is odd; .*4 is odd and 2 more\. Give the config '
+                                               r'of that run .*--allow-change model.a.0 .* model.a.4\.'):
+        start_from(first, tmp_path)
+    start_from(first, tmp_path, fit=hook(allow_change=['model.a']))
+    start_from(first, tmp_path, resume=True)

@@ -1,0 +1,135 @@
+"""What a checkpoint's own config says of its weights that their shapes do not."""
+from copy import deepcopy
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from lbbt_mm.files.checkpoint_function import changed_function
+from lbbt_mm.launch.testing import enable_tta
+from tests import tiny_segmentation
+from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_detection import run_config
+
+BACKBONE = dict(type='lbbt_mm.LLMBackbone', img_size=16, patch_size=4, attention='bidirectional',
+                language=dict(config=CONFIGS['gpt2'], arm='random'))
+
+
+def classifier() -> Config:
+    return Config(dict(
+        default_scope='mmpretrain',
+        model=dict(type='lbbt_mm.LanguageClassifier', backbone=deepcopy(BACKBONE),
+                   head=dict(type='LinearClsHead', num_classes=3, in_channels=None, loss=dict(type='CrossEntropyLoss'))),
+        data_preprocessor=dict(num_classes=3, mean=[1., 2., 3.], std=[4., 5., 6.], to_rgb=True)))
+
+
+def changed(cfg, changes=None, there=None, leave_out=(), version='1.0', tta=False):
+    """Keys that differ after some changes of a config, from what the unchanged one wrote into a checkpoint."""
+    asked, recorded = deepcopy(cfg), deepcopy(cfg)
+    asked.merge_from_dict(changes or {})
+    recorded.merge_from_dict(there or {})
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(deepcopy(asked.model))
+    if tta:
+        enable_tta(asked)
+    meta = dict(cfg=recorded.pretty_text, **(dict(mmengine_version=version) if version else {}))
+    return [*changed_function(dict(state_dict={}, meta=meta), asked, model, leave_out)]
+
+
+@pytest.mark.parametrize('key, value', [
+    ('model.backbone.attention', 'causal'), ('model.backbone.out_type', 'last_token'), ('data_preprocessor.mean', [0.] * 3),
+    ('data_preprocessor.to_rgb', False), ('model.backbone.final_norm', None),
+    ('model.neck', dict(type='GlobalAveragePooling'))])
+def test_another_function_of_the_same_weights(key, value):
+    assert changed(classifier(), {key: value}) == [key]
+    assert changed(classifier(), there={'model.head.type': 'StackedLinearClsHead'}) == ['model.head']
+
+
+@pytest.mark.parametrize('fact, value', [('layer_norm_epsilon', 0.1), ('n_head', 2), ('activation_function', 'relu')])
+def test_other_facts_of_the_language_model(fact, value):
+    config = {**CONFIGS['gpt2'], fact: value}
+    assert changed(classifier(), {'model.backbone.language.config': config}) == ['model.backbone.language.config']
+    assert changed(run_config(), {'model.language.config': config}) == ['model.language.config']
+
+
+@pytest.mark.parametrize('key, value', [
+    ('model.bbox_head.num_reg_fcs', 3), ('model.positional_encoding.normalize', False),
+    ('model.data_preprocessor.std', [1.] * 3)])
+def test_a_detector(key, value):
+    assert changed(run_config(), {key: value}) == [key.replace('model.data', 'data')]
+    assert changed(run_config(), {key: value}, tta=True) == [key.replace('model.data', 'data')]
+
+
+@pytest.mark.parametrize('key, value', [
+    ('model.backbone.num_heads', 1), ('model.decode_head.language.config.layer_norm_epsilon', 0.1),
+    ('model.data_preprocessor.bgr_to_rgb', False), ('model.backbone.qkv_bias', False)])
+def test_a_segmentor(key, value):
+    expected = key.replace('model.data', 'data').replace('.layer_norm_epsilon', '')
+    assert changed(tiny_segmentation.run_config(), {key: value}) == [expected]
+    changes = {'model.test_cfg': dict(mode='whole'), 'model.data_preprocessor.size': (8, 8),
+               'model.decode_head.drop_path_rate': 0.3}
+    assert changed(tiny_segmentation.run_config(), changes, tta=True) == []
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'model.backbone.language.arm': 'host', 'model.backbone.language.checkpoint': 'elsewhere'},
+    {'model.backbone.language.config.initializer_range': 0.3, 'model.backbone.language.blocks': '0:4'},
+    {'model.backbone.with_cp': True, 'model.backbone.drop_path_rate': 0.1, 'model.backbone.frozen_stages': 1},
+    {'model.backbone.attention_kernel': 'math', 'model.backbone.patch_size': (4, 4), 'model.backbone.out_indices': [-1]},
+    {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='x.pth'), 'model.train_cfg': dict(augments=[])},
+    {'model.head.type': 'mmpretrain.LinearClsHead', 'model.head.in_channels': 32},
+    {'model.head.cal_acc': True, 'model.head.topk': (1, 5), 'model.head.loss': dict(loss_weight=2.)},
+    {'model.backbone.position': 'learned', 'model.head.init_cfg': None, 'model.neck': None},
+    {'data_preprocessor.num_classes': 9, 'data_preprocessor.to_onehot': True, 'test_cfg': dict(fp16=True)}])
+def test_what_changes_nothing_that_is_computed(changes):
+    assert changed(classifier(), changes) == [] == changed(classifier(), there=changes)
+
+
+def test_how_images_of_a_detector_are_batched():
+    changes = {'model.data_preprocessor.pad_size_divisor': 32, 'model.test_cfg.max_per_img': 3}
+    assert changed(run_config(), changes, tta=True) == []
+
+
+def test_a_key_that_is_left_out_is_the_default():
+    assert changed(classifier(), {'data_preprocessor': dict(_delete_=True)})
+    assert changed(classifier(), there={'model.backbone.attention': 'causal'}) == ['model.backbone.attention']
+    recorded = {'model.backbone': {**BACKBONE, '_delete_': True, 'attention': 'causal'}}
+    assert changed(classifier(), there=recorded) == ['model.backbone.attention']
+    del recorded['model.backbone']['attention']
+    assert changed(classifier(), there=recorded) == []
+
+
+def test_parts_that_are_left_out_and_other_models_around_a_part():
+    assert changed(classifier(), {'data_preprocessor.mean': [0.] * 3, 'model.backbone.attention': 'causal'},
+                   leave_out=['backbone', 'head.fc']) == ['data_preprocessor.mean']
+    head = {'model.head.type': 'LinearHead'}
+    assert changed(classifier(), there=head) == ['model.head']
+    assert changed(classifier(), there=head, leave_out=['head.fc']) == []
+    other = {'model.type': 'ImageToImageRetriever', 'model.backbone.attention': 'causal'}
+    assert changed(classifier(), there=other) == ['model.backbone.attention']
+
+
+def test_checkpoints_that_say_nothing_or_were_written_before_mmengine():
+    cfg = classifier()
+    init_default_scope('mmpretrain')
+    model = MODELS.build(deepcopy(cfg.model))
+    for meta in (None, {}, [1], dict(mmengine_version='1'), dict(mmengine_version='1', cfg='model = 3'),
+                 dict(mmengine_version='1', cfg='not a config ('), dict(lbbt_mm_backbone=3)):
+        assert changed_function(dict(state_dict={}, meta=meta), cfg, model) == {}
+    assert changed(cfg, {'data_preprocessor.mean': [0.] * 3}, version=None) == []
+
+
+def test_a_backbone_says_beside_its_weights_what_it_is():
+    cfg = classifier()
+    init_default_scope('mmpretrain')
+    state = MODELS.build(deepcopy(cfg.model)).state_dict()
+    for key, value in (('attention', 'causal'), ('out_type', 'last_token'), ('patch_size', 4), ('with_cp', True)):
+        other = MODELS.build({**cfg.model, 'backbone': {**cfg.model.backbone, key: value}})
+        found = changed_function(dict(state_dict=state), {}, other)
+        assert [*found] == [f'model.backbone.{key}'] * (key in ('attention', 'out_type')), found
+
+
+def test_a_checkpoint_s_type_is_never_looked_up(tmp_path, monkeypatch):
+    (tmp_path / 'evil_part.py').write_text('raise SystemExit(3)')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert changed(classifier(), there={'model.head.type': 'evil_part.LinearClsHead', 'model.head.odd': 3}) == []
