@@ -185,3 +185,12 @@ def test_names_of_arms_stand_with_the_arms():
             constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
                          and isinstance(node.value, str)}
             assert not constants & names, path
+
+
+PRIVATE = re.compile(r'\b(runner|loop|cfg)\._(?!asdict|replace)[a-z]\w*')
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(REPO)))
+def test_private_names_of_mmengine_stand_in_one_module(path):
+    if path.name != 'mmengine_internals.py':
+        assert not PRIVATE.findall(path.read_text())

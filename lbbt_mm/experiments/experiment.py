@@ -3,7 +3,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import fields
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
 from mmengine.config import Config
 from rich.console import Console
@@ -11,9 +11,10 @@ from rich.console import Console
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.values import check_language_checkpoints
 from lbbt_mm.config_keys import shared_options
+from lbbt_mm.launch.work_directory import checkpoint_folder
 from lbbt_mm.runs.run_folder import read_request
 from lbbt_mm.runs.training_pool import TrainingPool, job_environment
-from lbbt_mm.runs.training_run import ENDED, TrainingFailed
+from lbbt_mm.runs.training_run import ENDED, TrainingFailed, TrainingRun
 from .choose import Choice
 from .collect import collect
 from .plan import Plan, Run
@@ -67,6 +68,17 @@ def run_experiment(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _refuse_shared_folders(trainings: Sequence[TrainingRun]) -> None:
+    """With ``out_dir`` mmengine names a run's folder of checkpoints by the last part of its work directory alone."""
+    owners: Dict[str, TrainingRun] = {}
+    for training in trainings:
+        folder = checkpoint_folder(training.work_dir, training.request['config'])
+        other = owners.setdefault(folder, training)
+        if other is not training:
+            raise ValueError(f'default_hooks.checkpoint.out_dir: {other.work_dir} and {training.work_dir} would both write '
+                             f'their checkpoints into {folder}. Remove out_dir, or give it to the first stage alone.')
+
+
 def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     """Look at what training needs before anything is made or removed, then take the folder.
 
@@ -78,6 +90,7 @@ def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     runs = plan.all_runs()
     trainings = [make_training(plan, run) for run in runs]
     refuse_other_results(plan.out, args.tool)
+    _refuse_shared_folders([*trainings, *(make_training(plan, run, stage) for run in runs for stage in plan.stages[1:])])
     for run, training in zip(runs, trainings):
         if args.fresh:
             training.check_config()

@@ -27,5 +27,5 @@ class Source(NamedTuple):
         """
         name, _, checkpoint = text.partition('=')
         if not re.fullmatch(r'\w[\w.]*', name, re.ASCII) or not checkpoint:
-            raise argparse.ArgumentTypeError(f'{text}: expected NAME=CHECKPOINT, for example gpt2=openai-community/gpt2')
+            raise argparse.ArgumentTypeError(f'{text}: expected NAME=CHECKPOINT, for example NAME=HUB_ID or NAME=FILE.gguf')
         return cls(name, checkpoint)

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from lbbt_mm.config_keys import find_types, walk
 from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lbbt_mm.files.whole_files import write_files_whole
+from lbbt_mm.mmengine_internals import set_checkpoint
 from lbbt_mm.registry import LOADING_STEPS
 from .checkpoint_owner import CheckpointOwnerHook
 from .settings import add_hook
@@ -129,7 +130,7 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
         resumed: The checkpoint that the runner is to resume; the config, which is dumped, need not name it.
     """
     if resumed:
-        runner._load_from = resumed
+        set_checkpoint(runner, resumed)
     leave_out = cfg.get('leave_out') or []
     leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
     if leave_out and not (cfg.get('load_from') or cfg.get('resume')):

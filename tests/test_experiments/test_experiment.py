@@ -161,6 +161,12 @@ class TestFolder:
             assert compare('--fresh', seeds='0')[0] == 130
         assert not list((folder / 'out').rglob('request.json')) and compare(seeds='0')[0] == 0
 
+    def test_checkpoints_of_several_probes_in_one_folder_are_refused_before_training(self, compare, folder):
+        out_dir = f'default_hooks.checkpoint.out_dir={folder / "elsewhere"}'
+        status, output = compare('--probe', folder / 'probe.py', '--probe-cfg-options', out_dir)
+        assert status == 2 and 'would both write their checkpoints into' in output and not starts(folder)
+        assert compare('--cfg-options', out_dir)[0] == 0  # runs have names of their own
+
     def test_a_file_in_place_of_the_folder(self, compare, folder):
         (folder / 'out').write_text('mine')
         status, output = compare(seeds='0')

@@ -14,6 +14,7 @@ from lbbt_mm.config_keys import is_allowed, refusal
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
                                           load_and_compare, parts_of)
 from lbbt_mm.files.checkpoint_function import changed_function
+from lbbt_mm.mmengine_internals import checkpoint_of, evaluation_loops, is_resumed, is_training
 from lbbt_mm.registry import HOOKS
 
 #: In a checkpoint's meta: number of ranks, which with the batch size of each makes the batch.
@@ -55,10 +56,10 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check it, and take out what is to be left out."""
-        where = runner._load_from or 'The checkpoint'
+        where = checkpoint_of(runner) or 'The checkpoint'
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model = model.module if isinstance(model, BaseTTAModel) else model
-        if runner._resume:
+        if is_resumed(runner):
             self._check_training_state(runner, checkpoint, where)
         tensors, behind = self._take(checkpoint, model, where)
         fit = load_and_compare(model, tensors, where)
@@ -68,13 +69,13 @@ class CheckpointFitHook(Hook):
         if misfits.names:
             raise CheckpointMisfit(f'{where}: does not fit this config: {misfits.describe()}. '
                                    f'{self._remedy(runner, parts_of(misfits.names))}')
-        if not isinstance(runner._train_loop, BaseLoop):
+        if not is_training(runner):
             self._check_classes(runner, checkpoint, where)
-        if not runner._resume:
+        if not is_resumed(runner):
             self._check_function(runner, checkpoint, model, where)
-        if runner._resume:
+        if is_resumed(runner):
             self._check_optimizers(runner, checkpoint.get('optimizer'), where)
-        elif self.leave_out or isinstance(runner._train_loop, BaseLoop):
+        elif self.leave_out or is_training(runner):
             runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
         for note in self.notes:
             runner.logger.info(note)
@@ -95,8 +96,8 @@ class CheckpointFitHook(Hook):
     def _check_classes(runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
         """A label means the class of that place in the training's list, whatever the test set calls it."""
         trained = _classes((checkpoint.get('meta') or {}).get('dataset_meta'))
-        for loop in (runner._test_loop, runner._val_loop):
-            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None) if isinstance(loop, BaseLoop) else None
+        for loop in evaluation_loops(runner):
+            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
             tested = _classes(getattr(dataset, 'metainfo', None))
             if not trained or not tested or trained == tested:
                 continue
@@ -184,11 +185,11 @@ class CheckpointFitHook(Hook):
     @staticmethod
     def _remedy(runner: Runner, parts: List[str]) -> str:
         leave_out = f'--leave-out {" ".join(parts)}'
-        if runner._resume:
+        if is_resumed(runner):
             return ('A resumed run has the model of its checkpoint: give the config that it was trained with (its work '
                     'directory '
                     f'has it), or start a new run from the weights: load_from=... without --resume, and {leave_out}.')
-        if isinstance(runner._train_loop, BaseLoop):
+        if is_training(runner):
             return f'Give a checkpoint of this model, or say what is meant to start anew: {leave_out}.'
         return ('Give the config that it was trained with (its work directory has it), or say which parts are not to '
                 'come from '

@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.mmengine_internals import checkpoint_of, is_resumed
 from lbbt_mm.registry import HOOKS
 
 #: In the message hub, and so in checkpoints: names of files that are removed once a newer one is complete.
@@ -58,7 +59,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _goes_on_here(self, runner: Runner) -> bool:
         """Whether the run goes on from a checkpoint of the folder that it writes to, so that the files there are its own."""
-        source = runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir))
+        source = is_resumed(runner) and (checkpoint_of(runner) or find_latest_checkpoint(runner.work_dir))
         folder = os.path.dirname(os.path.expanduser(str(source).rstrip(os.sep)))
         return bool(source) and os.path.realpath(folder) == os.path.realpath(self.out_dir)
 
