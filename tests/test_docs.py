@@ -67,7 +67,8 @@ def test_a_command_that_is_shown_names_what_is_there(page, command):
     assert (REPO / tool).is_file()
     source = ''.join(path.read_text() for room in ('tools', 'lbbt_mm') for path in (REPO / room).rglob('*.py'))
     for flag in re.findall(r'(?<= )--[a-z][\w-]*', command):
-        assert f"'{flag}'" in source or flag == '--help' or 'dist' in tool, flag
+        size = re.search(rf"\b{flag[2:]}=\(|'{flag[2:]}': \(", (REPO / tool).read_text())
+        assert f"'{flag}'" in source or size or flag == '--help' or 'dist' in tool, flag
     for config in re.findall(r'configs/[\w/]+\.py', command):
         assert (REPO / config).is_file(), config
     for config in re.findall(r'configs/[\w/]*\{[\w,]+\}\.py', command):
