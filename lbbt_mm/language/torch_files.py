@@ -71,5 +71,8 @@ def _check_pickles(file: BinaryIO, zipped: bool) -> None:
     if zipped:
         check_pickle(BytesIO(torch._C.PyTorchFileReader(file).get_record('data.pkl')))
         return
+    size = file.seek(0, 2)
+    file.seek(0)
     for _ in range(_OLD_PICKLES):
-        check_pickle(file)
+        if file.tell() < size:  # torch says of a file that ends early what it is
+            check_pickle(file)

@@ -147,7 +147,7 @@ OTHERS = [
     ('check_data.py', '{}/empty.py', 'has no data set under train_dataloader, val_dataloader'),
     ('check_data.py', '{}/run.py --cfg-options a', "--cfg-options 'a': expected KEY=VALUE"),
     ('check_data.py', '{}/nowhere.py', 'no such config file'),
-    ('check_data.py', '{}/run.py --most 0', '--most 0: expected at least 1'),
+    ('check_data.py', '{}/run.py --most 0', '--most: 0: expected a whole number, 1 or more'),
     ('check_data.py', '{}/run.py --out {}/run.py', 'is there already'),
     ('check_data.py', '{}/run.py --out {}/run.py/x.csv', 'run.py is no folder that can be written to'),
     ('dataset_converters/digits_to_coco.py', '{}/full', 'full'),
