@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
@@ -28,6 +29,15 @@ def interrupts_are_heard():
 def no_default_scope():
     """No test finds the default scope that one before it has set, in whichever order they run."""
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def unpickling_is_as_it_was(monkeypatch):
+    """Tools forbid it for their whole process, which tests share; by variables, and in mmengine's loaders."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
+    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.setenv(name, '')  # remembered, so that whatever the code sets is undone
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

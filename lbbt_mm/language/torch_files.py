@@ -71,8 +71,8 @@ def _check_pickles(file: BinaryIO, zipped: bool) -> None:
     if zipped:
         check_pickle(BytesIO(torch._C.PyTorchFileReader(file).get_record('data.pkl')))
         return
-    size = file.seek(0, 2)
-    file.seek(0)
+    start, size = file.tell(), file.seek(0, 2)
+    file.seek(start)
     for _ in range(_OLD_PICKLES):
         if file.tell() < size:  # torch says of a file that ends early what it is
             check_pickle(file)

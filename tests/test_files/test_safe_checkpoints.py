@@ -5,22 +5,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import load_checkpoint
 from torch import nn
 
 from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely, refuse_unsafe_checkpoints
 from tests.bombs import BOMBS, write_bomb
 from tests.hostile_files import OBJECTS, config_that_runs, write_checkpoint
 from tests.time_limit import time_limit
-
-
-@pytest.fixture(autouse=True)
-def environment_kept(monkeypatch):
-    """The functions under test set variables, and mmengine's loaders, for the whole process."""
-    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
-    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '')  # remembered, so that whatever the code sets is undone
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture
