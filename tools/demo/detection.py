@@ -14,7 +14,8 @@ CONFIG = CONFIGS / 'detr_smollm2_digits.py'
 def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
     """Overrides of the config."""
     epochs = sizes.detection_epochs
-    given = [option('model.language.checkpoint', checkpoint), *data_options(data, 'annotations/instances_val2017.json')]
+    given = [option('model.language.checkpoint', checkpoint), *data_options(data, 'annotations/instances_val2017.json'),
+             f'train_dataloader.batch_size={sizes.detection_batch}']
     if epochs:
         given += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
     return given

@@ -14,20 +14,22 @@ class Sizes(NamedTuple):
         bridge_digits: Digits with random labels.
         probe_epochs: Epochs of the linear probe on true labels.
         detection_epochs: Epochs on the canvases with boxes.
+        detection_batch: Canvases in a batch.
         segmentation_iterations: Iterations on the canvases with masks, 8 canvases each.
         canvases: Training canvases of detection and of segmentation.
         validation_canvases: What both are measured on.
     """
     bridge_arms: Tuple[str, ...] = ('language', 'random')
-    bridge_epochs: Optional[int] = 8
-    bridge_digits: int = 500
-    probe_epochs: Optional[int] = None
-    detection_epochs: Optional[int] = 3
+    bridge_epochs: Optional[int] = 6
+    bridge_digits: int = 300
+    probe_epochs: Optional[int] = 3
+    detection_epochs: Optional[int] = 2
+    detection_batch: int = 8
     segmentation_iterations: Optional[int] = 250
-    canvases: int = 1600
+    canvases: int = 900
     validation_canvases: int = 200
 
 
 SHORT = Sizes()
-FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None, detection_epochs=None,
-             segmentation_iterations=None, canvases=5000)
+FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None, bridge_digits=500,
+             probe_epochs=None, detection_epochs=None, detection_batch=16, segmentation_iterations=None, canvases=5000)
