@@ -30,7 +30,7 @@ def check_metrics(cfg: Config, loaders: Sequence[str]) -> None:
         loaders: The data loaders that the run uses.
 
     Raises:
-        ValueError: Names the setting and what there is.
+        ValueError: Names the setting and what is known.
     """
     for loader in loaders:
         for where, evaluator in find_evaluators(cfg, loader):

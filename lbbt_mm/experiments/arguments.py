@@ -44,7 +44,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--gpus', type=argument_types.gpus, default=[], metavar='0,1',
                         help='the GPUs to use; default: those that CUDA shows')
     parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
-    parser.add_argument('--report-only', action='store_true', help='no training: tables and curves of what is there')
+    parser.add_argument('--report-only', action='store_true', help='no training: tables and curves of the runs so far')
     parser.add_argument('--dry-run', action='store_true', help='no training: print the commands')
 
 

@@ -15,7 +15,7 @@ that you name: to stay clear of the test set, name one of a held-out split. The 
 deviation in the same way (--stds): how far does scale alone get? Several language models (--sources) are several such
 experiments in one table: each arm is compared with the baseline of its own language model.
 
-Written to --out: results.csv (a row a run), summary.csv and summary.md, curves.png and curves.csv,
+Written to --out: results.csv (one row for each run), summary.csv and summary.md, curves.png and curves.csv,
 runs/[SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
 """
 import argparse

@@ -11,7 +11,7 @@ class Panel(NamedTuple):
     """One set of axes.
 
     Attributes:
-        curves: ``arm, seed, step, value``, a row a point.
+        curves: ``arm, seed, step, value``, one row for each point.
         unit: What ``step`` counts.
     """
     curves: pd.DataFrame
@@ -22,7 +22,7 @@ def band(curves: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds.
 
     Args:
-        curves: ``arm, seed, step, value``, a row a point.
+        curves: ``arm, seed, step, value``, one row for each point.
 
     Returns:
         DataFrame: ``arm, step, n, mean, std``; ``std`` divides by n - 1 and is 0 for a single seed. Arms keep their order,

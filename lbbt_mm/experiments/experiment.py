@@ -140,7 +140,7 @@ def train(plan: Plan, args: argparse.Namespace, console: Console) -> List[str]:
 
     while True:  # a standard deviation may be swept at a rate that is chosen first
         collected = collect(plan)
-        write_results(plan, collected, swept)  # should no setting be left to choose, they are what there is
+        write_results(plan, collected, swept)  # if no setting can be chosen, these are the results
         choice = Choice(plan, collected)
         added = [run for run in choice.sweep if run not in swept]
         if not added:

@@ -195,7 +195,7 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
 
 
 def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> None:
-    """Show and write what there is so far.
+    """Show and write the results so far.
 
     Args:
         plan: The plan.
@@ -224,7 +224,7 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
 
 
 def write_results(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> None:
-    """Write ``results.csv``, a row a run."""
+    """Write ``results.csv``, with one row for each run."""
     if runs:
         write_whole(plan.out / 'results.csv', results_table(plan, collected, runs).to_csv(index=False))
 

@@ -9,7 +9,7 @@ from lbbt_mm.runs.run_folder import OtherRunError, read_request
 
 #: The files that are written there.
 RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
-#: In the folder: what is there under these names, is the tool's.
+#: Files of these names in the folder are the tool's.
 MARK = '.lbbt_mm.json'
 
 

@@ -57,7 +57,8 @@ def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
     ``PROBE/status`` where there is one, others by ``status``.
 
     Args:
-        results: A row a run, one a pair of arm and seed: ``arm, seed, lr, status`` and a column a metric. ``status`` is
+        results: One row for each run (one run for each arm and seed): ``arm, seed, lr, status`` and a column for each
+            metric. ``status`` is
             ``finished``, ``diverged``, ``failed`` or another word for a run that is not there yet.
         metrics: Names of the metrics.
         baseline: The arm that the differences are taken to.

@@ -75,7 +75,7 @@ def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]])
     get_family(config.get('model_type'), location)
 
     def open_store(spec: LanguageModelSpec) -> TensorStore:
-        """Open what there is of the four forms of weights."""
+        """Open the weights, in whichever of the four forms they are."""
         unreachable = None
         for attempt in (lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
                         lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),

@@ -42,7 +42,7 @@ def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
         cfg: The run's config. Without a checkpoint in the work directory it no longer resumes.
 
     Returns:
-        tuple: The checkpoint, None for a run that does not resume; and what there is to say about it in the log.
+        tuple: The checkpoint, None for a run that does not resume; and notes for the log.
 
     Raises:
         ValueError: If it is from elsewhere, and this run's folder holds checkpoints already.

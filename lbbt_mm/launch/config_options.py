@@ -45,7 +45,7 @@ def option(key: str, value: Any) -> str:
 
     Args:
         key: Dotted key of the config.
-        value: Its value; what is no text is written as it is.
+        value: Its value; what is no text is written by ``str``.
     """
     text = str(value)
     means_itself = _PLAIN.fullmatch(text) and ConfigOptions._parse_iterable(text) == text

@@ -8,7 +8,7 @@ def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequenc
 
     Args:
         name: What the config is of, for messages.
-        config: The config; anything that is no dict (a built module, None) is returned as it is.
+        config: The config; anything that is no dict (a built module, None) is returned unchanged.
         width: The width of what comes in; None if it is not known.
         keys: What the component may call it.
         strict: Whether a width that is written has to agree.
@@ -21,7 +21,7 @@ def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequenc
     """
     if not isinstance(config, Mapping):
         return config
-    config = config.copy()  # ConfigDict stays ConfigDict, and the caller's stays as it is
+    config = config.copy()  # ConfigDict stays ConfigDict, and the caller's is not changed
     for key in keys:
         if key not in config:
             continue

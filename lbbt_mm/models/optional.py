@@ -25,7 +25,7 @@ def register_placeholder(name: str, package: str, error: Exception) -> type:
         def __init__(self, *args, **kwargs) -> None:
             raise ImportError(f"lbbt_mm.{name} needs {package}, which {state}. Install it with pip install "
                               f"'lbbt_mm[{extra}]' (or 'lbbt_mm[onedl]' for the maintained releases); "
-                              'tools/doctor/doctor.py shows what is there.')
+                              'tools/doctor/doctor.py shows what is installed.')
 
     Placeholder.__name__ = Placeholder.__qualname__ = name
     MODELS.register_module(name=name, module=Placeholder)

@@ -38,7 +38,7 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
     """A config with overrides, read as ``--cfg-options`` reads them.
 
     Args:
-        cfg: The config; it stays as it is.
+        cfg: The config; it is not changed.
         options: ``'KEY=VALUE'`` strings.
 
     Raises:

@@ -144,7 +144,7 @@ def time_rounds(calls: Mapping[str, Callable[[], Any]], timing: Timing,
     Args:
         calls: Contenders by name.
         timing: How many rounds, and the clock.
-        say: Gets a line a round.
+        say: Gets one line for each round.
 
     Returns:
         dict: Name -> seconds of each round; two for a contender that is :data:`SLOW`, the warm-up being one of them.

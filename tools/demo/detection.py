@@ -28,7 +28,7 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, thres
         runs: Arm -> its run.
         data: The data set.
         path: Picture to write.
-        columns: Number of canvases, a column each; a row an arm.
+        columns: Number of canvases, one in each column; each arm has a row.
         threshold: Lowest score that is drawn.
     """
     import cv2

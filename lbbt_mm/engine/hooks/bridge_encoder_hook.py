@@ -13,7 +13,7 @@ class BridgeEncoderHook(Hook):
     """Give the backbone of a classifier's checkpoint to the retriever's image encoder, and check that all of it fits.
 
     mmengine loads a checkpoint into a model of other names with no more than a warning, and would then test random
-    weights. A checkpoint of a retriever is left as it is.
+    weights. A checkpoint of a retriever is not changed.
 
     Args:
         source: Prefix of the tensors to take from the checkpoint.

@@ -1,4 +1,4 @@
-"""Trains a part of a model and leaves the rest as it is: LBBT, "Partial Bridge Training" (section 6, Tables 8 and 12)."""
+"""Trains a part of a model and freezes the rest: LBBT, "Partial Bridge Training" (section 6, Tables 8 and 12)."""
 import gc
 import re
 from fnmatch import fnmatchcase

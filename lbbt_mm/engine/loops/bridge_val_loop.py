@@ -26,7 +26,7 @@ class BridgeValLoop(ValLoop):
         dataloader: The validation data loader, or its config: test images with true labels.
         evaluator: The validation evaluator, or its config.
         train_dataloader: Data loader, or its config, of training images. Defaults to None: evenly spaced samples of the
-            runner's training dataset, through its pipeline as it is, loaded as the test images are. That fits bridge
+            runner's training dataset, through its own pipeline, loaded as the test images are. That fits bridge
             images, which are only resized; where the training pipeline augments at random, give a loader of its own.
         num_train_samples: How many training samples ``train_dataloader=None`` takes; all where there are fewer.
             Defaults to 1000.
