@@ -115,17 +115,16 @@ def require_multiple(parser: argparse.ArgumentParser, args: argparse.Namespace, 
             parser.error(f'--{name} {value}: expected a multiple of {unit}')
 
 
-def in_fresh_process(function: Callable, *arguments: Any, method: Optional[str] = None) -> Any:
-    """A function's result, computed by a child process.
+def in_fresh_process(function: Callable, *arguments: Any) -> Any:
+    """A function's result, computed by a child process that shares nothing with this one.
+
+    It is not forked: OpenMP's threads do not live on in a forked process, which would wait for them for ever.
 
     Args:
         function: What to call; of a module, so that the child finds it.
         *arguments: Its arguments.
-        method: How the child starts. Defaults to 'fork' where there is one: it shares the imported modules, and nothing
-            with other calls; 'spawn' shares nothing.
     """
-    method = method or ('fork' if 'fork' in multiprocessing.get_all_start_methods() else None)
-    with multiprocessing.get_context(method).Pool(1) as pool:
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
         result = pool.apply(_quietly, (function, arguments))
         pool.close()  # the child ends by itself, and tidies up
         pool.join()
