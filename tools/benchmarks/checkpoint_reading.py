@@ -179,7 +179,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix='lbbt_mm_checkpoint_') as folder:
         print(f'writing a checkpoint of {args.size} GiB', flush=True)
         config = checkpoint_config(args.family, round(args.size * GIB))
-        in_fresh_process(write_checkpoint, folder, config, round(args.size * GIB))
+        in_fresh_process(write_checkpoint, folder, config, round(args.size * GIB), method='spawn')
         written, chosen = sum(file.stat().st_size for file in Path(folder).iterdir()), block_bytes(config, args.blocks)
         report.begin({'read-ahead of the disk': _read_ahead(temporary), 'checkpoint': f'{written / MIB:,.0f} MiB, {config}',
                       'chosen blocks': f'{args.blocks}, {chosen / MIB:,.1f} MiB in bfloat16'})
@@ -188,7 +188,7 @@ def main() -> None:
             print(f'reading: {WAYS[way]}', flush=True)
             # The second time counts: the first brings what a way imports while it reads into the page cache.
             for _ in range(2):
-                results[way] = in_fresh_process(measure, way, folder, args.blocks)
+                results[way] = in_fresh_process(measure, way, folder, args.blocks, method='spawn')
     text = result_table(results, chosen)
     report.write(text, block_bytes=chosen, results=results)
     print('\n' + text)

@@ -115,12 +115,12 @@ def main() -> None:
     for name, make, config in (('coco', make_coco, 'detr_gpt2_coco.py'), ('ade', make_ade, 'segmenter_gpt2_ade20k.py')):
         root = args.folder / name
         if not root.exists():
-            in_fresh_process(make, root, args.part)
-        rounds = [in_fresh_process(timed_round, root, config_path(config)) for _ in range(args.repeats)]
+            in_fresh_process(make, root, args.part, method='spawn')
+        rounds = [in_fresh_process(timed_round, root, config_path(config), method='spawn') for _ in range(args.repeats)]
         whole, reading = (list(column) for column in zip(*rounds))
         checks = [one - other for one, other in rounds]
         print(f'{name}: checks {shown(checks)} s, JSON {shown(reading)} s, in all {shown(whole)} s', flush=True)
-    alone = [in_fresh_process(time_of_json, args.folder / 'coco') for _ in range(args.repeats)]
+    alone = [in_fresh_process(time_of_json, args.folder / 'coco', method='spawn') for _ in range(args.repeats)]
     print(f'coco: JSON alone, as mmdet reads it {shown(alone)} s')
 
 

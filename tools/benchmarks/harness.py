@@ -115,16 +115,21 @@ def require_multiple(parser: argparse.ArgumentParser, args: argparse.Namespace, 
             parser.error(f'--{name} {value}: expected a multiple of {unit}')
 
 
-def in_fresh_process(function: Callable, *arguments: Any) -> Any:
-    """A function's result, computed by a child process that shares nothing with this one.
+def in_fresh_process(function: Callable, *arguments: Any, method: Optional[str] = None) -> Any:
+    """A function's result, computed by a child process.
 
-    It is not forked: OpenMP's threads do not live on in a forked process, which would wait for them for ever.
+    This process is not forked: OpenMP's threads do not live on in the child, which would wait for them for ever.
 
     Args:
         function: What to call; of a module, so that the child finds it.
         *arguments: Its arguments.
+        method: How the child starts. Defaults to 'forkserver' where there is one, from a process that has imported torch
+            and computed nothing; 'spawn' shares nothing.
     """
-    with multiprocessing.get_context('spawn').Pool(1) as pool:
+    method = method or ('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(['torch'])
+    with context.Pool(1) as pool:
         result = pool.apply(_quietly, (function, arguments))
         pool.close()  # the child ends by itself, and tidies up
         pool.join()
