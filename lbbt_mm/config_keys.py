@@ -177,7 +177,7 @@ def shared_options(options: Sequence[str], probe: Any) -> List[str]:
 
     Those of ``model.backbone``, which is the bridge's own. Others of the model and its preprocessor, and where the data are,
     only if the probe's config has that very key: the same place of another pipeline or of a dataset without a wrapper is
-    another thing.
+    another thing. What is of every part of a type belongs to a probe whose model has that type.
 
     Args:
         options: Overrides ``KEY=VALUE``.
@@ -189,6 +189,8 @@ def shared_options(options: Sequence[str], probe: Any) -> List[str]:
     def belongs(key: str) -> bool:
         if key.startswith('model.backbone.'):
             return True
+        if key[:1].isupper():
+            return any(True for _ in find_types(get_key(probe, 'model'), key.split('.')[0]))
         of_model = key.startswith(('model.', 'data_preprocessor.'))
         return (of_model or key.split('.')[-1] == 'data_root') and has_key(probe, key)
 

@@ -70,6 +70,11 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 break
 
 
+def names_read() -> Set[str]:
+    """The names at the top of a config that something reads; others are variables of its author."""
+    return _TOP | _arguments(Runner)
+
+
 def check_names(cfg: Config) -> None:
     """Refuse a name at the top of a config that is one which the runner reads but for a letter.
 
@@ -79,7 +84,7 @@ def check_names(cfg: Config) -> None:
     Raises:
         ValueError: Names it and what is meant.
     """
-    known = _TOP | _arguments(Runner)
+    known = names_read()
     for name in cfg.keys() - known:
         meant = next((key for key in sorted(known) if len(key) > 5 and _less_a_letter(key) & _less_a_letter(name)), None)
         if meant:
@@ -120,7 +125,7 @@ def _takes_any_key(above: List[str], place: Mapping[str, Any]) -> bool:
 def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[Set[str], bool]:
     """The keys that are read in a part of a config, and whether these are all."""
     if not above:
-        return _TOP | _arguments(Runner), True
+        return names_read(), True
     last = above[-1]
     if last == 'language':
         return set(), False  # LanguageOptions refuses what it does not know, by name

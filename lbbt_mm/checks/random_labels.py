@@ -10,7 +10,7 @@ from .datasets import TRAINING_LOADERS, Found, find_datasets
 
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 BRIDGE_LOADER = 'val_cfg.train_dataloader'
-_LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='')
+_LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='', exclude_true=False)
 # Settings of a dataset that leave its samples and their numbers as they are
 _SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch')
 # Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
@@ -48,12 +48,12 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
     _check_data_preprocessor(cfg, num_classes)
     for loader in with_bridge_loader(loaders):
         sets = list(find_datasets(cfg, [loader]))
+        for where, labels in find_types(get_key(cfg, loader), 'RandomLabel', 'RandomLabelDataset', key=loader):
+            given = labels.get('num_classes')
+            if None not in (given, num_classes) and given != num_classes:
+                raise ValueError(f'{where}: {type_name(labels)} has num_classes={given}, but model.head.num_classes='
+                                 f'{num_classes}. Set both to the same number.')
         for found in sets:
-            for where, transform in random_labels_of(found):
-                given = transform.get('num_classes')
-                if None not in (given, num_classes) and given != num_classes:
-                    raise ValueError(f'{where}: RandomLabel has num_classes={given}, but model.head.num_classes='
-                                     f'{num_classes}. Set both to the same number.')
             _check_pixels_key(found)
         _check_sample_numbers(sets)
     if 'val_dataloader' in loaders and 'train_dataloader' in loaders:

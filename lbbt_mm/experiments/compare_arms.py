@@ -15,8 +15,14 @@ that you name: to stay clear of the test set, name one of a held-out split. The 
 deviation in the same way (--stds): how far does scale alone get? Several language models (--sources) are several such
 experiments in one table: each arm is compared with the baseline of its own language model.
 
+Other settings (--cells, --cell): each combination is a cell, and each arm is trained in each cell, a column of the table.
+A probe takes over what it would of --cfg-options.
+
+  tools/compare_arms.py CONFIG --cells LLMBackbone.attention=bidirectional,causal RandomLabel.exclude_true=False,True
+  tools/compare_arms.py CONFIG --cell mine --cell theirs LLMBackbone.attention=causal LLMBackbone.out_type=last_token
+
 Written to --out: results.csv (one row for each run), summary.csv and summary.md, curves.png and curves.csv,
-runs/[SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
+runs/[CELL-][SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
 """
 import argparse
 import os
@@ -26,6 +32,7 @@ from typing import Optional, Sequence
 from lbbt_mm import argument_types
 from lbbt_mm.language.arms import ARMS
 from .arguments import add_common_options, finish, read_shard, start
+from .cells import combine, read_levels
 from .source import Source
 
 
@@ -47,6 +54,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if len({source.name for source in args.sources}) < len(args.sources):
         parser.error('--sources: each language model needs a name of its own')
     try:
+        args.cells = combine(args.cells, args.cell)
         args.shard = read_shard(args.shard, os.environ)
     except ValueError as error:
         parser.error(str(error))
@@ -60,6 +68,10 @@ def _add_comparison(what) -> None:
                       metavar='ARM', help=f'some of {", ".join(ARMS)}; default: language random shuffled moment_matched')
     what.add_argument('--sources', nargs='+', type=Source.read, default=[], metavar='NAME=CHECKPOINT',
                       help='language models to make each arm from: a hub id, folder or GGUF file; default: the config\'s')
+    what.add_argument('--cells', nargs='+', type=read_levels, action='extend', default=[], metavar='KEY=V1,V2',
+                      help='settings that each arm is trained with, in every combination; a key as in --cfg-options')
+    what.add_argument('--cell', nargs='+', action='append', default=[], metavar=('NAME', 'KEY=VALUE'),
+                      help='settings that change together, by a name; give one --cell for each')
     what.add_argument('--seeds', nargs='+', type=argument_types.seed, default=[0, 1, 2], metavar='SEED',
                       help='default: 0 1 2')
     what.add_argument('--baseline-arm', dest='baseline', default='random', metavar='ARM',

@@ -120,8 +120,9 @@ def check_before(plan: Plan, runs: Sequence[Run]) -> None:
     configs = {(run.source, run.arm): Config(make_training(plan, run).request['config']) for run in reversed(runs)}
     for cfg in configs.values():
         check_language_checkpoints(cfg)
-    for cfg in list(configs.values())[:1]:
-        check_datasets(cfg)  # runs differ in where they start, not in their data
+    first = {source.cell: cfg for (source, _), cfg in configs.items()}  # in a cell they differ in where they start alone
+    for cfg in first.values():
+        check_datasets(cfg)
 
 
 def train(plan: Plan, args: argparse.Namespace, console: Console) -> List[str]:

@@ -3,10 +3,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from lbbt_mm.config_keys import get_key
+from lbbt_mm.config_keys import get_key, shared_options
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.launch.config_options import option
+from lbbt_mm.runs.run_request import override
+from .cells import Cell
 from .source import Source
 from .stages import Stage, read_stages
 
@@ -58,6 +60,7 @@ class Plan:
         arms: Values of ``language.arm``; none for a single run with what the config says of arm and seeds.
         seeds: Values of ``language.seed`` and ``randomness.seed``.
         sources: The language models that each arm is made from; by default the config's.
+        cells: Settings that each of these is trained with; by default the config's alone.
         lrs: Learning rates to choose from; empty for the config's.
         lr_rule: ``'baseline'`` chooses on the baseline arm for all, ``'per-arm'`` on each arm for itself.
         init_stds: Standard deviations that the arm ``random_tuned`` chooses from.
@@ -78,6 +81,7 @@ class Plan:
     arms: Sequence[str] = ()
     seeds: Sequence[int] = ()
     sources: Sequence[Source] = ()
+    cells: Sequence[Cell] = (Cell(), )
     lrs: Sequence[float] = ()
     lr_rule: str = 'baseline'
     init_stds: Sequence[float] = ()
@@ -96,14 +100,15 @@ class Plan:
         """Read the configs, and refuse what cannot be carried out."""
         self.stages = read_stages(Path(self.config), [Path(probe) for probe in self.probes], self.options,
                                   self.probe_options)
-        self.sources = [Source(source.name if len(self.sources) > 1 else '', source.checkpoint)
-                        for source in self.sources] or [Source()]
+        models = [Source(source.name if len(self.sources) > 1 else '', source.checkpoint)
+                  for source in self.sources] or [Source()]
+        self.sources = [model._replace(cell=cell) for cell in self.cells for model in models]
         cfg, key = self.stages[0].cfg, self.stages[0].language
         lr = get_key(cfg, LR_KEY)
         self.config_lr = lr if isinstance(lr, (int, float)) else None
         self.is_matched = bool(self.arms)
         if self.is_matched:
-            self._check(dict(get_key(cfg, key)))
+            self._check()
             return
         seeds = (get_key(cfg, 'randomness.seed'), get_key(cfg, f'{key}.seed'), 0)
         self.baseline = get_key(cfg, f'{key}.arm') or DEFAULT_ARM
@@ -111,7 +116,7 @@ class Plan:
         if self.baseline not in ARMS:
             raise ValueError(f'{key}.arm={self.baseline!r}: expected one of {", ".join(ARMS)}. Correct it.')
 
-    def _check(self, language: Mapping) -> None:
+    def _check(self) -> None:
         tuned = [arm for arm in self.arms if ARMS[arm].asks_std]
         if self.lrs and self.config_lr is None:
             raise ValueError(f'{self.config} has no {LR_KEY}, which --lrs sets. Leave --lrs out, or use a config with a '
@@ -119,17 +124,21 @@ class Plan:
         if tuned and not self.init_stds:
             raise ValueError(f'--arms {" ".join(tuned)}: there is no standard deviation to draw it with. Give --stds, for '
                              'example --stds 0.01 0.02 0.04 0.08.')
-        if any(ARMS[arm].is_drawn and not ARMS[arm].asks_std for arm in self.arms):
-            for source in self.sources:
-                other = dict(checkpoint=source.checkpoint, config=None) if source.checkpoint else {}
+        first = self.stages[0]
+        for source in self.sources:
+            language = get_key(override(first.base, [*first.options, *source.cell.options]), first.language)
+            other = dict(checkpoint=source.checkpoint, config=None) if source.checkpoint else {}
+            if any(ARMS[arm].is_drawn and not ARMS[arm].asks_std for arm in self.arms):
                 LanguageOptions.check_random_start({**language, **other})
-        for flag, options, stages in (('--cfg-options', self.options, self.stages[:1]),
-                                      ('--probe-cfg-options', self.probe_options, self.stages[1:])):
-            varied = [key for stage in stages for key in self._varied(stage)]
+        of_cells = [given.split('=')[0] for given in self.cells[0].options]
+        for flag, options, stages, more in (('--cfg-options', self.options, self.stages[:1], of_cells),
+                                            ('--cells', self.cells[0].options, self.stages[:1], ()),
+                                            ('--probe-cfg-options', self.probe_options, self.stages[1:], of_cells)):
+            varied = [*more, *(key for stage in stages for key in self._varied(stage))]
             for given in options:
                 if given.split('=')[0] in varied:
                     raise ValueError(f'{flag} {given}: this key is what the experiment varies. Use --arms, --seeds, '
-                                     '--lrs or --sources.')
+                                     '--lrs, --sources or --cells.')
 
     def _varied(self, stage: Stage) -> List[str]:
         """The keys of a stage's config that runs differ in."""
@@ -163,7 +172,7 @@ class Plan:
 
     @property
     def starts(self) -> List[Tuple[Source, str]]:
-        """Each source with each arm."""
+        """Each source, in each cell, with each arm."""
         return [(source, arm) for source in self.sources for arm in self.arms]
 
     def all_runs(self) -> List[Run]:
@@ -188,7 +197,10 @@ class Plan:
         return self.out / 'runs' / (f'{run}-lr{UNKNOWN}' if self.lrs and run.lr is None else str(run))
 
     def overrides(self, run: Run, stage: Stage) -> List[str]:
-        """The overrides of a stage's config in a run, without the checkpoint that a probe starts from."""
+        """The overrides of a stage's config in a run, without the checkpoint that a probe starts from.
+
+        A probe gets the settings of a cell that it would get of ``options``.
+        """
         if not self.is_matched:
             return list(stage.options)
         of_language = [f'arm={run.arm}', f'seed={run.seed}']
@@ -197,7 +209,9 @@ class Plan:
         if ARMS[run.arm].asks_std:
             of_language.append(f'init_std={_or_unknown(run.init_std)}')
         lr = [f'{LR_KEY}={_or_unknown(run.lr)}'] if self.lrs and not stage.bridge_init else []
-        return [*stage.options, *(f'{stage.language}.{given}' for given in of_language if stage.language),
+        cell = run.source.cell.options
+        return [*stage.options, *(shared_options(cell, stage.base) if stage.bridge_init else cell),
+                *(f'{stage.language}.{given}' for given in of_language if stage.language),
                 f'randomness.seed={run.seed}', *lr]
 
 

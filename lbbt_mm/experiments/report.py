@@ -9,10 +9,12 @@ from rich.table import Table
 from lbbt_mm.files.run_records import curve, in_validation
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.text_table import make_table, markdown_table
+from .cells import Cell
 from .choose import Choice
 from .collect import Outcome, StageOutcome
 from .curves import Panel, draw_curves
 from .plan import Plan, Run
+from .source import Source
 from .statistics import status_column, summarize_arms
 
 CONFIDENCE = 0.95
@@ -53,6 +55,7 @@ def make_report(plan: Plan, collected: Mapping[Run, Outcome], choice: Choice) ->
         baseline, own = source.label(plan.baseline), results[[run.source == source for run in runs]]
         tables.append(summarize_arms(own, metrics, baseline, CONFIDENCE))
         sentences += verdicts(metrics, tables[-1], baseline)
+        tables[-1].insert(0, 'cell', source.cell.name)
     sentences += _notes(plan, choice, metrics)
     summary, name = pd.concat(tables, ignore_index=True), plan.stages[0].config.name
     several = len(plan.arms) > 1
@@ -60,10 +63,15 @@ def make_report(plan: Plan, collected: Mapping[Run, Outcome], choice: Choice) ->
     header = ['arm', 'lr', 'n', 'mean', 'std', *differences, 'runs']
     rows = {metric: [_cells(row, results.loc[results['arm'] == row.arm, status_column(results, metric)], several)
                      for row in summary[summary['metric'] == metric].itertuples()] for metric in metrics}
-    screen = (_metric_table(name, header, rows) if plan.is_matched
+    cells = ['arm', *(cell.name for cell in plan.cells)]
+    grids = {metric: _grid(plan, summary[summary['metric'] == metric]) for metric in metrics} if len(plan.cells) > 1 else {}
+    screen = (_metric_table(name, cells, grids) if grids else _metric_table(name, header, rows) if plan.is_matched
               else _stage_table({stage.name: collected[runs[0]].stages[stage.prefix] for stage in plan.stages}))
+    of_metric = {metric: [markdown_table(columns, [[text.replace('\n', '<br>') for text in row] for row in table[metric]])
+                          for columns, table in ((cells, grids), (header, rows)) if metric in table] for metric in metrics}
     markdown = ''.join([f'# {name}: {", ".join(plan.arms)}\n\n',
-                        *(f'## {metric}\n\n{markdown_table(header, rows[metric])}\n' for metric in metrics),
+                        *(''.join([f'## {metric}\n\n', *(f'{table}\n' for table in tables)])
+                          for metric, tables in of_metric.items()),
                         *(f'- {sentence}\n' for sentence in sentences)])
     return Report(screen, sentences if plan.is_matched else [], markdown, summary,
                   _panels(plan, collected, runs, metrics))
@@ -74,7 +82,8 @@ def results_table(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[R
     rows = []
     for run in dict.fromkeys(runs):
         outcome = collected[run]
-        source = dict(source=run.source.name) if len(plan.sources) > 1 else {}
+        source = dict(cell=run.source.cell.name) if run.source.cell.name else {}
+        source.update(dict(source=run.source.name) if run.source.name else {})
         std = dict(init_std=run.init_std) if any(plan.stds(arm)[0] for arm in plan.arms) else {}
         statuses = {f'{prefix}status': status for prefix, status in outcome.statuses.items()}
         rows.append({**source, 'arm': run.arm, 'seed': run.seed, 'lr': run.lr, **std, **outcome.metrics, **statuses})
@@ -88,7 +97,7 @@ def _check_metrics(metrics: Sequence[str], results: pd.DataFrame) -> None:
              if metric not in results and (results[status_column(results, metric)] == 'finished').any()]
     if wrong:
         names = [name for name in results
-                 if name not in ('source', 'arm', 'seed', 'lr', 'init_std') and not name.endswith('status')]
+                 if name not in ('cell', 'source', 'arm', 'seed', 'lr', 'init_std') and not name.endswith('status')]
         raise ValueError(f'--metric {" ".join(wrong)}: no run that finished has it; there are: '
                          f'{", ".join(names) or "none"}. Correct it and add --report-only: the runs are kept, and no '
                          'table or curve was written.')
@@ -143,6 +152,22 @@ def _metric_table(title: str, header: Sequence[str], rows: Mapping[str, Sequence
     return make_table(['metric', *header], lines, title, ('metric', 'arm', 'runs'))
 
 
+def _grid(plan: Plan, summary: pd.DataFrame) -> List[List[str]]:
+    """One metric, a row for each arm and a column for each cell: mean and standard deviation, difference and interval."""
+    by_label = {row.arm: row for row in summary.itertuples()}
+
+    def text(source: Source, arm: str) -> str:
+        row = by_label.get(source.label(arm))
+        if row is None:
+            return '-'
+        compared = '' if math.isnan(row.difference) else f'\n{number(row.difference, sign=True)} {_interval(row)}'
+        return f'{number(row.mean)} ± {number(row.std)}{compared}'
+
+    models = [source for source in plan.sources if source.cell == plan.cells[0]]
+    return [[model._replace(cell=Cell()).label(arm), *(text(model._replace(cell=cell), arm) for cell in plan.cells)]
+            for model in models for arm in plan.arms]
+
+
 def _stage_table(stages: Mapping[str, StageOutcome]) -> Table:
     """What the last validations of a single run's stages gave, by the paper's names.
 
@@ -177,20 +202,24 @@ def number(value: float, sign: bool = False) -> str:
 
 
 def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], metrics: Sequence[str]) -> Dict[str, Panel]:
-    """Each metric and each stage's training loss over training."""
+    """Each metric and each stage's training loss over training, cells apart."""
     losses, panels = [f'{stage.prefix}loss' for stage in plan.stages], {}
     for metric in dict.fromkeys([*metrics, *losses]):
         prefix = collected[runs[0]].owner(metric)
-        name, points = metric[len(prefix):], []
+        name = metric[len(prefix):]
+        points: Dict[str, list] = {cell.name: [] for cell in plan.cells}
         unit = next(stage.unit for stage in plan.stages if stage.prefix == prefix)
         for run in runs:
             records = collected[run].stages[prefix].records
             found = curve(records, name)
             unit = unit if not found or in_validation(records, name) else 'iteration'
-            points += [(run.label, run.seed, *point) for point in found]
-        if points:
-            title = f'{metric} (training)' if metric in losses else metric
-            panels[title] = Panel(pd.DataFrame(points, columns=['arm', 'seed', 'step', 'value']).assign(metric=metric), unit)
+            label = run.source._replace(cell=Cell()).label(run.arm)
+            points[run.source.cell.name] += [(label, run.seed, *point) for point in found]
+        title = f'{metric} (training)' if metric in losses else metric
+        for cell, found in points.items():
+            if found:
+                curves = pd.DataFrame(found, columns=['arm', 'seed', 'step', 'value']).assign(metric=metric, cell=cell)
+                panels[f'{title}\n{cell}' if cell else title] = Panel(curves, unit)
     return panels
 
 

@@ -1,22 +1,31 @@
-"""A language model that the arms of an experiment are made from."""
+"""What the arms of an experiment are made from, and in which cell: what is compared with a baseline of its own."""
 import argparse
 import re
 from typing import NamedTuple, Optional
 
+from .cells import Cell
+
 
 class Source(NamedTuple):
-    """One of them.
+    """A language model with the other settings of a cell.
 
     Attributes:
-        name: What folders and tables call it; empty where there is one only.
+        name: What folders and tables call the language model; empty where there is one only.
         checkpoint: Its hub id, folder or file; None for that of the config.
+        cell: The settings.
     """
     name: str = ''
     checkpoint: Optional[str] = None
+    cell: Cell = Cell()
+
+    @property
+    def title(self) -> str:
+        """Language model and cell."""
+        return '-'.join(filter(None, (self.cell.name, self.name)))
 
     def label(self, arm: str) -> str:
         """What an arm made from it is called."""
-        return f'{self.name}-{arm}' if self.name else arm
+        return f'{self.title}-{arm}' if self.title else arm
 
     @classmethod
     def read(cls, text: str) -> 'Source':

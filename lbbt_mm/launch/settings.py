@@ -2,14 +2,14 @@
 import argparse
 import os
 import os.path as osp
-from typing import Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.utils import import_modules_from_strings
 
-from lbbt_mm.checks.options import check_options
-from lbbt_mm.config_keys import language_keys
+from lbbt_mm.checks.options import check_options, names_read
+from lbbt_mm.config_keys import find_types, language_keys
 from lbbt_mm.files.config_files import read_config_file
 
 
@@ -28,8 +28,7 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
-        check_options(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
+        apply_options(cfg, args.cfg_options)
         if any(key.split('.')[0] == 'custom_imports' for key in args.cfg_options):
             import_modules_from_strings(**cfg.custom_imports)  # mmengine imports those that the file names
     if args.work_dir is not None:
@@ -42,6 +41,32 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     if absent:
         raise ValueError(f'{args.config}: has no {absent[0]}; expected {", ".join(needed)}. Give the config of a run.')
     return cfg
+
+
+def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Set what a command line asks for.
+
+    Args:
+        cfg: The config; it is changed.
+        options: Dotted key -> value. A key that begins with the name of a type, ``RandomLabel.ratio``, is of every part
+            of the config that has this type, wherever it is.
+
+    Raises:
+        ValueError: If a key is nowhere in the config and nothing reads it, or no part has such a type.
+    """
+    placed: Dict[str, Any] = {}
+    for key, value in options.items():
+        name, _, argument = key.partition('.')
+        if not argument or not name[:1].isupper() or name in cfg:
+            placed[key] = value
+            continue
+        places = [place for place, _ in find_types(cfg.to_dict(), name) if place.split('.')[0] in names_read()]
+        if not places:
+            raise ValueError(f'--cfg-options {key}: no part of the config that a run reads has type={name!r}. Correct the '
+                             'name, or give the whole key.')
+        placed.update({f'{place}.{argument}': value for place in places})
+    check_options(cfg, placed)
+    cfg.merge_from_dict(placed)
 
 
 def record_language_config(cfg: Config) -> None:

@@ -9,11 +9,11 @@ from typing import Any, List, Sequence
 from mmengine.config import Config
 
 from lbbt_mm.argument_types import Parser
-from lbbt_mm.checks.options import check_options
 from lbbt_mm.config_keys import ABSENT, differing
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.launch.config_options import ConfigOptions
 from lbbt_mm.launch.run_identity import Change, has_moved
+from lbbt_mm.launch.settings import apply_options
 
 _READING = threading.Lock()
 
@@ -49,8 +49,7 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
         parser = Parser(prog='--cfg-options', usage='--cfg-options KEY=VALUE')
         parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
         read = parser.parse_args(['--cfg-options', *options]).cfg_options
-        check_options(cfg, read)
-        cfg.merge_from_dict(read)
+        apply_options(cfg, read)
     return cfg
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.dataset import RepeatDataset
+from mmengine.dataset import BaseDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
-from lbbt_mm.datasets import RandomLabelDataset
+from lbbt_mm.datasets import RandomLabel, RandomLabelDataset
 from tests.image_folders import build, each, folder_config, labels, labels_by_path, random_label, write_image_folder
 
 COUNTS = dict(a=5, b=30, c=15)
@@ -152,9 +152,9 @@ def test_random_labels_are_not_drawn_twice(root):
     inner = folder_config(root, random_label(root, key='sample_idx'))
     with pytest.raises(ValueError, match="has a 'true_label'.*lbbt_mm.RandomLabelDataset"):
         build(config(root, inner))[0]
-    with pytest.raises(TypeError, match='a RandomLabelDataset too; labels are permuted once'):
+    with pytest.raises(TypeError, match='a RandomLabelDataset too; labels are replaced once'):
         build(config(root, config(root)))
-    with pytest.raises(ValueError, match="a sample has a 'true_label'.*permuted once; remove one"):
+    with pytest.raises(ValueError, match="a sample has a 'true_label'.*replaced once; remove one"):
         build(config(root, dict(type='lbbt_mm.EvenSubset', num_samples=3, dataset=config(root))))
 
 
@@ -193,3 +193,77 @@ def test_subsets_of_it_are_refused(root):
     for method in ('get_subset', 'get_subset_'):
         with pytest.raises(NotImplementedError, match='wrap this one in lbbt_mm.EvenSubset'):
             getattr(build(config(root)), method)(3)
+
+
+class TestUniform:
+    """``draw='uniform'``: the labels of RandomLabel, for an exact share."""
+
+    @staticmethod
+    def infos(root: Path, dataset: dict = None, **options) -> list:
+        made = build(config(root, dataset, **{**dict(draw='uniform', num_classes=7), **options}))
+        return [made.get_data_info(index) for index in range(len(made))]
+
+    @pytest.mark.parametrize('ratio, count', [(0, 0), (0.15, 8), (0.3, 15), (0.5, 25), (1.0, 50)])
+    @pytest.mark.parametrize('seed', [0, 1])
+    def test_the_share_is_exact(self, root, ratio, count, seed):
+        assert sum(info['label_is_random'] for info in self.infos(root, ratio=ratio, seed=seed)) == count
+
+    @pytest.mark.parametrize('samples, count', [(20, 6), (33, 10), (50, 15)])
+    def test_it_is_exact_in_subsets_and_their_labels_are_the_same(self, root, samples, count):
+        subset = dict(type='lbbt_mm.EvenSubset', num_samples=samples, dataset=folder_config(root))
+        infos = self.infos(root, subset, ratio=0.3)
+        assert sum(info['label_is_random'] for info in infos) == count
+        whole = {info['img_path']: info['gt_label'] for info in self.infos(root)}
+        assert all(info['gt_label'] == whole[info['img_path']] for info in infos if info['label_is_random'])
+
+    @pytest.mark.parametrize('key', [dict(), dict(data_root=True)])
+    def test_the_labels_are_those_of_the_transform(self, root, key):
+        key = dict(data_root=str(root)) if key else {}
+        transform = RandomLabel(num_classes=7, seed=3, key='img_path' if key else 'sample_idx', exclude_true=True, **key)
+        for info in self.infos(root, seed=3, exclude_true=True, **key):
+            sample = transform({name: info[name] for name in ('img_path', 'sample_idx')} | dict(gt_label=info['true_label']))
+            assert info['gt_label'] == sample['gt_label'] != info['true_label']
+
+    def test_ratios_are_nested_with_the_same_labels(self, root):
+        few, many = (self.infos(root, ratio=ratio) for ratio in (0.3, 0.6))
+        chosen = [index for index, info in enumerate(few) if info['label_is_random']]
+        assert all(many[index] == few[index] for index in chosen)
+
+    def test_paths_make_the_order_of_the_list_indifferent(self, root):
+        samples = {folder: sorted((root / folder).iterdir()) for folder in 'abc'}
+        listed = [(str(path.relative_to(root)), 'abc'.index(folder)) for folder, paths in samples.items() for path in paths]
+        found = []
+        for order in (listed, listed[::-1]):
+            made = RandomLabelDataset(_Listed(root, order), ratio=0.3, draw='uniform', num_classes=7, data_root=str(root))
+            found.append({info['img_path']: info['gt_label'] for info in map(made.get_data_info, range(len(made)))})
+        assert found[0] == found[1]
+
+    def test_workers_get_the_same_labels(self, root):
+        dataset = build(config(root, draw='uniform', ratio=0.3))
+        assert labels(pickle.loads(pickle.dumps(dataset))) == labels(dataset)
+        assert labels(dataset) == labels(build(config(root, draw='uniform', ratio=0.3)))
+
+    def test_classes_are_those_of_the_dataset_unless_given(self, root):
+        assert set(info['gt_label'] for info in self.infos(root, num_classes=None)) == {0, 1, 2}
+
+    @pytest.mark.parametrize('options, message', [
+        (dict(draw='even'), "draw='even'; expected 'permute' or 'uniform'"),
+        (dict(draw='permute', exclude_true=True), "exclude_true=True is of draw='uniform'; found draw='permute'"),
+        (dict(draw='uniform', key='pixels'), "key='pixels'; expected 'img_path' or 'sample_idx'"),
+        (dict(draw='uniform', num_classes=2), 'num_classes=2, but a sample has the true label 2'),
+        (dict(draw='uniform', key='img_path'), "key='img_path' needs data_root"),
+    ])
+    def test_what_does_not_fit(self, root, options, message):
+        with pytest.raises(ValueError, match=message):
+            build(config(root, **options))
+
+
+class _Listed(BaseDataset):
+    """Images in the order they are given in."""
+
+    def __init__(self, root: Path, samples: list) -> None:
+        self.root, self.samples = root, samples
+        super().__init__()
+
+    def load_data_list(self) -> list:
+        return [dict(img_path=str(self.root / path), gt_label=label) for path, label in self.samples]

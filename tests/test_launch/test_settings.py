@@ -145,3 +145,30 @@ class TestRecordLanguageConfig:
         cfg = Config(dict(model=dict(type='DETR')))
         settings.record_language_config(cfg)
         assert 'custom_hooks' not in cfg
+
+
+class TestKeysOfTypes:
+
+    CFG = dict(
+        train_dataloader=dict(dataset=dict(pipeline=[
+            dict(type='lbbt_mm.RandomLabel', num_classes=3), dict(type='PackInputs')])),
+        val_cfg=dict(type='lbbt_mm.BridgeValLoop', train_dataloader=dict(dataset=dict(
+            dataset=dict(pipeline=[dict(type='RandomLabel', num_classes=3, ratio=0.5)])))),
+        random_label=dict(type='lbbt_mm.RandomLabel', num_classes=3))
+
+    def test_every_part_of_the_type_is_set_and_variables_are_left_alone(self):
+        cfg = Config(self.CFG)
+        settings.apply_options(cfg, {'RandomLabel.ratio': 0.15, 'RandomLabel.exclude_true': True})
+        for label in (cfg.train_dataloader.dataset.pipeline[0],
+                      cfg.val_cfg.train_dataloader.dataset.dataset.pipeline[0]):
+            assert (label.ratio, label.exclude_true) == (0.15, True)
+        assert 'ratio' not in cfg.random_label and cfg.train_dataloader.dataset.pipeline[1] == dict(type='PackInputs')
+
+    def test_a_type_that_only_a_variable_has(self):
+        cfg = Config(dict(random_label=self.CFG['random_label']))
+        with pytest.raises(ValueError, match="RandomLabel.ratio: no part of the config that a run reads has type='RandomL"):
+            settings.apply_options(cfg, {'RandomLabel.ratio': 0.15})
+
+    def test_an_argument_that_the_type_does_not_have(self):
+        with pytest.raises(ValueError, match="pipeline.0.rato: .* has no 'rato', .*; did you mean .*ratio"):
+            settings.apply_options(Config(self.CFG), {'RandomLabel.rato': 0.15})

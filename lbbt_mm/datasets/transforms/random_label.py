@@ -1,7 +1,7 @@
 """Random labels that are a function of (seed, sample), drawn in the pipeline."""
 import hashlib
 import os
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -12,6 +12,7 @@ from ..stable_draw import check_draw, single_label, stable_hash, unit_interval
 
 # Key -> what it reads from the sample, in the order in which they are recommended
 _SOURCES = {'img_path': 'img_path', 'pixels': 'img', 'sample_idx': 'sample_idx'}
+Identity = Tuple[Union[str, int], ...]
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +22,9 @@ class RandomLabel(BaseTransform):
     A sample's label is a function of (seed, salt, key) alone, so it is the same over epochs, workers, ranks, machines and
     restarts. One draw decides whether a sample's label is random; the samples that are random at ratio 0.15 are random at
     0.30 too, with the same labels. A second, independent draw gives the class, uniformly over all classes, the true one
-    included. Sampling by class (``ClassBalancedDataset``) happens before the pipeline and sees the true labels.
+    included unless ``exclude_true`` is set. Sampling by class (``ClassBalancedDataset``) happens before the pipeline and
+    sees the true labels. ``ratio`` is the probability of each sample; for an exact share see
+    :class:`lbbt_mm.RandomLabelDataset` with ``draw='uniform'``, which knows all samples, as a transform does not.
 
     **Required keys:** ``gt_label``, and what ``key`` names.
     **Modified keys:** ``gt_label``. **Added keys:** ``true_label`` (int) and ``label_is_random`` (bool). They reach the data
@@ -44,6 +47,9 @@ class RandomLabel(BaseTransform):
               other labels.
         data_root: Folder or URL that image paths are made relative to; only for ``key='img_path'``, which needs it.
         salt: Gives samples with equal keys different labels, for example in concatenated datasets. Defaults to ''.
+        exclude_true: Draw uniformly over the *other* classes, so that a random label is never the true one, as public code
+            of LBBT does. Such labels still say something about the images: what the true class is not. Who fits them and
+            is asked for the true class answers below chance: see ``docs/reproduction.md``. Defaults to False.
 
     Raises:
         ValueError: If an argument is out of range, or ``data_root`` is missing.
@@ -55,7 +61,8 @@ class RandomLabel(BaseTransform):
                  seed: int = 0,
                  key: str = 'img_path',
                  data_root: Optional[Union[str, os.PathLike]] = None,
-                 salt: Union[str, int] = '') -> None:
+                 salt: Union[str, int] = '',
+                 exclude_true: bool = False) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(f'RandomLabel: num_classes={num_classes!r}; expected a whole number of at least 1, that of '
                              'model.head.')
@@ -68,12 +75,17 @@ class RandomLabel(BaseTransform):
             raise ValueError(f"RandomLabel: key='img_path' needs data_root, found {data_root!r}; expected the folder that "
                              "image paths are made relative to. Set data_root to the dataset's own, or choose "
                              "key='pixels' or key='sample_idx'.")
+        if not isinstance(exclude_true, bool):
+            raise ValueError(f'RandomLabel: exclude_true={exclude_true!r}; expected True or False.')
+        if exclude_true and num_classes < 2:
+            raise ValueError('RandomLabel: exclude_true=True with num_classes=1 leaves no class to draw. Set it to False.')
         self.num_classes = num_classes
         self.ratio = ratio
         self.seed = seed
         self.key = key
         self.data_root = data_root
         self.salt = str(salt)  # a number on the command line is read as one
+        self.exclude_true = exclude_true
         self._root = DataRoot(data_root) if key == 'img_path' else None
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
@@ -88,14 +100,40 @@ class RandomLabel(BaseTransform):
         Raises:
             ValueError: If the sample lacks a key, was relabelled before, or has a label that ``num_classes`` excludes.
         """
-        true_label = self._true_label(results)
-        identity = (self.seed, self.salt, self.key, self._identify(results))
-        is_random = unit_interval(stable_hash('is random', *identity)) < self.ratio
-        label = stable_hash('class', *identity) % self.num_classes if is_random else true_label
+        true_label = self.true_label(results)
+        identity = self.identity(results)
+        is_random = self.rank(identity) < self.ratio
+        label = self.draw(identity, true_label) if is_random else true_label
         results.update(gt_label=label, true_label=true_label, label_is_random=is_random)
         return results
 
-    def _true_label(self, results: Dict[str, Any]) -> int:
+    def identity(self, results: Dict[str, Any]) -> Identity:
+        """All that a sample's label is a function of, besides the true one.
+
+        Raises:
+            ValueError: If the sample lacks what ``key`` names.
+        """
+        return self.seed, self.salt, self.key, self._identify(results)
+
+    @staticmethod
+    def rank(identity: Identity) -> float:
+        """A number from 0 to 1, uniform over samples: a sample's label is random where it is below ``ratio``."""
+        return unit_interval(stable_hash('is random', *identity))
+
+    def draw(self, identity: Identity, true_label: int) -> int:
+        """The random label of a sample, from 0 to ``num_classes - 1``."""
+        number = stable_hash('class', *identity)
+        if not self.exclude_true:
+            return number % self.num_classes
+        label = number % (self.num_classes - 1)
+        return label + (label >= true_label)  # the classes behind the true one move up by one
+
+    def true_label(self, results: Dict[str, Any]) -> int:
+        """The true label of a sample.
+
+        Raises:
+            ValueError: If it has none or several, was relabelled before, or has one that ``num_classes`` excludes.
+        """
         if 'gt_label' not in results:
             raise ValueError(f"RandomLabel: the sample has no 'gt_label', only {', '.join(results)}. Use a dataset with "
                              'labels (with_label=True); they are kept as true_label.')
@@ -135,4 +173,5 @@ class RandomLabel(BaseTransform):
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_classes={self.num_classes}, ratio={self.ratio}, seed={self.seed}, '
-                f'key={self.key!r}, data_root={self.data_root!r}, salt={self.salt!r})')
+                f'key={self.key!r}, data_root={self.data_root!r}, salt={self.salt!r}, '
+                f'exclude_true={self.exclude_true})')

@@ -1,14 +1,14 @@
 """BridgeInit: takes the backbone alone from a bridge checkpoint, strictly (LBBT, Figure 6, from stage 1 to stage 2)."""
 import os
 from collections import OrderedDict
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
-from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, is_below, load_and_compare
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, differing_facts, read_identity
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.families import read_spec
@@ -30,22 +30,31 @@ class BridgeInit:
         prefix: What the backbone's tensors start with there. Defaults to ``'backbone.'``.
         allow_unknown: Whether a checkpoint may leave out what its backbone is, so that only shapes are compared.
             Defaults to False.
+        leave_out: Parts of the backbone that start anew, by their dotted names, such as ``['patch_embed']`` for a probe that
+            trains a patch embedding of its own on frozen blocks. Defaults to none.
 
     Example:
         >>> model = dict(backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint='work_dirs/bridge/epoch_12.pth')))
     """
 
-    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.', allow_unknown: bool = False) -> None:
+    def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.', allow_unknown: bool = False,
+                 leave_out: Sequence[str] = ()) -> None:
         self.checkpoint = checkpoint
         self.prefix = prefix
         self.allow_unknown = allow_unknown
+        self.leave_out = [leave_out] if isinstance(leave_out, str) else list(leave_out)
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module`` in place.
 
         Raises:
             CheckpointError: If the file is absent, is not one of this backbone, or lacks or adds a tensor.
+            ValueError: If the backbone has no part that ``leave_out`` names.
         """
+        for part in self.leave_out:
+            if not any(is_below(name, [part]) for name in module.state_dict()):
+                raise ValueError(f'init_cfg.leave_out: the backbone has no {part!r}; expected some of '
+                                 f'{", ".join(dict(module.named_children()))}. Correct or remove it.')
         loaded = read_bridge_checkpoint(self.checkpoint)
         tensors = OrderedDict((name[len(self.prefix):], tensor) for name, tensor in loaded['state_dict'].items()
                               if name.startswith(self.prefix))
@@ -60,15 +69,18 @@ class BridgeInit:
                                   'attention, positions), so only shapes could be compared. Give the checkpoint that '
                                   'the bridge wrote, or set allow_unknown=True in this init_cfg where you know that it is '
                                   'the same.')
+        for name in [name for name in tensors if is_below(name, self.leave_out)]:
+            del tensors[name]
         tensors._metadata = {'': {IDENTITY_KEY: found}}  # by which the backbone fits what depends on the image size
         self._load(module, tensors)
         if found:
             adopt_start(module, found)
         count = sum(tensor.numel() for tensor in tensors.values())
         left = len(loaded['state_dict']) - len(tensors)
+        anew = f'; {", ".join(self.leave_out)} start anew' if self.leave_out else ''
         arm = f', arm {found["arm"]} of {found["checkpoint"]}' if found else ''
         print_log(f'BridgeInit: {len(tensors)} tensors, {count:,} parameters of the backbone from {self.checkpoint}{arm}; '
-                  f'{left} other tensors (the head among them) stay behind.', logger='current')
+                  f'{left} other tensors (the head among them) stay behind{anew}.', logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
@@ -77,6 +89,7 @@ class BridgeInit:
             fit = load_and_compare(module, tensors, str(self.checkpoint))
         except CheckpointMisfit as error:
             raise CheckpointError(str(error)) from None
+        fit = fit._replace(missing=[name for name in fit.missing if not is_below(name, self.leave_out)])
         if fit.names:
             raise CheckpointError(f'{self.checkpoint}: its {self.prefix}* is another than this backbone: {fit.describe()}. '
                                   "Give the probe the bridge's model.backbone, or another checkpoint.")

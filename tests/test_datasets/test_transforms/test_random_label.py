@@ -65,6 +65,29 @@ def test_labels_do_not_depend_on_the_true_ones():
         draw(index)['gt_label'] for index in range(100)]
 
 
+@pytest.mark.parametrize('true_label', [0, 4, 9])
+def test_labels_without_the_true_one_are_uniform_over_the_others(true_label):
+    counts = Counter(draw(index, true_label, exclude_true=True)['gt_label'] for index in range(NUM_SAMPLES))
+    assert sorted(counts) == [label for label in range(10) if label != true_label]
+    assert chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_labels_without_the_true_one_are_of_the_same_samples():
+    """The switch changes labels, not which samples have random ones."""
+    chosen = [[sample['label_is_random'] for sample in many(ratio=0.3, exclude_true=exclude)] for exclude in (False, True)]
+    assert chosen[0] == chosen[1]
+    assert all(sample['gt_label'] == 0 for sample in many(ratio=0.3, exclude_true=True) if not sample['label_is_random'])
+
+
+def test_labels_without_the_true_one_say_what_it_is_not():
+    """A classifier that has learned them and is asked for the true class answers it never; by chance it would in 1 of 10."""
+    samples = [draw(index, index % 10, exclude_true=True) for index in range(NUM_SAMPLES)]
+    assert not any(sample['gt_label'] == sample['true_label'] for sample in samples)
+    uniform = [draw(index, index % 10) for index in range(NUM_SAMPLES)]
+    agree = np.mean([sample['gt_label'] == sample['true_label'] for sample in uniform])
+    assert agree == pytest.approx(0.1, abs=4 * np.sqrt(0.1 * 0.9 / NUM_SAMPLES))
+
+
 @pytest.mark.parametrize('ratio', [0.15, 0.3, 0.5])
 def test_the_ratio_is_the_share_of_random_labels(ratio):
     share = np.mean([sample['label_is_random'] for sample in many(ratio=ratio)])
@@ -317,3 +340,12 @@ def test_a_true_label_beyond_num_classes(label, ratio):
 def test_labels_are_replaced_once():
     with pytest.raises(ValueError, match="has a 'true_label', so its label was replaced before. Remove one"):
         RandomLabel(num_classes=10, key='sample_idx')(draw())
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(exclude_true='no'), "exclude_true='no'; expected True or False"),
+    (dict(exclude_true=True, num_classes=1), 'exclude_true=True with num_classes=1 leaves no class'),
+])
+def test_labels_without_the_true_one_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        draw(**options)

@@ -1,0 +1,96 @@
+"""Cells: which combinations of settings there are, and what each arm is trained with in each of them."""
+import argparse
+
+import pandas as pd
+import pytest
+
+from lbbt_mm.experiments.cells import Cell, combine, read_levels
+from lbbt_mm.experiments.plan import Plan
+from tests.experiment_folder import request, results
+from tests.fake_training import behave, starts
+
+WIDTHS = 'model.backbone.width=8,16'
+
+
+@pytest.mark.parametrize('text, values', [
+    ('a.b=1,2', ['1', '2']), ('b=x,y,z', ['x', 'y', 'z']), ('b=[1,2],[3,4]', ['[1,2]', '[3,4]']),
+    ('b=(1,2),3', ['(1,2)', '3']), ('b="p, q",r', ['"p, q"', 'r']), ('b=a=1,2', ['a=1', '2'])])
+def test_values_are_split_at_commas_of_their_own(text, values):
+    key = text.split('=')[0]
+    assert read_levels(text) == [Cell(f'b={value}', (f'{key}={value}', )) for value in values]
+
+
+@pytest.mark.parametrize('text', ['b', 'b=', 'b=1', '=1,2', 'b=1,1', 'b=[1,2'])
+def test_what_is_no_choice_of_values(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='expected KEY=VALUE,VALUE with two values or more'):
+        read_levels(text)
+
+
+def test_every_combination_is_a_cell():
+    cells = combine([read_levels('x.a=1,2')], [['ours'], ['theirs', 'x.b=3', 'x.c=4']])
+    assert cells == [Cell('ours+a=1', ('x.a=1', )), Cell('ours+a=2', ('x.a=2', )),
+                     Cell('theirs+a=1', ('x.b=3', 'x.c=4', 'x.a=1')), Cell('theirs+a=2', ('x.b=3', 'x.c=4', 'x.a=2'))]
+    assert combine([], []) == [Cell()]
+
+
+@pytest.mark.parametrize('levels, named, message', [
+    ([], [['ours', 'theirs', 'a=1']], 'found theirs; expected NAME KEY=VALUE'),
+    (['a=1,2'], [['ours', 'a=3']], 'a is set twice in one cell'),
+    ([], [['ours'], ['ours', 'a=3']], "found the name 'ours'; expected names that differ"),
+    (['a=x/1,x/2'], [], "found the name 'a=x/1'; expected names .* part of that of a folder"),
+])
+def test_what_does_not_fit_together(levels, named, message):
+    with pytest.raises(ValueError, match=message):
+        combine(list(map(read_levels, levels)), named)
+
+
+class TestExperiment:
+
+    def test_each_arm_is_trained_in_each_cell_and_compared_within_it(self, compare, folder):
+        status, output = compare('--cells', WIDTHS, '--probe', folder / 'probe.py', seeds='0 1')
+        assert status == 0 and len(starts(folder)) == 2 * 2 * 2 * 2
+        for width in (8, 16):
+            for place in ('', '/probes/probe'):
+                backbone = request(folder, f'width={width}-random-seed1-lr0.01{place}')['model']['backbone']
+                assert (backbone['width'], backbone['language']['arm']) == (width, 'random')
+            assert f'accuracy/top1: width={width}-language - width={width}-random: +16.5 [' in output
+        assert results(folder)['cell'].tolist() == ['width=8', 'width=8', 'width=16', 'width=16'] * 2
+
+    def test_the_table_has_a_row_an_arm_and_a_column_a_cell(self, compare, folder):
+        status, output = compare('--cells', WIDTHS)
+        page = (folder / 'out' / 'summary.md').read_text()
+        assert '| arm | width=8 | width=16 |\n| --- | --- | --- |\n| language | ' in page
+        header = next(line for line in output.splitlines() if 'metric' in line)
+        assert header.index('arm') < header.index('width=8') < header.index('width=16')
+        table = pd.read_csv(folder / 'out' / 'summary.csv')
+        assert table[['cell', 'arm']].values.tolist() == [
+            ['width=8', 'width=8-language'], ['width=8', 'width=8-random'], ['width=16', 'width=16-language'],
+            ['width=16', 'width=16-random']]
+        curves = pd.read_csv(folder / 'out' / 'curves.csv')
+        assert set(curves['cell']) == {'width=8', 'width=16'} and set(curves['arm']) == {'language', 'random'}
+
+    def test_each_arm_chooses_its_learning_rate_in_each_cell(self, compare, folder):
+        behave(folder, **{'width=16-random-seed0-lr0.01': 'nan'})
+        assert compare('--cells', WIDTHS, '--lrs', 0.01, 0.1, seeds='0')[0] == 0
+        rates = pd.read_csv(folder / 'out' / 'summary.csv').set_index('arm')['lr']
+        assert rates['width=8-random'] == 0.01 and rates['width=16-random'] == rates['width=16-language'] == 0.1
+
+    def test_language_models_and_cells(self, folder):
+        from lbbt_mm.experiments.source import Source
+        plan = Plan(folder / 'bridge.py', folder / 'out', ['random'], [0], [Source('a', 'x'), Source('b', 'y')],
+                    combine([read_levels('model.backbone.language.init_std=1,2')], []))
+        assert [str(run) for run in plan.all_runs()] == [
+            'init_std=1-a-random-seed0-lr0.01', 'init_std=1-b-random-seed0-lr0.01', 'init_std=2-a-random-seed0-lr0.01',
+            'init_std=2-b-random-seed0-lr0.01']
+
+    @pytest.mark.parametrize('options, message', [
+        (['--cfg-options', 'model.backbone.width=4'], '--cfg-options model.backbone.width=4: this key is what the experiment'),
+        (['--probe-cfg-options', 'model.backbone.width=4'], '--probe-cfg-options model.backbone.width=4: this key is what'),
+        (['--cells', 'randomness.seed=1,2'], '--cells randomness.seed=1: this key is what the experiment varies'),
+        (['--cells', 'optim_wrapper.optimzer.lr=1,2'], 'optim_wrapper has no .optimzer.'),
+        (['--cells', 'RandomLabel.ratio=0,1'], "no part of the config that a run reads has type='RandomLabel'"),
+    ])
+    def test_keys_that_clash_or_that_nothing_reads(self, compare, folder, options, message):
+        status, output = compare('--cells', WIDTHS, '--probe', folder / 'probe.py', *options)
+        assert status == 2 and not starts(folder)
+        assert message.replace('.optimzer.', "'optimzer'") in output
