@@ -26,7 +26,8 @@ def build(cfg: Config) -> torch.nn.Module:
 
 def test_there_are_configs():
     assert {path.stem for path in RUNS} == {'bridge_gpt2_imagefolder', 'probe_gpt2_imagefolder', 'finetune_gpt2_imagefolder',
-                                            'bridge_smollm2_digits', 'probe_smollm2_digits'}
+                                            'probe_patch_embed_gpt2_imagefolder', 'bridge_smollm2_digits',
+                                            'probe_smollm2_digits'}
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)

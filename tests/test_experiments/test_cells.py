@@ -84,7 +84,7 @@ class TestExperiment:
             'init_std=2-b-random-seed0-lr0.01']
 
     @pytest.mark.parametrize('options, message', [
-        (['--cfg-options', 'model.backbone.width=4'], '--cfg-options model.backbone.width=4: this key is what the experiment'),
+        (['--cfg-options', 'model.backbone.width=4'], '--cfg-options model.backbone.width=4: this key is what'),
         (['--probe-cfg-options', 'model.backbone.width=4'], '--probe-cfg-options model.backbone.width=4: this key is what'),
         (['--cells', 'randomness.seed=1,2'], '--cells randomness.seed=1: this key is what the experiment varies'),
         (['--cells', 'optim_wrapper.optimzer.lr=1,2'], 'optim_wrapper has no .optimzer.'),

@@ -14,8 +14,8 @@ from lbbt_mm.models.initializers.bridge_init import BridgeInit
 def backbone(folder, checkpoint=None, **options):
     language = dict(checkpoint=str(folder), blocks='0:2', arm='random', **options.pop('language', {}))
     init_cfg = dict(type='lbbt_mm.BridgeInit', checkpoint=str(checkpoint)) if checkpoint else None
-    if 'allow_unknown' in options:
-        init_cfg['allow_unknown'] = options.pop('allow_unknown')
+    for name in {'allow_unknown', 'leave_out'} & set(options):
+        init_cfg[name] = options.pop(name)
     return LLMBackbone(language, img_size=options.pop('img_size', 16), patch_size=4, init_cfg=init_cfg, **options)
 
 
@@ -65,6 +65,22 @@ def test_no_language_weights_are_read(bridged, folders, tmp_path, monkeypatch):
     path = write(tmp_path / 'bridge.pth', bridged)
     monkeypatch.setattr('lbbt_mm.language.initializer.open_checkpoint', None)
     backbone(folders['gpt2'], path, language=dict(config=bridged.language.spec.config)).init_weights()
+
+
+def test_parts_that_are_left_out_start_anew_and_all_else_comes_along(bridged, folders, tmp_path, log):
+    path = write(tmp_path / 'bridge.pth', bridged)
+    probe = backbone(folders['gpt2'], path, leave_out=['patch_embed'])
+    torch.manual_seed(1)
+    probe.init_weights()
+    for name, tensor in probe.state_dict().items():
+        anew = name == 'patch_embed.projection.weight'
+        assert torch.equal(tensor, bridged.state_dict()[name]) != anew, name
+    assert probe.patch_embed.projection.weight.std() > 0.01, 'as a ViT starts'
+    assert any('; patch_embed start anew' in message for message in log)
+    with pytest.raises(CheckpointError, match='it lacks norm.weight'):
+        backbone(folders['gpt2'], write(path, bridged, drop=['norm.weight']), leave_out=['patch_embed']).init_weights()
+    with pytest.raises(ValueError, match="leave_out: the backbone has no 'patch_embd'; expected some of patch_embed, "):
+        backbone(folders['gpt2'], path, leave_out='patch_embd').init_weights()
 
 
 def test_it_is_registered_for_any_mm_project():

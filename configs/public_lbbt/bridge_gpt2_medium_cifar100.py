@@ -1,0 +1,9 @@
+# CIFAR-100: labels are never the true one; crops and flips
+_base_ = ['_base_/bridge.py', '../_base_/datasets/cifar100.py', '../_base_/language/gpt2_medium.py']
+model = dict(
+    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
+    head=dict(num_classes=_base_.num_classes))
+train_dataloader = dict(
+    dataset=dict(pipeline=[
+        dict(_base_.random_label, exclude_true=True), _base_.crop, _base_.flip, _base_.pack_labels
+    ]))
