@@ -1,7 +1,8 @@
 """Runs the command-line tools, each in a process of its own.
 
 ``run_tool`` and ``run_ranks`` fork from a server that has imported torch and mmdet already, which saves the many seconds
-that each import takes; ``start`` starts a program from nothing, for the tests where that is the point.
+that each import takes. The tests' own process is not forked: it has computed, and a fork of it waits for ever for the
+threads of its OpenMP. ``start`` starts a program from nothing, for the tests where that is the point.
 """
 import multiprocessing
 import os
@@ -32,9 +33,10 @@ _PRELOAD = [
 
 
 class Finished(NamedTuple):
-    """A process that has ended: exit status, and standard output and error together."""
+    """A process that has ended: exit status, and standard output and error together, or each by itself."""
     returncode: int
     output: str
+    errors: str = ''
 
 
 def environment(**extra: Any) -> Dict[str, str]:
@@ -55,6 +57,11 @@ def run_tool(tool: str, *arguments: Any, cwd: Any = '/', **env: Any) -> Finished
         **env: Environment variables beside :func:`environment`.
     """
     return _run([(tool, arguments, cwd, environment(**env))])
+
+
+def run_tool_apart(tool: str, *arguments: Any, cwd: Any = '/') -> Finished:
+    """As :func:`run_tool`, with what it wrote to standard error by itself."""
+    return _run([(tool, arguments, cwd, environment())], apart=True)
 
 
 def run_ranks(tool: str, world_size: int, *arguments: Any, cwd: Any = '/') -> Finished:
@@ -94,11 +101,13 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _run(runs: Sequence[tuple]) -> Finished:
+def _run(runs: Sequence[tuple], apart: bool = False) -> Finished:
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / 'log'
+        log, errors = Path(folder) / 'log', Path(folder) / 'errors'
         log.touch()
-        processes: List[Any] = [_server().Process(target=_main, args=(*run, log)) for run in runs]
+        errors.touch()
+        streams = (log, errors if apart else log)
+        processes: List[Any] = [_server().Process(target=_main, args=(*run, streams)) for run in runs]
         for process in processes:
             process.start()
         for process in processes:
@@ -109,7 +118,7 @@ def _run(runs: Sequence[tuple]) -> Finished:
             process.join()
         output = log.read_text()
         assert not stuck, f'no end within {TIMEOUT} seconds:\n{output}'
-        return Finished(max(abs(process.exitcode) for process in processes), output)
+        return Finished(max(abs(process.exitcode) for process in processes), output, errors.read_text())
 
 
 @lru_cache(maxsize=None)
@@ -121,11 +130,12 @@ def _server():
     return context
 
 
-def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], log: Path) -> None:
+def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], streams: Sequence[Path]) -> None:
     """What ``python tools/TOOL ARGUMENTS`` does, in this process."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
+    for stream, path in enumerate(streams, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
+    # what the server printed while it imported may wait in its streams still
+    sys.stdout, sys.stderr = (open(stream, 'w', closefd=False) for stream in (1, 2))
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

@@ -1,8 +1,5 @@
 """What a user gets wrong, over all tools: exit status 2, at most three lines on stderr and none on stdout, nothing left."""
-import os
-import runpy
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import torch
 
 from tests.tiny_checkpoints import CONFIGS, build_model
 from tests.tiny_detection import REPO, run_config, write_dataset
-from tests.tool_processes import finish, start
+from tests.tool_processes import finish, run_tool_apart, start
 
 
 @pytest.fixture(scope='module')
@@ -167,31 +164,9 @@ def contents(root: Path) -> dict:
 
 
 def end(tool: str, arguments: list, folder: Path) -> tuple:
-    """Run a tool in a fork of this process, which has imported what it imports; exit status, stderr and stdout."""
-    script = REPO / 'tools' / tool
-    output, errors = (folder.parent / f'{folder.name}.{name}' for name in ('stdout', 'stderr'))
-    child = os.fork()
-    if not child:
-        try:
-            for stream, path in ((1, str(output)), (2, str(errors))):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-            sys.stdout, sys.stderr = open(1, 'w', closefd=False), open(2, 'w', closefd=False)
-            sys.argv = [str(script), *arguments]
-            sys.path.insert(0, str(script.parent))
-            os.chdir(folder)
-            if script.is_dir():
-                runpy.run_module(f'tools.{tool}', run_name='__main__')
-            else:
-                sys.path.insert(0, str(script.parent))  # as Python does
-                runpy.run_path(str(script), run_name='__main__')
-        except SystemExit as exit_:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(exit_.code if isinstance(exit_.code, int) else 1)
-        finally:
-            os._exit(99)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status, errors.read_text(), output.read_text()
+    """Run a tool; exit status, stderr and stdout."""
+    finished = run_tool_apart(tool, *arguments, cwd=folder)
+    return finished.returncode, finished.errors, finished.output
 
 
 @pytest.mark.parametrize('tool, arguments, message', CASES, ids=[f'{tool} {arguments}' for tool, arguments, _ in CASES])
