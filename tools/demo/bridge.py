@@ -1,10 +1,10 @@
 """The bridge part: SmolLM2's blocks learn random labels from two starts, then a probe learns the true ones."""
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from lbbt_mm.data_makers.digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CONFIGS, Part
+from tools.demo.part import CONFIGS, Part, length
 from tools.demo.sizes import Sizes
 
 PROBE = CONFIGS / 'probe_smollm2_digits.py'
@@ -21,11 +21,6 @@ def probe_options(sizes: Sizes) -> List[str]:
     """Arguments that name the probe, and overrides of its config."""
     overrides = length(sizes.probe_epochs)
     return ['--probe', str(PROBE), *(['--probe-cfg-options', *overrides] if overrides else [])]
-
-
-def length(epochs: Optional[int]) -> List[str]:
-    """Overrides for a length, measured at its end; none for the config's own. The schedules follow."""
-    return [] if epochs is None else [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
 
 
 PART = Part(

@@ -4,7 +4,7 @@ from typing import List
 
 from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, new_figure,
+from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, length, new_figure,
                              save_figure)
 from tools.demo.sizes import Sizes
 
@@ -15,13 +15,14 @@ def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
     """Overrides of the config."""
     epochs = sizes.detection_epochs
     given = [option('model.language.checkpoint', checkpoint), *data_options(data, 'annotations/instances_val2017.json'),
-             f'train_dataloader.batch_size={sizes.detection_batch}']
+             f'train_dataloader.batch_size={sizes.detection_batch}', f'model.num_queries={sizes.detection_queries}',
+             f'model.test_cfg.max_per_img={sizes.detection_queries}']
     if epochs:
-        given += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.1.milestones=[{epochs - 1}]']
+        given += [*length(epochs), f'param_scheduler.1.milestones=[{epochs - 1}]']
     return given
 
 
-def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, threshold: float = 0.5) -> None:
+def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, threshold: float = 0.3) -> None:
     """Draw the boxes that each arm predicts for some validation canvases.
 
     Args:

@@ -119,6 +119,11 @@ def data_options(data: Path, *evaluated: str) -> List[str]:
             *(option(f'{name}_evaluator.ann_file', data / file) for name in ('val', 'test') for file in evaluated)]
 
 
+def length(epochs: Optional[int]) -> List[str]:
+    """Overrides for a length, measured at its end; none for the config's own. The schedules follow."""
+    return [] if epochs is None else [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
+
+
 def infer(inferencer: str, run: TrainingRun, config: Path, images: Sequence[Path], **options: Any) -> Tuple[List[Any], dict]:
     """What a run's last checkpoint predicts.
 

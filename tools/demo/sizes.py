@@ -15,6 +15,7 @@ class Sizes(NamedTuple):
         probe_epochs: Epochs of the linear probe on true labels.
         detection_epochs: Epochs on the canvases with boxes.
         detection_batch: Canvases in a batch.
+        detection_queries: Boxes that are predicted on a canvas; the fewer, the sooner they are learned.
         segmentation_iterations: Iterations on the canvases with masks, 8 canvases each.
         canvases: Training canvases of detection and of segmentation.
         validation_canvases: What both are measured on.
@@ -22,14 +23,16 @@ class Sizes(NamedTuple):
     bridge_arms: Tuple[str, ...] = ('language', 'random')
     bridge_epochs: Optional[int] = 6
     bridge_digits: int = 300
-    probe_epochs: Optional[int] = 3
+    probe_epochs: Optional[int] = 2
     detection_epochs: Optional[int] = 2
     detection_batch: int = 8
-    segmentation_iterations: Optional[int] = 250
-    canvases: int = 900
+    detection_queries: int = 6
+    segmentation_iterations: Optional[int] = 200
+    canvases: int = 1200
     validation_canvases: int = 200
 
 
 SHORT = Sizes()
 FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None, bridge_digits=500,
-             probe_epochs=None, detection_epochs=None, detection_batch=16, segmentation_iterations=None, canvases=5000)
+             probe_epochs=None, detection_epochs=None, detection_batch=16, detection_queries=25,
+             segmentation_iterations=None, canvases=5000)
