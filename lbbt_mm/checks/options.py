@@ -168,7 +168,8 @@ def _find_class(name: str, scope: str) -> Any:
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
     at_root = [root for root in roots if short in root.module_dict]
     # a codebase's class comes before mmcv's of the same name, which is at the root
-    for child in (child for root in at_root or roots for child in root._children.values() if child.scope == scope):
+    # importing one of them registers others
+    for child in [child for root in at_root or roots for child in root._children.values() if child.scope == scope]:
         if short not in child.module_dict:
             with suppress(Exception):
                 child.import_from_location()

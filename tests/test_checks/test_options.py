@@ -1,8 +1,11 @@
 """Settings that nothing reads."""
+import os
+
 import pytest
 from mmengine.config import Config
 
 from lbbt_mm.checks.options import check_names, check_options
+from tests.tool_processes import finish, start
 
 CONFIG = dict(
     default_scope='mmpretrain',
@@ -96,3 +99,13 @@ def test_a_misspelt_name_at_the_top_of_a_config(name, meant):
 def test_names_of_an_author_s_own_are_nobody_s_business():
     names = ['test_pipeline', 'dataset_type', 'models', 'optimizer', 'bn_cfg', 'lr']
     check_names(Config({**CONFIG, **dict.fromkeys(names)}))
+
+
+def test_a_class_that_nothing_has_imported_yet(tmp_path):
+    """To look for it imports packages, and these register more."""
+    (tmp_path / 'run.py').write_text("train_dataloader = dict(dataset=dict(pipeline=[dict(type='lbbt_mm.RandomLabel')]))\n")
+    script = ("from mmengine.config import Config\nfrom lbbt_mm.checks.options import check_options\n"
+              "check_options(Config.fromfile('run.py'), {'train_dataloader.dataset.pipeline.0.exclude_true': True})\n"
+              "check_options(Config.fromfile('run.py'), {'train_dataloader.dataset.pipeline.0.exclude': True})\n")
+    finished = finish(start('python', '-c', script, cwd=tmp_path, PYTHONPATH=os.environ.get('PYTHONPATH', '')))
+    assert finished.returncode == 1 and 'did you mean train_dataloader.dataset.pipeline.0.exclude_true' in finished.output
