@@ -10,7 +10,7 @@ from .gguf_header import names_of_blocks
 from .gguf_store import GGUFStore, open_gguf, read_gguf_tensor
 from .hub import FetchFile, hub_fetcher, hub_files
 from .spec import LanguageModelSpec
-from .stores import PickleStore, SafetensorsStore, TensorStore, read_index
+from .stores import FileStore, PickleFile, SafetensorsFile, TensorStore, read_index
 
 # Safe formats first, one file before several: transformers' own order.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
@@ -77,16 +77,14 @@ def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]])
     def open_store(spec: LanguageModelSpec) -> TensorStore:
         """Open the weights, in whichever of the four forms they are."""
         unreachable = None
-        for attempt in (lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
-                        lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),
-                        lambda: PickleStore({}, fetch, _PICKLE),
-                        lambda: PickleStore(read_index(fetch(f'{_PICKLE}.index.json')), fetch)):
-            try:
-                return attempt()
-            except FileNotFoundError:
-                pass
-            except UnreachableError as error:  # without a network, another form of the weights may be in the cache
-                unreachable = unreachable or error
+        for kind, name in ((SafetensorsFile, _SAFETENSORS), (PickleFile, _PICKLE)):
+            for is_sharded in (False, True):
+                try:
+                    return FileStore(kind, fetch, read_index(fetch(f'{name}.index.json')) if is_sharded else name)
+                except FileNotFoundError:
+                    pass
+                except UnreachableError as error:  # without a network, another form of the weights may be in the cache
+                    unreachable = unreachable or error
         raise unreachable or CheckpointError(
             f'{location}: has a config.json but no weights; expected {_SAFETENSORS}, its shards with '
             f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too{_other_weights(location, files())}.')

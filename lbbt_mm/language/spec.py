@@ -1,8 +1,20 @@
 """What a language-model block is, in numbers: the one description that every component is built from."""
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 BlockSelection = Union[None, int, str, Sequence[Union[int, str]]]
+
+#: Module of a LanguageBlock -> the axes of its weight; a bias has the first of them. See :meth:`BlockSpec.axis`.
+_AXES = {
+    'norm1': ('channels', ),
+    'norm2': ('channels', ),
+    'attn.q_norm': ('head', ),
+    'attn.k_norm': ('head', ),
+    'attn.qkv': ('qkv', 'channels'),
+    'attn.proj': ('channels', 'heads'),
+    'mlp.fc1': ('hidden', 'channels'),
+    'mlp.fc2': ('channels', 'units'),
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,29 @@ class BlockSpec:
     def qkv_dims(self) -> List[int]:
         """Output widths of the query, key and value projections."""
         return [self.num_heads * self.head_dims] + 2 * [self.num_kv_heads * self.head_dims]
+
+    def axis(self, name: str) -> List[int]:
+        """Sizes of what an axis of a parameter is made of, one after the other.
+
+        Args:
+            name: ``channels`` of the residual stream, ``qkv`` rows and ``heads``' outputs, channels of one ``head``,
+                ``hidden`` rows (gate and up projection in a gated block) and hidden ``units``.
+        """
+        return dict(channels=[self.embed_dims], head=[self.head_dims], heads=self.qkv_dims[:1], qkv=self.qkv_dims,
+                    hidden=[self.ffn_dims] * (2 if self.gated else 1), units=[self.ffn_dims])[name]
+
+    @property
+    def parameters(self) -> Dict[str, Tuple[str, ...]]:
+        """Names of a LanguageBlock's parameters, without cross-attention, and the axes of each."""
+        biases = {'norm1': self.norm == 'layer', 'norm2': self.norm == 'layer', 'attn.qkv': self.qkv_bias,
+                  'attn.proj': self.proj_bias, 'mlp.fc1': self.ffn_bias, 'mlp.fc2': self.ffn_bias}
+        found = {}
+        for module, axes in _AXES.items():
+            if module in biases or self.qk_norm:
+                found[f'{module}.weight'] = axes
+            if biases.get(module):
+                found[f'{module}.bias'] = axes[:1]
+        return found
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,6 @@ from torch import Tensor
 from .families import TensorRule
 from .spec import BlockSpec
 
-# The axes of each LanguageBlock parameter: channels of the residual stream, query/key/value and output rows of the
-# heads, hidden units (twice in a gated block), channels of one head.
-_AXES = {
-    'norm1': ('channels', ),
-    'norm2': ('channels', ),
-    'attn.qkv': ('qkv', 'channels'),
-    'attn.q_norm': ('head', ),
-    'attn.k_norm': ('head', ),
-    'attn.proj': ('channels', 'heads'),
-    'mlp.fc1': ('hidden', 'channels'),
-    'mlp.fc2': ('channels', 'units'),
-}
-
-
 def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = None,
                 ffn_dims: Optional[int] = None) -> BlockSpec:
     """The spec of a narrower block.
@@ -116,16 +102,15 @@ class WeightSelection:
         for rule in rules:
             rows, *columns = self.indices(rule.target)
             start = 0
-            for source in rule.sources:
-                tensor = tensors[prefix + source.name]
-                tensor = tensor.T if rule.transpose else tensor
+            for name in rule.sources:
+                tensor = tensors[prefix + name].T if rule.transpose else tensors[prefix + name]
                 # sources are stacked along the first axis; each has its own share of the rows
                 share = rows[(rows >= start) & (rows < start + len(tensor))] - start
                 start += len(tensor)
                 thinned = tensor.index_select(0, share)
                 for index in columns:
                     thinned = thinned.index_select(1, index)
-                selected[prefix + source.name] = (thinned.T if rule.transpose else thinned).contiguous()
+                selected[prefix + name] = (thinned.T if rule.transpose else thinned).contiguous()
         return selected
 
     def indices(self, parameter: str) -> Tuple[Tensor, ...]:
@@ -134,9 +119,7 @@ class WeightSelection:
         Args:
             parameter: Its name, for example ``attn.qkv.weight``.
         """
-        module, kind = parameter.rsplit('.', 1)
-        axes = _AXES[module]
-        return tuple(self._axis(axis) for axis in (axes if kind == 'weight' else axes[:1]))
+        return tuple(map(self._axis, self.source.parameters[parameter]))
 
     def _axis(self, axis: str) -> Tensor:
         source, target = self.source, self.target

@@ -2,7 +2,7 @@
 
 A new family is a file here, an entry in :data:`FAMILIES`, and its test.
 """
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 from transformers import AutoConfig
 
@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..rotary import TRANSFORMERS_ERRORS
 from ..spec import LanguageModelSpec, plain
 from ..spec_checks import check_block_count, check_spec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family, TensorRule
 from .gpt2 import GPT2
 from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
 
@@ -98,19 +98,12 @@ def _read_range(value: Any, where: str) -> Optional[float]:
     return float(value)
 
 
-def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, ...]]:
-    """Canonical names and shapes of the tensors of block ``index`` in a checkpoint of this language model."""
-    family = FAMILIES[spec.model_type]
-    prefix = family.block_prefix.format(i=index)
-    return {prefix + source.name: source.shape for rule in family.rules(spec.block) for source in rule.sources}
-
-
-def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ...]]:
-    """Canonical names and shapes of tensors outside the blocks.
+def block_tensors(spec: LanguageModelSpec, part: Union[int, str]) -> Dict[str, Tuple[int, ...]]:
+    """Canonical names and shapes of the tensors of a block, or of another part, in a checkpoint of this language model.
 
     Args:
         spec: The language model.
-        part: ``final_norm`` or ``position_table``.
+        part: Index of a block; or ``final_norm`` or ``position_table``.
 
     Returns:
         dict[str, tuple]: Name -> shape; empty if the family has no such part.
@@ -118,8 +111,10 @@ def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ..
     family, width = FAMILIES[spec.model_type], spec.block.embed_dims
     if part == 'final_norm':
         return {name: (width, ) for name in family.final_norm}
-    return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
+    if part == 'position_table':
+        return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
+    prefix = family.block_prefix.format(i=part)
+    return {prefix + name: shape for rule in family.rules(spec.block) for name, shape in rule.sources.items()}
 
 
-__all__ = ['FAMILIES', 'Family', 'SourceTensor', 'TensorRule', 'block_tensors', 'get_family', 'is_supported',
-           'model_tensors', 'read_spec']
+__all__ = ['FAMILIES', 'Family', 'TensorRule', 'block_tensors', 'get_family', 'is_supported', 'read_spec']

@@ -1,12 +1,12 @@
 """GPT-2."""
-from typing import Any, Collection, Dict, List, Mapping
+from typing import Any, Collection, Dict, Mapping
 
 from torch import Tensor
 from transformers import PretrainedConfig
 
 from ..gguf_fields import refuse_other_functions, rename
 from ..spec import BlockSpec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family
 
 
 def _gpt2_spec(config: PretrainedConfig) -> BlockSpec:
@@ -27,21 +27,6 @@ def _gpt2_spec(config: PretrainedConfig) -> BlockSpec:
         proj_bias=True,
         ffn_bias=True,
         attn_scale=None if config.scale_attn_weights else 1.0)
-
-
-def _gpt2_rules(spec: BlockSpec) -> List[TensorRule]:
-    width, hidden = spec.embed_dims, spec.ffn_dims
-    rules = []
-    for target, source in (('norm1', 'ln_1'), ('norm2', 'ln_2')):
-        rules += [TensorRule(f'{target}.{part}', (SourceTensor(f'{source}.{part}', (width, )), ))
-                  for part in ('weight', 'bias')]
-    for target, source, rows, columns in (('attn.qkv', 'attn.c_attn', width, 3 * width),
-                                          ('attn.proj', 'attn.c_proj', width, width),
-                                          ('mlp.fc1', 'mlp.c_fc', width, hidden),
-                                          ('mlp.fc2', 'mlp.c_proj', hidden, width)):
-        rules.append(TensorRule(f'{target}.weight', (SourceTensor(f'{source}.weight', (rows, columns)), ), True))
-        rules.append(TensorRule(f'{target}.bias', (SourceTensor(f'{source}.bias', (columns, )), )))
-    return rules
 
 
 def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
@@ -86,7 +71,9 @@ GPT2 = Family(
     block_spec=_gpt2_spec,
     block_prefix='h.{i}.',
     root_prefixes=('', 'transformer.'),
-    rules=_gpt2_rules,
+    modules={'norm1': ('ln_1', ), 'norm2': ('ln_2', ), 'attn.qkv': ('attn.c_attn', ), 'attn.proj': ('attn.c_proj', ),
+             'mlp.fc1': ('mlp.c_fc', ), 'mlp.fc2': ('mlp.c_proj', )},
+    transposed=True,
     gguf_config=_gguf_config,
     final_norm=('ln_f.weight', 'ln_f.bias'),
     architecture='gpt2',
@@ -95,6 +82,5 @@ GPT2 = Family(
     sizes=(('n_embd', 'hidden_size'), ('n_layer', 'num_hidden_layers'), ('n_head', 'num_attention_heads')),
     ignored=('attn.bias', 'attn.masked_bias'),
     output_scale=lambda num_blocks: (2 * num_blocks)**-0.5,
-    residual_outputs=('attn.c_proj.weight', 'mlp.c_proj.weight'),
     check=_check,
     from_gguf=_gpt2_from_gguf)

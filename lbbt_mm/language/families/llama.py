@@ -1,7 +1,7 @@
 """Llama, and the models that are built like it."""
 import math
 from dataclasses import replace
-from typing import Any, Collection, Dict, List, Mapping
+from typing import Any, Collection, Dict, Mapping
 
 from torch import Tensor
 from transformers import PretrainedConfig
@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..gguf_fields import refuse_other_functions, rename
 from ..rotary import FREQUENCY_FACTORS
 from ..spec import BlockSpec, RotarySpec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family
 
 
 def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
@@ -69,29 +69,6 @@ def _qwen2_spec(config: PretrainedConfig) -> BlockSpec:
 
 def _qwen3_spec(config: PretrainedConfig) -> BlockSpec:
     return replace(_llama_spec(config), qk_norm=True, ffn_bias=False)
-
-
-def _llama_rules(spec: BlockSpec) -> List[TensorRule]:
-    width, hidden, qkv_dims = spec.embed_dims, spec.ffn_dims, spec.qkv_dims
-    qkv = tuple(zip(('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'), qkv_dims))
-    rules = [
-        TensorRule('norm1.weight', (SourceTensor('input_layernorm.weight', (width, )), )),
-        TensorRule('norm2.weight', (SourceTensor('post_attention_layernorm.weight', (width, )), ))
-    ]
-    if spec.qk_norm:
-        rules += [TensorRule(f'attn.{x}_norm.weight', (SourceTensor(f'self_attn.{x}_norm.weight',
-                                                                    (spec.head_dims, )), )) for x in 'qk']
-    for target, outputs, inputs, has_bias in (
-        ('attn.qkv', qkv, width, spec.qkv_bias),
-        ('attn.proj', (('self_attn.o_proj', width), ), qkv_dims[0], spec.proj_bias),
-        ('mlp.fc1', (('mlp.gate_proj', hidden), ('mlp.up_proj', hidden)), width, spec.ffn_bias),
-        ('mlp.fc2', (('mlp.down_proj', width), ), hidden, spec.ffn_bias)):
-        rules.append(TensorRule(f'{target}.weight',
-                                tuple(SourceTensor(f'{name}.weight', (rows, inputs)) for name, rows in outputs)))
-        if has_bias:
-            rules.append(TensorRule(f'{target}.bias',
-                                    tuple(SourceTensor(f'{name}.bias', (rows, )) for name, rows in outputs)))
-    return rules
 
 
 def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
@@ -182,7 +159,10 @@ LLAMA = Family(
     block_spec=_llama_spec,
     block_prefix='layers.{i}.',
     root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.', 'model.text_model.'),
-    rules=_llama_rules,
+    modules={'norm1': ('input_layernorm', ), 'norm2': ('post_attention_layernorm', ),
+             'attn.q_norm': ('self_attn.q_norm', ), 'attn.k_norm': ('self_attn.k_norm', ),
+             'attn.qkv': ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'), 'attn.proj': ('self_attn.o_proj', ),
+             'mlp.fc1': ('mlp.gate_proj', 'mlp.up_proj'), 'mlp.fc2': ('mlp.down_proj', )},
     gguf_config=_gguf_config,
     final_norm=('norm.weight', ),
     architecture='llama',
