@@ -49,7 +49,7 @@ class LanguageInit:
                  others: Optional[Mapping[str, str]] = None) -> None:
         self.targets = dict(targets or {'blocks': 'blocks'})
         self.others = dict(others or {})
-        self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())))
+        self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())), offers_fit=True)
 
     def __call__(self, module: nn.Module) -> None:
         """Initialise ``module``'s blocks in place.

@@ -17,8 +17,6 @@ from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
 #: By the ``model_type`` of the Hugging Face config.
 FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
 
-#: No model is drawn with more, and much more is infinite in half precision.
-LARGEST_STD = 10
 #: Fields that say nothing of a block; transformers makes lists as long as ``num_labels``.
 _OF_OTHER_PARTS = ('model_type', 'num_labels', 'id2label', 'label2id', 'task_specific_params', 'pruned_heads')
 
@@ -74,7 +72,7 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
             model_type=config['model_type'],
             block=family.block_spec(hf_config),
             num_blocks=hf_config.num_hidden_layers,
-            initializer_range=_read_range(config.get('initializer_range'), where),
+            initializer_range=config.get('initializer_range'),
             num_positions=hf_config.max_position_embeddings,
             config=dict(config),
             windows=family.windows(hf_config))
@@ -86,16 +84,6 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
                               f'{str(fields):.600}. Correct the field.') from None
     check_spec(spec, family, where)
     return spec
-
-
-def _read_range(value: Any, where: str) -> Optional[float]:
-    """The standard deviation that a config states; None where it states none."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_STD:
-        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0 '
-                              f'and up to {LARGEST_STD}. Correct it.')
-    return float(value)
 
 
 def block_tensors(spec: LanguageModelSpec, part: Union[int, str]) -> Dict[str, Tuple[int, ...]]:

@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 from mmengine.utils import to_2tuple
 
 from lbbt_mm.language.families import FAMILIES
-from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.language.options import LanguageOptions, check_choice
 
 _CHOICES = dict(
     attention=('bidirectional', 'causal'),
@@ -21,8 +21,7 @@ def check_choices(with_cls_token: bool, **choices: Optional[str]) -> None:
         **choices: ``attention``, ``position``, ``final_norm`` and ``out_type``.
     """
     for name, known in _CHOICES.items():
-        if choices[name] not in known:
-            raise ValueError(f'LLMBackbone: {name}={choices[name]!r}; expected one of {", ".join(map(repr, known))}.')
+        check_choice(f'LLMBackbone: {name}', choices[name], known)
     if choices['out_type'] == 'cls_token' and not with_cls_token:
         raise ValueError("LLMBackbone: out_type='cls_token' needs a class token, but with_cls_token=False. Set it to True, "
                          "or choose out_type='avg_featmap'.")

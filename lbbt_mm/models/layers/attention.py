@@ -1,10 +1,11 @@
 """The one door to attention: every kernel behind one signature and one rule for masks."""
-from typing import Any, Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lbbt_mm.language.options import check_choice
 from .cpu_attention import chunked_attention, quickest_on_cpu
 
 #: ``auto`` takes the quickest, ``fused`` is torch's, ``float32`` the same in float32; ``chunked`` computes a few heads at a
@@ -63,12 +64,6 @@ def attend(q: Tensor,
         out = (chunked_attention if kernel == 'chunked' else _math)(
             q, k, v, bias, q.shape[-1]**-0.5 if scale is None else scale, drop)
     return (out if blind is None else out.masked_fill(blind, 0.)).to(dtype)
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raise ValueError if an option's value is none of its choices."""
-    if value not in choices:
-        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')
 
 
 def _fused(q, k, v, mask, bias, causal, scale, drop) -> Tensor:

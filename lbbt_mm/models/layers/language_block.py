@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lbbt_mm.language.activations import ACTIVATIONS
+from lbbt_mm.language.options import check_choice
 from lbbt_mm.language.spec import BlockSpec
-from .attention import KERNELS, attend, check_choice
+from .attention import KERNELS, attend
 from .fast_dropout import Dropout
 from .rotary import RotaryTable, rotate
 
@@ -143,7 +144,7 @@ class LanguageBlock(nn.Module):
         drop_path_rate: Stochastic-depth rate of each residual branch.
         with_cp: Whether to recompute activations in the backward pass, to save memory.
         attention_kernel: What computes attention: one of :data:`lbbt_mm.models.layers.attention.KERNELS`. Second
-            derivatives need ``math``.
+            derivatives need ``math`` or ``chunked``.
     """
 
     def __init__(self,
