@@ -168,16 +168,8 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
                           and not same_function(*rotary, block.head_dims, block.num_heads))
     # a GGUF file says of a window only that there is one
     if written.windows != found.windows and (found.windows or 'vocab_size' in found.config):
-        differences.append(f'sliding windows {_short(written.windows)} in the config, {_short(found.windows)} in the '
-                           'checkpoint')
+        differences.append(f'sliding windows {written.windows!r:.60} in the config, {found.windows!r:.60} in the checkpoint')
     return differences + [f'rotary {rotary[0]!r:.300} in the config, {rotary[1]!r:.300} in the checkpoint'] * rotary_differs
-
-
-def _short(windows: Mapping[int, int]) -> str:
-    if not windows:
-        return 'none'
-    sizes = sorted(set(windows.values()))
-    return f'{", ".join(map(str, sizes))} in {len(windows)} blocks'
 
 
 def _equal(ours: Any, theirs: Any) -> bool:

@@ -150,46 +150,30 @@ def parse_blocks(selection: BlockSelection, num_blocks: int, name: str = 'blocks
         return list(range(num_blocks))
     if isinstance(selection, (list, tuple)):
         indices = [i for part in selection for i in parse_blocks(part, num_blocks, name)]
-    elif isinstance(selection, str) and ':' in selection:
-        indices = _parse_slice(selection, num_blocks, name)
     else:
-        indices = [_parse_index(selection, num_blocks, name)]
+        indices = _parse_part(selection, num_blocks, name)
     if not indices:
         raise ValueError(f'{name}={selection!r} selects no block; the language model has {num_blocks} '
                          f'(0 to {num_blocks - 1}). Widen the selection, for example to \'0:{num_blocks}\'.')
     return indices
 
 
-def _parse_index(selection: Union[int, str], num_blocks: int, name: str) -> int:
+def _parse_part(selection: Union[int, str], num_blocks: int, name: str) -> List[int]:
+    """The blocks of one index or slice."""
     try:
         if isinstance(selection, (bool, float)):
             raise ValueError
-        index = int(selection)
+        bounds = [int(part) if part.strip() else None for part in str(selection).split(':')]
+        indices = range(num_blocks)[slice(*bounds)] if len(bounds) > 1 else [bounds[0] % num_blocks]
     except (TypeError, ValueError):
-        raise ValueError(f'{name}={selection!r} is not a block selection. Expected an index (-1), a slice '
-                         "('0:12', '::2') or a list of those ([0, 5, 23]).") from None
-    if not -num_blocks <= index < num_blocks:
-        raise ValueError(_out_of_range(name, selection, num_blocks))
-    return index % num_blocks
-
-
-def _parse_slice(selection: str, num_blocks: int, name: str) -> List[int]:
-    try:
-        bounds = slice(*(int(part) if part.strip() else None for part in selection.split(':')))
-        indices = list(range(num_blocks)[bounds])
-    except (TypeError, ValueError):
-        raise ValueError(f'{name}={selection!r} is not a slice. Expected start:stop or start:stop:step '
-                         "with whole numbers, for example '0:12' or '::2'.") from None
-    for bound in (bounds.start, bounds.stop):
-        # Python clips a slice silently; a clipped selection here would be a smaller model than asked for.
-        if bound is not None and not -num_blocks <= bound <= num_blocks:
-            raise ValueError(_out_of_range(name, selection, num_blocks))
-    return indices
-
-
-def _out_of_range(name: str, selection: Any, num_blocks: int) -> str:
-    return (f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
-            f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')
+        raise ValueError(f'{name}={selection!r} is not a block selection. Expected an index (-1), a slice of whole '
+                         "numbers ('0:12', '::2') or a list of those ([0, 5, 23]).") from None
+    # Python clips a slice silently; a clipped selection here would be a smaller model than asked for.
+    last = num_blocks if len(bounds) > 1 else num_blocks - 1
+    if any(bound is not None and not -num_blocks <= bound <= last for bound in bounds[:2]):
+        raise ValueError(f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
+                         f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')
+    return list(indices)
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ header may say is the safetensors package's rule, what a pickle may name torch's
 bounds on sizes, and kinds of tensors.
 """
 from pathlib import Path
-from typing import Any, Callable, Container, Dict, List, Mapping, Protocol, Union
+from typing import Any, Callable, Dict, List, Mapping, Protocol, Union
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -84,22 +84,6 @@ class FileStore:
                                   'that holds a chosen block. Fetch this file too.') from None
 
 
-class OpenedFile(Protocol):
-    """One file of a :class:`FileStore`.
-
-    Attributes:
-        path: Where it is.
-        names: Its tensors.
-        head_size: Bytes that opening it has read.
-    """
-    path: Path
-    names: Container[str]
-    head_size: int
-
-    def read(self, name: str) -> Tensor:
-        """Read one of its tensors."""
-
-
 class SafetensorsFile:
     """A safetensors file, whose header is read and checked.
 
@@ -107,6 +91,9 @@ class SafetensorsFile:
     safetensors library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that
     the file ends with the last; not that no name is there twice. It maps the file, which reads megabytes ahead of what is
     asked for, so the tensors are read without it.
+
+    Args:
+        path: Where it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -143,7 +130,11 @@ class SafetensorsFile:
 
 
 class PickleFile:
-    """A ``pytorch_model.bin``, opened with ``weights_only=True`` and memory-mapped: data is paged in when it is copied."""
+    """A ``pytorch_model.bin``, opened with ``weights_only=True`` and memory-mapped: data is paged in when it is copied.
+
+    Args:
+        path: Where it is.
+    """
     head_size = 0
 
     def __init__(self, path: Path) -> None:
@@ -170,6 +161,9 @@ class PickleFile:
             raise CheckpointError(f'{self.path}: {name!r} is a {kind}, no plain tensor. Save the model with '
                                   'save_pretrained.')
         return found
+
+
+OpenedFile = Union[SafetensorsFile, PickleFile]
 
 
 def _unwrapped(found: Any) -> Any:

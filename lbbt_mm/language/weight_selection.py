@@ -123,18 +123,14 @@ class WeightSelection:
 
     def _axis(self, axis: str) -> Tensor:
         source, target = self.source, self.target
-        if axis == 'channels':
-            return _evenly(source.embed_dims, target.embed_dims)
-        if axis == 'head':
-            return _evenly(source.head_dims, target.head_dims)
         if axis == 'heads':
             return self._query_rows()
         if axis == 'qkv':
             keys = _rows_of(_evenly(source.num_kv_heads, target.num_kv_heads), source, target)
-            queries, width = source.num_heads * source.head_dims, source.num_kv_heads * source.head_dims
+            queries, width, _ = source.qkv_dims
             return torch.cat((self._query_rows(), queries + keys, queries + width + keys))
-        units = _evenly(source.ffn_dims, target.ffn_dims)
-        return torch.cat((units, source.ffn_dims + units)) if axis == 'hidden' and source.gated else units
+        size, wanted = source.axis(axis)[0], target.axis(axis)[0]
+        return torch.cat([part * size + _evenly(size, wanted) for part in range(len(source.axis(axis)))])
 
     def _query_rows(self) -> Tensor:
         """Whole groups of query heads, those whose key/value heads are taken."""

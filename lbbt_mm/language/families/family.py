@@ -35,8 +35,8 @@ class Family:
         transposed: Whether checkpoints store matrices transposed (GPT-2's Conv1D).
         final_norm: Names of the tensors of the norm behind the last block.
         position_table: Name of the learned position table, in families that have one.
-        gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
-            without the architecture's name, and the names of tensors within a block.
+        gguf_names: Key of a GGUF file's metadata, without the architecture's name -> Hugging Face config field.
+        complete_gguf: What else follows of the config: ``(fields, metadata, names of tensors within a block) -> fields``.
         sizes: What a config has to state, each by any of these names; a size that is left out is the family's default, and
             another model in silence.
         ignored: Names within a block that are buffers, not parameters.
@@ -52,7 +52,7 @@ class Family:
     block_prefix: str
     root_prefixes: Tuple[str, ...]
     modules: Mapping[str, Tuple[str, ...]]
-    gguf_config: Callable[[Mapping[str, Any], Collection[str]], Dict[str, Any]]
+    gguf_names: Mapping[str, str]
     final_norm: Tuple[str, ...]
     architecture: str
     transposed: bool = False
@@ -61,6 +61,8 @@ class Family:
     sizes: Tuple[Tuple[str, ...], ...] = ()
     ignored: Tuple[str, ...] = ()
     output_scale: Callable[[int], float] = lambda num_blocks: 1.
+    complete_gguf: Callable[[Dict[str, Any], Mapping[str, Any], Collection[str]], Dict[str, Any]] = (
+        lambda config, metadata, parts: config)
     windows: Callable[[PretrainedConfig], Dict[int, int]] = lambda config: {}
     check: Callable[[BlockSpec], None] = lambda block: None
     from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor

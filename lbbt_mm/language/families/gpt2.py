@@ -1,10 +1,7 @@
 """GPT-2."""
-from typing import Any, Collection, Dict, Mapping
-
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from ..gguf_fields import refuse_other_functions, rename
 from ..spec import BlockSpec
 from .family import Family
 
@@ -40,32 +37,6 @@ def _check(block: BlockSpec) -> None:
         raise ValueError(f'width {block.embed_dims} does not divide into {block.num_heads} heads. Correct n_embd or n_head')
 
 
-def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
-    """Config fields of a GPT-2.
-
-    Args:
-        metadata: The file's, by key without the architecture's name.
-        parts: Names of tensors within a block.
-
-    Returns:
-        dict: Hugging Face config fields.
-
-    Raises:
-        KeyError: If the metadata lack a size.
-        CheckpointError: If they ask for a function that a block cannot have.
-    """
-    refuse_other_functions(metadata)
-    return rename(
-        metadata, {
-            'block_count': 'n_layer',
-            'context_length': 'n_positions',
-            'embedding_length': 'n_embd',
-            'feed_forward_length': 'n_inner',
-            'attention.head_count': 'n_head',
-            'attention.layer_norm_epsilon': 'layer_norm_epsilon',
-        })
-
-
 #: Matrices that write to the residual stream start smaller (GPT-2 paper, section 2.3).
 GPT2 = Family(
     block_spec=_gpt2_spec,
@@ -74,7 +45,14 @@ GPT2 = Family(
     modules={'norm1': ('ln_1', ), 'norm2': ('ln_2', ), 'attn.qkv': ('attn.c_attn', ), 'attn.proj': ('attn.c_proj', ),
              'mlp.fc1': ('mlp.c_fc', ), 'mlp.fc2': ('mlp.c_proj', )},
     transposed=True,
-    gguf_config=_gguf_config,
+    gguf_names={
+        'block_count': 'n_layer',
+        'context_length': 'n_positions',
+        'embedding_length': 'n_embd',
+        'feed_forward_length': 'n_inner',
+        'attention.head_count': 'n_head',
+        'attention.layer_norm_epsilon': 'layer_norm_epsilon',
+    },
     final_norm=('ln_f.weight', 'ln_f.bias'),
     architecture='gpt2',
     activation='activation_function',

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from ..errors import CheckpointError
-from ..gguf_fields import refuse_other_functions, rename
+from ..gguf_fields import rename
 from ..rotary import FREQUENCY_FACTORS
 from ..spec import BlockSpec, RotarySpec
 from .family import Family
@@ -97,22 +97,7 @@ def _windows(config: PretrainedConfig) -> Dict[int, int]:
     return {index: window for index, kind in enumerate(kinds) if kind == 'sliding_attention' and window is not None}
 
 
-def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
-    """Config fields from a GGUF file; see :class:`Family`."""
-    refuse_other_functions(metadata)
-    config = rename(
-        metadata, {
-            'block_count': 'num_hidden_layers',
-            'context_length': 'max_position_embeddings',
-            'embedding_length': 'hidden_size',
-            'feed_forward_length': 'intermediate_size',
-            'attention.head_count': 'num_attention_heads',
-            'attention.head_count_kv': 'num_key_value_heads',
-            'attention.key_length': 'head_dim',
-            'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
-            'attention.sliding_window': 'gguf_window',
-            'rope.freq_base': 'rope_theta',
-        })
+def _complete_gguf(config: Dict[str, Any], metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
     # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
     heads, width = config['num_attention_heads'], config['hidden_size']
     if not all(isinstance(size, int) and size > 0 for size in (heads, width)):
@@ -131,13 +116,12 @@ def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[st
 
 def _rope_scaling(metadata: Mapping[str, Any]) -> Dict[str, Any]:
     """The rule that stretches the context; ``rope.scale_linear`` is its old name."""
-    stretched = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.)) not in (0, 1)
-    kind = metadata.get('rope.scaling.type') or ('linear' if stretched else 'none')  # llama.cpp's own default
+    factor = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.))
+    kind = metadata.get('rope.scaling.type') or ('none' if factor in (0, 1) else 'linear')  # llama.cpp's own default
     if kind == 'none':
         return {}
     if kind not in ('linear', 'yarn'):
         raise CheckpointError(f'rope.scaling.type={kind!r:.40}; expected none, linear or yarn')
-    factor = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.))
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < math.inf:
         raise CheckpointError(f'rope.scaling.factor={factor!r:.40}; expected a number above 0')
     scaling: Dict[str, Any] = dict(rope_type=kind, factor=factor)
@@ -163,7 +147,19 @@ LLAMA = Family(
              'attn.q_norm': ('self_attn.q_norm', ), 'attn.k_norm': ('self_attn.k_norm', ),
              'attn.qkv': ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'), 'attn.proj': ('self_attn.o_proj', ),
              'mlp.fc1': ('mlp.gate_proj', 'mlp.up_proj'), 'mlp.fc2': ('mlp.down_proj', )},
-    gguf_config=_gguf_config,
+    gguf_names={
+        'block_count': 'num_hidden_layers',
+        'context_length': 'max_position_embeddings',
+        'embedding_length': 'hidden_size',
+        'feed_forward_length': 'intermediate_size',
+        'attention.head_count': 'num_attention_heads',
+        'attention.head_count_kv': 'num_key_value_heads',
+        'attention.key_length': 'head_dim',
+        'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
+        'attention.sliding_window': 'gguf_window',
+        'rope.freq_base': 'rope_theta',
+    },
+    complete_gguf=_complete_gguf,
     final_norm=('norm.weight', ),
     architecture='llama',
     sizes=(('hidden_size', ), ('num_hidden_layers', ), ('num_attention_heads', )),

@@ -4,8 +4,8 @@ from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.model.weight_init import trunc_normal_
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.segmenter_mask_head import SegmenterMaskTransformerHead
 from torch import Tensor, nn
 
 from lbbt_mm.language.options import LanguageOptions, check_choice
@@ -102,22 +102,11 @@ class LanguageSegmenterHead(BaseDecodeHead):
     def init_weights(self) -> None:
         """Initialise as Segmenter, then run ``init_cfg``, which copies the language blocks (unless the arm is ``host``)."""
         if not self.is_init:
-            self._init_as_segmenter()
+            SegmenterMaskTransformerHead.init_weights(self)
+            if self.projection_init == 'scaled_normal':
+                for projection in (self.patch_proj, self.classes_proj):
+                    nn.init.normal_(projection.weight, std=self.embed_dims**-0.5)
         super().init_weights()
-
-    @torch.no_grad()
-    def _init_as_segmenter(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=self.init_std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-                module.reset_parameters()
-        trunc_normal_(self.cls_emb, std=self.init_std)
-        if self.projection_init == 'scaled_normal':
-            for projection in (self.patch_proj, self.classes_proj):
-                nn.init.normal_(projection.weight, std=self.embed_dims**-0.5)
 
     def forward(self, inputs: Tuple[Tensor, ...]) -> Tensor:
         """Compute the masks.
