@@ -30,13 +30,16 @@ def check_choices(with_cls_token: bool, **choices: Optional[str]) -> None:
                          "out_type='last_token' or 'avg_featmap' without a class token, or attention='bidirectional'.")
 
 
-def check_numbers(img_size: Any, patch_size: Any, drop_path_rate: float) -> None:
-    """Refuse sizes that are no whole numbers of pixels, and a rate that is none."""
+def check_sizes(img_size: Any, patch_size: Any) -> None:
+    """Refuse sizes that are no whole numbers of pixels.
+
+    Args:
+        img_size: Of the images, one number or height and width.
+        patch_size: Of a patch, likewise.
+    """
     for name, size in (('img_size', img_size), ('patch_size', patch_size)):
         if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in to_2tuple(size)):
             raise ValueError(f'LLMBackbone: {name}={size!r}; expected a positive whole number of pixels, or a pair of them.')
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(f'LLMBackbone: drop_path_rate={drop_path_rate!r}; expected a rate in [0, 1), the last block\'s.')
 
 
 def check_table(options: LanguageOptions, num_tokens: int) -> None:

@@ -16,7 +16,7 @@ from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table
 from lbbt_mm.registry import MODELS
-from .backbone_checks import block_numbers, check_choices, check_image, check_numbers, check_table
+from .backbone_checks import block_numbers, check_choices, check_image, check_sizes, check_table
 
 
 @MODELS.register_module()
@@ -81,7 +81,7 @@ class LLMBackbone(BaseModule):
         if with_cls_token is None:
             with_cls_token = out_type == 'cls_token'
         check_choices(with_cls_token, attention=attention, position=position, final_norm=final_norm, out_type=out_type)
-        check_numbers(img_size, patch_size, drop_path_rate)
+        check_sizes(img_size, patch_size)
         others = {**(dict(pos_embed='position_table') if position == 'language' else {}),
                   **(dict(norm='final_norm') if final_norm == 'language' else {})}
         super().__init__(init_cfg=with_language_init(init_cfg, language, targets=dict(blocks='blocks'), others=others))
