@@ -8,7 +8,7 @@ import struct
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Tuple
 
 from .byte_ranges import unreadable
 from .errors import CheckpointError
@@ -197,8 +197,3 @@ class _Parser:
 
     def _left(self) -> int:
         return self.size - self.file.tell()
-
-
-def names_of_blocks(tensors: Dict[str, Any]) -> List[str]:
-    """Names within a block (``attn_q.bias``) that some block has."""
-    return sorted({name.split('.', 2)[2] for name in tensors if name.startswith('blk.') and name.count('.') > 1})

@@ -73,12 +73,12 @@ class GGUFStore:
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read and dequantise tensors, in the layout that Hugging Face checkpoints have."""
-        return {name: self._read(name) for name in names}
-
-    def _read(self, name: str) -> Tensor:
-        stored = self._tensors[self._names[name]]
-        self.bytes_read += stored.size
-        return self._family.from_gguf(name, read_gguf_tensor(name, stored), self._spec.block)
+        read = {}
+        for name in names:
+            stored = self._tensors[self._names[name]]
+            self.bytes_read += stored.size
+            read[name] = self._family.from_gguf(name, read_gguf_tensor(name, stored), self._spec.block)
+        return read
 
 
 def read_gguf_tensor(name: str, stored: GGUFTensor) -> Tensor:

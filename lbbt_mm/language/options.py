@@ -149,27 +149,23 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     Returns:
         list[str]: One phrase for each difference that changes the blocks or an arm; empty if they agree.
     """
+    ours, theirs = written.block, found.block
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
-    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:  # a GGUF file says no more
+    # a GGUF file says no more of the family than llama.cpp's name, nothing of the range, and of windows only that they are
+    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:
         pairs['model_type'] = (written.model_type, found.model_type)
-    pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
-                  for field in fields(written.block) if field.name != 'rotary'})
-    if None not in (written.initializer_range, found.initializer_range):  # it is not in every file
+    pairs.update({field.name: (getattr(ours, field.name), getattr(theirs, field.name)) for field in fields(ours)})
+    if None not in (written.initializer_range, found.initializer_range):
         pairs['initializer_range'] = (written.initializer_range, found.initializer_range)
-    rotary = (written.block.rotary, found.block.rotary)
-    differences = [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
-                   for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
+    if found.windows or 'vocab_size' in found.config:
+        pairs['sliding windows'] = (written.windows, found.windows)
+    rotary = pairs.pop('rotary')
+    differing = {name: pair for name, pair in pairs.items() if not _equal(*pair)}
     # how a rule is written differs between formats; what counts is how it rotates
-    if None in rotary:
-        rotary_differs = rotary != (None, None)
-    else:
-        block = found.block
-        rotary_differs = (written.block.head_dims == block.head_dims
-                          and not same_function(*rotary, block.head_dims, block.num_heads))
-    # a GGUF file says of a window only that there is one
-    if written.windows != found.windows and (found.windows or 'vocab_size' in found.config):
-        differences.append(f'sliding windows {written.windows!r:.60} in the config, {found.windows!r:.60} in the checkpoint')
-    return differences + [f'rotary {rotary[0]!r:.300} in the config, {rotary[1]!r:.300} in the checkpoint'] * rotary_differs
+    if (rotary != (None, None) if None in rotary else ours.head_dims == theirs.head_dims
+            and not same_function(*rotary, theirs.head_dims, theirs.num_heads)):
+        differing['rotary'] = rotary
+    return [f'{name} {pair[0]!r:.300} in the config, {pair[1]!r:.300} in the checkpoint' for name, pair in differing.items()]
 
 
 def _equal(ours: Any, theirs: Any) -> bool:

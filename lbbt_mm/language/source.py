@@ -7,7 +7,6 @@ from .config_json import or_gguf, read_config
 from .errors import CheckpointError, UnreachableError
 from .families import get_family
 from .gguf_fields import refuse_other_functions, rename
-from .gguf_header import names_of_blocks
 from .gguf_store import GGUFStore, open_gguf, read_gguf_tensor
 from .hub import FetchFile, hub_fetcher, hub_files
 from .spec import LanguageModelSpec
@@ -99,7 +98,7 @@ def _open_gguf(location: str, path: Path, fetch: Optional[FetchFile] = None) -> 
     try:
         refuse_other_functions(file.metadata)
         config = {'model_type': file.architecture, **family.complete_gguf(
-            rename(file.metadata, family.gguf_names), file.metadata, names_of_blocks(file.tensors))}
+            rename(file.metadata, family.gguf_names), file.metadata, file.tensors)}
     except KeyError as error:
         raise CheckpointError(f'{location}: its metadata lack {error} of a {file.architecture} model. The file was not '
                               'written for llama.cpp, or is damaged; use another.') from None

@@ -58,17 +58,11 @@ def _check_heads(source: BlockSpec, embed_dims: int, num_heads: int) -> None:
     group = source.num_heads // source.num_kv_heads
     possible = [heads for heads in range(group, source.num_heads + 1, group)
                 if embed_dims % heads == 0 and embed_dims // heads <= source.head_dims]
-    if num_heads in possible:
-        return
-    if embed_dims % num_heads:
-        problem = f'embed_dims={embed_dims} does not divide into them'
-    elif embed_dims // num_heads > source.head_dims:
-        problem = f'{embed_dims // num_heads} channels a head are more than the {source.head_dims} of the language model'
-    else:
-        problem = f"the language model's query heads share key/value heads in groups of {group}"
-    expected = f'one of {", ".join(map(str, possible))}' if possible else 'another embed_dims, since no number fits this one'
-    raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads}: {problem}. Expected {expected}. Set "
-                     "num_heads, or choose fit='project'.")
+    if num_heads not in possible:
+        expected = f'one of {", ".join(map(str, possible))}' if possible else 'another embed_dims: no number fits this one'
+        raise ValueError(f"fit='select': num_heads={num_heads} with embed_dims={embed_dims}; expected {expected}. Heads "
+                         f"have to divide the width, to have {source.head_dims} channels at most, as the language model's, "
+                         f'and to be whole groups of {group} that share key/value heads there.')
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequenc
 
     Args:
         name: What the config is of, for messages.
-        config: The config; anything that is no dict (a built module, None) is returned unchanged.
+        config: The config, or a list of several; anything that is no dict (a built module, None) is returned unchanged.
         width: The width of what comes in; None if it is not known.
         keys: What the component may call it.
         strict: Whether a width that is written has to agree.
@@ -19,6 +19,8 @@ def with_input_width(name: str, config: Any, width: Optional[int], keys: Sequenc
     Raises:
         ValueError: If a width is None and cannot be known, or is written and contradicts what comes in.
     """
+    if isinstance(config, (list, tuple)):
+        return [with_input_width(f'{name}[{index}]', part, width, keys, strict) for index, part in enumerate(config)]
     if not isinstance(config, Mapping):
         return config
     config = config.copy()  # ConfigDict stays ConfigDict, and the caller's is not changed

@@ -36,7 +36,7 @@ class Family:
         final_norm: Names of the tensors of the norm behind the last block.
         position_table: Name of the learned position table, in families that have one.
         gguf_names: Key of a GGUF file's metadata, without the architecture's name -> Hugging Face config field.
-        complete_gguf: What else follows of the config: ``(fields, metadata, names of tensors within a block) -> fields``.
+        complete_gguf: What else follows of the config: ``(fields, metadata, names of tensors) -> fields``.
         sizes: What a config has to state, each by any of these names; a size that is left out is the family's default, and
             another model in silence.
         ignored: Names within a block that are buffers, not parameters.
@@ -62,7 +62,7 @@ class Family:
     ignored: Tuple[str, ...] = ()
     output_scale: Callable[[int], float] = lambda num_blocks: 1.
     complete_gguf: Callable[[Dict[str, Any], Mapping[str, Any], Collection[str]], Dict[str, Any]] = (
-        lambda config, metadata, parts: config)
+        lambda config, metadata, tensors: config)
     windows: Callable[[PretrainedConfig], Dict[int, int]] = lambda config: {}
     check: Callable[[BlockSpec], None] = lambda block: None
     from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor

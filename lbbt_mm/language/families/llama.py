@@ -97,7 +97,7 @@ def _windows(config: PretrainedConfig) -> Dict[int, int]:
     return {index: window for index, kind in enumerate(kinds) if kind == 'sliding_attention' and window is not None}
 
 
-def _complete_gguf(config: Dict[str, Any], metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
+def _complete_gguf(config: Dict[str, Any], metadata: Mapping[str, Any], tensors: Collection[str]) -> Dict[str, Any]:
     # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
     heads, width = config['num_attention_heads'], config['hidden_size']
     if not all(isinstance(size, int) and size > 0 for size in (heads, width)):
@@ -109,8 +109,8 @@ def _complete_gguf(config: Dict[str, Any], metadata: Mapping[str, Any], parts: C
             raise CheckpointError(f'{key}={metadata[key]!r:.40} beside heads of width {config["head_dim"]!r:.40}; expected '
                                   'the same')
     # the file says nothing of biases but by having them
-    config.update({key: True for key, tensor in (('attention_bias', 'attn_output.bias'), ('mlp_bias', 'ffn_down.bias'))
-                   if tensor in parts})
+    config.update({key: True for key, ending in (('attention_bias', '.attn_output.bias'), ('mlp_bias', '.ffn_down.bias'))
+                   if any(name.endswith(ending) for name in tensors)})
     return {**config, **_rope_scaling(metadata)}
 
 
