@@ -2,18 +2,14 @@
 #   python tools/test.py configs/retrieval_gpt2_medium_tiny_imagenet.py work_dirs/BRIDGE/epoch_400.pth
 # The paper does not name queries and gallery: here the 10,000 validation images ask, the 100,000 training images answer
 _base_ = [
-    'mmpretrain::_base_/default_runtime.py', '_base_/datasets/tiny_imagenet.py', '_base_/language/gpt2_medium.py'
+    '_base_/language_classification.py', '_base_/datasets/tiny_imagenet.py', '_base_/language/gpt2_medium.py'
 ]
-default_scope = 'mmpretrain'
 gallery = _base_.train_dataloader.dataset
 model = dict(
+    _delete_=True,
     type='ImageToImageRetriever',
     image_encoder=dict(
-        type='lbbt_mm.LLMBackbone',
-        img_size=224,
-        patch_size=16,
-        out_type='avg_featmap',
-        language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
+        _base_.model.backbone, language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
     prototype=dict(
         batch_size=128,
         num_workers=4,
@@ -34,10 +30,4 @@ test_evaluator = [
 ]
 test_cfg = dict()
 train_dataloader = val_dataloader = val_evaluator = None
-
-randomness = dict(seed=0)
-custom_hooks = [
-    dict(type='lbbt_mm.SeedingHook'),
-    dict(type='lbbt_mm.LanguageConfigHook'),
-    dict(type='lbbt_mm.BridgeEncoderHook')
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='lbbt_mm.BridgeEncoderHook')]

@@ -34,6 +34,18 @@ class VisionStack(BaseModule):
         return x
 
 
+def language_of(folder: Any, **options: Any) -> Dict[str, Any]:
+    """The ``language`` dict of a checkpoint."""
+    return dict(checkpoint=str(folder), **options)
+
+
+def initialised(language: Dict[str, Any], **options: Any) -> VisionStack:
+    """Blocks that LanguageInit has filled."""
+    stack = VisionStack(language, **options)
+    stack.init_weights()
+    return stack
+
+
 class Parent(BaseModule):
     """A host model that may overwrite its backbone after it was initialised, as mmdet's DETR does.
 

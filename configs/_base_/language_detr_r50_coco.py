@@ -12,8 +12,5 @@ model = dict(
     bbox_head=dict(embed_dims=None))
 
 data_root = '{{$LBBT_DATA_ROOT:data/coco}}'
-train_dataloader = dict(dataset=dict(data_root=data_root))
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root))
-val_evaluator = dict(ann_file=data_root + '/annotations/instances_val2017.json')
-test_evaluator = dict(ann_file=data_root + '/annotations/instances_val2017.json')
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(data_root=data_root))
+val_evaluator = test_evaluator = dict(ann_file=data_root + '/annotations/instances_val2017.json')

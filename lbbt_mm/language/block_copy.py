@@ -34,11 +34,10 @@ def copy_block(block: nn.Module, spec: LanguageModelSpec, index: int,
     with_cross = any(name.startswith('cross_attn.') for name in parameters)
     filled = {}
     for rule in family.rules(spec.block):
-        stacked = [tensors[prefix + source.name] for source in rule.sources]
-        stacked = [tensor.T if rule.transpose else tensor for tensor in stacked]
+        stacked = [tensors[prefix + name].T if rule.transpose else tensors[prefix + name] for name in rule.sources]
         for target in [rule.target] + ([_cross_name(rule.target)] if with_cross else []):
             if target is not None:
-                _fill(parameters, target, stacked, prefix + rule.sources[0].name)
+                _fill(parameters, target, stacked, prefix + next(iter(rule.sources)))
                 filled[target] = parameters[target]
     left_over = sorted(set(parameters) - set(filled))
     if left_over:
@@ -57,25 +56,25 @@ def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Di
         tensors: The part's tensors by canonical checkpoint name.
 
     Returns:
-        dict[str, Parameter]: The parameters that were filled, by name within the module.
+        dict[str, Parameter]: The parameters that were filled, by name below ``path``; the table's is empty.
 
     Raises:
         ValueError: If a parameter is missing, left over, or does not fit its source.
     """
-    parameters = {name: parameter for name, parameter in module.named_parameters()
-                  if name == path or name.startswith(path + '.')}
-    sources = {path if name.startswith('wpe') else f'{path}.{name.rsplit(".", 1)[-1]}': (name, tensor)
-               for name, tensor in tensors.items()}
+    parameters = {name[len(path) + 1:]: parameter for name, parameter in module.named_parameters()
+                  if f'{name}.'.startswith(f'{path}.')}
+    sources = {'' if name.startswith('wpe') else name.rsplit('.', 1)[-1]: name for name in tensors}
     if sources.keys() != parameters.keys():
         raise ValueError(f'{path!r} has the parameters {sorted(parameters)}, its source gives {sorted(sources)}. The module '
                          'was built from another spec than the weights have.')
-    for target, (name, tensor) in sources.items():
-        parameter = parameters[target]
-        rows = parameter.shape[1] if parameter.ndim == 3 else len(parameter)
-        if tensor.shape[1:] != parameter.shape[2:] or len(tensor) < rows or parameter.ndim == 1 and len(tensor) != rows:
-            raise ValueError(f'tensor {name!r} of shape {tuple(tensor.shape)} cannot fill {target!r} of shape '
+    for target, name in sources.items():
+        tensor, parameter = tensors[name], parameters[target]
+        if parameter.ndim == 3:  # a table may be longer than the module has positions
+            tensor = tensor[None, :parameter.shape[1]]
+        if tensor.shape != parameter.shape:
+            raise ValueError(f'tensor {name!r} of shape {tuple(tensors[name].shape)} cannot fill {path!r} of shape '
                              f'{tuple(parameter.shape)}. Choose a language model with as many positions, or larger patches.')
-        parameter.copy_(tensor[:rows].view_as(parameter))
+        parameter.copy_(tensor)
     return parameters
 
 

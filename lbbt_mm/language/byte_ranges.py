@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +20,11 @@ def open_unbuffered(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def read_range(path: Path, file: BinaryIO, start: int, size: int, name: str) -> Tensor:
+def read_range(path: Path, start: int, size: int, name: str) -> Tensor:
     """Read the bytes of one tensor.
 
     Args:
-        path: The file, for the message.
-        file: The same, opened.
+        path: The file.
         start: First byte.
         size: How many.
         name: The tensor, for the message.
@@ -35,15 +35,11 @@ def read_range(path: Path, file: BinaryIO, start: int, size: int, name: str) -> 
     Raises:
         CheckpointError: If they are not there (any more).
     """
-    data = torch.empty(size, dtype=torch.uint8)
-    file.seek(start)
-    view, read = memoryview(data.numpy()), 0
-    while read < len(view):  # one call gives at most 2 GiB
-        count = file.readinto(view[read:])
-        if not count:
-            raise _cut_off(path, name, f'{read:,} of its {len(view):,} bytes are there')
-        read += count
-    return data
+    with open_unbuffered(path) as file:
+        data = np.fromfile(file, np.uint8, size, offset=start)
+    if len(data) < size:
+        raise _cut_off(path, name, f'{len(data):,} of its {size:,} bytes are there')
+    return torch.from_numpy(data)
 
 
 def check_length(path: Path, needed: int, name: str) -> None:

@@ -1,12 +1,12 @@
 """An opened language checkpoint: blocks and parts are read on demand, strictly."""
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
 
 import torch
 from torch import Tensor
 
 from .errors import CheckpointError
-from .families import FAMILIES, block_tensors, model_tensors, read_spec
+from .families import FAMILIES, block_tensors, read_spec
 from .spec import LanguageModelSpec
 from .stores import TensorStore
 from .tensor_names import refuse_other_kinds, stored_names
@@ -41,71 +41,40 @@ class LanguageCheckpoint:
         """Bytes of tensor data and headers read so far."""
         return self._store.bytes_read if self._store else 0
 
-    def read_block(self, index: int) -> Dict[str, Tensor]:
-        """Read one block, strictly.
+    def read_block(self, part: Union[int, str]) -> Dict[str, Tensor]:
+        """Read one block or another part, strictly.
 
         Args:
-            index: Which block.
+            part: Index of a block; or ``final_norm`` or ``position_table``.
 
         Returns:
-            dict[str, Tensor]: The block's tensors by canonical name, in the checkpoint's dtype.
+            dict[str, Tensor]: Its tensors by canonical name, in the checkpoint's dtype.
 
         Raises:
             CheckpointError: If a tensor is missing, left over, of the wrong shape, or holds NaN or infinity.
         """
-        expected, prefix = block_tensors(self.spec, index), self._family.block_prefix.format(i=index)
-        names = self._stored_names()
+        expected, prefix = block_tensors(self.spec, part), self._family.block_prefix.format(i=part)
+        names, kind = self._stored_names(), f'{self.spec.model_type} {"block" if isinstance(part, int) else part}'
         found = [name for name in names if name.startswith(prefix)]
         missing = next((name for name in expected if name not in names), None)
         left_over = sorted(set(found) - expected.keys() - {prefix + name for name in self._family.ignored})
         if missing or left_over:
             refuse_other_kinds(map(names.get, found), self.location)
         if missing:
-            raise CheckpointError(f'{self.location}: tensor {self._root + missing!r} is missing. A {self.spec.model_type} '
-                                  f'block with this config has it; {self._remedy}.')
+            raise CheckpointError(f'{self.location}: tensor {self._root + missing!r} is missing. A {kind} with this config '
+                                  f'has it; {self._remedy}.')
         if left_over:
-            raise CheckpointError(
-                f'{self.location}: tensor {names[left_over[0]]!r} is left over ({len(left_over)} in block {index}): a '
-                f'{self.spec.model_type} block with this config has no such part; {self._remedy}.')
-        return self._read(expected)
-
-    def read_part(self, part: str) -> Dict[str, Tensor]:
-        """Read a part outside the blocks.
-
-        Args:
-            part: ``final_norm`` or ``position_table``.
-
-        Returns:
-            dict[str, Tensor]: Its tensors by canonical name, in the checkpoint's dtype.
-
-        Raises:
-            CheckpointError: If a tensor is missing, of the wrong shape, or holds NaN or infinity.
-        """
-        expected, names = model_tensors(self.spec, part), self._stored_names()
-        missing = next((name for name in expected if name not in names), None)
-        if missing:
-            raise CheckpointError(f'{self.location}: tensor {self._root + missing!r} (the {part.replace("_", " ")}) is '
-                                  f'missing. A {self.spec.model_type} checkpoint has it; use a complete one.')
-        return self._read(expected)
-
-    def files_of_block(self, index: int) -> List[str]:
-        """Names of the files that hold a block."""
-        return self._files_of(block_tensors(self.spec, index))
-
-    def files_of_part(self, part: str) -> List[str]:
-        """Names of the files that hold a part outside the blocks, ``final_norm`` or ``position_table``."""
-        return self._files_of(model_tensors(self.spec, part))
-
-    def _files_of(self, names: Iterable[str]) -> List[str]:
-        stored = self._stored_names()
-        return sorted({self._store.files[stored[name]] for name in names})
-
-    def _read(self, expected: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tensor]:
-        read = self._store.read([self._names[name] for name in expected])
-        tensors = {name: read[self._names[name]] for name in expected}
+            raise CheckpointError(f'{self.location}: tensor {names[left_over[0]]!r} is left over ({len(left_over)} in block '
+                                  f'{part}): a {kind} with this config has no such part; {self._remedy}.')
+        read = self._store.read([names[name] for name in expected])
         for name, shape in expected.items():
-            _check_tensor(f'{self.location}: tensor {self._names[name]!r}', tensors[name], shape, self._remedy)
-        return tensors
+            _check_tensor(f'{self.location}: tensor {names[name]!r}', read[names[name]], shape, self._remedy)
+        return {name: read[names[name]] for name in expected}
+
+    def files_of_block(self, part: Union[int, str]) -> List[str]:
+        """Names of the files that hold a block or another part, see :meth:`read_block`."""
+        names = self._stored_names()
+        return sorted({self._store.files[names[name]] for name in block_tensors(self.spec, part)})
 
     def _stored_names(self) -> Dict[str, str]:
         """Canonical name -> name in the file; the store is opened for it."""

@@ -26,7 +26,9 @@ def read_config(location: str, fetch: Callable[[str], Any], files: Callable[[], 
         path = None
     _refuse_adapter(location, fetch)
     if path is None:
-        raise CheckpointError(_no_config(location, files()))
+        raise CheckpointError(f'{location}: has no config.json; expected a checkpoint in Hugging Face format. Add the '
+                              "model's config.json, or point language.checkpoint at the folder that holds it"
+                              f'{or_gguf(location, files())}.')
     try:
         config = read_object(path, LARGEST_CONFIG)
     except (ValueError, OSError) as error:
@@ -67,11 +69,9 @@ def _refuse_adapter(location: str, fetch: Callable[[str], Any]) -> None:
                           'save_pretrained), or point language.checkpoint at the base model.')
 
 
-def _no_config(location: str, files: List[str]) -> str:
+def or_gguf(location: str, files: List[str]) -> str:
+    """What else might have been meant by a checkpoint that lacks something."""
     ggufs = sorted(file for file in files if file.lower().endswith('.gguf'))
-    if ggufs:
-        shown = ', '.join(ggufs[:4]) + (', ...' if len(ggufs) > 4 else '')
-        return (f'{location}: holds GGUF files and no config.json ({shown}). Name the file: language.checkpoint='
-                f"'{location.rstrip('/')}/{ggufs[0]}'.")
-    return (f"{location}: has no config.json; expected a checkpoint in Hugging Face format. Add the model's config.json, or "
-            'point language.checkpoint at the folder that holds it.')
+    shown = ', '.join(ggufs[:4]) + (', ...' if len(ggufs) > 4 else '')
+    return (f", or name a GGUF file of those there ({shown}): language.checkpoint='{location.rstrip('/')}/{ggufs[0]}'"
+            if ggufs else '')

@@ -8,7 +8,7 @@ import struct
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Tuple
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Tuple
 
 from .byte_ranges import unreadable
 from .errors import CheckpointError
@@ -98,59 +98,56 @@ class _Parser:
             raise ValueError(f'it is of version {version}, and versions 2 and 3 are read')
         num_tensors = self._count('Q', 'tensors', _MOST_TENSORS, 24)
         num_keys = self._count('Q', 'metadata keys', _MOST_KEYS, 13)
-        metadata: Dict[str, Any] = {}
-        for _ in range(num_keys):
-            key = self._name('metadata key')
-            if key in metadata:
-                raise ValueError(f'it has the key {key[:80]!r} twice')
-            metadata[key] = self._value(self._number('I'))
-        entries = self._entries(num_tensors)
+        metadata = self._named(num_keys, 'key', lambda key: self._value(self._number('I')))
+        tensors = self._named(num_tensors, 'tensor', self._tensor)
         alignment = metadata.get('general.alignment', 32)
         if not isinstance(alignment, int) or alignment not in [2**power for power in range(3, 21)]:
             raise ValueError(f'general.alignment is {alignment!r:.40}')
         begin = -(-self.file.tell() // alignment) * alignment
-        return GGUFHeader(metadata, self._places(entries, begin, alignment))
+        self._check_places(tensors, begin, alignment)
+        return GGUFHeader(metadata, {name: tensor._replace(start=begin + tensor.start) for name, tensor in tensors.items()})
+
+    def _named(self, count: int, what: str, read: Callable[[str], Any]) -> Dict[str, Any]:
+        """Names, each with what ``read`` finds behind it."""
+        found: Dict[str, Any] = {}
+        for _ in range(count):
+            name = self._bytes(self._count('Q', f"letters of a {what}'s name", _LONGEST_NAME, 1)).decode('utf-8')
+            if name in found:
+                raise ValueError(f'it has the {what} {name[:80]!r} twice')
+            found[name] = read(name)
+        return found
 
     # ------------------------------------------------------------------------------------------ tensors
-    def _entries(self, count: int) -> Dict[str, Tuple[Tuple[int, ...], Any, int]]:
-        """Name -> shape, type and place behind the head."""
+    def _tensor(self, name: str) -> GGUFTensor:
+        """Shape, type and size of a tensor; its place is counted from the end of the head."""
         import gguf
-        entries: Dict[str, Tuple[Tuple[int, ...], Any, int]] = {}
-        for _ in range(count):
-            name = self._name('tensor name')
-            if name in entries:
-                raise ValueError(f'it has the tensor {name[:80]!r} twice')
-            num_dims = self._number('I')
-            if not 1 <= num_dims <= _MOST_DIMS:
-                raise ValueError(f'{name[:80]!r} has {num_dims} dimensions')
-            dims = struct.unpack(f'<{num_dims}Q', self._bytes(8 * num_dims))
-            if not all(dims):
-                raise ValueError(f'{name[:80]!r} has the sizes {list(dims)}')
-            number = self._number('I')
-            try:
-                kind = gguf.GGMLQuantizationType(number)
-            except ValueError:
-                raise ValueError(f'{name[:80]!r} is of type {number}, which this version of the gguf package does not '
-                                 'know') from None
-            entries[name] = dims, kind, self._number('Q')
-        return entries
+        num_dims = self._number('I')
+        if not 1 <= num_dims <= _MOST_DIMS:
+            raise ValueError(f'{name[:80]!r} has {num_dims} dimensions')
+        dims = struct.unpack(f'<{num_dims}Q', self._bytes(8 * num_dims))
+        if not all(dims):
+            raise ValueError(f'{name[:80]!r} has the sizes {list(dims)}')
+        number = self._number('I')
+        try:
+            kind = gguf.GGMLQuantizationType(number)
+        except ValueError:
+            raise ValueError(f'{name[:80]!r} is of type {number}, which this version of the gguf package does not '
+                             'know') from None
+        block, width = gguf.GGML_QUANT_SIZES[kind]
+        if dims[0] % block:
+            raise ValueError(f'{name[:80]!r} has rows of {dims[0]}, and {kind.name} takes multiples of {block}')
+        return GGUFTensor(self.path, dims[::-1], kind, self._number('Q'), prod(dims) // block * width)
 
-    def _places(self, entries: Dict[str, Tuple[Tuple[int, ...], Any, int]], begin: int,
-                alignment: int) -> Dict[str, GGUFTensor]:
-        """Each tensor has to lie in the file, in as many bytes as it takes, and over no other."""
-        import gguf
-        tensors, end = {}, begin
-        for name, (dims, kind, offset) in sorted(entries.items(), key=lambda item: (item[1][2], prod(item[1][0]))):
-            block, width = gguf.GGML_QUANT_SIZES[kind]
-            if dims[0] % block:
-                raise ValueError(f'{name[:80]!r} has rows of {dims[0]}, and {kind.name} takes multiples of {block}')
-            start, size = begin + offset, prod(dims) // block * width
-            if offset % alignment or start < end:
-                raise ValueError(f'{name[:80]!r} begins at byte {start:,}, which lies in another tensor or is not aligned')
-            if start + size > self.size:
-                raise ValueError(f'{name[:80]!r} would end at byte {start + size:,}')
-            tensors[name], end = GGUFTensor(self.path, dims[::-1], kind, start, size), start + size
-        return {name: tensors[name] for name in entries}
+    def _check_places(self, tensors: Dict[str, GGUFTensor], begin: int, alignment: int) -> None:
+        """Each tensor has to lie in the file, and over no other."""
+        end = 0
+        for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].size)):
+            if tensor.start % alignment or tensor.start < end:
+                raise ValueError(f'{name[:80]!r} begins at byte {begin + tensor.start:,}, which lies in another tensor or '
+                                 'is not aligned')
+            end = tensor.start + tensor.size
+            if begin + end > self.size:
+                raise ValueError(f'{name[:80]!r} would end at byte {begin + end:,}')
 
     # ------------------------------------------------------------------------------------------- values
     def _value(self, kind: int, within: bool = False) -> Any:
@@ -168,7 +165,9 @@ class _Parser:
     def _array(self) -> Any:
         kind = self._number('I')
         if kind == _STRING:
-            return self._strings(self._count('Q', 'strings', _MOST_ITEMS, 8))
+            for _ in range(self._count('Q', 'strings', _MOST_ITEMS, 8)):  # a vocabulary
+                self._skip(self._count('Q', 'characters', self.size, 1))
+            return None
         if kind not in _VALUES:
             raise ValueError(f'it has an array of type {kind}')
         width = struct.calcsize('<' + _VALUES[kind])
@@ -176,22 +175,6 @@ class _Parser:
         if count > _KEPT_ITEMS:
             return self._skip(count * width)
         return list(struct.unpack(f'<{count}{_VALUES[kind]}', self._bytes(count * width)))
-
-    def _strings(self, count: int) -> None:
-        """Pass over a vocabulary."""
-        read, unpack, left = self.file.read, struct.Struct('<Q').unpack, self._left()
-        for _ in range(count):
-            length, = unpack(read(8))
-            left -= 8 + length
-            if left < 0:
-                raise ValueError(f'a string of {length:,} bytes would end behind the file')
-            if length > _KEPT_STRING:
-                self._skip(length)
-            else:
-                read(length)
-
-    def _name(self, what: str) -> str:
-        return self._bytes(self._count('Q', f'letters of a {what}', _LONGEST_NAME, 1)).decode('utf-8')
 
     def _count(self, letter: str, what: str, most: int, width: int) -> int:
         """How many things of at least ``width`` bytes follow."""
@@ -214,8 +197,3 @@ class _Parser:
 
     def _left(self) -> int:
         return self.size - self.file.tell()
-
-
-def names_of_blocks(tensors: Dict[str, Any]) -> List[str]:
-    """Names within a block (``attn_q.bias``) that some block has."""
-    return sorted({name.split('.', 2)[2] for name in tensors if name.startswith('blk.') and name.count('.') > 1})

@@ -1,14 +1,14 @@
 """GGUF files, llama.cpp's format: tensors read one by one, dequantised, under their Hugging Face names."""
 import re
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-from .byte_ranges import open_unbuffered, read_range
+from .byte_ranges import read_range
 from .errors import CheckpointError
-from .families import FAMILIES, model_tensors
+from .families import FAMILIES, block_tensors
 from .gguf_header import GGUFTensor, read_header
 from .spec import LanguageModelSpec
 
@@ -51,26 +51,20 @@ class GGUFStore:
             raise CheckpointError(f'{file.path}: general.architecture={file.architecture!r:.60} is not known to the gguf '
                                   f'package; expected a name of llama.cpp. Use another file.')
         name_map = gguf.get_tensor_name_map(by_name[file.architecture], spec.num_blocks)
-        self._names = dict(self._hf_names(name_map))
+        self._names = self._hf_names(name_map)
         self.files = {name: self._tensors[stored].path.name for name, stored in self._names.items()}
         self.bytes_read = 0
 
-    def _hf_names(self, name_map) -> Iterable[Tuple[str, str]]:
-        """Pairs of Hugging Face name and GGUF name; a block's tensor that has none keeps its GGUF name."""
-        for part in ('final_norm', 'position_table'):
-            for name in model_tensors(self._spec, part):
-                found = self._gguf_name(name_map, name)
-                if found in self._tensors:
-                    yield name, found
-        mapped = {}
-        for index in range(self._spec.num_blocks):
-            prefix = self._family.block_prefix.format(i=index)
-            for rule in self._family.rules(self._spec.block):
-                for source in rule.sources:
-                    mapped[self._gguf_name(name_map, prefix + source.name)] = prefix + source.name
-            for name in self._tensors:
-                if name.startswith(f'blk.{index}.'):
-                    yield mapped.get(name, prefix + name), name
+    def _hf_names(self, name_map) -> Dict[str, str]:
+        """Hugging Face name -> GGUF name; a block's tensor that has none keeps its GGUF name."""
+        parts = (*range(self._spec.num_blocks), 'final_norm', 'position_table')
+        mapped = {self._gguf_name(name_map, name): name for part in parts for name in block_tensors(self._spec, part)}
+        names = {}
+        for stored in self._tensors:
+            block = re.match(r'blk\.(\d+)\.', stored)
+            if stored in mapped or block:
+                names[mapped.get(stored) or self._family.block_prefix.format(i=block[1]) + stored] = stored
+        return names
 
     def _gguf_name(self, name_map, name: str) -> Optional[str]:
         """The GGUF name of a tensor that this file has, under whichever root the name map knows it."""
@@ -79,12 +73,12 @@ class GGUFStore:
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
         """Read and dequantise tensors, in the layout that Hugging Face checkpoints have."""
-        return {name: self._read(name) for name in names}
-
-    def _read(self, name: str) -> Tensor:
-        stored = self._tensors[self._names[name]]
-        self.bytes_read += stored.size
-        return self._family.from_gguf(name, read_gguf_tensor(name, stored), self._spec.block)
+        read = {}
+        for name in names:
+            stored = self._tensors[self._names[name]]
+            self.bytes_read += stored.size
+            read[name] = self._family.from_gguf(name, read_gguf_tensor(name, stored), self._spec.block)
+        return read
 
 
 def read_gguf_tensor(name: str, stored: GGUFTensor) -> Tensor:
@@ -101,8 +95,7 @@ def read_gguf_tensor(name: str, stored: GGUFTensor) -> Tensor:
         CheckpointError: If it cannot be read.
     """
     import gguf
-    with open_unbuffered(stored.path) as file:
-        data = read_range(stored.path, file, stored.start, stored.size, name)
+    data = read_range(stored.path, stored.start, stored.size, name)
     if stored.kind.name in _FLOATS:
         return data.view(_FLOATS[stored.kind.name]).view(stored.shape)
     block, width = gguf.GGML_QUANT_SIZES[stored.kind]

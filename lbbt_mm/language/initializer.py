@@ -2,14 +2,14 @@
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
-from .arm_tensors import read_arm_block, read_arm_part
+from .arm_tensors import read_arm_block
 from .arms import ARMS, EXTRA_LAYERS_ARM
 from .block_copy import copy_block, copy_part
 from .checkpoint import LanguageCheckpoint
@@ -20,6 +20,8 @@ from .overwrite_guard import OverwriteGuard
 from .source import open_checkpoint
 from .spec import LanguageModelSpec
 from .weight_selection import WeightSelection
+
+Part = Union[int, str]
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -47,7 +49,7 @@ class LanguageInit:
                  others: Optional[Mapping[str, str]] = None) -> None:
         self.targets = dict(targets or {'blocks': 'blocks'})
         self.others = dict(others or {})
-        self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())))
+        self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())), offers_fit=True)
 
     def __call__(self, module: nn.Module) -> None:
         """Initialise ``module``'s blocks in place.
@@ -63,40 +65,33 @@ class LanguageInit:
             print_log(f"LanguageInit: arm={options.arm!r}, the blocks keep the host model's own initialisation.",
                       logger='current')
             return
-        spec = options.drawn_spec() if self._draws(module) else options.spec
+        plan = self._plan(module)
+        spec = options.drawn_spec() if any(ARMS[arm].is_drawn for _, arm in plan) else options.spec
         checkpoint = self._open() if ARMS[options.arm].reads_weights else None
         report = LoadReport(options, checkpoint)
         copied: Dict[str, Tensor] = {}
-        for index, layers, arm in self._plan(module):
-            # a block's source tensors are let go before the next block is read
-            copied.update(self._fill_layers(module, spec, checkpoint, report, index, layers, arm))
-        for path, part in self.others.items():
-            tensors = read_arm_part(options.arm, spec, checkpoint, part, options.seed)
-            report.add_part(part, path, tensors)
-            copied.update(copy_part(module, path, tensors))
+        for (part, arm), paths in plan.items():
+            # a part's source tensors are let go before the next one is read
+            copied.update(self._fill(module, spec, checkpoint, report, part, arm, paths))
         print_log('\n' + report.render(), logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
         OverwriteGuard.attach(module, copied)
 
-    def _draws(self, module: nn.Module) -> bool:
-        """Whether a block or part is drawn from the language model's own kind of initialisation."""
-        return ARMS[self.options.arm].is_drawn or any(ARMS[arm].is_drawn for _, _, arm in self._plan(module))
-
-    def _fill_layers(self, module: nn.Module, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint],
-                     report: LoadReport, index: int, layers: List[str], arm: str) -> Dict[str, Tensor]:
-        options, whole, selection = self.options, spec, None
-        if options.fit == 'select':  # the blocks were built as a part of the language model's
-            spec = replace(spec, block=module.get_submodule(layers[0]).spec)
-            selection = WeightSelection(options.spec.block, spec.block)
-        checkpoint = checkpoint if ARMS[arm].reads_weights else None
-        tensors = read_arm_block(arm, whole, checkpoint, index, options.seed, selection)
-        report.add(index, layers, arm, tensors, selection)
-        return {
-            f'{path}.{name}': parameter
-            for path in layers
-            for name, parameter in copy_block(module.get_submodule(path), spec, index, tensors).items()
-        }
+    def _fill(self, module: nn.Module, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint],
+              report: LoadReport, part: Part, arm: str, paths: List[str]) -> Dict[str, Tensor]:
+        is_block, own, selection = isinstance(part, int), spec, None
+        if is_block and self.options.fit == 'select':  # the blocks were built as a part of the language model's
+            own = replace(spec, block=module.get_submodule(paths[0]).spec)
+            selection = WeightSelection(spec.block, own.block)
+        tensors = read_arm_block(arm, spec, checkpoint, part, self.options.seed, selection)
+        report.add(part, paths, arm, tensors, selection)
+        filled = {}
+        for path in paths:
+            found = (copy_block(module.get_submodule(path), own, part, tensors) if is_block
+                     else copy_part(module, path, tensors))
+            filled.update({f'{path}.{name}' if name else path: parameter for name, parameter in found.items()})
+        return filled
 
     def _open(self) -> LanguageCheckpoint:
         options = self.options
@@ -108,16 +103,15 @@ class LanguageInit:
                                   'it from the checkpoint.')
         return checkpoint
 
-    def _plan(self, module: nn.Module) -> List[Tuple[int, List[str], str]]:
-        """Which source block goes to which layers: (block index, layer paths, arm), each block read once."""
-        layers_of_block: Dict[Tuple[int, str], List[str]] = defaultdict(list)
+    def _plan(self, module: nn.Module) -> Dict[Tuple[Part, str], List[str]]:
+        """Which part, a block's index or a name, of which arm goes to which places; each is read once."""
+        plan: Dict[Tuple[Part, str], List[str]] = defaultdict(list)
         for path, key in self.targets.items():
             indices = self.options.block_indices(key)
-            num_layers = self.options.num_layers(key, len(module.get_submodule(path)))
-            for layer in range(num_layers):
-                if layer < len(indices):
-                    block = (indices[layer], self.options.arm)
-                else:
-                    block = (self.options.spec.num_blocks + layer, EXTRA_LAYERS_ARM)
-                layers_of_block[block].append(f'{path}.{layer}')
-        return [(index, layers, arm) for (index, arm), layers in layers_of_block.items()]
+            for layer in range(self.options.num_layers(key, len(module.get_submodule(path)))):
+                block = ((indices[layer], self.options.arm) if layer < len(indices)
+                         else (self.options.spec.num_blocks + layer, EXTRA_LAYERS_ARM))
+                plan[block].append(f'{path}.{layer}')
+        for path, part in self.others.items():
+            plan[part, self.options.arm].append(path)
+        return plan

@@ -1,19 +1,18 @@
 """The table in the log that says where every block came from and went to."""
-import io
 import zlib
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple, Union
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
+from lbbt_mm.text_table import render_table
 from .arms import ARMS
 from .checkpoint import LanguageCheckpoint
 from .families import FAMILIES
 from .options import LanguageOptions
 from .weight_selection import WeightSelection
+
+_COLUMNS = ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'std', 'crc32')
 
 
 class LoadReport:
@@ -32,30 +31,22 @@ class LoadReport:
         self._selection = ''
         self._draws = False
 
-    def add(self, index: int, layers: List[str], arm: str, tensors: Mapping[str, Tensor],
+    def add(self, part: Union[int, str], places: List[str], arm: str, tensors: Mapping[str, Tensor],
             selection: Optional[WeightSelection] = None) -> None:
-        """Note one block: where it went, where it came from, and the CRC-32 of its source tensors."""
+        """Note one block or another part: where it went, where it came from, and the CRC-32 of its source tensors."""
         if selection:
             self._selection = str(selection)
-        files = 'drawn' if ARMS[arm].is_drawn else ', '.join(self._checkpoint.files_of_block(index))
-        name = f'{index}' if index < self._options.spec.num_blocks else 'none (extra layer)'
-        self._add_row(name, ', '.join(layers), arm, files, tensors)
-
-    def add_part(self, part: str, path: str, tensors: Mapping[str, Tensor]) -> None:
-        """Note a part outside the blocks."""
-        arm = self._options.arm
-        files = 'drawn' if ARMS[arm].is_drawn else ', '.join(self._checkpoint.files_of_part(part))
-        self._add_row(part.replace('_', ' '), path, arm, files, tensors)
-
-    def _add_row(self, name: str, went_to: str, arm: str, files: str, tensors: Mapping[str, Tensor]) -> None:
+        is_extra = isinstance(part, int) and part >= self._options.spec.num_blocks
+        files = ['drawn'] if ARMS[arm].is_drawn else self._checkpoint.files_of_block(part)
         checksum = 0
         for key in sorted(tensors):
             checksum = zlib.crc32(tensors[key].contiguous().view(torch.uint8).numpy(), checksum)
         count = sum(tensor.numel() for tensor in tensors.values())
         self._parameters += count
         self._draws = self._draws or ARMS[arm].is_drawn
-        dtypes = ', '.join(sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()}))
-        self._rows.append((name, went_to, arm, files, f'{count:,}', dtypes, _std(tensors), f'{checksum:08x}'))
+        dtypes = sorted({str(tensor.dtype).replace('torch.', '') for tensor in tensors.values()})
+        self._rows.append(('none (extra layer)' if is_extra else str(part).replace('_', ' '), ', '.join(places), arm,
+                           ', '.join(files), f'{count:,}', ', '.join(dtypes), _std(tensors), f'{checksum:08x}'))
 
     def render(self) -> str:
         """The table as text."""
@@ -63,18 +54,10 @@ class LoadReport:
         source = f'{options.checkpoint}' + (f' at {options.revision}' if options.revision else '')
         read = f'{self._checkpoint.bytes_read:,} bytes read' if self._checkpoint else 'no weights read'
         drawn = f'; {self._drawn()}' if self._draws else ''
-        table = Table(
-            title=f'LanguageInit: arm {options.arm}, seed {options.seed}{drawn}, {source} ({spec.model_type}, '
+        return render_table(
+            f'LanguageInit: arm {options.arm}, seed {options.seed}{drawn}, {source} ({spec.model_type}, '
             f'{spec.num_blocks} blocks, width {spec.block.embed_dims}{self._selection}); {self._parameters:,} parameters, '
-            f'{read}',
-            box=box.ASCII, title_justify='left')
-        for column in ('block', 'went to', 'arm', 'file', 'parameters', 'dtype', 'std', 'crc32'):
-            table.add_column(column, justify='right' if column in ('parameters', 'std') else 'left', overflow='fold')
-        for row in self._rows:
-            table.add_row(*row)
-        text = io.StringIO()
-        Console(file=text, width=140).print(table)
-        return text.getvalue()
+            f'{read}', _COLUMNS, self._rows, left=[column for column in _COLUMNS if column not in ('parameters', 'std')])
 
     def _drawn(self) -> str:
         """What the drawn matrices were asked to have."""

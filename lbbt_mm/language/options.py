@@ -2,16 +2,17 @@
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from .activations import ACTIVATIONS
 from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM
-from .families import FAMILIES, LARGEST_STD, read_spec
+from .families import FAMILIES, read_spec
 from .rotary import same_function
 from .source import open_checkpoint
 from .spec import BlockSelection, BlockSpec, LanguageModelSpec, parse_blocks
+from .spec_checks import check_std
 
-_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'fit', 'init_std')
+_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'init_std', 'fit')
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class LanguageOptions:
     init_std: Optional[float] = None
 
     @classmethod
-    def from_dict(cls, language: Mapping[str, Any], block_keys: Sequence[str] = ('blocks', )) -> 'LanguageOptions':
+    def from_dict(cls, language: Mapping[str, Any], block_keys: Sequence[str] = ('blocks', ),
+                  offers_fit: bool = False) -> 'LanguageOptions':
         """Check a ``language`` dict and read its spec; no weights are read.
 
         Args:
             language: The dict as a config writes it.
             block_keys: Keys that select blocks in the component at hand.
+            offers_fit: Whether it has another width than the language model, so that ``fit`` is an option there.
 
         Returns:
             LanguageOptions: The checked options.
@@ -57,15 +60,15 @@ class LanguageOptions:
         """
         if not isinstance(language, Mapping):
             raise ValueError(f'language={language!r}: expected a dict such as dict(checkpoint=..., config=...).')
-        allowed = _KEYS[:3] + tuple(block_keys) + _KEYS[3:]
+        allowed = (*_KEYS[:3], *block_keys, *_KEYS[3:None if offers_fit else -1])
         unknown = [key for key in language if key not in allowed]
         if unknown:
             raise ValueError(f'language.{unknown[0]} is not an option here; expected some of: {", ".join(allowed)}. '
                              'Remove it, or set it beside `language`.')
         options = {key: language[key] for key in _KEYS if key in language and key != 'config'}
-        _check_choice('arm', options.get('arm', DEFAULT_ARM), ARMS)
-        _check_choice('extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
-        _check_choice('fit', options.get('fit'), (None, 'project', 'select'))
+        check_choice('language.arm', options.get('arm', DEFAULT_ARM), ARMS)
+        check_choice('language.extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
+        check_choice('language.fit', options.get('fit'), (None, 'project', 'select'))
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
             raise ValueError(f'language.seed={options["seed"]!r}: expected a whole number.')
         config, checkpoint = language.get('config'), language.get('checkpoint')
@@ -146,35 +149,23 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     Returns:
         list[str]: One phrase for each difference that changes the blocks or an arm; empty if they agree.
     """
+    ours, theirs = written.block, found.block
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
-    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:  # a GGUF file says no more
+    # a GGUF file says no more of the family than llama.cpp's name, nothing of the range, and of windows only that they are
+    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:
         pairs['model_type'] = (written.model_type, found.model_type)
-    pairs.update({field.name: (getattr(written.block, field.name), getattr(found.block, field.name))
-                  for field in fields(written.block) if field.name != 'rotary'})
-    if None not in (written.initializer_range, found.initializer_range):  # it is not in every file
+    pairs.update({field.name: (getattr(ours, field.name), getattr(theirs, field.name)) for field in fields(ours)})
+    if None not in (written.initializer_range, found.initializer_range):
         pairs['initializer_range'] = (written.initializer_range, found.initializer_range)
-    rotary = (written.block.rotary, found.block.rotary)
-    differences = [f'{name} {ours!r} in the config, {theirs!r} in the checkpoint'
-                   for name, (ours, theirs) in pairs.items() if not _equal(ours, theirs)]
+    if found.windows or 'vocab_size' in found.config:
+        pairs['sliding windows'] = (written.windows, found.windows)
+    rotary = pairs.pop('rotary')
+    differing = {name: pair for name, pair in pairs.items() if not _equal(*pair)}
     # how a rule is written differs between formats; what counts is how it rotates
-    if None in rotary:
-        rotary_differs = rotary != (None, None)
-    else:
-        block = found.block
-        rotary_differs = (written.block.head_dims == block.head_dims
-                          and not same_function(*rotary, block.head_dims, block.num_heads))
-    # a GGUF file says of a window only that there is one
-    if written.windows != found.windows and (found.windows or 'vocab_size' in found.config):
-        differences.append(f'sliding windows {_short(written.windows)} in the config, {_short(found.windows)} in the '
-                           'checkpoint')
-    return differences + [f'rotary {rotary[0]!r:.300} in the config, {rotary[1]!r:.300} in the checkpoint'] * rotary_differs
-
-
-def _short(windows: Mapping[int, int]) -> str:
-    if not windows:
-        return 'none'
-    sizes = sorted(set(windows.values()))
-    return f'{", ".join(map(str, sizes))} in {len(windows)} blocks'
+    if (rotary != (None, None) if None in rotary else ours.head_dims == theirs.head_dims
+            and not same_function(*rotary, theirs.head_dims, theirs.num_heads)):
+        differing['rotary'] = rotary
+    return [f'{name} {pair[0]!r:.300} in the config, {pair[1]!r:.300} in the checkpoint' for name, pair in differing.items()]
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
@@ -201,9 +192,7 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
             raise ValueError(f'language.arm={arm!r} has no init_std; expected the standard deviation that it is drawn with. '
                              f'Set language.init_std, or let tools/compare_arms.py --arms {arm} --stds ... choose.')
         return
-    if isinstance(init_std, bool) or not isinstance(init_std, (int, float)) or not 0 < init_std <= LARGEST_STD:
-        raise ValueError(f'language.init_std={init_std!r}: expected a standard deviation, a number above 0 and up '
-                         f'to {LARGEST_STD}.')
+    check_std('language.init_std', init_std)
     own = spec.initializer_range
     if ARMS[arm].is_drawn and not ARMS[arm].asks_std and own is not None and not _equal(float(init_std), own):
         asking = next(name for name, other in ARMS.items() if other.asks_std)
@@ -211,6 +200,7 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
                          f'arm={arm!r} is its own random start. Remove init_std, or set arm={asking!r}.')
 
 
-def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise ValueError if an option's value is none of its choices."""
     if value not in choices:
-        raise ValueError(f'language.{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')
+        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')

@@ -30,9 +30,27 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
     Raises:
         ValueError: If the rule is not known, or lacks a field.
     """
-    if rotary.rope_type in ('default', FREQUENCY_FACTORS):
-        return _plain_frequencies(rotary, head_dims), 1.0
-    # The rules that stretch a trained context are transformers' own; they take a config object.
+    plain = rotary.rope_type in ('default', FREQUENCY_FACTORS)
+    frequencies, scaling = (_plain(rotary, head_dims), 1.) if plain else _stretched(rotary, head_dims, num_heads)
+    if frequencies.shape != (head_dims // 2, ) or not ((frequencies > 0) & torch.isfinite(frequencies)).all():
+        raise ValueError(f'rope_theta={rotary.theta!r:.40} and rope_scaling of type {rotary.rope_type!r} do not give '
+                         f'{head_dims // 2} finite frequencies above 0; found {dict(rotary.parameters)!r:.300}')
+    return frequencies, float(scaling)
+
+
+def _plain(rotary: RotarySpec, head_dims: int) -> Tensor:
+    """A geometric sequence, which a file's factors may divide."""
+    frequencies = rotary.theta**-(torch.arange(0, head_dims, 2, dtype=torch.float32, device='cpu') / head_dims)
+    if rotary.rope_type != FREQUENCY_FACTORS:
+        return frequencies
+    factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32, device='cpu')
+    if factors.shape != frequencies.shape:
+        raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers above 0')
+    return frequencies / factors
+
+
+def _stretched(rotary: RotarySpec, head_dims: int, num_heads: int) -> Tuple[Tensor, float]:
+    """The rules that stretch a trained context are transformers' own; they take a config object."""
     from transformers import LlamaConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     if rotary.rope_type not in ROPE_INIT_FUNCTIONS:
@@ -46,28 +64,10 @@ def inverse_frequencies(rotary: RotarySpec, head_dims: int, num_heads: int = 1) 
         if getattr(config, 'rope_parameters', None):  # transformers 5
             config.rope_parameters['rope_theta'] = rotary.theta
         with torch.device('cpu'):  # models are built on the meta device too
-            frequencies, scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device='cpu')
+            return ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device='cpu')
     except TRANSFORMERS_ERRORS as error:
         raise ValueError(f'rope_scaling of type {rotary.rope_type!r} cannot be used ({type(error).__name__}: {error}); '
                          f'found {dict(rotary.parameters)}') from None
-    if frequencies.shape != (head_dims // 2, ) or not torch.isfinite(frequencies).all():
-        raise ValueError(f'rope_scaling of type {rotary.rope_type!r} does not give {head_dims // 2} finite frequencies; '
-                         f'found {dict(rotary.parameters)}')
-    return frequencies, float(scaling)
-
-
-def _plain_frequencies(rotary: RotarySpec, head_dims: int) -> Tensor:
-    """A geometric sequence, which a file's factors may divide."""
-    exponents = torch.arange(0, head_dims, 2, dtype=torch.float32, device='cpu') / head_dims
-    frequencies = rotary.theta**-exponents
-    if rotary.rope_type == FREQUENCY_FACTORS:
-        factors = torch.tensor(rotary.parameters['factors'], dtype=torch.float32, device='cpu')
-        if factors.shape != frequencies.shape or not (factors > 0).all() or not torch.isfinite(factors).all():
-            raise ValueError(f'rope_freqs.weight has {len(factors)} factors; expected {len(frequencies)} numbers above 0')
-        frequencies = frequencies / factors
-    if not torch.isfinite(frequencies).all() or not (frequencies > 0).all():
-        raise ValueError(f'rope_theta={rotary.theta!r:.40} gives no finite frequencies; expected a number of 1 or more')
-    return frequencies
 
 
 def same_function(ours: RotarySpec, theirs: RotarySpec, head_dims: int, num_heads: int) -> bool:

@@ -3,14 +3,14 @@ from pathlib import Path
 from typing import Callable, List, Optional
 
 from .checkpoint import LanguageCheckpoint
-from .config_json import read_config
+from .config_json import or_gguf, read_config
 from .errors import CheckpointError, UnreachableError
 from .families import get_family
-from .gguf_header import names_of_blocks
+from .gguf_fields import refuse_other_functions, rename
 from .gguf_store import GGUFStore, open_gguf, read_gguf_tensor
 from .hub import FetchFile, hub_fetcher, hub_files
 from .spec import LanguageModelSpec
-from .stores import PickleStore, SafetensorsStore, TensorStore, read_index
+from .stores import FileStore, PickleFile, SafetensorsFile, TensorStore, read_index
 
 # Safe formats first, one file before several: transformers' own order.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
@@ -77,34 +77,28 @@ def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]])
     def open_store(spec: LanguageModelSpec) -> TensorStore:
         """Open the weights, in whichever of the four forms they are."""
         unreachable = None
-        for attempt in (lambda: SafetensorsStore.from_single(_SAFETENSORS, fetch),
-                        lambda: SafetensorsStore(read_index(fetch(f'{_SAFETENSORS}.index.json')), fetch),
-                        lambda: PickleStore({}, fetch, _PICKLE),
-                        lambda: PickleStore(read_index(fetch(f'{_PICKLE}.index.json')), fetch)):
-            try:
-                return attempt()
-            except FileNotFoundError:
-                pass
-            except UnreachableError as error:  # without a network, another form of the weights may be in the cache
-                unreachable = unreachable or error
+        for kind, name in ((SafetensorsFile, _SAFETENSORS), (PickleFile, _PICKLE)):
+            for is_sharded in (False, True):
+                try:
+                    return FileStore(kind, fetch, read_index(fetch(f'{name}.index.json')) if is_sharded else name)
+                except FileNotFoundError:
+                    pass
+                except UnreachableError as error:  # without a network, another form of the weights may be in the cache
+                    unreachable = unreachable or error
         raise unreachable or CheckpointError(
             f'{location}: has a config.json but no weights; expected {_SAFETENSORS}, its shards with '
-            f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too{_other_weights(location, files())}.')
+            f'{_SAFETENSORS}.index.json, or {_PICKLE}. Fetch the weights too{or_gguf(location, files())}.')
 
     return LanguageCheckpoint(location, config, open_store)
-
-
-def _other_weights(location: str, files: List[str]) -> str:
-    """What else might have been meant by a checkpoint without weights that are read."""
-    ggufs = sorted(file for file in files if file.lower().endswith('.gguf'))
-    return f", or name its GGUF file: '{location.rstrip('/')}/{ggufs[0]}'" if ggufs else ''
 
 
 def _open_gguf(location: str, path: Path, fetch: Optional[FetchFile] = None) -> LanguageCheckpoint:
     file = open_gguf(path, fetch)
     family = get_family(file.architecture, location)
     try:
-        config = {'model_type': file.architecture, **family.gguf_config(file.metadata, names_of_blocks(file.tensors))}
+        refuse_other_functions(file.metadata)
+        config = {'model_type': file.architecture, **family.complete_gguf(
+            rename(file.metadata, family.gguf_names), file.metadata, file.tensors)}
     except KeyError as error:
         raise CheckpointError(f'{location}: its metadata lack {error} of a {file.architecture} model. The file was not '
                               'written for llama.cpp, or is damaged; use another.') from None

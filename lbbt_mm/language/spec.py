@@ -1,8 +1,20 @@
 """What a language-model block is, in numbers: the one description that every component is built from."""
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 BlockSelection = Union[None, int, str, Sequence[Union[int, str]]]
+
+#: Module of a LanguageBlock -> the axes of its weight; a bias has the first of them. See :meth:`BlockSpec.axis`.
+_AXES = {
+    'norm1': ('channels', ),
+    'norm2': ('channels', ),
+    'attn.q_norm': ('head', ),
+    'attn.k_norm': ('head', ),
+    'attn.qkv': ('qkv', 'channels'),
+    'attn.proj': ('channels', 'heads'),
+    'mlp.fc1': ('hidden', 'channels'),
+    'mlp.fc2': ('channels', 'units'),
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,29 @@ class BlockSpec:
         """Output widths of the query, key and value projections."""
         return [self.num_heads * self.head_dims] + 2 * [self.num_kv_heads * self.head_dims]
 
+    def axis(self, name: str) -> List[int]:
+        """Sizes of what an axis of a parameter is made of, one after the other.
+
+        Args:
+            name: ``channels`` of the residual stream, ``qkv`` rows and ``heads``' outputs, channels of one ``head``,
+                ``hidden`` rows (gate and up projection in a gated block) and hidden ``units``.
+        """
+        return dict(channels=[self.embed_dims], head=[self.head_dims], heads=self.qkv_dims[:1], qkv=self.qkv_dims,
+                    hidden=[self.ffn_dims] * (2 if self.gated else 1), units=[self.ffn_dims])[name]
+
+    @property
+    def parameters(self) -> Dict[str, Tuple[str, ...]]:
+        """Names of a LanguageBlock's parameters, without cross-attention, and the axes of each."""
+        biases = {'norm1': self.norm == 'layer', 'norm2': self.norm == 'layer', 'attn.qkv': self.qkv_bias,
+                  'attn.proj': self.proj_bias, 'mlp.fc1': self.ffn_bias, 'mlp.fc2': self.ffn_bias}
+        found = {}
+        for module, axes in _AXES.items():
+            if module in biases or self.qk_norm:
+                found[f'{module}.weight'] = axes
+            if biases.get(module):
+                found[f'{module}.bias'] = axes[:1]
+        return found
+
 
 @dataclass(frozen=True)
 class LanguageModelSpec:
@@ -115,46 +150,30 @@ def parse_blocks(selection: BlockSelection, num_blocks: int, name: str = 'blocks
         return list(range(num_blocks))
     if isinstance(selection, (list, tuple)):
         indices = [i for part in selection for i in parse_blocks(part, num_blocks, name)]
-    elif isinstance(selection, str) and ':' in selection:
-        indices = _parse_slice(selection, num_blocks, name)
     else:
-        indices = [_parse_index(selection, num_blocks, name)]
+        indices = _parse_part(selection, num_blocks, name)
     if not indices:
         raise ValueError(f'{name}={selection!r} selects no block; the language model has {num_blocks} '
                          f'(0 to {num_blocks - 1}). Widen the selection, for example to \'0:{num_blocks}\'.')
     return indices
 
 
-def _parse_index(selection: Union[int, str], num_blocks: int, name: str) -> int:
+def _parse_part(selection: Union[int, str], num_blocks: int, name: str) -> List[int]:
+    """The blocks of one index or slice."""
     try:
         if isinstance(selection, (bool, float)):
             raise ValueError
-        index = int(selection)
+        bounds = [int(part) if part.strip() else None for part in str(selection).split(':')]
+        indices = range(num_blocks)[slice(*bounds)] if len(bounds) > 1 else [bounds[0] % num_blocks]
     except (TypeError, ValueError):
-        raise ValueError(f'{name}={selection!r} is not a block selection. Expected an index (-1), a slice '
-                         "('0:12', '::2') or a list of those ([0, 5, 23]).") from None
-    if not -num_blocks <= index < num_blocks:
-        raise ValueError(_out_of_range(name, selection, num_blocks))
-    return index % num_blocks
-
-
-def _parse_slice(selection: str, num_blocks: int, name: str) -> List[int]:
-    try:
-        bounds = slice(*(int(part) if part.strip() else None for part in selection.split(':')))
-        indices = list(range(num_blocks)[bounds])
-    except (TypeError, ValueError):
-        raise ValueError(f'{name}={selection!r} is not a slice. Expected start:stop or start:stop:step '
-                         "with whole numbers, for example '0:12' or '::2'.") from None
-    for bound in (bounds.start, bounds.stop):
-        # Python clips a slice silently; a clipped selection here would be a smaller model than asked for.
-        if bound is not None and not -num_blocks <= bound <= num_blocks:
-            raise ValueError(_out_of_range(name, selection, num_blocks))
-    return indices
-
-
-def _out_of_range(name: str, selection: Any, num_blocks: int) -> str:
-    return (f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
-            f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')
+        raise ValueError(f'{name}={selection!r} is not a block selection. Expected an index (-1), a slice of whole '
+                         "numbers ('0:12', '::2') or a list of those ([0, 5, 23]).") from None
+    # Python clips a slice silently; a clipped selection here would be a smaller model than asked for.
+    last = num_blocks if len(bounds) > 1 else num_blocks - 1
+    if any(bound is not None and not -num_blocks <= bound <= last for bound in bounds[:2]):
+        raise ValueError(f'{name}={selection!r} is out of range: the language model has {num_blocks} blocks '
+                         f'(0 to {num_blocks - 1}, or -{num_blocks} to -1). Choose fewer blocks or a deeper language model.')
+    return list(indices)
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Beyond these no language model is; the largest one published has 96 blocks, width 12,288 and matrices of 6e8 numbers.
 _MOST_BLOCKS, _WIDEST, _MOST_POSITIONS, _LARGEST_MATRIX = 10_000, 2**20, 2**30, 2**32
+#: No model is drawn with more, and much more is infinite in half precision.
+_LARGEST_STD = 10
 
 
 def check_block_count(fields: Mapping[str, Any], where: str) -> None:
@@ -44,6 +46,8 @@ def check_spec(spec: LanguageModelSpec, family: 'Family', where: str) -> None:
     if not isinstance(block.activation, str) or block.activation not in ACTIVATIONS:
         raise CheckpointError(f'{where}: {family.activation}={block.activation!r:.60} is not supported; expected one of '
                               f'{", ".join(ACTIVATIONS)}. Choose a language model that uses one of those.')
+    if spec.initializer_range is not None:
+        check_std(f'{where}: initializer_range', spec.initializer_range)
     _check_number(where, 'norm_eps', block.norm_eps)
     if block.norm_eps > 1:
         _refuse(where, 'norm_eps', block.norm_eps, 'a small number, 1 at most')
@@ -59,6 +63,17 @@ def check_spec(spec: LanguageModelSpec, family: 'Family', where: str) -> None:
         raise
     except ValueError as error:
         raise CheckpointError(f'{where}: {error}. Correct it in the config, or take another checkpoint.') from None
+
+
+def check_std(name: str, value: Any) -> None:
+    """Refuse what is no standard deviation to draw weights with.
+
+    Raises:
+        CheckpointError: Names it.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _LARGEST_STD:
+        raise CheckpointError(f'{name}={value!r:.60}; expected a standard deviation, a number above 0 and up to '
+                              f'{_LARGEST_STD}. Correct it.')
 
 
 def _check_sizes(spec: LanguageModelSpec, where: str) -> None:

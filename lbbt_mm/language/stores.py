@@ -4,9 +4,8 @@ A store lists tensor names and reads some of them; three file formats, one inter
 header may say is the safetensors package's rule, what a pickle may name torch's; added here are names that are there once,
 bounds on sizes, and kinds of tensors.
 """
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, Mapping, Protocol, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Protocol, Union
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -41,150 +40,130 @@ class TensorStore(Protocol):
         """Read tensors by name, in the file's own dtype."""
 
 
-class SafetensorsStore:
-    """One safetensors file or several shards; opens (and fetches) only the shards asked for.
+class FileStore:
+    """A checkpoint of one file or of several shards; opens (and fetches) only the shards asked for.
 
     Args:
-        files: Tensor name -> file name.
+        open_file: Opens one, :class:`SafetensorsFile` or :class:`PickleFile`.
         fetch: Gives the local path of a file, downloading it where it is on a hub; raises
             FileNotFoundError where the checkpoint has no such file.
+        files: Tensor name -> file name; or the name of the one file.
     """
 
-    def __init__(self, files: Mapping[str, str], fetch: FetchFile) -> None:
-        self.files = files
+    def __init__(self, open_file: Callable[[Path], 'OpenedFile'], fetch: FetchFile,
+                 files: Union[str, Mapping[str, str]]) -> None:
+        self._open_file = open_file
         self._fetch = fetch
-        self._opened: set = set()
+        self._opened: Dict[str, OpenedFile] = {}
         self.bytes_read = 0
-
-    @classmethod
-    def from_single(cls, file: str, fetch: FetchFile) -> 'SafetensorsStore':
-        """Open a checkpoint that is one file; its header is the index."""
-        store = cls({}, fetch)
-        store.files = dict.fromkeys(store._open_header(fetch(file))[0], file)
-        return store
+        self.files = files if isinstance(files, Mapping) else dict.fromkeys(self._open(files, fetch).names, files)
 
     def read(self, names: List[str]) -> Dict[str, Tensor]:
-        """Read tensors shard by shard, their bytes and no others."""
-        tensors = {}
-        for file in dict.fromkeys(self.files[name] for name in names):
-            path = _fetch_shard(self._fetch, file)
-            header, begin = self._open_header(path)
-            with open_unbuffered(path) as opened:
-                for name in (name for name in names if self.files[name] == file):
-                    if name not in header:
-                        raise _not_in_shard(path, name)
-                    tensors[name] = _read_tensor(path, opened, name, header[name], begin)
-        self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
-        return tensors
-
-    def _open_header(self, path: Path) -> Tuple[Dict[str, Any], int]:
-        found = path.stat()
-        header, size = _read_header(path, found.st_size, found.st_mtime_ns)
-        if path not in self._opened:
-            self._opened.add(path)
-            self.bytes_read += size
-        return header, size
-
-
-@lru_cache(maxsize=16)
-def _read_header(path: Path, size: int, modified: int) -> Tuple[Dict[str, Any], int]:
-    """Read and check the header of a safetensors file; those read last are kept.
-
-    Eight bytes give its length; it is JSON: name -> dtype, shape, and first and last byte after the header. The safetensors
-    library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that the file ends
-    with the last; not that no name is there twice. It maps the file, which reads megabytes ahead of what is asked for, so
-    the tensors are read without it.
-
-    Returns:
-        tuple: Tensor name -> entry, and the number of bytes before the first tensor.
-    """
-    try:
-        with open_unbuffered(path) as file:
-            length = int.from_bytes(file.read(8), 'little')
-            if _LARGEST_HEADER < length < size:
-                raise ValueError(f'its header of {length:,} bytes is longer than the {_LARGEST_HEADER:,} that one may have')
-            with safe_open(path, 'pt'):
-                pass
-            header = parse_object(file.read(length))
-    except (SafetensorError, ValueError) as error:
-        reason = str(error).replace('Error while deserializing header: ', '')
-        raise CheckpointError(
-            f'{path}: not a complete safetensors file ({reason:.200}); found {size:,} bytes, which is not '
-            'what its header announces. The download was probably cut off: delete the file and fetch it again.') from None
-    except OSError as error:
-        raise unreadable(path, error) from None
-    header.pop('__metadata__', None)
-    return header, 8 + length
-
-
-def _read_tensor(path: Path, file: BinaryIO, name: str, entry: Mapping[str, Any], header_size: int) -> Tensor:
-    if entry['dtype'] not in _DTYPES:
-        raise CheckpointError(f'{path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
-                              f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
-    start, end = entry['data_offsets']
-    data = read_range(path, file, header_size + start, end - start, name)
-    return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
-
-
-def _fetch_shard(fetch: FetchFile, file: str) -> Path:
-    try:
-        return fetch(file)
-    except FileNotFoundError as error:
-        raise CheckpointError(f'{error}: the index names the shard {file!r}, which is not there; expected every shard '
-                              'that holds a chosen block. Fetch this file too.') from None
-
-
-def _not_in_shard(path: Path, name: str) -> CheckpointError:
-    return CheckpointError(f'{path}: the index says that this shard holds {name!r}, and it does not. The index and the '
-                           'shards belong to different checkpoints; fetch both again.')
-
-
-class PickleStore:
-    """A ``pytorch_model.bin``, one file or shards, opened with ``weights_only=True`` and memory-mapped.
-
-    Args:
-        files: Tensor name -> file name; empty for a single file.
-        single: The file name where there is only one.
-        fetch: Gives the local path of a file.
-    """
-
-    def __init__(self, files: Mapping[str, str], fetch: FetchFile, single: str = '') -> None:
-        self._fetch = fetch
-        self._opened: Dict[str, Tuple[Path, int, Mapping[str, Any]]] = {}
-        self.files = files or dict.fromkeys(self._open(single, fetch)[2], single)
-        self.bytes_read = 0
-
-    def _open(self, file: str, fetch: FetchFile) -> Tuple[Path, int, Mapping[str, Any]]:
-        if file not in self._opened:
-            path = fetch(file)
-            try:
-                tensors = _unwrapped(load_torch_file(path, allowed={}, mmap=True))
-            except Exception as error:  # pickle, zip and torch each raise their own types here
-                reason = str(error).strip().split('\n')[0]
-                raise CheckpointError(
-                    f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
-                    'are read; convert the checkpoint to safetensors where you trust it.') from None
-            if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
-                raise CheckpointError(f'{path}: holds a {type(tensors).__name__}; expected a state dict of named '
-                                      'tensors. Save the model with save_pretrained.')
-            self._opened[file] = path, path.stat().st_size, tensors
-        return self._opened[file]
-
-    def read(self, names: List[str]) -> Dict[str, Tensor]:
-        """Read tensors; their data is paged in when they are copied."""
+        """Read tensors by name, their bytes and no others."""
         tensors = {}
         for name in names:
-            path, size, held = self._open(self.files[name], partial(_fetch_shard, self._fetch))
-            if name not in held:
-                raise _not_in_shard(path, name)
-            check_length(path, size, name)
-            tensors[name] = found = held[name]
-            if not isinstance(found, Tensor) or found.layout is not torch.strided or found.is_meta or found.is_nested:
-                kind = 'tensor without data' if getattr(found, 'is_meta', False) else getattr(
-                    found, 'layout', type(found).__name__)
-                raise CheckpointError(f'{path}: {name!r} is a {kind}, no plain tensor. Save the model with save_pretrained.')
+            opened = self._open(self.files[name], self._fetch_shard)
+            if name not in opened.names:
+                raise CheckpointError(f'{opened.path}: the index says that this shard holds {name!r}, and it does not. The '
+                                      'index and the shards belong to different checkpoints; fetch both again.')
+            tensors[name] = opened.read(name)
         self.bytes_read += sum(tensor.nbytes for tensor in tensors.values())
         return tensors
+
+    def _open(self, file: str, fetch: FetchFile) -> 'OpenedFile':
+        if file not in self._opened:
+            self._opened[file] = self._open_file(fetch(file))
+            self.bytes_read += self._opened[file].head_size
+        return self._opened[file]
+
+    def _fetch_shard(self, file: str) -> Path:
+        try:
+            return self._fetch(file)
+        except FileNotFoundError as error:
+            raise CheckpointError(f'{error}: the index names the shard {file!r}, which is not there; expected every shard '
+                                  'that holds a chosen block. Fetch this file too.') from None
+
+
+class SafetensorsFile:
+    """A safetensors file, whose header is read and checked.
+
+    Eight bytes give the header's length; it is JSON: name -> dtype, shape, and first and last byte after the header. The
+    safetensors library checks that each tensor lies in as many bytes as it takes, over no other and without gaps, and that
+    the file ends with the last; not that no name is there twice. It maps the file, which reads megabytes ahead of what is
+    asked for, so the tensors are read without it.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, size = path, path.stat().st_size
+        try:
+            with open_unbuffered(path) as file:
+                length = int.from_bytes(file.read(8), 'little')
+                if _LARGEST_HEADER < length < size:
+                    raise ValueError(f'its header of {length:,} bytes is longer than the {_LARGEST_HEADER:,} that one may '
+                                     'have')
+                with safe_open(path, 'pt'):
+                    pass
+                self.names = parse_object(file.read(length))
+        except (SafetensorError, ValueError) as error:
+            reason = str(error).replace('Error while deserializing header: ', '')
+            raise CheckpointError(
+                f'{path}: not a complete safetensors file ({reason:.200}); found {size:,} bytes, which is not '
+                'what its header announces. The download was probably cut off: delete the file and fetch it again.'
+            ) from None
+        except OSError as error:
+            raise unreadable(path, error) from None
+        self.names.pop('__metadata__', None)
+        self.head_size = 8 + length
+
+    def read(self, name: str) -> Tensor:
+        """Read one tensor's bytes."""
+        entry = self.names[name]
+        if entry['dtype'] not in _DTYPES:
+            raise CheckpointError(f'{self.path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
+                                  f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
+        start, end = entry['data_offsets']
+        data = read_range(self.path, self.head_size + start, end - start, name)
+        return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
+
+
+class PickleFile:
+    """A ``pytorch_model.bin``, opened with ``weights_only=True`` and memory-mapped: data is paged in when it is copied.
+
+    Args:
+        path: Where it is.
+    """
+    head_size = 0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.names = _unwrapped(load_torch_file(path, allowed={}, mmap=True))
+        except Exception as error:  # pickle, zip and torch each raise their own types here
+            reason = str(error).strip().split('\n')[0]
+            raise CheckpointError(
+                f'{path}: cannot be opened as plain tensors ({reason}). Only files that weights_only=True accepts '
+                'are read; convert the checkpoint to safetensors where you trust it.') from None
+        if not isinstance(self.names, Mapping) or not all(isinstance(name, str) for name in self.names):
+            raise CheckpointError(f'{path}: holds a {type(self.names).__name__}; expected a state dict of named '
+                                  'tensors. Save the model with save_pretrained.')
+        self._size = path.stat().st_size
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, if it is a plain one."""
+        check_length(self.path, self._size, name)
+        found = self.names[name]
+        if not isinstance(found, Tensor) or found.layout is not torch.strided or found.is_meta or found.is_nested:
+            kind = 'tensor without data' if getattr(found, 'is_meta', False) else getattr(
+                found, 'layout', type(found).__name__)
+            raise CheckpointError(f'{self.path}: {name!r} is a {kind}, no plain tensor. Save the model with '
+                                  'save_pretrained.')
+        return found
+
+
+OpenedFile = Union[SafetensorsFile, PickleFile]
 
 
 def _unwrapped(found: Any) -> Any:

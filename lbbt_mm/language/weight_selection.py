@@ -13,20 +13,6 @@ from torch import Tensor
 from .families import TensorRule
 from .spec import BlockSpec
 
-# The axes of each LanguageBlock parameter: channels of the residual stream, query/key/value and output rows of the
-# heads, hidden units (twice in a gated block), channels of one head.
-_AXES = {
-    'norm1': ('channels', ),
-    'norm2': ('channels', ),
-    'attn.qkv': ('qkv', 'channels'),
-    'attn.q_norm': ('head', ),
-    'attn.k_norm': ('head', ),
-    'attn.proj': ('channels', 'heads'),
-    'mlp.fc1': ('hidden', 'channels'),
-    'mlp.fc2': ('channels', 'units'),
-}
-
-
 def select_spec(source: BlockSpec, embed_dims: int, num_heads: Optional[int] = None,
                 ffn_dims: Optional[int] = None) -> BlockSpec:
     """The spec of a narrower block.
@@ -72,17 +58,11 @@ def _check_heads(source: BlockSpec, embed_dims: int, num_heads: int) -> None:
     group = source.num_heads // source.num_kv_heads
     possible = [heads for heads in range(group, source.num_heads + 1, group)
                 if embed_dims % heads == 0 and embed_dims // heads <= source.head_dims]
-    if num_heads in possible:
-        return
-    if embed_dims % num_heads:
-        problem = f'embed_dims={embed_dims} does not divide into them'
-    elif embed_dims // num_heads > source.head_dims:
-        problem = f'{embed_dims // num_heads} channels a head are more than the {source.head_dims} of the language model'
-    else:
-        problem = f"the language model's query heads share key/value heads in groups of {group}"
-    expected = f'one of {", ".join(map(str, possible))}' if possible else 'another embed_dims, since no number fits this one'
-    raise ValueError(f"fit='select': embed_dims={embed_dims} in num_heads={num_heads}: {problem}. Expected {expected}. Set "
-                     "num_heads, or choose fit='project'.")
+    if num_heads not in possible:
+        expected = f'one of {", ".join(map(str, possible))}' if possible else 'another embed_dims: no number fits this one'
+        raise ValueError(f"fit='select': num_heads={num_heads} with embed_dims={embed_dims}; expected {expected}. Heads "
+                         f"have to divide the width, to have {source.head_dims} channels at most, as the language model's, "
+                         f'and to be whole groups of {group} that share key/value heads there.')
 
 
 @dataclass(frozen=True)
@@ -116,16 +96,15 @@ class WeightSelection:
         for rule in rules:
             rows, *columns = self.indices(rule.target)
             start = 0
-            for source in rule.sources:
-                tensor = tensors[prefix + source.name]
-                tensor = tensor.T if rule.transpose else tensor
+            for name in rule.sources:
+                tensor = tensors[prefix + name].T if rule.transpose else tensors[prefix + name]
                 # sources are stacked along the first axis; each has its own share of the rows
                 share = rows[(rows >= start) & (rows < start + len(tensor))] - start
                 start += len(tensor)
                 thinned = tensor.index_select(0, share)
                 for index in columns:
                     thinned = thinned.index_select(1, index)
-                selected[prefix + source.name] = (thinned.T if rule.transpose else thinned).contiguous()
+                selected[prefix + name] = (thinned.T if rule.transpose else thinned).contiguous()
         return selected
 
     def indices(self, parameter: str) -> Tuple[Tensor, ...]:
@@ -134,24 +113,18 @@ class WeightSelection:
         Args:
             parameter: Its name, for example ``attn.qkv.weight``.
         """
-        module, kind = parameter.rsplit('.', 1)
-        axes = _AXES[module]
-        return tuple(self._axis(axis) for axis in (axes if kind == 'weight' else axes[:1]))
+        return tuple(map(self._axis, self.source.parameters[parameter]))
 
     def _axis(self, axis: str) -> Tensor:
         source, target = self.source, self.target
-        if axis == 'channels':
-            return _evenly(source.embed_dims, target.embed_dims)
-        if axis == 'head':
-            return _evenly(source.head_dims, target.head_dims)
         if axis == 'heads':
             return self._query_rows()
         if axis == 'qkv':
             keys = _rows_of(_evenly(source.num_kv_heads, target.num_kv_heads), source, target)
-            queries, width = source.num_heads * source.head_dims, source.num_kv_heads * source.head_dims
+            queries, width, _ = source.qkv_dims
             return torch.cat((self._query_rows(), queries + keys, queries + width + keys))
-        units = _evenly(source.ffn_dims, target.ffn_dims)
-        return torch.cat((units, source.ffn_dims + units)) if axis == 'hidden' and source.gated else units
+        size, wanted = source.axis(axis)[0], target.axis(axis)[0]
+        return torch.cat([part * size + _evenly(size, wanted) for part in range(len(source.axis(axis)))])
 
     def _query_rows(self) -> Tensor:
         """Whole groups of query heads, those whose key/value heads are taken."""

@@ -1,7 +1,26 @@
 """Components of codebases that are not installed: named in the registry, and clear about what is missing."""
+from importlib import import_module
+
 from lbbt_mm.registry import MODELS
 
 _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}
+
+
+def import_component(module: str, name: str, package: str) -> type:
+    """Import a component of ours, or register a stand-in for it.
+
+    Args:
+        module: Where it is.
+        name: Its name.
+        package: Import name of the codebase it needs.
+
+    Returns:
+        type: The component or the stand-in.
+    """
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:  # a codebase of an unfitting version fails with errors of other types
+        return register_placeholder(name, package, error)
 
 
 def register_placeholder(name: str, package: str, error: Exception) -> type:

@@ -86,7 +86,7 @@ class Fuzzer:
             with time_limit(30), warnings.catch_warnings(action='ignore'):
                 checkpoint = open_checkpoint(location)
                 read = checkpoint.read_block(1)
-                read.update(checkpoint.read_part('final_norm'))
+                read.update(checkpoint.read_block('final_norm'))
             outcome = 'opened', ''
         except CheckpointError as error:
             read, outcome = {}, ('refused', str(error))

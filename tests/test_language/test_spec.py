@@ -46,5 +46,5 @@ def test_selection_that_is_none_says_what_one_looks_like(selection):
 
 @pytest.mark.parametrize('selection', ['a:b', '0:2.5', '0:1:2:3', '::0'])
 def test_slice_that_is_none_says_what_one_looks_like(selection):
-    with pytest.raises(ValueError, match='is not a slice. Expected start:stop or start:stop:step'):
+    with pytest.raises(ValueError, match='is not a block selection. Expected an index .-1., a slice of whole numbers'):
         parse_blocks(selection, 6)

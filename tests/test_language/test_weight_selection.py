@@ -114,9 +114,12 @@ def test_sizes_that_are_not_written_follow_from_the_width():
     ('gpt2', dict(embed_dims=48), r'embed_dims=48 from a language model with 32; expected 1 to 32. Choose a wider language'),
     ('gpt2', dict(embed_dims=24, num_heads=6), r'num_heads=6 from a language model with 4'),
     ('gpt2', dict(embed_dims=24, num_heads=3, ffn_dims=500), r'ffn_dims=500 from a language model with 128'),
-    ('gpt2', dict(embed_dims=25, num_heads=3), r'embed_dims=25 does not divide into them. Expected another embed_dims'),
-    ('gpt2', dict(embed_dims=24, num_heads=2), r'12 channels a head are more than the 8 .* Expected one of 3, 4'),
-    ('llama', dict(embed_dims=24, num_heads=3), r'share key/value heads in groups of 2. Expected one of 4'),
+    ('gpt2', dict(embed_dims=25, num_heads=3),
+     r'num_heads=3 with embed_dims=25; expected another embed_dims.*divide the width'),
+    ('gpt2', dict(embed_dims=24, num_heads=2),
+     r'num_heads=2 with embed_dims=24; expected one of 3, 4. .* 8 channels at most'),
+    ('llama', dict(embed_dims=24, num_heads=3),
+     r'num_heads=3 .*; expected one of 4. .* whole groups of 2 that share key/value heads'),
 ])
 def test_what_cannot_be_selected(model_type, sizes, message):
     with pytest.raises(ValueError, match=message):

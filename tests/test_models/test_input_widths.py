@@ -32,7 +32,8 @@ def test_what_has_no_width_is_left_alone(config):
 def test_a_width_that_is_written():
     assert with_input_width('head', dict(in_channels=48), None) == dict(in_channels=48)
     assert with_input_width('neck', dict(in_channels=48), 32, strict=False) == dict(in_channels=48)
-    with pytest.raises(ValueError, match='head.in_channels=48 contradicts the backbone, which is 32 wide. Set it to None'):
+    message = 'head.in_channels=48 contradicts the backbone, which is 32 wide; expected 32. Set it to None'
+    with pytest.raises(ValueError, match=message):
         with_input_width('head', dict(in_channels=48), 32)
 
 

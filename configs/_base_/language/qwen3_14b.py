@@ -1,16 +1,5 @@
-# Qwen3-14B: queries and keys are RMS-normalised per head
+# Qwen3-14B: as Qwen3-8B, wider and deeper
+_base_ = './qwen3_8b.py'
 language = dict(
     checkpoint='Qwen/Qwen3-14B',
-    config=dict(
-        model_type='qwen3',
-        hidden_size=5120,
-        intermediate_size=17408,
-        num_hidden_layers=40,
-        num_attention_heads=40,
-        num_key_value_heads=8,
-        head_dim=128,
-        hidden_act='silu',
-        max_position_embeddings=40960,
-        rms_norm_eps=1e-6,
-        rope_theta=1000000.0,
-        initializer_range=0.02))
+    config=dict(hidden_size=5120, intermediate_size=17408, num_hidden_layers=40, num_attention_heads=40))

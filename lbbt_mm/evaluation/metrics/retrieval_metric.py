@@ -58,14 +58,19 @@ class RetrievalMetric(BaseMetric):
         return {f'{self.label}@{k}': mean.item() for k, mean in zip(self.topk, means)}
 
     def at_cutoffs(self, scores: Tensor, gains: Tensor) -> Tensor:
-        """The metric of each query at each cut-off.
+        """The metric of each query at each cut-off, see :meth:`at_depths`: values (N, len(topk))."""
+        values = self.at_depths(scores, gains)
+        return values[:, [min(k, values.shape[1]) - 1 for k in self.topk]]
+
+    def at_depths(self, scores: Tensor, gains: Tensor) -> Tensor:
+        """The metric of each query, of its first image, first two, and so on.
 
         Args:
             scores: Similarities (N, M).
             gains: Relevance of each gallery image (N, M); 0 is irrelevant.
 
         Returns:
-            Tensor: Values between 0 and 1, of shape (N, len(topk)).
+            Tensor: Values between 0 and 1, of shape (N, min(max(topk), M)).
         """
         raise NotImplementedError
 

@@ -35,17 +35,12 @@ class RetrievalNDCG(RetrievalMetric):
         self.first_hit = first_hit
         self.label = 'FirstHitNDCG' if first_hit else 'NDCG'
 
-    def at_cutoffs(self, scores: Tensor, gains: Tensor) -> Tensor:
-        """NDCG of each query: similarities and gains (N, M) to values (N, len(topk))."""
-        depth = max(self.topk)
-        found = ranked_gains(scores, gains, depth)
-        ideal = ranked_gains(gains, gains, depth)
+    def at_depths(self, scores: Tensor, gains: Tensor) -> Tensor:
+        """NDCG of each query: similarities and gains (N, M) to values (N, depth)."""
+        found, ideal = (ranked_gains(order, gains, max(self.topk)) for order in (scores, gains))
+        discounts = 1 / torch.log2(torch.arange(2, found.shape[1] + 2, dtype=gains.dtype, device=gains.device))
         if self.first_hit:
             hits = found > 0
-            found = (hits & (hits.cumsum(1) == 1)).to(gains)
-            ideal = torch.zeros_like(ideal)
-            ideal[:, 0] = 1
-        discounts = 1 / torch.log2(torch.arange(2, found.shape[1] + 2, dtype=gains.dtype, device=gains.device))
+            return ((hits & (hits.cumsum(1) == 1)) * discounts).cumsum(1)
         best = (ideal * discounts).cumsum(1)
-        values = (found * discounts).cumsum(1) / best.where(best > 0, torch.ones_like(best))
-        return values[:, [min(k, values.shape[1]) - 1 for k in self.topk]]
+        return (found * discounts).cumsum(1) / best.where(best > 0, torch.ones_like(best))

@@ -24,9 +24,7 @@ class RetrievalPrecision(RetrievalMetric):
 
     label = 'Precision'
 
-    def at_cutoffs(self, scores: Tensor, gains: Tensor) -> Tensor:
-        """Precision of each query: similarities and gains (N, M) to values (N, len(topk))."""
+    def at_depths(self, scores: Tensor, gains: Tensor) -> Tensor:
+        """Precision of each query: similarities and gains (N, M) to values (N, depth)."""
         hits = (ranked_gains(scores, gains, max(self.topk)) > 0).to(gains)
-        ranks = torch.arange(1, hits.shape[1] + 1, dtype=gains.dtype, device=gains.device)
-        values = hits.cumsum(1) / ranks
-        return values[:, [min(k, values.shape[1]) - 1 for k in self.topk]]
+        return hits.cumsum(1) / torch.arange(1, hits.shape[1] + 1, dtype=gains.dtype, device=gains.device)

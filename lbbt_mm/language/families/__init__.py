@@ -2,7 +2,7 @@
 
 A new family is a file here, an entry in :data:`FAMILIES`, and its test.
 """
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 from transformers import AutoConfig
 
@@ -10,15 +10,13 @@ from ..errors import CheckpointError
 from ..rotary import TRANSFORMERS_ERRORS
 from ..spec import LanguageModelSpec, plain
 from ..spec_checks import check_block_count, check_spec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family, TensorRule
 from .gpt2 import GPT2
 from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
 
 #: By the ``model_type`` of the Hugging Face config.
 FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
 
-#: No model is drawn with more, and much more is infinite in half precision.
-LARGEST_STD = 10
 #: Fields that say nothing of a block; transformers makes lists as long as ``num_labels``.
 _OF_OTHER_PARTS = ('model_type', 'num_labels', 'id2label', 'label2id', 'task_specific_params', 'pruned_heads')
 
@@ -74,7 +72,7 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
             model_type=config['model_type'],
             block=family.block_spec(hf_config),
             num_blocks=hf_config.num_hidden_layers,
-            initializer_range=_read_range(config.get('initializer_range'), where),
+            initializer_range=config.get('initializer_range'),
             num_positions=hf_config.max_position_embeddings,
             config=dict(config),
             windows=family.windows(hf_config))
@@ -88,29 +86,12 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
     return spec
 
 
-def _read_range(value: Any, where: str) -> Optional[float]:
-    """The standard deviation that a config states; None where it states none."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_STD:
-        raise CheckpointError(f'{where}: initializer_range={value!r:.60}; expected a standard deviation, a number above 0 '
-                              f'and up to {LARGEST_STD}. Correct it.')
-    return float(value)
-
-
-def block_tensors(spec: LanguageModelSpec, index: int) -> Dict[str, Tuple[int, ...]]:
-    """Canonical names and shapes of the tensors of block ``index`` in a checkpoint of this language model."""
-    family = FAMILIES[spec.model_type]
-    prefix = family.block_prefix.format(i=index)
-    return {prefix + source.name: source.shape for rule in family.rules(spec.block) for source in rule.sources}
-
-
-def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ...]]:
-    """Canonical names and shapes of tensors outside the blocks.
+def block_tensors(spec: LanguageModelSpec, part: Union[int, str]) -> Dict[str, Tuple[int, ...]]:
+    """Canonical names and shapes of the tensors of a block, or of another part, in a checkpoint of this language model.
 
     Args:
         spec: The language model.
-        part: ``final_norm`` or ``position_table``.
+        part: Index of a block; or ``final_norm`` or ``position_table``.
 
     Returns:
         dict[str, tuple]: Name -> shape; empty if the family has no such part.
@@ -118,8 +99,10 @@ def model_tensors(spec: LanguageModelSpec, part: str) -> Dict[str, Tuple[int, ..
     family, width = FAMILIES[spec.model_type], spec.block.embed_dims
     if part == 'final_norm':
         return {name: (width, ) for name in family.final_norm}
-    return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
+    if part == 'position_table':
+        return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
+    prefix = family.block_prefix.format(i=part)
+    return {prefix + name: shape for rule in family.rules(spec.block) for name, shape in rule.sources.items()}
 
 
-__all__ = ['FAMILIES', 'Family', 'SourceTensor', 'TensorRule', 'block_tensors', 'get_family', 'is_supported',
-           'model_tensors', 'read_spec']
+__all__ = ['FAMILIES', 'Family', 'TensorRule', 'block_tensors', 'get_family', 'is_supported', 'read_spec']

@@ -10,23 +10,16 @@ from ..spec import BlockSpec, LanguageModelSpec
 
 
 @dataclass(frozen=True)
-class SourceTensor:
-    """One tensor of a block in a checkpoint: its name within the block and its shape there."""
-    name: str
-    shape: Tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class TensorRule:
     """How one LanguageBlock parameter is filled from a block's tensors.
 
     Args:
         target: Parameter name within LanguageBlock.
-        sources: Tensors that fill it, stacked along its first dimension.
+        sources: Tensors that fill it, stacked along its first dimension: name within the block -> shape in the checkpoint.
         transpose: Whether the checkpoint stores the matrices transposed (GPT-2's Conv1D).
     """
     target: str
-    sources: Tuple[SourceTensor, ...]
+    sources: Mapping[str, Tuple[int, ...]]
     transpose: bool = False
 
 
@@ -38,17 +31,17 @@ class Family:
         block_spec: Reads a :class:`BlockSpec` from the Hugging Face config.
         block_prefix: Name of block ``i`` in the canonical tensor names, with ``{i}``.
         root_prefixes: What checkpoints put before ``block_prefix``, most common first.
-        rules: The copying rules of a block.
+        modules: Module of a LanguageBlock -> the block's modules in a checkpoint that are stacked in it.
+        transposed: Whether checkpoints store matrices transposed (GPT-2's Conv1D).
         final_norm: Names of the tensors of the norm behind the last block.
         position_table: Name of the learned position table, in families that have one.
-        gguf_config: Reads the Hugging Face config fields from a GGUF file's metadata, whose keys come
-            without the architecture's name, and the names of tensors within a block.
+        gguf_names: Key of a GGUF file's metadata, without the architecture's name -> Hugging Face config field.
+        complete_gguf: What else follows of the config: ``(fields, metadata, names of tensors) -> fields``.
         sizes: What a config has to state, each by any of these names; a size that is left out is the family's default, and
             another model in silence.
         ignored: Names within a block that are buffers, not parameters.
         output_scale: What the family's own random initialisation multiplies the standard deviation of the matrices that
             write to the residual stream by, from the number of blocks.
-        residual_outputs: Those matrices.
         windows: Block -> sliding window, of those that attend in one.
         activation: What its config calls the activation.
         architecture: What llama.cpp calls it.
@@ -58,19 +51,34 @@ class Family:
     block_spec: Callable[[PretrainedConfig], BlockSpec]
     block_prefix: str
     root_prefixes: Tuple[str, ...]
-    rules: Callable[[BlockSpec], List[TensorRule]]
-    gguf_config: Callable[[Mapping[str, Any], Collection[str]], Dict[str, Any]]
+    modules: Mapping[str, Tuple[str, ...]]
+    gguf_names: Mapping[str, str]
     final_norm: Tuple[str, ...]
     architecture: str
+    transposed: bool = False
     activation: str = 'hidden_act'
     position_table: Optional[str] = None
     sizes: Tuple[Tuple[str, ...], ...] = ()
     ignored: Tuple[str, ...] = ()
     output_scale: Callable[[int], float] = lambda num_blocks: 1.
-    residual_outputs: Tuple[str, ...] = ()
+    complete_gguf: Callable[[Dict[str, Any], Mapping[str, Any], Collection[str]], Dict[str, Any]] = (
+        lambda config, metadata, tensors: config)
     windows: Callable[[PretrainedConfig], Dict[int, int]] = lambda config: {}
     check: Callable[[BlockSpec], None] = lambda block: None
     from_gguf: Callable[[str, Tensor, BlockSpec], Tensor] = lambda name, tensor, spec: tensor
+
+    def rules(self, spec: BlockSpec) -> List[TensorRule]:
+        """How each parameter of a block is filled."""
+        rules = []
+        for target, (first, *others) in spec.parameters.items():
+            module, kind = target.rsplit('.', 1)
+            names, rows = self.modules[module], spec.axis(first)
+            columns = [sum(spec.axis(axis)) for axis in others]
+            transpose = self.transposed and bool(columns)
+            shapes = [(size, *columns) for size in (rows if len(names) > 1 else [sum(rows)])]
+            rules.append(TensorRule(target, {f'{name}.{kind}': shape[::-1] if transpose else shape
+                                             for name, shape in zip(names, shapes)}, transpose))
+        return rules
 
     def random_tensor(self, spec: LanguageModelSpec, name: str, shape: Tuple[int, ...],
                       generator: torch.Generator) -> Tensor:
@@ -90,6 +98,6 @@ class Family:
         if len(shape) == 1:
             return torch.ones(shape)
         std = spec.initializer_range
-        if self.residual_outputs and name.endswith(self.residual_outputs):
+        if name.endswith(tuple(f'{output}.weight' for output in self.modules['attn.proj'] + self.modules['mlp.fc2'])):
             std *= self.output_scale(spec.num_blocks)
         return torch.randn(shape, generator=generator) * std

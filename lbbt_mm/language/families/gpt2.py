@@ -1,12 +1,9 @@
 """GPT-2."""
-from typing import Any, Collection, Dict, List, Mapping
-
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from ..gguf_fields import refuse_other_functions, rename
 from ..spec import BlockSpec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family
 
 
 def _gpt2_spec(config: PretrainedConfig) -> BlockSpec:
@@ -29,21 +26,6 @@ def _gpt2_spec(config: PretrainedConfig) -> BlockSpec:
         attn_scale=None if config.scale_attn_weights else 1.0)
 
 
-def _gpt2_rules(spec: BlockSpec) -> List[TensorRule]:
-    width, hidden = spec.embed_dims, spec.ffn_dims
-    rules = []
-    for target, source in (('norm1', 'ln_1'), ('norm2', 'ln_2')):
-        rules += [TensorRule(f'{target}.{part}', (SourceTensor(f'{source}.{part}', (width, )), ))
-                  for part in ('weight', 'bias')]
-    for target, source, rows, columns in (('attn.qkv', 'attn.c_attn', width, 3 * width),
-                                          ('attn.proj', 'attn.c_proj', width, width),
-                                          ('mlp.fc1', 'mlp.c_fc', width, hidden),
-                                          ('mlp.fc2', 'mlp.c_proj', hidden, width)):
-        rules.append(TensorRule(f'{target}.weight', (SourceTensor(f'{source}.weight', (rows, columns)), ), True))
-        rules.append(TensorRule(f'{target}.bias', (SourceTensor(f'{source}.bias', (columns, )), )))
-    return rules
-
-
 def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """GGUF stores GPT-2's matrices as nn.Linear does; the checkpoint's Conv1D is their transpose."""
     return tensor.T.contiguous() if tensor.ndim == 2 and name != 'wpe.weight' else tensor
@@ -55,39 +37,22 @@ def _check(block: BlockSpec) -> None:
         raise ValueError(f'width {block.embed_dims} does not divide into {block.num_heads} heads. Correct n_embd or n_head')
 
 
-def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
-    """Config fields of a GPT-2.
-
-    Args:
-        metadata: The file's, by key without the architecture's name.
-        parts: Names of tensors within a block.
-
-    Returns:
-        dict: Hugging Face config fields.
-
-    Raises:
-        KeyError: If the metadata lack a size.
-        CheckpointError: If they ask for a function that a block cannot have.
-    """
-    refuse_other_functions(metadata)
-    return rename(
-        metadata, {
-            'block_count': 'n_layer',
-            'context_length': 'n_positions',
-            'embedding_length': 'n_embd',
-            'feed_forward_length': 'n_inner',
-            'attention.head_count': 'n_head',
-            'attention.layer_norm_epsilon': 'layer_norm_epsilon',
-        })
-
-
 #: Matrices that write to the residual stream start smaller (GPT-2 paper, section 2.3).
 GPT2 = Family(
     block_spec=_gpt2_spec,
     block_prefix='h.{i}.',
     root_prefixes=('', 'transformer.'),
-    rules=_gpt2_rules,
-    gguf_config=_gguf_config,
+    modules={'norm1': ('ln_1', ), 'norm2': ('ln_2', ), 'attn.qkv': ('attn.c_attn', ), 'attn.proj': ('attn.c_proj', ),
+             'mlp.fc1': ('mlp.c_fc', ), 'mlp.fc2': ('mlp.c_proj', )},
+    transposed=True,
+    gguf_names={
+        'block_count': 'n_layer',
+        'context_length': 'n_positions',
+        'embedding_length': 'n_embd',
+        'feed_forward_length': 'n_inner',
+        'attention.head_count': 'n_head',
+        'attention.layer_norm_epsilon': 'layer_norm_epsilon',
+    },
     final_norm=('ln_f.weight', 'ln_f.bias'),
     architecture='gpt2',
     activation='activation_function',
@@ -95,6 +60,5 @@ GPT2 = Family(
     sizes=(('n_embd', 'hidden_size'), ('n_layer', 'num_hidden_layers'), ('n_head', 'num_attention_heads')),
     ignored=('attn.bias', 'attn.masked_bias'),
     output_scale=lambda num_blocks: (2 * num_blocks)**-0.5,
-    residual_outputs=('attn.c_proj.weight', 'mlp.c_proj.weight'),
     check=_check,
     from_gguf=_gpt2_from_gguf)

@@ -1,16 +1,16 @@
 """Llama, and the models that are built like it."""
 import math
 from dataclasses import replace
-from typing import Any, Collection, Dict, List, Mapping
+from typing import Any, Collection, Dict, Mapping
 
 from torch import Tensor
 from transformers import PretrainedConfig
 
 from ..errors import CheckpointError
-from ..gguf_fields import refuse_other_functions, rename
+from ..gguf_fields import rename
 from ..rotary import FREQUENCY_FACTORS
 from ..spec import BlockSpec, RotarySpec
-from .family import Family, SourceTensor, TensorRule
+from .family import Family
 
 
 def _rotary_spec(config: PretrainedConfig) -> RotarySpec:
@@ -71,29 +71,6 @@ def _qwen3_spec(config: PretrainedConfig) -> BlockSpec:
     return replace(_llama_spec(config), qk_norm=True, ffn_bias=False)
 
 
-def _llama_rules(spec: BlockSpec) -> List[TensorRule]:
-    width, hidden, qkv_dims = spec.embed_dims, spec.ffn_dims, spec.qkv_dims
-    qkv = tuple(zip(('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'), qkv_dims))
-    rules = [
-        TensorRule('norm1.weight', (SourceTensor('input_layernorm.weight', (width, )), )),
-        TensorRule('norm2.weight', (SourceTensor('post_attention_layernorm.weight', (width, )), ))
-    ]
-    if spec.qk_norm:
-        rules += [TensorRule(f'attn.{x}_norm.weight', (SourceTensor(f'self_attn.{x}_norm.weight',
-                                                                    (spec.head_dims, )), )) for x in 'qk']
-    for target, outputs, inputs, has_bias in (
-        ('attn.qkv', qkv, width, spec.qkv_bias),
-        ('attn.proj', (('self_attn.o_proj', width), ), qkv_dims[0], spec.proj_bias),
-        ('mlp.fc1', (('mlp.gate_proj', hidden), ('mlp.up_proj', hidden)), width, spec.ffn_bias),
-        ('mlp.fc2', (('mlp.down_proj', width), ), hidden, spec.ffn_bias)):
-        rules.append(TensorRule(f'{target}.weight',
-                                tuple(SourceTensor(f'{name}.weight', (rows, inputs)) for name, rows in outputs)))
-        if has_bias:
-            rules.append(TensorRule(f'{target}.bias',
-                                    tuple(SourceTensor(f'{name}.bias', (rows, )) for name, rows in outputs)))
-    return rules
-
-
 def _llama_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     """llama.cpp interleaves the two rotary halves of each q and k head; Hugging Face stacks them."""
     heads = {'q_proj': spec.num_heads, 'k_proj': spec.num_kv_heads}.get(name.split('.')[-2])
@@ -120,22 +97,7 @@ def _windows(config: PretrainedConfig) -> Dict[int, int]:
     return {index: window for index, kind in enumerate(kinds) if kind == 'sliding_attention' and window is not None}
 
 
-def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[str, Any]:
-    """Config fields from a GGUF file; see :class:`Family`."""
-    refuse_other_functions(metadata)
-    config = rename(
-        metadata, {
-            'block_count': 'num_hidden_layers',
-            'context_length': 'max_position_embeddings',
-            'embedding_length': 'hidden_size',
-            'feed_forward_length': 'intermediate_size',
-            'attention.head_count': 'num_attention_heads',
-            'attention.head_count_kv': 'num_key_value_heads',
-            'attention.key_length': 'head_dim',
-            'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
-            'attention.sliding_window': 'gguf_window',
-            'rope.freq_base': 'rope_theta',
-        })
+def _complete_gguf(config: Dict[str, Any], metadata: Mapping[str, Any], tensors: Collection[str]) -> Dict[str, Any]:
     # what llama.cpp assumes where a file leaves them out; the Hugging Face defaults differ
     heads, width = config['num_attention_heads'], config['hidden_size']
     if not all(isinstance(size, int) and size > 0 for size in (heads, width)):
@@ -147,20 +109,19 @@ def _gguf_config(metadata: Mapping[str, Any], parts: Collection[str]) -> Dict[st
             raise CheckpointError(f'{key}={metadata[key]!r:.40} beside heads of width {config["head_dim"]!r:.40}; expected '
                                   'the same')
     # the file says nothing of biases but by having them
-    config.update({key: True for key, tensor in (('attention_bias', 'attn_output.bias'), ('mlp_bias', 'ffn_down.bias'))
-                   if tensor in parts})
+    config.update({key: True for key, ending in (('attention_bias', '.attn_output.bias'), ('mlp_bias', '.ffn_down.bias'))
+                   if any(name.endswith(ending) for name in tensors)})
     return {**config, **_rope_scaling(metadata)}
 
 
 def _rope_scaling(metadata: Mapping[str, Any]) -> Dict[str, Any]:
     """The rule that stretches the context; ``rope.scale_linear`` is its old name."""
-    stretched = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.)) not in (0, 1)
-    kind = metadata.get('rope.scaling.type') or ('linear' if stretched else 'none')  # llama.cpp's own default
+    factor = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.))
+    kind = metadata.get('rope.scaling.type') or ('none' if factor in (0, 1) else 'linear')  # llama.cpp's own default
     if kind == 'none':
         return {}
     if kind not in ('linear', 'yarn'):
         raise CheckpointError(f'rope.scaling.type={kind!r:.40}; expected none, linear or yarn')
-    factor = metadata.get('rope.scaling.factor', metadata.get('rope.scale_linear', 1.))
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < math.inf:
         raise CheckpointError(f'rope.scaling.factor={factor!r:.40}; expected a number above 0')
     scaling: Dict[str, Any] = dict(rope_type=kind, factor=factor)
@@ -182,8 +143,23 @@ LLAMA = Family(
     block_spec=_llama_spec,
     block_prefix='layers.{i}.',
     root_prefixes=('model.', '', 'language_model.model.', 'model.language_model.', 'model.text_model.'),
-    rules=_llama_rules,
-    gguf_config=_gguf_config,
+    modules={'norm1': ('input_layernorm', ), 'norm2': ('post_attention_layernorm', ),
+             'attn.q_norm': ('self_attn.q_norm', ), 'attn.k_norm': ('self_attn.k_norm', ),
+             'attn.qkv': ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'), 'attn.proj': ('self_attn.o_proj', ),
+             'mlp.fc1': ('mlp.gate_proj', 'mlp.up_proj'), 'mlp.fc2': ('mlp.down_proj', )},
+    gguf_names={
+        'block_count': 'num_hidden_layers',
+        'context_length': 'max_position_embeddings',
+        'embedding_length': 'hidden_size',
+        'feed_forward_length': 'intermediate_size',
+        'attention.head_count': 'num_attention_heads',
+        'attention.head_count_kv': 'num_key_value_heads',
+        'attention.key_length': 'head_dim',
+        'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
+        'attention.sliding_window': 'gguf_window',
+        'rope.freq_base': 'rope_theta',
+    },
+    complete_gguf=_complete_gguf,
     final_norm=('norm.weight', ),
     architecture='llama',
     sizes=(('hidden_size', ), ('num_hidden_layers', ), ('num_attention_heads', )),

@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 from mmengine.utils import to_2tuple
 
 from lbbt_mm.language.families import FAMILIES
-from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.language.options import LanguageOptions, check_choice
 
 _CHOICES = dict(
     attention=('bidirectional', 'causal'),
@@ -21,8 +21,7 @@ def check_choices(with_cls_token: bool, **choices: Optional[str]) -> None:
         **choices: ``attention``, ``position``, ``final_norm`` and ``out_type``.
     """
     for name, known in _CHOICES.items():
-        if choices[name] not in known:
-            raise ValueError(f'LLMBackbone: {name}={choices[name]!r}; expected one of {", ".join(map(repr, known))}.')
+        check_choice(f'LLMBackbone: {name}', choices[name], known)
     if choices['out_type'] == 'cls_token' and not with_cls_token:
         raise ValueError("LLMBackbone: out_type='cls_token' needs a class token, but with_cls_token=False. Set it to True, "
                          "or choose out_type='avg_featmap'.")
@@ -31,13 +30,16 @@ def check_choices(with_cls_token: bool, **choices: Optional[str]) -> None:
                          "out_type='last_token' or 'avg_featmap' without a class token, or attention='bidirectional'.")
 
 
-def check_numbers(img_size: Any, patch_size: Any, drop_path_rate: float) -> None:
-    """Refuse sizes that are no whole numbers of pixels, and a rate that is none."""
+def check_sizes(img_size: Any, patch_size: Any) -> None:
+    """Refuse sizes that are no whole numbers of pixels.
+
+    Args:
+        img_size: Of the images, one number or height and width.
+        patch_size: Of a patch, likewise.
+    """
     for name, size in (('img_size', img_size), ('patch_size', patch_size)):
         if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in to_2tuple(size)):
             raise ValueError(f'LLMBackbone: {name}={size!r}; expected a positive whole number of pixels, or a pair of them.')
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(f'LLMBackbone: drop_path_rate={drop_path_rate!r}; expected a rate in [0, 1), the last block\'s.')
 
 
 def check_table(options: LanguageOptions, num_tokens: int) -> None:

@@ -16,7 +16,7 @@ from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table
 from lbbt_mm.registry import MODELS
-from .backbone_checks import block_numbers, check_choices, check_image, check_numbers, check_table
+from .backbone_checks import block_numbers, check_choices, check_image, check_sizes, check_table
 
 
 @MODELS.register_module()
@@ -50,7 +50,7 @@ class LLMBackbone(BaseModule):
         drop_path_rate: Stochastic-depth rate of the last block; it grows linearly from 0. Defaults to 0.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
         attention_kernel: What computes attention, see :func:`lbbt_mm.models.layers.attention.attend`; second derivatives
-            need ``math``. Defaults to ``auto``, the quickest.
+            need ``math`` or ``chunked``. Defaults to ``auto``, the quickest.
         interpolate_mode: How the position table is resized. Defaults to ``bicubic``.
         patch_cfg: Further options of mmcv's PatchEmbed.
         init_cfg: Initialisation. With a ``Pretrained`` or ``lbbt_mm.BridgeInit`` step no language weights are read.
@@ -78,15 +78,13 @@ class LLMBackbone(BaseModule):
                  patch_cfg: Optional[Mapping[str, Any]] = None,
                  init_cfg: Any = None) -> None:
         options = LanguageOptions.from_dict(language)
-        if options.fit is not None:
-            raise ValueError(f'language.fit={options.fit!r}: LLMBackbone runs at the language model\'s own width and offers '
-                             'no fit. Remove the key.')
         if with_cls_token is None:
             with_cls_token = out_type == 'cls_token'
         check_choices(with_cls_token, attention=attention, position=position, final_norm=final_norm, out_type=out_type)
-        check_numbers(img_size, patch_size, drop_path_rate)
-        super().__init__(init_cfg=with_language_init(
-            init_cfg, language, targets=dict(blocks='blocks'), others=_other_parts(position, final_norm)))
+        check_sizes(img_size, patch_size)
+        others = {**(dict(pos_embed='position_table') if position == 'language' else {}),
+                  **(dict(norm='final_norm') if final_norm == 'language' else {})}
+        super().__init__(init_cfg=with_language_init(init_cfg, language, targets=dict(blocks='blocks'), others=others))
         spec = options.block('blocks')
         self.language = options
         self.embed_dims = spec.embed_dims
@@ -98,9 +96,9 @@ class LLMBackbone(BaseModule):
         self.frozen_stages = frozen_stages
 
         check_image(self.img_size, self.patch_size)
-        self.patch_embed = PatchEmbed(**{
-            **dict(in_channels=in_channels, embed_dims=spec.embed_dims, conv_type='Conv2d', kernel_size=self.patch_size,
-                   stride=self.patch_size, padding=0, input_size=self.img_size), **(patch_cfg or {})})
+        self.patch_embed = PatchEmbed(**{**dict(
+            in_channels=in_channels, embed_dims=spec.embed_dims, conv_type='Conv2d', kernel_size=self.patch_size,
+            stride=self.patch_size, padding=0, input_size=self.img_size), **(patch_cfg or {})})
         self.patch_resolution: Tuple[int, int] = tuple(self.patch_embed.init_out_size)
         self.num_extra_tokens = int(with_cls_token)  # mmpretrain's name, which its CAM tool reads
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.embed_dims)) if with_cls_token else None
@@ -248,13 +246,3 @@ class LLMBackbone(BaseModule):
             noted = (local_metadata.get(IDENTITY_KEY) or {}).get('patch_resolution')
             state_dict[prefix + 'pos_embed'] = fit_position_table(table, noted, self.patch_resolution,
                                                                   self.interpolate_mode, self.num_extra_tokens)
-
-
-def _other_parts(position: str, final_norm: Optional[str]) -> Dict[str, str]:
-    """What else comes from the language model: ``others`` of LanguageInit."""
-    others = {}
-    if position == 'language':
-        others['pos_embed'] = 'position_table'
-    if final_norm == 'language':
-        others['norm'] = 'final_norm'
-    return others

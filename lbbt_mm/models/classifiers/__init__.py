@@ -1,8 +1,6 @@
 """Classifiers; they need mmpretrain."""
-try:
-    from .language_classifier import LanguageClassifier
-except Exception as error:  # a codebase of an unfitting version fails with errors of other types
-    from lbbt_mm.models.optional import register_placeholder
-    LanguageClassifier = register_placeholder('LanguageClassifier', 'mmpretrain', error)
+from lbbt_mm.models.optional import import_component
+
+LanguageClassifier = import_component(f'{__name__}.language_classifier', 'LanguageClassifier', 'mmpretrain')
 
 __all__ = ['LanguageClassifier']

@@ -4,18 +4,17 @@ from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.model.weight_init import trunc_normal_
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.segmenter_mask_head import SegmenterMaskTransformerHead
 from torch import Tensor, nn
 
-from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.language.options import LanguageOptions, check_choice
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.language.weight_selection import select_spec
 from lbbt_mm.models.initializers.init_steps import with_language_init
+from lbbt_mm.models.input_widths import one_width
 from lbbt_mm.models.layers import block_stack
 from lbbt_mm.registry import MODELS
-
-_PROJECTION_INITS = ('scaled_normal', 'trunc_normal')
 
 
 @MODELS.register_module()
@@ -75,8 +74,11 @@ class LanguageSegmenterHead(BaseDecodeHead):
                  init_cfg: Any = None,
                  **kwargs) -> None:
         _check_options(projection_init, kwargs)
-        options = LanguageOptions.from_dict(language)
-        sizes = dict(embed_dims=_one_width(embed_dims, channels), num_heads=num_heads, ffn_dims=ffn_dims)
+        options = LanguageOptions.from_dict(language, offers_fit=True)
+        if None not in (embed_dims, channels) and embed_dims != channels:
+            raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width '
+                             'and differ. Set channels to None.')
+        sizes = dict(embed_dims=channels if embed_dims is None else embed_dims, num_heads=num_heads, ffn_dims=ffn_dims)
         spec = _decoder_spec(options, in_channels, sizes)
         kwargs.setdefault('dropout_ratio', 0.)  # of a convolution that is not used here
         # BaseDecodeHead's default init_cfg is for that convolution too
@@ -100,22 +102,11 @@ class LanguageSegmenterHead(BaseDecodeHead):
     def init_weights(self) -> None:
         """Initialise as Segmenter, then run ``init_cfg``, which copies the language blocks (unless the arm is ``host``)."""
         if not self.is_init:
-            self._init_as_segmenter()
+            SegmenterMaskTransformerHead.init_weights(self)
+            if self.projection_init == 'scaled_normal':
+                for projection in (self.patch_proj, self.classes_proj):
+                    nn.init.normal_(projection.weight, std=self.embed_dims**-0.5)
         super().init_weights()
-
-    @torch.no_grad()
-    def _init_as_segmenter(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=self.init_std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-                module.reset_parameters()
-        trunc_normal_(self.cls_emb, std=self.init_std)
-        if self.projection_init == 'scaled_normal':
-            for projection in (self.patch_proj, self.classes_proj):
-                nn.init.normal_(projection.weight, std=self.embed_dims**-0.5)
 
     def forward(self, inputs: Tuple[Tensor, ...]) -> Tensor:
         """Compute the masks.
@@ -145,9 +136,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
 
 
 def _check_options(projection_init: str, kwargs: Mapping[str, Any]) -> None:
-    if projection_init not in _PROJECTION_INITS:
-        raise ValueError(f'LanguageSegmenterHead: projection_init={projection_init!r}; expected one of '
-                         f'{", ".join(map(repr, _PROJECTION_INITS))}.')
+    check_choice('LanguageSegmenterHead: projection_init', projection_init, ('scaled_normal', 'trunc_normal'))
     if kwargs.get('input_transform') == 'multiple_select':
         raise ValueError("LanguageSegmenterHead: input_transform='multiple_select' hands it several feature maps; expected "
                          "None or 'resize_concat'.")
@@ -169,18 +158,8 @@ def _decoder_spec(options: LanguageOptions, in_channels: Union[int, Sequence[int
     if options.fit == 'select':
         return select_spec(options.block('blocks'), **{**sizes, 'embed_dims': sizes['embed_dims'] or sum(widths)})
     spec = replace(options.block('blocks'), rotary=None)
+    model = (f'the language model {options.spec.model_type} {options.checkpoint or "(language.config)"}, of which only '
+             "language.fit='select' takes a part")
     for name, size in sizes.items():
-        found = getattr(spec, name)
-        if size is not None and size != found:
-            model = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
-            raise ValueError(f'LanguageSegmenterHead: {name}={size} contradicts the language model {model}, which has '
-                             f"{found}. Set it to None to have it inferred, or language.fit='select' to take a part of each "
-                             'block.')
+        one_width(f'LanguageSegmenterHead: {name}', size, getattr(spec, name), model)
     return spec
-
-
-def _one_width(embed_dims: Optional[int], channels: Optional[int]) -> Optional[int]:
-    if None not in (embed_dims, channels) and embed_dims != channels:
-        raise ValueError(f'LanguageSegmenterHead: embed_dims={embed_dims} and channels={channels} name the same width and '
-                         'differ. Set channels to None.')
-    return channels if embed_dims is None else embed_dims

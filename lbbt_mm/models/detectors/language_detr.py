@@ -8,13 +8,12 @@ from torch import Tensor, nn
 
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.initializers.init_steps import with_language_init
+from lbbt_mm.models.input_widths import one_width
 from lbbt_mm.models.layers import LanguageDETRDecoder, LanguageDETREncoder
 from lbbt_mm.registry import MODELS
 
-_BLOCK_KEYS = ('encoder_blocks', 'decoder_blocks')
 # layer_cfg and post_norm_cfg describe mmdet's own layers, which are not built here.
-_ENCODER_KEYS = ('num_layers', )
-_DECODER_KEYS = ('num_layers', 'return_intermediate')
+_KEYS = dict(encoder=('num_layers', ), decoder=('num_layers', 'return_intermediate'))
 
 
 @MODELS.register_module()
@@ -58,20 +57,14 @@ class LanguageDETR(DETR):
                  encoder: Optional[Mapping[str, Any]] = None,
                  decoder: Optional[Mapping[str, Any]] = None,
                  **kwargs) -> None:
-        options = LanguageOptions.from_dict(language, _BLOCK_KEYS)
-        if options.fit is not None:
-            raise ValueError(f'language.fit={options.fit!r}: LanguageDETR runs at the language model\'s own width and '
-                             'offers no fit. Remove the key.')
+        options = LanguageOptions.from_dict(language, ('encoder_blocks', 'decoder_blocks'))
         # Plain attributes may be set before nn.Module.__init__; DETR builds its layers from within that call.
         self.language = options
         self._block_options = dict(norm=norm, attn_drop=attn_drop, proj_drop=proj_drop, drop_path_rate=drop_path_rate,
                                    with_cp=with_cp, attention_kernel=attention_kernel)
-        encoder = _coder_options('encoder', encoder, _ENCODER_KEYS)
-        decoder = _coder_options('decoder', decoder, _DECODER_KEYS)
-        encoder['num_layers'] = options.num_layers('encoder_blocks', encoder.get('num_layers'))
-        decoder['num_layers'] = options.num_layers('decoder_blocks', decoder.get('num_layers'))
         _check_queries(kwargs)
-        super().__init__(encoder=encoder, decoder=decoder, **_infer_widths(kwargs, options))
+        super().__init__(encoder=_coder_options('encoder', encoder, options), **_infer_widths(kwargs, options),
+                         decoder=_coder_options('decoder', decoder, options))
         self.init_cfg = with_language_init(self.init_cfg, language, targets={
             'encoder.layers': 'encoder_blocks', 'decoder.layers': 'decoder_blocks'})
 
@@ -153,15 +146,15 @@ def _attend_mask(padding: Optional[Tensor]) -> Optional[Tensor]:
     return None if padding is None else ~padding.to(torch.bool)[:, None, None, :]
 
 
-def _coder_options(name: str, options: Optional[Mapping[str, Any]], allowed: Tuple[str, ...]) -> Dict[str, Any]:
-    options = dict(options or {})
-    unknown = [key for key in options if key not in allowed]
+def _coder_options(name: str, written: Optional[Mapping[str, Any]], options: LanguageOptions) -> Dict[str, Any]:
+    written = dict(written or {})
+    unknown = [key for key in written if key not in _KEYS[name]]
     if unknown:
         raise ValueError(
-            f'{name}.{unknown[0]} is not an option of LanguageDETR (found {name}={options!r}): its layers follow from the '
-            f'language model. Expected only {", ".join(allowed)}; a config that inherits mmdet\'s writes '
+            f'{name}.{unknown[0]} is not an option of LanguageDETR (found {name}={written!r}): its layers follow from the '
+            f'language model. Expected only {", ".join(_KEYS[name])}; a config that inherits mmdet\'s writes '
             f'{name}=dict(_delete_=True).')
-    return options
+    return dict(written, num_layers=options.num_layers(f'{name}_blocks', written.get('num_layers')))
 
 
 def _check_queries(kwargs: Mapping[str, Any]) -> None:
@@ -179,22 +172,13 @@ def _infer_widths(kwargs: Dict[str, Any], options: LanguageOptions) -> Dict[str,
     if width % 4:
         raise ValueError(f'the language model is {width} wide; DETR\'s sine positions need a multiple of 4. Choose '
                          'another language model.')
-    kwargs = dict(kwargs)
-    if kwargs.get('positional_encoding') is None:
-        kwargs['positional_encoding'] = dict(num_feats=None, normalize=True)
+    kwargs = {**kwargs, 'positional_encoding': kwargs.get('positional_encoding') or dict(num_feats=None, normalize=True)}
+    model = (f'the language model {options.spec.model_type} {options.checkpoint or "(language.config)"}, which is {width} '
+             'wide')
     for part, key, expected in (('neck', 'out_channels', width), ('bbox_head', 'embed_dims', width),
                                 ('positional_encoding', 'num_feats', width // 2)):
-        config = kwargs.get(part)
-        if config is None:  # only the neck may be absent
-            continue
-        written = config.get(key)
-        if written is not None and written != expected:
-            name = f'{options.spec.model_type} {options.checkpoint or "(language.config)"}'
-            raise ValueError(f'{part}.{key}={written} contradicts the language model {name}, which is {width} wide and '
-                             f'needs {part}.{key}={expected}. Set it to None to have it inferred, or choose another '
-                             'language model.')
-        # mm's builders take ConfigDict; `copy` keeps the type and leaves the caller's config alone
-        kwargs[part] = config.copy()
-        kwargs[part][key] = expected
+        if kwargs.get(part) is not None:  # only the neck may be absent
+            # mm's builders take ConfigDict; `copy` keeps the type and leaves the caller's config alone
+            kwargs[part] = kwargs[part].copy()
+            kwargs[part][key] = one_width(f'{part}.{key}', kwargs[part].get(key), expected, model)
     return kwargs
-

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
-from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely, local_checkpoint
+from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, is_below, load_and_compare
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, differing_facts, read_identity
 from lbbt_mm.language.errors import CheckpointError
@@ -111,14 +111,11 @@ def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
         raise CheckpointError('BridgeInit: checkpoint=None; expected the checkpoint that a bridge run wrote. Set '
                               'model.backbone.init_cfg.checkpoint, or run both stages with tools/lbbt.py CONFIG --probe '
                               'PROBE_CONFIG.')
-    file = local_checkpoint(checkpoint)
-    if file is None or not os.path.isfile(file):
-        raise CheckpointError(f'{checkpoint}: no such file; expected the checkpoint of a bridge run (work_dirs/BRIDGE/'
-                              'epoch_N.pth). Run the bridge first, or correct model.backbone.init_cfg.checkpoint.')
     try:
         loaded = load_checkpoint_safely(checkpoint, mmap=True)
     except UnreadableCheckpoint as error:
-        raise CheckpointError(f'{checkpoint}: {error.found}. Give a checkpoint that tools/train.py wrote.') from None
+        raise CheckpointError(f'{checkpoint}: {error.found}. Give the checkpoint of a bridge run, which has to run first '
+                              '(work_dirs/BRIDGE/epoch_N.pth), as model.backbone.init_cfg.checkpoint.') from None
     if not isinstance(loaded.get('state_dict'), Mapping):
         raise CheckpointError(f'{checkpoint}: has no state_dict; expected a checkpoint that tools/train.py wrote.')
     return loaded

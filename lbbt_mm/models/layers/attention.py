@@ -1,14 +1,16 @@
 """The one door to attention: every kernel behind one signature and one rule for masks."""
-from typing import Any, Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lbbt_mm.language.options import check_choice
 from .cpu_attention import chunked_attention, quickest_on_cpu
 
 #: ``auto`` takes the quickest, ``fused`` is torch's, ``float32`` the same in float32; ``chunked`` computes a few heads at a
-#: time and has cheap dropout on CPUs; ``math`` is the written-out formula, which can be differentiated any number of times.
+#: time and has cheap dropout on CPUs; ``math`` is the written-out formula. These two can be differentiated any number of
+#: times.
 KERNELS = ('auto', 'fused', 'float32', 'chunked', 'math')
 
 
@@ -61,15 +63,7 @@ def attend(q: Tensor,
         bias, blind = _open_bias(_where_to_look(q, k, mask, bias, causal))
         out = (chunked_attention if kernel == 'chunked' else _math)(
             q, k, v, bias, q.shape[-1]**-0.5 if scale is None else scale, drop)
-    if blind is None or kernel == 'chunked' and not blind.any():  # a look at the values, which `vmap` forbids, saves a copy
-        return out.to(dtype)
-    return out.masked_fill(blind, 0.).to(dtype)
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raise ValueError if an option's value is none of its choices."""
-    if value not in choices:
-        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')
+    return (out if blind is None else out.masked_fill(blind, 0.)).to(dtype)
 
 
 def _fused(q, k, v, mask, bias, causal, scale, drop) -> Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 from mmengine.model import ModuleList
 
 from lbbt_mm.language.spec import BlockSpec
-from .language_block import LanguageBlock
+from .language_block import LanguageBlock, check_rate
 
 
 def block_stack(spec: BlockSpec, depth: int, drop_path_rate: float = 0., **options: Any) -> ModuleList:
@@ -16,6 +16,10 @@ def block_stack(spec: BlockSpec, depth: int, drop_path_rate: float = 0., **optio
         depth: Their number.
         drop_path_rate: Stochastic-depth rate of the last one; the first one's is 0.
         **options: Of :class:`LanguageBlock`.
+
+    Raises:
+        ValueError: If the rate is none.
     """
+    check_rate('drop_path_rate', drop_path_rate)
     rates = np.linspace(0, drop_path_rate, depth).tolist()  # not torch's: that fails on the meta device
     return ModuleList(LanguageBlock(spec, drop_path_rate=rate, **options) for rate in rates)

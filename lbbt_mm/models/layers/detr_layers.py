@@ -13,12 +13,13 @@ from .language_block import build_norm
 class _LanguageLayers(BaseModule):
     """A stack of LanguageBlocks that starts as DETR's layers do."""
 
-    def __init__(self, spec: BlockSpec, num_layers: int, cross_attention: bool, drop_path_rate: float,
-                 **block_options) -> None:
+    cross_attention = False
+
+    def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., **block_options) -> None:
         super().__init__()
         self.embed_dims = spec.embed_dims
         self.num_layers = num_layers
-        self.layers = block_stack(spec, num_layers, drop_path_rate, cross_attention=cross_attention, **block_options)
+        self.layers = block_stack(spec, num_layers, drop_path_rate, cross_attention=self.cross_attention, **block_options)
 
     def init_weights(self) -> None:
         """Initialise as DETR does: every matrix Xavier-uniform, attention biases zero."""
@@ -36,12 +37,12 @@ class LanguageDETREncoder(_LanguageLayers):
     Args:
         spec: The blocks' spec.
         num_layers: Depth.
-        drop_path_rate: Stochastic-depth rate of the last layer.
-        **block_options: ``norm, attn_drop, proj_drop, with_cp, attention_kernel`` of :class:`LanguageBlock`.
+        **block_options: ``drop_path_rate`` of the last layer (Defaults to 0.); ``norm, attn_drop, proj_drop, with_cp,
+            attention_kernel`` of :class:`LanguageBlock`.
     """
 
-    def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., **block_options) -> None:
-        super().__init__(spec, num_layers, False, drop_path_rate, **block_options)
+    def __init__(self, spec: BlockSpec, num_layers: int, **block_options) -> None:
+        super().__init__(spec, num_layers, **block_options)
         # The original adds a norm after the encoder only where its layers are pre-norm.
         self.final_norm = build_norm(spec) if block_options.get('norm', 'pre') == 'pre' else nn.Identity()
 
@@ -69,14 +70,15 @@ class LanguageDETRDecoder(_LanguageLayers):
     Args:
         spec: The blocks' spec.
         num_layers: Depth.
-        drop_path_rate: Stochastic-depth rate of the last layer.
         return_intermediate: Whether to return every layer's output, for DETR's auxiliary losses.
-        **block_options: ``norm, attn_drop, proj_drop, with_cp, attention_kernel`` of :class:`LanguageBlock`.
+        **block_options: ``drop_path_rate`` of the last layer (Defaults to 0.); ``norm, attn_drop, proj_drop, with_cp,
+            attention_kernel`` of :class:`LanguageBlock`.
     """
 
-    def __init__(self, spec: BlockSpec, num_layers: int, drop_path_rate: float = 0., return_intermediate: bool = True,
-                 **block_options) -> None:
-        super().__init__(spec, num_layers, True, drop_path_rate, **block_options)
+    cross_attention = True
+
+    def __init__(self, spec: BlockSpec, num_layers: int, return_intermediate: bool = True, **block_options) -> None:
+        super().__init__(spec, num_layers, **block_options)
         self.return_intermediate = return_intermediate
         self.post_norm = build_norm(spec)
 

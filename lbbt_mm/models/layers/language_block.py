@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lbbt_mm.language.activations import ACTIVATIONS
+from lbbt_mm.language.options import check_choice
 from lbbt_mm.language.spec import BlockSpec
-from .attention import KERNELS, attend, check_choice
+from .attention import KERNELS, attend
 from .fast_dropout import Dropout
 from .rotary import RotaryTable, rotate
 
@@ -143,7 +144,7 @@ class LanguageBlock(nn.Module):
         drop_path_rate: Stochastic-depth rate of each residual branch.
         with_cp: Whether to recompute activations in the backward pass, to save memory.
         attention_kernel: What computes attention: one of :data:`lbbt_mm.models.layers.attention.KERNELS`. Second
-            derivatives need ``math``.
+            derivatives need ``math`` or ``chunked``.
     """
 
     def __init__(self,
@@ -160,9 +161,9 @@ class LanguageBlock(nn.Module):
         check_choice('attention', attention, ('bidirectional', 'causal'))
         check_choice('norm', norm, ('pre', 'post'))
         check_choice('attention_kernel', attention_kernel, KERNELS)
-        for name, rate in (('attn_drop', attn_drop), ('proj_drop', proj_drop), ('drop_path_rate', drop_path_rate)):
-            if not 0 <= rate < 1:
-                raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
+        check_rate('attn_drop', attn_drop)
+        check_rate('proj_drop', proj_drop)
+        check_rate('drop_path_rate', drop_path_rate)
         self.spec = spec
         self.norm = norm
         self.with_cp = with_cp
@@ -231,6 +232,12 @@ class LanguageBlock(nn.Module):
         if self.norm == 'pre':
             return x + self.drop_path(branch(norm(x)))
         return norm(x + self.drop_path(branch(x)))
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raise ValueError if a rate of dropout is none."""
+    if not 0 <= rate < 1:
+        raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
 
 
 def build_norm(spec: BlockSpec) -> nn.Module:

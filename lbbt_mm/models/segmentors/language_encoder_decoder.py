@@ -31,13 +31,7 @@ class LanguageEncoderDecoder(EncoderDecoder):
         super()._init_decode_head(with_input_width('decode_head', decode_head, self._width()))
 
     def _init_auxiliary_head(self, auxiliary_head: Any) -> None:
-        width = self._width()
-        if isinstance(auxiliary_head, (list, tuple)):
-            auxiliary_head = [with_input_width(f'auxiliary_head[{index}]', head, width)
-                              for index, head in enumerate(auxiliary_head)]
-        else:
-            auxiliary_head = with_input_width('auxiliary_head', auxiliary_head, width)
-        super()._init_auxiliary_head(auxiliary_head)
+        super()._init_auxiliary_head(with_input_width('auxiliary_head', auxiliary_head, self._width()))
 
     def _width(self) -> Optional[int]:
         # the embed_dims of a hierarchical encoder is that of its first stage

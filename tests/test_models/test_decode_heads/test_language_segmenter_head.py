@@ -306,13 +306,14 @@ def test_an_auxiliary_head_looks_at_an_earlier_block():
 
 # --------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize('options, message', [
-    (dict(embed_dims=48), r'embed_dims=48 contradicts the language model gpt2 .language.config., which has 32.*select'),
+    (dict(embed_dims=48),
+     r'embed_dims=48 contradicts the language model gpt2 .language.config., of which only .*select.*; expected 32'),
     (dict(channels=48), r'embed_dims=48 contradicts'),
     (dict(channels=32, embed_dims=48), r'embed_dims=48 and channels=32 name the same width and differ'),
     (dict(num_heads=3), r'num_heads=3 contradicts the language model'),
     (dict(ffn_dims=64), r'ffn_dims=64 contradicts the language model'),
     (dict(num_layers=3), r'num_layers=3, but language.blocks=.1:3. gives 2 blocks'),
-    (dict(projection_init='xavier'), r"projection_init='xavier'; expected one of 'scaled_normal', 'trunc_normal'"),
+    (dict(projection_init='xavier'), r"projection_init='xavier': expected one of 'scaled_normal', 'trunc_normal'"),
     (dict(language=dict(fit='stretch')), r"language.fit='stretch': expected one of None, 'project', 'select'"),
     (dict(language=dict(fit='select'), in_channels=48), r'embed_dims=48 from a language model with 32'),
     (dict(language=dict(fit='select'), num_heads=5), r'num_heads=5 from a language model with 4'),

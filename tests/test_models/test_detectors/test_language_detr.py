@@ -247,7 +247,7 @@ class TestWidths:
             build_detector(**{f'model__{key}': value})
         message = str(error.value)
         assert f'{name}={value} contradicts the language model gpt2 nowhere/none, which is 32 wide' in message
-        assert f'needs {name}={expected}' in message and 'Set it to None' in message
+        assert f'; expected {expected}. Set it to None' in message
 
     def test_widths_that_agree_are_fine(self):
         build_detector(model__neck__out_channels=32, model__bbox_head__embed_dims=32,
@@ -317,7 +317,7 @@ class TestConfigErrors:
             build_detector(model__test_cfg__max_per_img=100)
 
     def test_fit_is_not_offered(self):
-        with pytest.raises(ValueError, match='language.fit=.*offers no fit'):
+        with pytest.raises(ValueError, match='language.fit is not an option here'):
             build_detector(language=dict(fit='project'))
 
     def test_an_unknown_key_of_language(self):

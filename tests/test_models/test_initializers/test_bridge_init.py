@@ -195,7 +195,7 @@ def test_tensors_have_to_match_one_by_one(bridged, folders, tmp_path, options, m
 def test_no_checkpoint_or_no_such_file_says_what_to_do(folders, tmp_path):
     with pytest.raises(CheckpointError, match=r'checkpoint=None.*tools/lbbt.py CONFIG --probe'):
         BridgeInit()(backbone(folders['gpt2']))
-    with pytest.raises(CheckpointError, match=r'no such file.*Run the bridge first'):
+    with pytest.raises(CheckpointError, match=r'no such checkpoint file.*bridge run, which has to run first'):
         BridgeInit(str(tmp_path / 'nothing.pth'))(backbone(folders['gpt2']))
 
 
