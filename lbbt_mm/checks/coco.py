@@ -1,5 +1,5 @@
 """COCO-style data sets: do files, categories, classes and heads mean the same, and can boxes and images be used?"""
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -9,7 +9,7 @@ from ..registry import type_name
 from .coco_columns import CocoFileError
 from .coco_evaluators import check_evaluators, coco_evaluators
 from .coco_file import CocoFile, unusable_boxes
-from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, chosen, class_of, compare_meanings, correct,
+from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, check_num_classes, chosen, class_of, compare_meanings, correct,
                        find_datasets, is_remote, named_classes, path_of, pipeline_step)
 from .image_files import Budget, look_at_images, paths_below
 from .problems import Problem, counted, few
@@ -53,7 +53,9 @@ def coco_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
     order = sorted(ALL_LOADERS, key=lambda name: name not in loaders)
     yield from compare_meanings(((found, {'metainfo.classes': classes_of(found.config, cfg)})
                                  for found in _coco_datasets(cfg, order)), loaders)
-    yield from _check_num_classes(cfg, loaders)
+    heads = list(_numbers_of_classes(cfg.get('model')))
+    for found in _coco_datasets(cfg, loaders):
+        yield from check_num_classes(found.where, classes_of(found.config, cfg), heads)
 
 
 def _coco_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Found]:
@@ -62,28 +64,21 @@ def _coco_datasets(cfg: Config, loaders: Sequence[str]) -> Iterator[Found]:
 
 def _is_coco(dataset: Mapping, cfg: Config) -> bool:
     """Whether it is mmdet's CocoDataset, or a class that inherits its reading of files."""
-    if 'ann_file' not in dataset or type_name(dataset) == 'CocoDataset' or is_remote(dataset):
-        return 'ann_file' in dataset and type_name(dataset) == 'CocoDataset'
+    if type_name(dataset) == 'CocoDataset':
+        return 'ann_file' in dataset
     kind = class_of(dataset.get('type'), cfg.get('default_scope'))
-    if kind is None:
-        return False
-    try:
-        from mmdet.datasets import CocoDataset
-    except Exception:  # without mmdet, building the run says what to install
-        return False
-    return issubclass(kind, CocoDataset) and all(
-        getattr(kind, name) is getattr(CocoDataset, name) for name in ('load_data_list', 'parse_data_info'))
+    base = next((one for one in getattr(kind, '__mro__', ()) if one.__name__ == 'CocoDataset'), None)
+    return base is not None and 'ann_file' in dataset and all(
+        getattr(kind, name) is getattr(base, name) for name in ('load_data_list', 'parse_data_info'))
 
 
 def classes_of(dataset: Mapping, cfg: Config) -> List[str]:
     """The classes of a COCO data set: those that it names, or its class's own."""
     classes = named_classes(dataset)
     if classes is None:
-        kind = class_of(dataset.get('type'), cfg.get('default_scope', 'mmdet'))
-        classes = (getattr(kind, 'METAINFO', None) or {}).get('classes')
-    if classes is None:
         from mmdet.datasets import CocoDataset
-        classes = CocoDataset.METAINFO['classes']
+        kind = class_of(dataset.get('type'), cfg.get('default_scope', 'mmdet')) or CocoDataset
+        classes = kind.METAINFO['classes']
     return list(classes)
 
 
@@ -163,13 +158,9 @@ def _check_training_images(found: Found, file: CocoFile, classes: Sequence[str],
                           f'num_queries above the largest number, {numbers.max()}.', fatal=False)
 
 
-def _check_num_classes(cfg: Config, loaders: Sequence[str]) -> Iterator[Problem]:
+def _numbers_of_classes(model: Any) -> Iterator[Tuple[str, Any]]:
+    """Of each head that tells classes apart, with its key."""
     for place, name in _HEADS:
-        for where, head in parts_at(cfg, f'model.{place}'):
-            given, key = head.get(name), f'{where}.{name}'
-            for found in _coco_datasets(cfg, loaders) if type(given) is int and not head.get('class_agnostic') else ():
-                count = len(classes_of(found.config, cfg))
-                if count != given:
-                    yield Problem('', f'{key}={given}, but {found.where} has {count} classes. Set {key}={count}, or correct '
-                                  'metainfo.classes of the dataset.')
-                    return
+        for where, head in parts_at(model, place):
+            if type(head.get(name)) is int and not head.get('class_agnostic'):
+                yield f'model.{where}.{name}', head[name]

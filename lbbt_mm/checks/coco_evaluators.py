@@ -98,7 +98,7 @@ def _compare_content(where: str, path: Path, theirs: CocoFile, loader: str, open
             if os.path.basename(names.get(number, name)) != os.path.basename(name):
                 return Problem(f'{where}.ann_file', f'{path} calls the image {number!r} {names[number]!r}, the file of '
                                f'{loader} {name!r}: it is of other images. Give data set and evaluator the same file.')
-    theirs_sorted, *ours = (np.sort(file.annotations.xywh, axis=0) for file in (theirs, *files))
+    theirs_sorted, *ours = (np.sort(file.annotations.bbox, axis=0) for file in (theirs, *files))
     if any(map(len, ours)) and not any(np.array_equal(boxes, theirs_sorted) for boxes in ours):
         return Problem(f'{where}.ann_file', f"{path} has other boxes than the data set's file, for images of the same ids. "
                        'Give both the same file, if it is not another annotation of the same images.', False)

@@ -150,3 +150,20 @@ def compare_meanings(named: Iterable[Tuple[Found, Dict[str, Any]]], loaders: Seq
                               'mean other classes. Give all data sets the same, in the same order.',
                               fatal=found.loader in loaders and other.loader in loaders)
                 return
+
+
+def check_num_classes(where: str, classes: Sequence[str], heads: Iterable[Tuple[str, Any]]) -> Iterator[Problem]:
+    """One output of a head for each class.
+
+    Args:
+        where: The data set.
+        classes: Its classes.
+        heads: Keys of heads' numbers of classes, and what these are; None for one that is not known.
+
+    Yields:
+        Problem: The first that is another number.
+    """
+    odd = next(((key, given) for key, given in heads if given is not None and given != len(classes)), None)
+    if odd:
+        yield Problem('', f'{odd[0]}={odd[1]}, but {where} has {len(classes)} classes ({few(classes)}). Set '
+                      f'{odd[0]}={len(classes)}, or metainfo=dict(classes=...) of the data set.')

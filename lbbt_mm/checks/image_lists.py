@@ -55,14 +55,13 @@ def listed_images(found: Found, num_classes: Optional[int], budget: Budget) -> I
     read = set(evenly_spaced(sorted(folders), budget))
     if len(read) < len(folders):
         samples, paths = zip(*(pair for pair in zip(samples, paths) if os.path.dirname(pair[1]) in read))
-    present: dict = {}
-    missing = missing_files(paths, present)
+    missing = missing_files(paths)
     if missing:
         line = next(line for (line, _), one in zip(samples, paths) if one == missing[0])
         yield Problem(where, f'{counted(len(missing), len(paths), "images")} are not there, first that of line {line} of '
                       f'{path}: {missing[0]}. Add them, take their lines out, or correct data_root or data_prefix.')
     else:
-        yield from look_at_images(where, paths, found.config.get('pipeline'), budget, present=present)
+        yield from look_at_images(where, paths, found.config.get('pipeline'), budget)
 
 
 def _names(where: str, lines: Sequence[str], found: Found, num_classes: Optional[int]) -> Sequence[str]:

@@ -1,10 +1,9 @@
 """Settings that nothing reads: misspelt keys of a command line, and misspelt names at the top of a config."""
 import inspect
-from contextlib import suppress
 from difflib import get_close_matches
-from importlib import import_module
-from typing import Any, List, Mapping, Set, Tuple
+from typing import Any, List, Mapping, Optional, Set, Tuple
 
+import mmengine.registry as registries
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
@@ -12,7 +11,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from torch.utils.data import DataLoader
 
 from lbbt_mm.mmengine_internals import plain_config
-from lbbt_mm.registry import type_name
+from lbbt_mm.registry import parameters_of, type_name
+from .datasets import class_of
 
 #: Settings beside the arguments of mmengine's runner that our tools, or those of the mm projects, read at the top.
 _TOP = {
@@ -137,39 +137,18 @@ def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[S
 
 def _arguments_of_type(kind: Any, cfg: Config) -> Tuple[Set[str], bool]:
     """What the class of a registered name takes, and whether that is all; it may not be known, or take anything."""
-    if isinstance(kind, str):
-        kind = _find_class(kind, cfg.get('default_scope') or 'mmengine')
+    kind = _find_class(kind, cfg.get('default_scope') or 'mmengine') if isinstance(kind, str) else kind
     if not inspect.isclass(kind):
         return set(), False
-    names, open_ended = {'type'}, True
-    for base in kind.__mro__:
-        if '__init__' not in vars(base) or base is object:
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        names |= {parameter.name for parameter in parameters if parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            open_ended = False
-            break
-    return names - {'self'}, not open_ended
+    parameters, is_whole = parameters_of(kind)
+    named = {name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return named - {'self'} | {'type'}, is_whole
 
 
-def _find_class(name: str, scope: str) -> Any:
+def _find_class(name: str, scope: str) -> Optional[type]:
     """A registered class by its name, in whichever registry of a scope it is."""
-    scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
-    import mmengine.registry as registries
-    with suppress(Exception):  # a codebase that is not there is said by what builds the run
-        import_module(f'{scope}.registry')
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
-    at_root = [root for root in roots if short in root.module_dict]
-    # a codebase's class comes before mmcv's of the same name, which is at the root
-    for child in (child for root in at_root or roots for child in root._children.values() if child.scope == scope):
-        if short not in child.module_dict:
-            with suppress(Exception):
-                child.import_from_location()
-        if short in child.module_dict:
-            return child.module_dict[short]
-    return at_root[0].module_dict[short] if at_root else None
+    return next(filter(None, (class_of(name, scope, root) for root in roots)), None)
 
 
 def _arguments(kind: type) -> Set[str]:

@@ -8,7 +8,7 @@ from mmcv import imfrombytes
 from mmengine.logging import print_log
 
 from .datasets import pipeline_step
-from .image_files import Budget, Size, look_at_image
+from .image_files import Budget, Size, look_at_image, missing_files
 from .problems import Problem, counted, few
 
 #: What losses and metrics ignore where nothing else is said
@@ -44,6 +44,12 @@ def check_masks(where: str, dataset: Any, infos: Sequence[Mapping], heads: Seque
     backend = pipeline_step(pipeline, 'LoadAnnotations').get('imdecode_backend', 'pillow')
     loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
     pairs = [info for info in infos if 'seg_map_path' in info]
+    missing = missing_files([info['seg_map_path'] for info in pairs])
+    if missing:
+        yield Problem(where, f'{counted(len(missing), len(pairs), "masks")} are missing, first {missing[0]}. Expected a '
+                      f'mask for each image, of the same name with the suffix {dataset.seg_map_suffix!r}. Add them, or '
+                      'remove the images.')
+        return
     seen = [mask for _, mask in budget.spend(where, pairs, lambda info: _look_at_mask(info, backend, loading))]
     asked = '' if len(seen) == len(pairs) else ' that were looked at'
     broken = next((mask for mask in seen if mask.fault), None)

@@ -1,7 +1,6 @@
 """Check of test-time augmentation before a run starts: a ratio can leave less of an image than a patch."""
 import inspect
 from contextlib import suppress
-from functools import partial
 from itertools import product
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
@@ -10,9 +9,9 @@ from mmengine.config import Config
 
 from ..config_keys import find_types, get_key
 from .datasets import class_of
-from .image_files import Budget, look_at_image
+from .image_files import Budget
 from .problems import Problem
-from .segmentation import image_paths, segmentation_datasets
+from .segmentation import image_sizes, segmentation_datasets
 
 
 def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
@@ -32,11 +31,9 @@ def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
     sets = list(segmentation_datasets(cfg, loaders)) if resizes else []
     patch = _patch_size(get_key(cfg, 'model.module.backbone') or get_key(cfg, 'model.backbone')) if sets else None
     for found in sets if patch else ():
-        paths = []
+        images = {}
         with suppress(FileNotFoundError):  # which the check of the data set says
-            paths = image_paths(found)
-        seen = (budget or Budget()).spend(found.where, paths, partial(look_at_image, decode=False))
-        images = {look.size: path for path, look in seen if look.size}
+            images = image_sizes(found, budget or Budget())
         for (size, name), resize in product(images.items(), resizes):
             width, height = _resized(size, resize)
             if height < patch[0] or width < patch[1]:
