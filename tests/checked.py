@@ -1,21 +1,28 @@
 """What the checks before a run say of a config."""
 from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.coco import coco_problems
+from lbbt_mm.checks.datasets import TRAINING_LOADERS
+from lbbt_mm.checks.image_files import SAMPLE
+from lbbt_mm.checks.image_folders import label_problems
 from lbbt_mm.checks.segmentation import segmentation_problems
 from tests.tiny_segmentation import run_config
 
 
-def check_coco_datasets(cfg, **options) -> None:
-    raise_fatal(coco_problems(cfg, **options))
+def said(cfg, loaders=TRAINING_LOADERS, of=coco_problems) -> list:
+    """Of a detection set, or one of another kind, a line each."""
+    return [str(problem) for problem in of(cfg, loaders, SAMPLE)]
 
 
-def said(cfg, **options) -> list:
-    """Of a detection set, a line each."""
-    return [str(problem) for problem in coco_problems(cfg, **options)]
+def check_coco_datasets(cfg, loaders=TRAINING_LOADERS) -> None:
+    raise_fatal(coco_problems(cfg, loaders, SAMPLE))
 
 
-def check_segmentation(cfg, *arguments) -> None:
-    raise_fatal(segmentation_problems(cfg, *arguments))
+def check_segmentation(cfg, loaders=TRAINING_LOADERS) -> None:
+    raise_fatal(segmentation_problems(cfg, loaders, SAMPLE))
+
+
+def check_images(cfg) -> None:
+    raise_fatal(label_problems(cfg, TRAINING_LOADERS, SAMPLE))
 
 
 def check(root, **overrides) -> None:

@@ -9,7 +9,7 @@ from ..registry import type_name
 from .coco_columns import CocoFileError
 from .coco_evaluators import check_evaluators, coco_evaluators
 from .coco_file import CocoFile, unusable_boxes
-from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, check_num_classes, chosen, class_of, compare_meanings, correct,
+from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, class_of, compare_meanings, correct,
                        find_datasets, is_remote, named_classes, path_of, pipeline_step)
 from .image_files import Budget, look_at_images, paths_below
 from .problems import Problem, counted, few
@@ -20,8 +20,7 @@ _HEADS = (('bbox_head', 'num_classes'), ('query_head', 'num_classes'), ('mask_he
           ('roi_head.mask_head', 'num_classes'))
 
 
-def coco_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                  budget: Optional[Budget] = None) -> Iterator[Problem]:
+def coco_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """Compare COCO data sets with their files, with each other, with the head and with the evaluators.
 
     Args:
@@ -43,7 +42,7 @@ def coco_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
             if key not in files and not is_remote(found.config):
                 try:
                     files[key] = _open_file(found, with_boxes)
-                    yield from _check_dataset(found, files[key], cfg, with_boxes, budget or Budget())
+                    yield from _check_dataset(found, files[key], cfg, with_boxes, budget)
                 except CocoFileError as error:
                     files[key] = None
                     yield Problem(f'{found.where}.ann_file', f'{path_of(found.config, found.config["ann_file"])} {error}.')

@@ -66,6 +66,10 @@ class Budget:
         return [(items[index], seen[index]) for index in sorted(seen)]
 
 
+#: What is opened before a run
+SAMPLE = Budget()
+
+
 def evenly(count: int) -> List[int]:
     """An order of 0 to ``count`` - 1 of which every beginning is about evenly spaced."""
     if count <= 1:

@@ -7,12 +7,13 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
+from lbbt_mm.config_keys import get_key
 from lbbt_mm.registry import type_name
 from .datasets import TRAINING_LOADERS, Found, chosen, compare_meanings, correct, find_datasets, is_remote, named_classes
 from .image_files import Budget, look_at_images
 from .image_lists import MOST_FOLDERS, evenly_spaced, image_root, listed_images
 from .problems import Problem, counted, few
-from .random_labels import check_random_labels, head_classes, random_labels_of, with_bridge_loader
+from .random_labels import check_random_labels, random_labels_of, with_bridge_loader
 
 #: As mmpretrain's CustomDataset
 _EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
@@ -22,8 +23,7 @@ _NO_CLASS = re.compile(r'\.|__|@eaDir$|#recycle$|lost\+found$|\$RECYCLE\.BIN$|Sy
 _UNLISTED = ('.webp', '.tiff', '.gif', '.jp2', '.heic', '.avif', '.jfif')
 
 
-def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                   budget: Optional[Budget] = None) -> Iterator[Problem]:
+def label_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """What a classification run's labels mean, and whether its images can be used.
 
     Args:
@@ -37,9 +37,9 @@ def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
     check_labels(cfg, loaders)
     for found in _custom_datasets(cfg, loaders):
         if found.config.get('ann_file'):
-            yield from listed_images(found, head_classes(cfg), budget or Budget())
+            yield from listed_images(found, get_key(cfg, 'model.head.num_classes'), budget)
         elif found.config.get('with_label', True):
-            yield from _images_in_folders(found, budget or Budget())
+            yield from _images_in_folders(found, budget)
     yield from compare_meanings(((found, dict(classes=named_classes(found.config)))
                                  for found in _custom_datasets(cfg, loaders, False)
                                  if named_classes(found.config)), loaders)
@@ -62,7 +62,7 @@ def check_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None
         if found.config.get('ann_file') or not found.config.get('with_label', True):
             continue
         folder, classes = image_root(found.config), _class_folders(found)
-        _check_class_folders(found, folder, classes, head_classes(cfg))
+        _check_class_folders(found, folder, classes, get_key(cfg, 'model.head.num_classes'))
         first = first or (found.where, classes)
         if classes != first[1]:
             odd = sorted(set(classes) ^ set(first[1]))[0]

@@ -14,31 +14,36 @@ from lbbt_mm.mmengine_internals import plain_config
 from lbbt_mm.registry import parameters_of, type_name
 from .datasets import class_of
 
-#: Settings beside the arguments of mmengine's runner that our tools, or those of the mm projects, read at the top.
+
+
+def _arguments(kind: type) -> Set[str]:
+    return set(inspect.signature(kind.__init__).parameters) - {'self', 'runner', 'dataloader', 'evaluator', 'kwargs'}
+
+
+#: Settings that mmengine's runner, our tools, or those of the mm projects read at the top.
 _TOP = {
-    'auto_scale_lr', 'backend_args', 'compile', 'custom_imports', 'default_scope', 'env_cfg', 'find_unused_parameters',
-    'efficient_conv_bn_eval', 'leave_out', 'load_from', 'model_wrapper_cfg', 'resume', 'runner_type', 'sync_bn', 'tta_model',
-    'tta_pipeline', 'work_dir',
+    *_arguments(Runner), 'auto_scale_lr', 'backend_args', 'compile', 'custom_imports', 'default_scope', 'env_cfg',
+    'find_unused_parameters', 'efficient_conv_bn_eval', 'leave_out', 'load_from', 'model_wrapper_cfg', 'resume',
+    'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline', 'work_dir',
 }
 #: Settings below the top that name no class, and what reads them.
 _READ = {
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'optim_wrapper': {'type', 'optimizer', 'constructor', 'paramwise_cfg', 'loss_scale', 'dtype', 'use_fsdp'},
-    'train_cfg': {'by_epoch', 'type'},
-    'val_cfg': {'type'},
-    'test_cfg': {'type'},
+    'optim_wrapper': {*_arguments(OptimWrapper), 'type', 'constructor', 'paramwise_cfg', 'loss_scale', 'dtype', 'use_fsdp'},
+    'train_cfg': {*_arguments(EpochBasedTrainLoop), 'by_epoch', 'type'},
+    'train_cfg by iterations': {*_arguments(IterBasedTrainLoop), 'by_epoch', 'type'},
+    'val_cfg': {*_arguments(ValLoop), 'type'},
+    'test_cfg': {*_arguments(TestLoop), 'type'},
 }
-#: And the classes whose arguments these are, where no type is given
-_CLASSES = dict(optim_wrapper=OptimWrapper, train_cfg=EpochBasedTrainLoop, iterations=IterBasedTrainLoop, val_cfg=ValLoop,
-              test_cfg=TestLoop)
 _PARAMWISE = {'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
               'dcn_offset_lr_mult', 'bypass_duplicate'}
 #: What mmengine reads of an ``init_cfg``, and of what is overridden in it, beside the arguments of its type
 _OF_INIT = {'override', 'name'}
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper')
-_DATA = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type', 'indices'}
+_DATA = {*_arguments(DataLoader), 'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type',
+         'indices'}
 
 
 def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -79,9 +84,8 @@ def check_names(cfg: Config) -> None:
     Raises:
         ValueError: Names it and what is meant.
     """
-    known = _TOP | _arguments(Runner)
-    for name in cfg.keys() - known:
-        meant = next((key for key in sorted(known) if len(key) > 5 and _less_a_letter(key) & _less_a_letter(name)), None)
+    for name in cfg.keys() - _TOP:
+        meant = next((key for key in sorted(_TOP) if len(key) > 5 and _less_a_letter(key) & _less_a_letter(name)), None)
         if meant:
             raise ValueError(f'{cfg.filename or "The config"}: nothing reads {name!r} at its top; did you mean {meant}? '
                              'Correct it, or give a variable of your own another name.')
@@ -120,17 +124,16 @@ def _takes_any_key(above: List[str], place: Mapping[str, Any]) -> bool:
 def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[Set[str], bool]:
     """The keys that are read in a part of a config, and whether these are all."""
     if not above:
-        return _TOP | _arguments(Runner), True
+        return _TOP, True
     last = above[-1]
     if last == 'language':
         return set(), False  # LanguageOptions refuses what it does not know, by name
     if last == 'paramwise_cfg':
         return set(_PARAMWISE), False  # a constructor of one's own may read more
     if len(above) == 1 and last.endswith('_dataloader'):
-        return _arguments(DataLoader) | _DATA, True
+        return _DATA, True
     if len(above) == 1 and last in _READ and type_name(place) in ('', *_WRAPPERS):
-        kind = _CLASSES.get(last if place.get('by_epoch', True) else 'iterations')
-        return _READ[last] | (_arguments(kind) if kind else set()), True
+        return _READ[last if place.get('by_epoch', True) else f'{last} by iterations'], True
     known, is_whole = _arguments_of_type(place.get('type'), cfg) if 'type' in place else (set(), False)
     return known | (_OF_INIT if 'init_cfg' in above else set()), is_whole
 
@@ -149,7 +152,3 @@ def _find_class(name: str, scope: str) -> Optional[type]:
     """A registered class by its name, in whichever registry of a scope it is."""
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
     return next(filter(None, (class_of(name, scope, root) for root in roots)), None)
-
-
-def _arguments(kind: type) -> Set[str]:
-    return set(inspect.signature(kind.__init__).parameters) - {'self', 'runner', 'dataloader', 'evaluator', 'kwargs'}

@@ -22,11 +22,6 @@ def with_bridge_loader(loaders: Sequence[str]) -> Tuple[str, ...]:
     return (*loaders, *((BRIDGE_LOADER, ) if 'val_dataloader' in loaders else ()))
 
 
-def head_classes(cfg: Config) -> Optional[int]:
-    """The number of classes of a classifier's head; None where the config states none."""
-    return get_key(cfg, 'model.head.num_classes')
-
-
 def random_labels_of(found: Found) -> Iterator[Tuple[str, Mapping]]:
     """A data set's RandomLabel transforms with their keys, inside other transforms too."""
     return find_types(found.config.get('pipeline'), 'RandomLabel', key=f'{found.where}.pipeline')
@@ -44,7 +39,7 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
         ValueError: If numbers of classes differ, labels would change from one epoch or loader to another, or different
             images would share them.
     """
-    num_classes = head_classes(cfg)
+    num_classes = get_key(cfg, 'model.head.num_classes')
     _check_data_preprocessor(cfg, num_classes)
     for loader in with_bridge_loader(loaders):
         sets = list(find_datasets(cfg, [loader]))
@@ -110,8 +105,8 @@ def _check_same_labels(cfg: Config) -> None:
             first = trained[0][1]
             name = next(name for name in found if found[name] != first[name])
             numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
-            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={_shorten(found[name])}, that of train_dataloader '
-                             f'{name}={_shorten(first[name])}, so accuracy would be measured on labels that are not '
+            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
+                             f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not '
                              'trained. Give both the same settings.')
 
 
@@ -133,8 +128,3 @@ def _numbering(dataset: Mapping) -> Any:
     if isinstance(indices, int):
         return indices if indices < 0 else None
     return list(indices) if isinstance(indices, Sequence) else indices
-
-
-def _shorten(value: Any, most: int = 200) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f'{text[:most]}...'

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from ..config_keys import parts_at
 from ..registry import type_name
-from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, check_num_classes, chosen, compare_meanings, correct,
+from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, compare_meanings, correct,
                        find_datasets, find_evaluators, is_a, is_remote, path_of, pipeline_step)
 from .image_files import Budget, Size, look_at_image, look_at_images, paths_below
 from .problems import Problem, counted
@@ -19,8 +19,7 @@ from .segmentation_masks import IGNORED, check_masks
 _IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
-def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                          budget: Optional[Budget] = None) -> Iterator[Problem]:
+def segmentation_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """Check that folders, masks and classes of mmseg's datasets are there and agree with the heads and with each other.
 
     Args:
@@ -31,7 +30,7 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
     Yields:
         Problem: What does not fit.
     """
-    seen, budget, heads = set(), budget or Budget(), heads_of(cfg)
+    seen, heads = set(), heads_of(cfg)
     for found in segmentation_datasets(cfg, loaders):
         where, config = found.where, found.config
         loading = pipeline_step(config.get('pipeline'), 'LoadAnnotations')

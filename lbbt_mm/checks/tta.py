@@ -9,13 +9,13 @@ from mmengine.config import Config
 
 from ..config_keys import find_types, get_key
 from .datasets import class_of
-from .image_files import Budget
+from .image_files import SAMPLE, Budget
 from .problems import Problem
 from .segmentation import image_sizes, segmentation_datasets
 
 
 def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
-                 budget: Optional[Budget] = None) -> Iterator[Problem]:
+                 budget: Budget = SAMPLE) -> Iterator[Problem]:
     """Check that a segmentor's test-time augmentation leaves every image that is looked at one patch at least.
 
     Args:
@@ -33,7 +33,7 @@ def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
     for found in sets if patch else ():
         images = {}
         with suppress(FileNotFoundError):  # which the check of the data set says
-            images = image_sizes(found, budget or Budget())
+            images = image_sizes(found, budget)
         for (size, name), resize in product(images.items(), resizes):
             width, height = _resized(size, resize)
             if height < patch[0] or width < patch[1]:

@@ -1,6 +1,7 @@
 """Values that no run can have: a table of settings, what each has to be, and how that is said."""
 import logging
 from difflib import get_close_matches
+from operator import le
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
@@ -43,10 +44,6 @@ def _are_places(value: Any) -> bool:
 
 def _are_sides(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_whole(side, 1) for side in value)
-
-
-def _rule(holds: bool, expected: str) -> Rule:
-    return Rule(lambda value: holds, expected)
 
 
 def _at_least(least: int) -> Rule:
@@ -117,10 +114,9 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
         if test.get('mode') == 'slide':
             window, stride = test.get('crop_size'), test.get('stride')
             yield f'{model}.test_cfg.crop_size', window, _WINDOW
-            yield f'{model}.test_cfg.stride', stride, _WINDOW
-            covers = all(step <= side for step, side in zip(stride, window))
-            yield f'{model}.test_cfg.stride', stride, _rule(covers, f'no more than crop_size={window!r}, or pixels between '
-                                                                     'two windows have no prediction')
+            yield f'{model}.test_cfg.stride', stride, Rule(
+                lambda value, window=window: _are_sides(value) and all(map(le, value, window)),
+                f'{_WINDOW.expected}, no more than crop_size={window!r}, or pixels between two windows have no prediction')
 
 
 def _check_optimizer(cfg: Config) -> None:

@@ -4,7 +4,6 @@
 in a file. The result has ``train/WNID/*.JPEG`` and, made of the validation images, ``test/WNID/*.JPEG``: what
 ``LBBT_DATA_ROOT`` points to. Its own test images have no labels and are left out.
 """
-import argparse
 import hashlib
 import os
 import shutil
@@ -13,8 +12,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from rich.progress import track
 
-from lbbt_mm import argument_types
-from .whole_folder import errors_in_one_line, write_once
+from .whole_folder import converter_parser, write_once
 
 # (image, path in the result)
 Placement = Tuple[Path, Path]
@@ -127,11 +125,8 @@ def _place(image: Path, target: Path, copy: bool) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='the unpacked folder tiny-imagenet-200')
-    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+    parser = converter_parser(__doc__, source='the unpacked folder tiny-imagenet-200')
     parser.add_argument('--copy', action='store_true', help='copy the images; by default they are hard links')
     args = parser.parse_args()
-    with errors_in_one_line(Path(__file__).name):
-        counts = convert_tiny_imagenet(args.source, args.out, args.copy)
+    counts = convert_tiny_imagenet(args.source, args.out, args.copy)
     print('{classes} classes, {train} training and {test} test images in {out}'.format(**counts, out=args.out))

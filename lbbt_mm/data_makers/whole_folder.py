@@ -4,16 +4,18 @@
 folder has another name, ``NAME.partial``, and in it from the first moment ``.unfinished``, which says the same and which the
 writer holds locked: what a killed writer left can be told from what another one writes, and from what is not ours.
 """
+import argparse
 import fcntl
 import json
 import os
 import shutil
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 import numpy as np
+
+from lbbt_mm import argument_types
 
 FINISHED, UNFINISHED = 'recipe.json', '.unfinished'
 _MADE_BY = 'made_by'
@@ -77,16 +79,18 @@ def write_image(path: Path, image: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-@contextmanager
-def errors_in_one_line(converter: str) -> Iterator[None]:
-    """End a converter's command with what is wrong, and exit status 2, instead of a traceback."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if '--traceback' in sys.argv:
-            raise
-        print(f'{converter}: {error}', file=sys.stderr)
-        sys.exit(2)
+def converter_parser(description: str, **sources: str) -> argument_types.Parser:
+    """The command line of a converter.
+
+    Args:
+        description: What it makes.
+        **sources: Name of each folder that it reads -> what that is.
+    """
+    parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    folders = dict(sources, out='folder to write; absent or empty, or one that holds this data set')
+    for name, what in folders.items():
+        parser.add_argument(name, type=Path, help=what)
+    return parser
 
 
 def _resolved(out: Path) -> Path:

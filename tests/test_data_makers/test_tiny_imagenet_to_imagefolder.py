@@ -200,4 +200,4 @@ def test_the_command_line(source, tmp_path):
     returncode, output = finish(helped)
     assert returncode == 0 and '--copy' in output and 'test/WNID/*.JPEG' in output
     returncode, output = finish(failed)
-    assert returncode == 2 and output.startswith(f'{Path(TOOL).name}: {tmp_path}/train has no class folders')
+    assert returncode == 2 and output.startswith(f'{tmp_path}/train has no class folders')

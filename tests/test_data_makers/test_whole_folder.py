@@ -77,7 +77,7 @@ class TestEveryConverter:
             (out / name).write_text(text)
         before = files(tmp_path)
         output = one_line(run_tool(*commands[tool], out))
-        assert output.startswith(f'{tool}.py: {out} exists and is not an empty folder, and it holds no data set of ours.')
+        assert output.startswith(f'{out} exists and is not an empty folder, and it holds no data set of ours.')
         assert files(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ['data']
 
     @pytest.mark.parametrize('tool', TOOLS)
