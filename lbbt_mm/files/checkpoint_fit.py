@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lbbt_mm.text_table import render_table
 
-_SHAPES = re.compile(r'size mismatch for (\S+): copying a param with shape (?:torch\.Size\()?(.+?)\)? from checkpoint, '
-                     r'the shape in current model is (?:torch\.Size\()?(.+?)\)?\.$', re.MULTILINE)
+_SHAPES = re.compile('size mismatch for (.+): copying a param with shape (.+) from checkpoint, the shape in current model '
+                     'is (.+)')
 #: State that torch's optimizers keep for a parameter in the parameter's own shape.
 _ELEMENTWISE = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer', 'square_avg', 'grad_avg', 'sum', 'acc_delta',
                 'exp_inf', 'prev', 'step_size', 'ax')
@@ -114,8 +114,8 @@ def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: st
         if not isinstance(there, Tensor) or not isinstance(here, Tensor):
             continue
         if there.is_floating_point() != here.is_floating_point() or there.is_complex() != here.is_complex():
-            raise CheckpointMisfit(f'{where}: {name} is of type {_type(there)}, in this model of {_type(here)}; torch would '
-                                   'convert it without a word. Give a checkpoint that training wrote.')
+            raise CheckpointMisfit(f'{where}: {name} is of type {there.dtype}, in this model of {here.dtype}; torch '
+                                   'would convert it without a word. Give a checkpoint that training wrote.')
         if there.layout != torch.strided or there.is_quantized:
             raise CheckpointMisfit(f'{where}: {name} is sparse or quantised; expected a plain tensor. Give a checkpoint '
                                    'that training wrote.')
@@ -128,13 +128,8 @@ def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: st
                                    'give an earlier checkpoint of it.')
 
 
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).replace('torch.', '')
-
-
 def _shape(text: str) -> str:
-    numbers = re.findall(r'\d+', text)
-    return f'({", ".join(numbers)}{"," if len(numbers) == 1 else ""})'
+    return str(tuple(map(int, re.findall(r'\d+', text))))
 
 
 def is_below(name: str, prefixes: Iterable[str]) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from .plain_files import PlainYamlLoader
+
 #: What every config says that a run has dumped.
 _DUMPED_KEYS = {'launcher', 'work_dir'}
 _LARGEST_CONFIG = 1 << 24
@@ -97,10 +99,9 @@ def _is_dumped_python(text: str) -> bool:
 
 
 def _is_dumped_data(text: str) -> bool:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)  # JSON is YAML; nodes, so that no tag is followed
-    names = {key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)} if isinstance(
-        root, yaml.MappingNode) else set()
-    return _DUMPED_KEYS <= names and not any(line.lstrip().startswith('#') for line in text.splitlines())
+    content = yaml.load(text, PlainYamlLoader)  # JSON is YAML
+    return isinstance(content, dict) and _DUMPED_KEYS <= set(content) and not any(
+        line.lstrip().startswith('#') for line in text.splitlines())
 
 
 def _same_file(path: Path, other: Path) -> bool:
