@@ -9,10 +9,10 @@ from ..registry import type_name
 from .coco_columns import CocoFileError
 from .coco_evaluators import check_evaluators, coco_evaluators
 from .coco_file import CocoFile, unusable_boxes
-from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, class_of, compare_meanings, correct,
-                       find_datasets, is_remote, named_classes, path_of, pipeline_step)
+from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, class_of, compare_meanings, find_datasets,
+                       is_remote, named_classes, path_of, pipeline_step, require)
 from .image_files import Budget, look_at_images, paths_below
-from .problems import Problem, counted, few
+from .problems import Problem, few, of_some
 
 #: Where detectors of one stage or two have heads whose number of classes is that of their boxes
 _HEADS = (('bbox_head', 'num_classes'), ('query_head', 'num_classes'), ('mask_head', 'num_classes'),
@@ -83,13 +83,11 @@ def classes_of(dataset: Mapping, cfg: Config) -> List[str]:
 
 def _open_file(found: Found, with_boxes: bool) -> CocoFile:
     annotations = path_of(found.config, found.config['ann_file'])
-    if not annotations.is_file():
-        raise FileNotFoundError(f'{found.where}.ann_file: {annotations} does not exist. Expected a COCO annotation file. '
-                                f'{correct("ann_file")}')
+    require(annotations, f'{found.where}.ann_file', 'ann_file', 'a COCO annotation file')
     images = (found.config.get('data_prefix') or {}).get('img')
-    if images is not None and not path_of(found.config, images).is_dir():
-        raise FileNotFoundError(f'{found.where}.data_prefix.img: {path_of(found.config, images)} is not a folder. Expected '
-                                f'the images that {annotations.name} lists; correct data_root or data_prefix.')
+    if images is not None:
+        require(path_of(found.config, images), f'{found.where}.data_prefix.img', 'data_prefix',
+                f'the images that {annotations.name} lists', folder=True)
     masks = (pipeline_step(found.config.get('pipeline'), 'LoadAnnotations') or {}).get('with_mask')
     return CocoFile(annotations, with_boxes, also=('segmentation', ) if masks else ())
 
@@ -113,7 +111,7 @@ def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, 
     given = np.asarray(chosen(file.given_images(found.config, classes), found))
     paths = paths_below(folder, map(file.images.file_name.__getitem__, given.tolist()))
     yield from look_at_images(f'{where}.ann_file', paths, found.config.get('pipeline'), budget,
-                              file.images.size[given].tolist(), 'annotations')
+                              file.images.size[given].tolist())
 
 
 def _label_fault(file: CocoFile, classes: Sequence[str], annotations: Any) -> str:
@@ -142,19 +140,16 @@ def _check_training_images(found: Found, file: CocoFile, classes: Sequence[str],
     """Which images training leaves out, and which have more boxes than the detector can find."""
     total, least = len(file.images.size), (found.config.get('filter_cfg') or {}).get('min_size', 0)
     small = np.flatnonzero(file.images.size.min(axis=1) < least)
-    if len(small):
-        yield Problem(f'{found.where}.filter_cfg', f'{counted(len(small), total, "images")} are smaller than '
-                      f'min_size={least} and are left out, first {file.images.file_name[small[0]]}. Set a lower min_size '
-                      'if they are meant to be used.', fatal=len(small) == total)
+    yield from of_some(f'{found.where}.filter_cfg', [file.images.file_name[place] for place in small], total,
+                       f'images are smaller than min_size={least} and are left out',
+                       'Set a lower min_size if they are meant to be used.')
     if isinstance(queries, int) and total:
         usable = file.used & file.of_classes(classes) & (file.place >= 0)
         numbers = np.bincount(file.place[usable], minlength=total)
-        crowded = np.flatnonzero(numbers > queries)
-        if len(crowded):
-            name, number = file.images.file_name[crowded[0]], numbers[crowded[0]]
-            yield Problem(found.where, f'{counted(len(crowded), total, "images")} have more boxes than model.num_queries='
-                          f'{queries}, first {name} with {number}. The rest of their boxes is never matched; set '
-                          f'num_queries above the largest number, {numbers.max()}.', fatal=False)
+        crowded = [f'{file.images.file_name[place]} with {numbers[place]}' for place in np.flatnonzero(numbers > queries)]
+        yield from of_some(found.where, crowded, total, f'images have more boxes than model.num_queries={queries}',
+                           'The rest of their boxes is never matched; set num_queries above the largest number, '
+                           f'{numbers.max()}.', fatal=False)
 
 
 def _numbers_of_classes(model: Any) -> Iterator[Tuple[str, Any]]:

@@ -57,20 +57,19 @@ def check_evaluators(evaluators: Sequence[Tuple[str, Mapping]], loader: str, ope
                           f'file {few(file.labels(classes))}, so labels would mean other classes. Give both the same file.')
             continue
         compared = where, path, theirs, loader, opened
-        problem = _compare_images(*compared) or _compare_content(*compared)
-        yield from [problem] if problem else []
+        yield from filter(None, [_compare_images(*compared) or _compare_content(*compared)])
 
 
 def _compare_images(where: str, path: Path, theirs: CocoFile, loader: str, opened: Sequence[Opened]) -> Optional[Problem]:
+    odd = next((wrapper for *_, found in opened for wrapper in found.wrappers if wrapper != 'ConcatDataset'), None)
+    if odd:
+        return Problem(f'{loader}.dataset', f'{odd} gives other images than {path}, or some twice, and the evaluator counts '
+                       f'those of the file that it is not given as missed. Evaluate the data set without {odd}, or a file '
+                       'that lists its images.')
     wanted, given = set(plain_list(theirs.images.id)), []
     for file, classes, found in opened:
         ids = plain_list(file.images.id)
         given += [ids[place] for place in chosen(file.given_images(found.config, classes), found)]
-        odd = [wrapper for wrapper in found.wrappers if wrapper != 'ConcatDataset']
-        if odd:
-            return Problem(f'{loader}.dataset', f'{odd[0]} gives other images than {path}, or some twice, and the evaluator '
-                           f'counts those of the file that it is not given as missed. Evaluate the data set without '
-                           f'{odd[0]}, or a file that lists its images.')
     missed, extra, repeated = len(wanted - set(given)), len(set(given) - wanted), len(given) - len(set(given))
     if repeated:
         return Problem(f'{loader}.dataset', f'gives {repeated} of its images more than once, or several images with one id, '

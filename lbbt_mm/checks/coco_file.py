@@ -3,7 +3,7 @@ import os
 from itertools import compress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -83,12 +83,6 @@ class CocoFile:
         return f'{image} (annotation {number!r})'
 
 
-def take_parsed(path: Any) -> Optional[dict]:
-    """The content of a file that a check of this process has parsed and nobody has taken yet, if it is still the same."""
-    stamp, content = _parsed.pop(os.path.realpath(path), (None, None))
-    return content if stamp and stamp == _stamp(path) else None
-
-
 def hand_over_to_mmdet() -> None:
     """Have mmdet's data sets take what the checks have parsed, rather than parse half a gigabyte again."""
     try:
@@ -101,9 +95,10 @@ def hand_over_to_mmdet() -> None:
         """mmdet's index of an annotation file, made from a parsed one where there is one."""
 
         def __init__(self, annotation_file: Any = None) -> None:
-            content = take_parsed(annotation_file) if annotation_file is not None else None
-            super().__init__(None if content is not None else annotation_file)
-            if content is not None:
+            stamp, content = _parsed.pop(os.path.realpath(annotation_file or ''), (None, None))
+            is_same = stamp is not None and stamp == _stamp(annotation_file)
+            super().__init__(None if is_same else annotation_file)
+            if is_same:
                 self.dataset = content
                 self.createIndex()
                 self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs

@@ -71,9 +71,23 @@ def path_of(dataset: Mapping, path: str) -> Path:
     return Path(dataset.get('data_root') or '') / path
 
 
-def correct(key: str) -> str:
-    """What to correct where files are absent, for a message."""
-    return f'Correct data_root and {key}, or LBBT_DATA_ROOT (now {os.environ.get("LBBT_DATA_ROOT", "unset")}).'
+def require(path: Path, where: str, key: str, expected: str, folder: bool = False) -> None:
+    """Refuse a file, or a folder, that is not there.
+
+    Args:
+        path: The file.
+        where: The setting that names it.
+        key: What to correct besides ``data_root``.
+        expected: What it should be, for the message.
+        folder: Whether it is a folder.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    if not (path.is_dir() if folder else path.is_file()):
+        raise FileNotFoundError(f'{where}: {path} {"is not a folder" if folder else "does not exist"}. Expected {expected}. '
+                                f'Correct data_root and {key}, or LBBT_DATA_ROOT (now '
+                                f'{os.environ.get("LBBT_DATA_ROOT", "unset")}).')
 
 
 def class_of(kind: Any, scope: Optional[str], registry: Any = DATASETS) -> Optional[type]:

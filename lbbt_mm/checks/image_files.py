@@ -9,7 +9,7 @@ from mmcv import imread
 from PIL import Image, UnidentifiedImageError
 
 from .datasets import pipeline_step
-from .problems import Problem, counted
+from .problems import Problem, of_some
 
 #: Values of EXIF's orientation that stand for a quarter turn
 _TURNED = (5, 6, 7, 8)
@@ -146,7 +146,7 @@ def missing_files(paths: Sequence[str]) -> List[str]:
 
 
 def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budget,
-                   sizes: Sequence[Size] = (), sized_by: str = '') -> Iterator[Problem]:
+                   sizes: Sequence[Size] = ()) -> Iterator[Problem]:
     """Look at images that a run will load.
 
     Args:
@@ -154,8 +154,7 @@ def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budg
         paths: Its images.
         pipeline: Their pipeline; ``ignore_empty=True`` of its LoadImageFromFile passes over what cannot be loaded.
         budget: How many to open.
-        sizes: Width and height that each has to have, if that is known.
-        sized_by: What says so.
+        sizes: Width and height that each has by its annotations, if they say so.
 
     Yields:
         Problem: What is wrong, in one line each.
@@ -163,34 +162,29 @@ def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budg
     loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
     passes, wanted = bool(loading.get('ignore_empty')), dict(zip(paths, sizes))
     missing = missing_files(paths)
-    if missing:
-        yield Problem(where, f"{counted(len(missing), len(paths), 'images')} are not there, first {missing[0]}. Add them, "
-                      'take them out of the annotations, or correct data_root or data_prefix.',
-                      fatal=not passes or len(missing) == len(paths))
+    yield from of_some(where, missing, len(paths), 'images are not there', 'Add them, take them out of the annotations, or '
+                       'correct data_root or data_prefix.', None if passes else True)
     gone = set(missing)
     there = [path for path in paths if path not in gone] if gone else paths
     seen = budget.spend(where, there, lambda path: look_at_image(path, loading))
     asked = '' if len(seen) == len(there) else ' that were looked at'
     for fault in sorted({look.fault for _, look in seen} - {''}):
         found = [path for path, look in seen if look.fault == fault]
-        yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {fault}, first {found[0]}. '
-                      'Replace them, or take them out of the annotations.', fatal=not passes or len(found) == len(seen))
+        yield from of_some(where, found, len(seen), f'images{asked} {fault}', 'Replace them, or take them out of the '
+                           'annotations.', None if passes else True)
     moved = [path for path, look in seen if look.turned and (path not in wanted or look.size == tuple(wanted[path]))]
-    if moved:
-        yield Problem(where, f'{counted(len(moved), len(seen), "images")}{asked} are turned or mirrored by their EXIF '
-                      f'orientation when they are loaded, first {moved[0]}. Boxes and masks have to be for the image as it '
-                      'is shown; masks are loaded as they are stored.', False)
-    yield from _of_another_size(where, seen, wanted, sized_by, asked)
+    yield from of_some(where, moved, len(seen), f'images{asked} are turned or mirrored by their EXIF orientation when they '
+                       'are loaded', 'Boxes and masks have to be for the image as it is shown; masks are loaded as they are '
+                       'stored.', fatal=False)
+    yield from _of_another_size(where, seen, wanted, asked)
 
 
-def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size], sized_by: str,
+def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size],
                      asked: str) -> Iterator[Problem]:
-    sized = [(path, look.size) for path, look in seen if look.size and path in wanted]
-    wrong = [(path, size) for path, size in sized if size != tuple(wanted[path])]
+    sized = [(path, look.size, tuple(wanted[path])) for path, look in seen if look.size and path in wanted]
+    wrong = [one for one in sized if one[1] != one[2]]
     for turned, what, remedy in _OF_ANOTHER_SIZE:
-        found = [(path, size) for path, size in wrong if (size[::-1] == tuple(wanted[path])) == turned]
-        if found:
-            path, size = found[0]
-            yield Problem(where, f'{counted(len(found), len(sized), "images")}{asked} {what} than the {sized_by} say, '
-                          f'first {path}: {size[0]}x{size[1]} pixels, {sized_by} {wanted[path][0]}x{wanted[path][1]}. '
-                          f'{remedy}.', fatal=len(wrong) == len(sized))
+        found = [f'{path}: {size[0]}x{size[1]} pixels, annotations {annotated[0]}x{annotated[1]}'
+                 for path, size, annotated in wrong if (size[::-1] == annotated) == turned]
+        yield from of_some(where, found, len(sized), f'images{asked} {what} than the annotations say', f'{remedy}.',
+                           fatal=len(wrong) == len(sized))

@@ -9,10 +9,10 @@ from mmengine.fileio import list_dir_or_file
 
 from lbbt_mm.config_keys import get_key
 from lbbt_mm.registry import type_name
-from .datasets import TRAINING_LOADERS, Found, chosen, compare_meanings, correct, find_datasets, is_remote, named_classes
+from .datasets import TRAINING_LOADERS, Found, chosen, compare_meanings, find_datasets, is_remote, named_classes, require
 from .image_files import Budget, look_at_images
 from .image_lists import MOST_FOLDERS, evenly_spaced, image_root, listed_images
-from .problems import Problem, counted, few
+from .problems import Problem, few, of_some
 from .random_labels import check_random_labels, random_labels_of, with_bridge_loader
 
 #: As mmpretrain's CustomDataset
@@ -85,9 +85,7 @@ def _custom_datasets(cfg: Config, loaders: Sequence[str], local: bool = True) ->
 
 def _class_folders(found: Found) -> List[str]:
     folder = image_root(found.config)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'{found.where}: {folder} is not a folder. Expected images as {folder.name}/CLASS/image.jpg '
-                                f'below data_root. {correct("data_prefix")}')
+    require(folder, found.where, 'data_prefix', f'images as {folder.name}/CLASS/image.jpg below data_root', folder=True)
     classes = sorted(list_dir_or_file(str(folder), list_dir=True, list_file=False))
     hidden = next((kind for kind in classes if _NO_CLASS.match(kind)), None)
     if hidden:
@@ -110,7 +108,7 @@ def _check_class_folders(found: Found, folder: Path, classes: Sequence[str], num
                          f'{classes[place]!r} of {folder} comes: mmpretrain numbers the folders by their order. Name them '
                          'in that order.')
     # random labels may come from more classes than there are true ones
-    fewer = len(classes) < (num_classes or 0) and any(True for _ in random_labels_of(found))
+    fewer = len(classes) < (num_classes or 0) and any(random_labels_of(found))
     if num_classes is not None and len(classes) != num_classes and not fewer:
         raise ValueError(f'{found.where}: {folder} has {len(classes)} class folders, but model.head.num_classes='
                          f'{num_classes}. Set num_classes (of the head, of RandomLabel and of data_preprocessor) to '
@@ -128,12 +126,11 @@ def _images_in_folders(found: Found, budget: Budget) -> Iterator[Problem]:
         left += [path for path in files if path.lower().endswith((*_UNLISTED, *_EXTENSIONS)) and path not in set(listed)]
         empty += [kind] * (not listed)
         paths += listed
-    if left:
-        yield Problem(found.where, f'{counted(len(left), len(left) + len(paths), "images")} are left out, first '
-                      f'{min(left)}: listed are {", ".join(extensions)}. Convert them, or set extensions=.', False)
-    if empty and found.loader == 'train_dataloader':
-        yield Problem(found.where, f'{counted(len(empty), len(classes), "class folders")} hold no image, first '
-                      f'{empty[0]!r}: such a class is never trained.', False)
+    yield from of_some(found.where, sorted(left), len(left) + len(paths), 'images are left out', 'Listed are '
+                       f'{", ".join(extensions)}: convert them, or set extensions=.', fatal=False)
+    if found.loader == 'train_dataloader':
+        yield from of_some(found.where, [repr(kind) for kind in empty], len(classes), 'class folders hold no image',
+                           'Such a class is never trained.', fatal=False)
     if len(classes) <= MOST_FOLDERS:
         chosen(paths, found)
     yield from look_at_images(found.where, paths, found.config.get('pipeline'), budget)

@@ -69,15 +69,13 @@ def _check_data_preprocessor(cfg: Config, num_classes: Optional[int]) -> None:
 
 def _check_pixels_key(found: Found) -> None:
     """A label that depends on augmented pixels would be another one in every epoch."""
-    before = []
-    for index, transform in enumerate(found.config.get('pipeline') or []):
-        name = type_name(transform)
-        changes = next((other for other in before if _CHANGES_PIXELS.search(other)), None)
-        if name == 'RandomLabel' and transform.get('key') == 'pixels' and changes:
+    names = [type_name(transform) for transform in found.config.get('pipeline') or []]
+    for index, name in enumerate(names):
+        changes = next((other for other in names[:index] if _CHANGES_PIXELS.search(other)), None)
+        if name == 'RandomLabel' and found.config['pipeline'][index].get('key') == 'pixels' and changes:
             raise ValueError(f"{found.where}.pipeline.{index}: RandomLabel with key='pixels' comes after {changes}, which "
                              'changes the pixels, so labels would not stay the same. Put it directly after the '
                              'transform that loads the image.')
-        before.append(name)
 
 
 def _check_sample_numbers(sets: Sequence[Found]) -> None:

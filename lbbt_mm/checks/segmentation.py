@@ -9,10 +9,10 @@ from mmengine.registry import DefaultScope
 
 from ..config_keys import parts_at
 from ..registry import type_name
-from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, compare_meanings, correct,
-                       find_datasets, find_evaluators, is_a, is_remote, path_of, pipeline_step)
+from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, compare_meanings, find_datasets, find_evaluators,
+                       is_a, is_remote, path_of, pipeline_step, require)
 from .image_files import Budget, Size, look_at_image, look_at_images, paths_below
-from .problems import Problem, counted
+from .problems import Problem, of_some
 from .segmentation_masks import IGNORED, check_masks
 
 #: Files of these are images, whichever of them a data set lists
@@ -84,13 +84,11 @@ def image_sizes(found: Found, budget: Budget, loading: Optional[Mapping] = None)
 def _check_folders(found: Found) -> None:
     config, where = found.config, found.where
     for key, folder in (config.get('data_prefix') or {}).items():
-        if folder and not path_of(config, folder).is_dir():
-            raise FileNotFoundError(f'{where}.data_prefix.{key}: {path_of(config, folder)} is not a folder. Expected '
-                                    f'{folder!r} below data_root. {correct("data_prefix")}')
-    listed = config.get('ann_file')
-    if listed and not path_of(config, listed).exists():
-        raise FileNotFoundError(f'{where}.ann_file: {path_of(config, listed)} does not exist. Expected a file with an image '
-                                f'name a line. {correct("ann_file")}')
+        if folder:
+            require(path_of(config, folder), f'{where}.data_prefix.{key}', 'data_prefix', f'{folder!r} below data_root',
+                    folder=True)
+    if config.get('ann_file'):
+        require(path_of(config, config['ann_file']), f'{where}.ann_file', 'ann_file', 'a file with an image name a line')
 
 
 def _numbers_of_classes(classes: Sequence[str], heads: Sequence[Tuple[str, Mapping]]) -> Iterator[Tuple[str, Any]]:
@@ -141,10 +139,9 @@ def _left_out(where: str, config: Mapping, dataset: Any, infos: Sequence[Mapping
         left: Any = set(found) - {info[key] for info in infos}
         if left:  # written in another way perhaps
             left = sorted({*map(os.path.normpath, left)} - {os.path.normpath(info[key]) for info in infos})
-        if left:
-            yield Problem(where, f'{counted(len(left), len(found), what)} are left out, first {left[0]}. It lists images '
-                          f'that end in {dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, '
-                          f'or set {option}, if they are meant to be used.', False)
+        yield from of_some(where, left, len(found), f'{what} are left out', f'It lists images that end in '
+                           f'{dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, or set '
+                           f'{option}, if they are meant to be used.', fatal=False)
 
 
 def _compare_ignored(cfg: Config, loader: str) -> Iterator[Problem]:

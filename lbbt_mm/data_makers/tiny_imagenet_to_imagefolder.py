@@ -68,17 +68,15 @@ def _refuse_path(name: str, where: str) -> None:
 
 def _training_images(source: Path) -> List[Placement]:
     root, listed = source / 'train', source / 'wnids.txt'
-    classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    classes = {folder.name for folder in root.iterdir() if folder.is_dir()} if root.is_dir() else set()
     if not classes:
         raise FileNotFoundError(f'{root} has no class folders. Expected the unpacked tiny-imagenet-200 with '
                                 'train/WNID/images/ and val/; give its path.')
-    missing = sorted(set(listed.read_text().split()) - set(classes)) if listed.is_file() else []
-    if missing:
-        _refuse_path(missing[0], str(listed))
-        raise FileNotFoundError(f'{root / missing[0]} does not exist ({len(missing)} missing in all), but wnids.txt lists '
-                                'it. Unpack the archive again.')
+    for name in listed.read_text().split() if listed.is_file() else ():
+        _refuse_path(name, str(listed))
+        classes.add(name)
     placements = []
-    for name in classes:
+    for name in sorted(classes):
         images = sorted((root / name / 'images').glob('*.JPEG'))
         if not images:
             raise FileNotFoundError(f'{root / name / "images"} has no *.JPEG. Expected the training images of the class; '

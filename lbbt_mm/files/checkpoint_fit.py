@@ -238,9 +238,5 @@ def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:
 
 def _is_dense(tensor: Tensor) -> bool:
     """Whether each element has a place of its own and there is none between them."""
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape) if size > 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
+    outermost_first = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(outermost_first).is_contiguous()

@@ -30,7 +30,7 @@ def test_an_absent_annotation_file(data, split):
 def test_an_absent_image_folder(data):
     shutil.rmtree(data / 'val2017')
     with pytest.raises(FileNotFoundError, match='val_dataloader.dataset.data_prefix.img: .*val2017 is not a folder.*'
-                       'instances_val2017.json lists; correct data_root or data_prefix'):
+                       'instances_val2017.json lists. Correct data_root and data_prefix'):
         check_coco_datasets(run_config(data))
 
 
