@@ -93,8 +93,7 @@ def _open_file(found: Found, with_boxes: bool) -> CocoFile:
 
 
 def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, budget: Budget) -> Iterator[Problem]:
-    where, annotations = found.where, path_of(found.config, found.config['ann_file'])
-    classes = classes_of(found.config, cfg)
+    where, annotations, classes = found.where, file.path, classes_of(found.config, cfg)
     fault = _label_fault(file, classes, annotations)
     if fault:
         yield Problem(f'{where}.ann_file' if file.unknown_categories() else where, fault)

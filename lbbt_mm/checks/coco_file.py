@@ -26,6 +26,7 @@ class CocoFile:
         CocoFileError: If it is not a file in COCO's format, or lacks what mmdet or its evaluator need.
 
     Attributes:
+        path: The file.
         images: Columns of its images, and their ``size``, width and height in pixels ``(I, 2)``.
         annotations: Columns of its ``N`` annotations; ``crowd`` and ``ignored`` tell which it calls so ``(N, )``.
         names: Number of a category -> its name.
@@ -34,7 +35,7 @@ class CocoFile:
     """
 
     def __init__(self, path: Path, with_boxes: bool = True, also: Sequence[str] = ()) -> None:
-        content = _read(path)
+        self.path, content = path, _read(path)
         self.images, categories = columns_of(content, 'images'), columns_of(content, 'categories')
         self.images.size = np.stack([self.images.width, self.images.height], axis=1)
         if not with_boxes and 'annotations' not in content:

@@ -7,7 +7,7 @@ from mmengine.fileio import list_from_file
 
 from .datasets import Found, chosen, named_classes, path_of, require
 from .image_files import Budget, look_at_images, missing_files, paths_below
-from .problems import Problem, counted
+from .problems import Problem, of_some
 from .random_labels import random_labels_of
 
 #: Folders whose content is read before a run; 1,000 of 1,300 images each take a second
@@ -47,19 +47,14 @@ def listed_images(found: Found, num_classes: Optional[int], budget: Budget) -> I
     path = path_of(found.config, os.path.expanduser(found.config['ann_file']))
     require(path, where, 'ann_file', 'a list with an image and its label on each line')
     names = _names(f'{where}: {path}', [line.strip() for line in list_from_file(str(path))], found, num_classes)
-    samples = chosen(list(enumerate(names, 1)), found)
-    paths = paths_below(root, (name for _, name in samples))
-    folders = {os.path.dirname(path) for path in paths}
-    read = set(evenly_spaced(sorted(folders), budget))
-    if len(read) < len(folders):
-        samples, paths = zip(*(pair for pair in zip(samples, paths) if os.path.dirname(pair[1]) in read))
-    missing = missing_files(paths)
-    if missing:
-        line = next(line for (line, _), one in zip(samples, paths) if one == missing[0])
-        yield Problem(where, f'{counted(len(missing), len(paths), "images")} are not there, first that of line {line} of '
-                      f'{path}: {missing[0]}. Add them, take their lines out, or correct data_root or data_prefix.')
-    else:
-        yield from look_at_images(where, paths, found.config.get('pipeline'), budget)
+    samples = chosen(list(enumerate(paths_below(root, names), 1)), found)
+    read = set(evenly_spaced(sorted({os.path.dirname(image) for _, image in samples}), budget))
+    lines = {image: line for line, image in samples if os.path.dirname(image) in read}
+    missing = [f'that of line {lines[image]} of {path}: {image}' for image in missing_files(list(lines))]
+    yield from of_some(where, missing, len(lines), 'images are not there',
+                       'Add them, take their lines out, or correct data_root or data_prefix.', fatal=True)
+    if not missing:
+        yield from look_at_images(where, list(lines), found.config.get('pipeline'), budget)
 
 
 def _names(where: str, lines: Sequence[str], found: Found, num_classes: Optional[int]) -> Sequence[str]:

@@ -59,21 +59,15 @@ _ANY_RUN = {
                       'one of DEBUG, INFO, WARNING, ERROR'),
 }
 _TRAINING = {
-    'train_cfg': _DICT,
-    'optim_wrapper': _DICT,
-    'optim_wrapper.optimizer': _DICT,
-    'randomness.seed': _at_least(0),
-    'train_cfg.max_epochs': _at_least(1),
-    'train_cfg.max_iters': _at_least(1),
-    'train_cfg.val_interval': _at_least(1),
-    'train_cfg.val_begin': _at_least(0),
+    **dict.fromkeys(('train_cfg', 'optim_wrapper', 'optim_wrapper.optimizer'), _DICT),
+    **dict.fromkeys(('randomness.seed', 'train_cfg.val_begin'), _at_least(0)),
+    **dict.fromkeys(('train_cfg.max_epochs', 'train_cfg.max_iters', 'train_cfg.val_interval',
+                     'default_hooks.logger.interval'), _at_least(1)),
+    **dict.fromkeys(('default_hooks.checkpoint.interval', 'default_hooks.checkpoint.max_keep_ckpts'), _OR_NEVER),
     'train_cfg.dynamic_intervals': Rule(_are_pairs, 'pairs of the epoch or iteration from which it holds and the interval, '
                                                     'in ascending order, such as [(10, 1)]'),
     'optim_wrapper.optimizer.lr': Rule(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
                                        and 0 <= value < float('inf'), 'a number, 0 or more'),
-    'default_hooks.checkpoint.interval': _OR_NEVER,
-    'default_hooks.checkpoint.max_keep_ckpts': _OR_NEVER,
-    'default_hooks.logger.interval': _at_least(1),
 }
 _LOADER = {'batch_size': _at_least(1), 'num_workers': _at_least(0)}
 _INDICES = Rule(_are_places, 'a number of samples other than 0, or a list of places, one at least')

@@ -5,7 +5,8 @@ beyond their memory.
 """
 import math
 import re
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
+from copy import copy
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
@@ -91,19 +92,18 @@ def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: 
     misshapen: Dict[str, Tuple[str, str]] = {}
     try:
         found = model.load_state_dict(state_dict, strict=False)
-        missing, extra = found.missing_keys, found.unexpected_keys
     except RuntimeError as error:
         misshapen = {name: (_shape(there), _shape(here)) for name, there, here in _SHAPES.findall(str(error))}
         if not misshapen:
             raise CheckpointMisfit(f'{where}: cannot be loaded: {" ".join(str(error).split())}') from None
-        rest = OrderedDict((name, value) for name, value in state_dict.items() if name not in misshapen)
-        rest._metadata = getattr(state_dict, '_metadata', OrderedDict())
+        rest = copy(state_dict)  # with the versions of its modules
+        for name in misshapen:
+            rest.pop(name, None)
         found = model.load_state_dict(rest, strict=False)
-        missing, extra = [name for name in found.missing_keys if name not in misshapen], found.unexpected_keys
     # as mmengine does: batch norms of old checkpoints have no such counter
-    missing = [name for name in missing if not name.endswith('num_batches_tracked')]
-    gone = {*missing, *extra, *misshapen}
-    return Fit([name for name in model.state_dict() if name not in gone], missing, list(extra), misshapen)
+    missing = [name for name in found.missing_keys if name not in misshapen and not name.endswith('num_batches_tracked')]
+    gone = {*missing, *found.unexpected_keys, *misshapen}
+    return Fit([name for name in model.state_dict() if name not in gone], missing, found.unexpected_keys, misshapen)
 
 
 def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
