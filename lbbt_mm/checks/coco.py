@@ -94,9 +94,9 @@ def _open_file(found: Found, with_boxes: bool) -> CocoFile:
 
 def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, budget: Budget) -> Iterator[Problem]:
     where, annotations, classes = found.where, file.path, classes_of(found.config, cfg)
-    fault = _label_fault(file, classes, annotations)
+    fault = next(_label_faults(file, classes), None)
     if fault:
-        yield Problem(f'{where}.ann_file' if file.unknown_categories() else where, fault)
+        yield Problem(f'{where}.ann_file', f'{annotations} {fault}')
         return
     if not with_boxes:
         return
@@ -113,26 +113,24 @@ def _check_dataset(found: Found, file: CocoFile, cfg: Config, with_boxes: bool, 
                               file.images.size[given].tolist())
 
 
-def _label_fault(file: CocoFile, classes: Sequence[str], annotations: Any) -> str:
-    """Why labels would not mean what the data set's classes say; empty for nothing."""
+def _label_faults(file: CocoFile, classes: Sequence[str]) -> Iterator[str]:
+    """Why labels would not mean what the data set's classes say, the first reason first."""
     unknown, labels = file.unknown_categories(), file.labels(classes)
     if unknown:
-        return (f"annotations in {annotations} have category_id {few(unknown)}, which its 'categories' do not list (they "
-                f'list {few(sorted(file.names, key=str))}). mmdet would drop those boxes; correct the file.')
+        yield (f"has annotations that have category_id {few(unknown)}, which its 'categories' do not list (they "
+               f'list {few(sorted(file.names, key=str))}). mmdet would drop those boxes; correct the file.')
     missing = [name for name in classes if name not in labels]
     if missing:
-        return (f'classes {few(missing)} are not among the categories of {annotations} '
-                f'({few(sorted(set(file.names.values())))}). Set metainfo=dict(classes=...) of the dataset to the '
-                'names in the file, and model.bbox_head.num_classes to their number.')
+        yield (f'lacks the classes {few(missing)} among its categories ({few(sorted(set(file.names.values())))}). Set '
+               'metainfo=dict(classes=...) of the dataset to the names in the file, and model.bbox_head.num_classes to '
+               'their number.')
     if len(labels) > len(classes):
         twice = next(name for index, name in enumerate(labels) if name in labels[:index])
-        return f'{annotations} has {twice!r} for two categories. Give each category a name of its own.'
-    odd = next((index for index, pair in enumerate(zip(classes, labels)) if len(set(pair)) > 1), None)
-    if odd is not None:
-        return (f'metainfo.classes has {classes[odd]!r} at place {odd + 1}, but {labels[odd]!r} comes there in the '
-                f'categories of {annotations}. mmdet numbers labels in the order of the file; give metainfo.classes in that '
-                f'order: {few(labels)}.')
-    return ''
+        yield f'has {twice!r} for two categories. Give each category a name of its own.'
+    for place, (name, label) in enumerate(zip(classes, labels), 1):
+        if name != label:
+            yield (f'has the category {label!r} at place {place}, where metainfo.classes has {name!r}. mmdet numbers labels '
+                   f'in the order of the file; give metainfo.classes in that order: {few(labels)}.')
 
 
 def _check_training_images(found: Found, file: CocoFile, classes: Sequence[str], queries: Any) -> Iterator[Problem]:

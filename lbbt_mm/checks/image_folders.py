@@ -123,7 +123,7 @@ def _images_in_folders(found: Found, budget: Budget) -> Iterator[Problem]:
     for kind in evenly_spaced(classes, budget):
         files = [os.path.join(root, name) for root, _, names in os.walk(folder / kind) for name in sorted(names)]
         listed = [path for path in files if path.lower().endswith(extensions)]
-        left += [path for path in files if path.lower().endswith((*_UNLISTED, *_EXTENSIONS)) and path not in set(listed)]
+        left += [path for path in sorted({*files} - {*listed}) if path.lower().endswith((*_UNLISTED, *_EXTENSIONS))]
         empty += [kind] * (not listed)
         paths += listed
     yield from of_some(found.where, sorted(left), len(left) + len(paths), 'images are left out', 'Listed are '

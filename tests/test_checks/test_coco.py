@@ -47,7 +47,7 @@ def test_category_names_that_do_not_match(data):
     with pytest.raises(ValueError) as error:
         check_coco_datasets(run_config(data))
     message = str(error.value)
-    assert "classes 'red' are not among the categories" in message and "'blue', 'crimson', 'green'" in message
+    assert "lacks the classes 'red' among its categories" in message and "'blue', 'crimson', 'green'" in message
     assert 'metainfo=dict(classes=...)' in message and 'num_classes' in message
 
 
@@ -56,7 +56,7 @@ def test_coco_s_own_classes_on_another_data_set(data):
     cfg = run_config(data)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         del loader.dataset['metainfo']
-    with pytest.raises(ValueError, match=r"classes 'person', .* and 75 more are not among the categories"):
+    with pytest.raises(ValueError, match=r"classes 'person', .* and 75 more among its categories"):
         check_coco_datasets(cfg)
 
 
@@ -115,8 +115,8 @@ def reorder(content):
 def test_categories_in_another_order_than_the_classes(data, split, evaluated):
     """mmdet numbers labels in the order of each file; mAP halves without a word."""
     edit_coco(data, reorder, split)
-    with pytest.raises(ValueError, match=f"{split}_dataloader.dataset: metainfo.classes has 'red' at place 1, but 'blue' "
-                       "comes there in the categories of .* in that order: 'blue', 'green', 'red'"):
+    with pytest.raises(ValueError, match=f"{split}_dataloader.dataset.ann_file: .* has the category 'blue' at place 1, where "
+                       "metainfo.classes has 'red'.* in that order: 'blue', 'green', 'red'"):
         check_coco_datasets(run_config(data))
 
 
