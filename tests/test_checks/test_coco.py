@@ -115,8 +115,8 @@ def reorder(content):
 def test_categories_in_another_order_than_the_classes(data, split, evaluated):
     """mmdet numbers labels in the order of each file; mAP halves without a word."""
     edit_coco(data, reorder, split)
-    with pytest.raises(ValueError, match=f"{split}_dataloader.dataset.ann_file: .* has the category 'blue' at place 1, where "
-                       "metainfo.classes has 'red'.* in that order: 'blue', 'green', 'red'"):
+    with pytest.raises(ValueError, match=f"{split}_dataloader.dataset.ann_file: .* has the category 'blue' at place 1, "
+                       "where metainfo.classes has 'red'.* in that order: 'blue', 'green', 'red'"):
         check_coco_datasets(run_config(data))
 
 
