@@ -111,11 +111,13 @@ class CanvasSet(NamedTuple):
     """A kind of data set of canvases, and how it is written.
 
     Attributes:
+        description: What it is, for the converter's ``--help``.
         converter: File name of its converter, by which a set is known again.
         splits: What its training and its validation split are called.
         write_split: Writes a split: called with the set's folder, the split's name and its canvases.
         recipe: What else its files are made from.
     """
+    description: str
     converter: str
     splits: Tuple[str, str]
     write_split: Callable[[Path, str, Iterator[Canvas]], None]
@@ -151,13 +153,9 @@ class CanvasSet(NamedTuple):
 
         return write_once(out, self.converter, {**recipe, **self.recipe}, write)
 
-    def main(self, description: str) -> None:
-        """Command line of the converter.
-
-        Args:
-            description: What it makes.
-        """
-        parser = converter_parser(description)
+    def main(self) -> None:
+        """Command line of the converter."""
+        parser = converter_parser(self.description)
         parser.add_argument('--num-train', type=argument_types.count, default=6000)
         parser.add_argument('--num-val', type=argument_types.count, default=200)
         parser.add_argument('--size', type=argument_types.count, default=64,
