@@ -6,6 +6,7 @@ from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from mmcv import rescale_size
 from mmengine.config import Config
+from mmengine.utils import to_2tuple
 
 from ..config_keys import find_types, get_key
 from .datasets import class_of
@@ -52,18 +53,15 @@ def _patch_size(backbone: Optional[Mapping]) -> Optional[Tuple[int, int]]:
         kind = class_of(backbone['type'], 'mmseg', MODELS)
         default = inspect.signature(kind).parameters.get('patch_size') if kind else None
         patch = default and default.default
-    if isinstance(patch, int):
-        return patch, patch
-    return tuple(patch) if isinstance(patch, (list, tuple)) else None
+    return to_2tuple(patch) if isinstance(patch, (int, list, tuple)) else None
 
 
 def _resized(size: Tuple[int, int], resize: Mapping) -> Tuple[int, int]:
     """Width and height after Resize."""
     scale, factor = resize.get('scale'), resize.get('scale_factor')
     if scale is None:
-        factors = (factor, factor) if isinstance(factor, (int, float)) else factor
-        scale = tuple(int(side * part + 0.5) for side, part in zip(size, factors))
-    scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        scale = [int(side * part + 0.5) for side, part in zip(size, to_2tuple(factor))]
+    scale = tuple(to_2tuple(scale))
     if min(scale) <= 0 or not resize.get('keep_ratio', False):
         return scale
     return rescale_size(size, scale)

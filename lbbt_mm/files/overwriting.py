@@ -8,8 +8,6 @@ from typing import Any
 
 import yaml
 
-from .plain_files import PlainYamlLoader
-
 #: What every config says that a run has dumped.
 _DUMPED_KEYS = {'launcher', 'work_dir'}
 _LARGEST_CONFIG = 1 << 24
@@ -99,6 +97,7 @@ def _is_dumped_python(text: str) -> bool:
 
 
 def _is_dumped_data(text: str) -> bool:
+    from .plain_files import PlainYamlLoader  # not for --help
     content = yaml.load(text, PlainYamlLoader)  # JSON is YAML
     return isinstance(content, dict) and _DUMPED_KEYS <= set(content) and not any(
         line.lstrip().startswith('#') for line in text.splitlines())
