@@ -1,7 +1,9 @@
 """Settings that nothing reads: misspelt keys of a command line, and misspelt names at the top of a config."""
 import inspect
+from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any, List, Mapping, Optional, Set, Tuple
+from importlib import import_module
+from typing import Any, List, Mapping, Set, Tuple
 
 import mmengine.registry as registries
 from mmengine.config import Config
@@ -12,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from lbbt_mm.mmengine_internals import plain_config
 from lbbt_mm.registry import parameters_of, type_name
-from .datasets import class_of
 
 
 
@@ -148,7 +149,16 @@ def _arguments_of_type(kind: Any, cfg: Config) -> Tuple[Set[str], bool]:
     return named - {'self'} | {'type'}, is_whole
 
 
-def _find_class(name: str, scope: str) -> Optional[type]:
+def _find_class(name: str, scope: str) -> Any:
     """A registered class by its name, in whichever registry of a scope it is."""
+    scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
+    with suppress(Exception):  # a codebase that is not there is said by what builds the run
+        import_module(f'{scope}.registry')
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
-    return next(filter(None, (class_of(name, scope, root) for root in roots)), None)
+    at_root = [root for root in roots if short in root.module_dict]
+    children = [child for root in at_root or roots for child in root._children.values() if child.scope == scope]
+    for child in children:
+        with suppress(Exception):
+            child.import_from_location()
+    # a codebase's class comes before mmcv's of the same name, which is at the root
+    return next((one.module_dict[short] for one in (*children, *at_root) if short in one.module_dict), None)
