@@ -14,6 +14,9 @@ from .problems import counted
 #: What a column raises of which an entry has another form; then the entries are looked at one by one
 _ODD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
+#: Numbers below this are looked up in a table
+_TABLE = 1 << 22
+
 #: Whole numbers as an array, anything else as it is in the file
 Column = Union[np.ndarray, Sequence[Any]]
 
@@ -158,10 +161,11 @@ def _column(entries: List[dict], field: str) -> Column:
 
 def places(wanted: Column, known: Column) -> np.ndarray:
     """Where each of some numbers is in a list of different ones ``(N, )``; -1 for those that it does not hold."""
-    if isinstance(wanted, np.ndarray) and isinstance(known, np.ndarray) and len(known):
-        order = np.argsort(known)
-        found = order[np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)]
-        return np.where(known[found] == wanted, found, -1)
+    if isinstance(wanted, np.ndarray) and isinstance(known, np.ndarray) and (
+            len(known) and known.min() >= 0 and known.max() < _TABLE):
+        table = np.full(known.max() + 2, -1)  # the last for all numbers that are not in it
+        table[known] = np.arange(len(known))
+        return table[np.where((wanted >= 0) & (wanted <= known.max()), wanted, -1)]
     place = {number: index for index, number in enumerate(plain_list(known))}  # lists and objects are no keys
     return np.array([place.get(number, -1) if isinstance(number, (int, float, str)) else -1
                      for number in plain_list(wanted)], np.int64)
