@@ -1,6 +1,5 @@
 """An annotation file in COCO's format: parsed once, with what mmdet would make of each box."""
 import os
-from itertools import compress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -70,7 +69,9 @@ class CocoFile:
 
     def unknown_categories(self) -> list:
         """Numbers of categories that annotations have and the file does not list, in order."""
-        numbers = [*compress(plain_list(self.annotations.category_id), self._categories < 0)]
+        unknown = np.flatnonzero(self._categories < 0)
+        ids = plain_list(self.annotations.category_id) if len(unknown) else []
+        numbers = [ids[place] for place in unknown]
         try:
             return sorted(set(numbers), key=str)
         except TypeError:  # lists and objects
