@@ -57,16 +57,13 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
     Args:
         path: Where to; its suffix is the format.
-        image: Grey ``(H, W)`` or BGR ``(H, W, 3)``, uint8.
+        image: Grey ``(H, W)`` or RGB ``(H, W, 3)``, uint8.
 
     Raises:
         OSError: If it cannot be written.
     """
-    import cv2  # not for --help
-    packed, data = cv2.imencode(path.suffix, image)
-    if not packed:
-        raise OSError(f'{path}: OpenCV cannot make a {path.suffix} file of an image of shape {image.shape}.')
-    path.write_bytes(data.tobytes())
+    from PIL import Image  # not for --help
+    Image.fromarray(image).save(path, quality=95)  # of a JPEG
 
 
 def converter_parser(description: str, **sources: str) -> argument_types.Parser:
