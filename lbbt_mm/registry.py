@@ -3,7 +3,8 @@
 ``locations`` lists the modules to import when a name is first looked up; no ``custom_imports``
 is needed in a config.
 """
-from typing import Any
+import inspect
+from typing import Any, Dict, Tuple
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -47,3 +48,22 @@ def type_name(config: Any) -> str:
     if isinstance(kind, str):
         return kind.rsplit('.', 1)[-1]
     return getattr(kind, '__name__', '')
+
+
+def parameters_of(kind: type) -> Tuple[Dict[str, inspect.Parameter], bool]:
+    """What a class can be built with, also that which its ``**kwargs`` hand to its bases.
+
+    Args:
+        kind: The class.
+
+    Returns:
+        tuple: Parameters by name, and whether these are all.
+    """
+    found: Dict[str, inspect.Parameter] = {}
+    for base in kind.__mro__[:-1]:
+        if '__init__' in vars(base):
+            own = inspect.signature(base.__init__).parameters
+            found = {**own, **found}
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+                return found, True
+    return found, False

@@ -125,3 +125,10 @@ def config_that_runs(trace: Path) -> str:
 def yaml_that_runs(trace: Path) -> str:
     """A YAML entry that leaves a trace when tags are followed."""
     return f'harm: !!python/object/apply:os.mkdir [{str(trace)}]\n'
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file, and the folders that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path

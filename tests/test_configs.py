@@ -8,9 +8,8 @@ import yaml
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from lbbt_mm.checks.coco import coco_problems
-from lbbt_mm.checks import raise_fatal
 from lbbt_mm.language import read_spec
+from tests.checked import check_coco_datasets
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 from tests.tiny_detection import REPO, write_dataset
 
@@ -207,7 +206,7 @@ def test_the_data_root_comes_from_the_environment(path, monkeypatch, tmp_path):
     monkeypatch.setenv('LBBT_DATA_ROOT', str(root))
     cfg = Config.fromfile(path)
     with pytest.raises(ValueError, match="classes 'person'"):  # every path was found, the classes are COCO's
-        raise_fatal(coco_problems(cfg))
+        check_coco_datasets(cfg)
     assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == f'{root}/annotations/instances_val2017.json'
     monkeypatch.delenv('LBBT_DATA_ROOT')
     cfg = Config.fromfile(path)

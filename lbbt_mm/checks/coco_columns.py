@@ -1,9 +1,11 @@
 """An annotation file in columns: what mmdet needs of each entry, checked, as arrays."""
 import json
 from array import array
-from itertools import chain, repeat
+from collections import Counter
+from itertools import chain
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from types import SimpleNamespace
+from typing import Any, Callable, List, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -80,40 +82,6 @@ class CocoFileError(ValueError):
     """The file is not one that mmdet can read; the message is what was found, without the file's name."""
 
 
-class Images(NamedTuple):
-    """Columns of a file's images; ``N`` of them.
-
-    Attributes:
-        id: Their numbers ``(N, )``.
-        file_name: Their names.
-        size: Width and height in pixels ``(N, 2)``.
-    """
-    id: Column
-    file_name: Sequence[str]
-    size: np.ndarray
-
-
-class Annotations(NamedTuple):
-    """Columns of a file's annotations; ``N`` of them.
-
-    Attributes:
-        id: Their numbers ``(N, )``.
-        image_id: Numbers of their images ``(N, )``.
-        category_id: Numbers of their categories ``(N, )``.
-        xywh: Left, top, width and height in pixels ``(N, 4)``.
-        area: In square pixels ``(N, )``.
-        crowd: Whether it is a crowd ``(N, )``.
-        ignored: Whether the file says to ignore it ``(N, )``.
-    """
-    id: Column
-    image_id: Column
-    category_id: Column
-    xywh: np.ndarray
-    area: np.ndarray
-    crowd: np.ndarray
-    ignored: np.ndarray
-
-
 def parse(text: bytes) -> dict:
     """Parse an annotation file.
 
@@ -142,77 +110,53 @@ def _quickly_parsed(text: bytes) -> Any:
         return json.loads(text)
 
 
-def categories_of(content: Mapping) -> List[dict]:
-    """A file's categories.
-
-    Raises:
-        CocoFileError: If one is none, or has no name.
-    """
-    entries, columns = _read(content, 'categories')
-    check_ids('categories', columns['id'])
-    return entries
-
-
-def images_of(content: Mapping) -> Images:
-    """A file's images.
-
-    Raises:
-        CocoFileError: If one is none, or lacks what mmdet needs.
-    """
-    _, columns = _read(content, 'images')
-    check_ids('images', columns['id'])
-    return Images(columns['id'], columns['file_name'], np.stack([columns['width'], columns['height']], axis=1))
-
-
-def annotations_of(content: Mapping, also: Sequence[str] = ()) -> Annotations:
-    """A file's annotations. A million of entries take a second.
+def columns_of(content: Mapping, name: str, also: Sequence[str] = ()) -> SimpleNamespace:
+    """Columns of one of a file's lists. A million of entries take a second.
 
     Args:
         content: The file.
-        also: Fields that each has to have beside those that mmdet reads.
+        name: The list: ``images``, ``categories`` or ``annotations``.
+        also: Fields that each entry has to have beside those that mmdet reads, since an evaluator reads them.
+
+    Returns:
+        SimpleNamespace: A column ``(N, )`` of each field, by the field's name; ``bbox`` is ``(N, 4)``.
 
     Raises:
-        CocoFileError: If one is none, or lacks what mmdet or its evaluator needs.
+        CocoFileError: If an entry is none, or lacks what mmdet or its evaluator needs.
     """
-    entries, columns = _read(content, 'annotations', also)
-    check_ids('annotations', columns['id'])
-    crowd, ignored = ([entry.get(name) for entry in entries] for name in ('iscrowd', 'ignore'))
-    return Annotations(*(columns[name] for name in _FIELDS['annotations']), _truths(crowd), _truths(ignored))
-
-
-def _read(content: Mapping, name: str, also: Sequence[str] = ()) -> Tuple[List[dict], Dict[str, Column]]:
-    """The entries of a list of the file, and their fields in columns."""
     entries, fields = content.get(name), (*_FIELDS[name], *also)
     if not isinstance(entries, list):
         raise CocoFileError(f'has no {name!r} list. Expected a COCO annotation file with {_LISTS}')
     try:
-        return entries, {field: _column(entries, field) for field in fields}
+        columns = {field: _column(entries, field) for field in fields}
     except _ODD:
-        pass  # which of them, and why: with a look at each
+        raise CocoFileError(_fault(entries, name, fields)) from None
+    check_ids(name, columns['id'])
+    return SimpleNamespace(**columns)
+
+
+def _fault(entries: List[Any], name: str, fields: Sequence[str]) -> str:
+    """Which of the entries makes no column, and why: with a look at each."""
     odd = next((index for index, entry in enumerate(entries) if type(entry) is not dict), None)
     if odd is not None:
-        raise CocoFileError(f'{name}[{odd}] is {short(entries[odd])}. Expected an object with {", ".join(_FIELDS[name])}')
+        return f'{name}[{odd}] is {short(entries[odd])}. Expected an object with {", ".join(_FIELDS[name])}'
     for field in fields:
         lacking = [entry for entry in entries if field not in entry]
         if lacking:
-            raise CocoFileError(f'{counted(len(lacking), len(entries), name)} have no {field!r}, first '
-                                f'{short({key: lacking[0][key] for key in list(lacking[0])[:3]})}. Add it'
-                                f'{_FORMS[field].hint}')
+            first = short({key: lacking[0][key] for key in list(lacking[0])[:3]})
+            return (f'{counted(len(lacking), len(entries), name)} have no {field!r}, first {first}. Add it'
+                    f'{_FORMS[field].hint}')
         for entry in entries:
             try:
                 _column([entry], field)
             except _ODD:
-                raise CocoFileError(f'{_ONE[name]} {entry["id"]!r} has {field}={short(entry[field])}. Expected '
-                                    f'{_FORMS[field].expected}') from None
-    raise CocoFileError(f'has {name} that cannot be read together. Write it again')
+                return (f'{_ONE[name]} {entry["id"]!r} has {field}={short(entry[field])}. Expected '
+                        f'{_FORMS[field].expected}')
+    return f'has {name} that cannot be read together. Write it again'
 
 
 def _column(entries: List[dict], field: str) -> Column:
     return _FORMS[field].read(list(map(itemgetter(field), entries)))
-
-
-def _truths(values: Sequence[Any]) -> np.ndarray:
-    return np.fromiter(map(bool, values), bool, len(values)) if any(values) else np.zeros(len(values), bool)
 
 
 def places(wanted: Column, known: Column) -> np.ndarray:
@@ -222,11 +166,9 @@ def places(wanted: Column, known: Column) -> np.ndarray:
         table = np.full(known.max() + 2, -1)  # the last for all numbers that are not in it
         table[known] = np.arange(len(known))
         return table[np.where((wanted >= 0) & (wanted <= known.max()), wanted, -1)]
-    place = {number: index for index, number in enumerate(plain_list(known))}
-    try:
-        return np.fromiter(map(place.get, plain_list(wanted), repeat(-1)), np.int64, len(wanted))
-    except TypeError:  # lists and objects are no keys
-        return np.array([place.get(number, -1) if isinstance(number, (int, float, str)) else -1 for number in wanted])
+    place = {number: index for index, number in enumerate(plain_list(known))}  # lists and objects are no keys
+    return np.array([place.get(number, -1) if isinstance(number, (int, float, str)) else -1
+                     for number in plain_list(wanted)], np.int64)
 
 
 def plain_list(column: Column) -> list:
@@ -246,9 +188,8 @@ def check_ids(name: str, ids: Column) -> None:
     kinds = {kind.__name__ for kind in set(map(type, ids))}
     if not kinds <= {'int'} and not kinds <= {'str'}:
         raise CocoFileError(f"{name} have an 'id' of type {', '.join(sorted(kinds))}. Expected whole numbers")
-    if len(set(ids)) < len(ids):
-        seen: set = set()
-        twice = next(number for number in ids if number in seen or seen.add(number))
+    twice = next((number for number, times in Counter(ids).items() if times > 1), None)
+    if twice is not None:
         raise CocoFileError(f'{counted(len(ids) - len(set(ids)), len(ids), name)} have the id of another, first '
                             f'{twice!r}. Number them anew: of those with one id mmdet keeps one, or none')
 

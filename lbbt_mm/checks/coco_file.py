@@ -1,16 +1,16 @@
 """An annotation file in COCO's format: parsed once, with what mmdet would make of each box."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from types import SimpleNamespace
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from .coco_columns import (Annotations, Images, annotations_of, categories_of, images_of, parse, places,
-                           plain_list, whole_numbers)
+from .coco_columns import columns_of, parse, places, plain_list
 from .problems import counted
 
-#: Parsed files that a data set of this process may still take over: real path, size and time of change -> content.
-_parsed: Dict[Tuple[str, int, int], dict] = {}
+#: Parsed files that a data set of this process may still take over: real path -> size and time of change, content.
+_parsed: Dict[str, Tuple[Tuple[int, int], dict]] = {}
 
 
 class CocoFile:
@@ -25,33 +25,35 @@ class CocoFile:
         CocoFileError: If it is not a file in COCO's format, or lacks what mmdet or its evaluator need.
 
     Attributes:
-        images: Columns of its images.
-        annotations: Columns of its ``N`` annotations.
+        path: The file.
+        images: Columns of its images, and their ``size``, width and height in pixels ``(I, 2)``.
+        annotations: Columns of its ``N`` annotations; ``crowd`` and ``ignored`` tell which it calls so ``(N, )``.
         names: Number of a category -> its name.
         place: Place of an annotation's image in the list of images ``(N, )``, -1 for an id that is not there.
         used: Whether mmdet trains on it, by all but its category ``(N, )``.
     """
 
     def __init__(self, path: Path, with_boxes: bool = True, also: Sequence[str] = ()) -> None:
-        content = _read(path)
-        self.images: Images = images_of(content)
-        self.categories: List[dict] = categories_of(content)
-        has_boxes = with_boxes or 'annotations' in content
-        self.annotations: Annotations = annotations_of(content if has_boxes else dict(annotations=[]), also)
-        self.names = {category['id']: category['name'] for category in self.categories}
-        self._categories = places(self.annotations.category_id, whole_numbers(list(self.names)))
+        self.path, content = path, _read(path)
+        self.images, categories = columns_of(content, 'images'), columns_of(content, 'categories')
+        self.images.size = np.stack([self.images.width, self.images.height], axis=1)
+        if not with_boxes and 'annotations' not in content:
+            content = dict(annotations=[])
+        self.annotations = columns_of(content, 'annotations', also)
+        self.annotations.crowd, self.annotations.ignored = (
+            np.array([bool(entry.get(name)) for entry in content['annotations']], bool) for name in ('iscrowd', 'ignore'))
+        self.names = dict(zip(plain_list(categories.id), categories.name))
+        self._categories = places(self.annotations.category_id, categories.id)
         self.place = places(self.annotations.image_id, self.images.id)
         self.used = _used(self.annotations, self.images.size, self.place)
 
     def labels(self, classes: Sequence[str]) -> List[str]:
         """The names of labels 0, 1, ... as mmdet numbers them: in the file's order, whatever that of ``classes`` is."""
-        wanted = set(classes)
-        return [category['name'] for category in self.categories if category['name'] in wanted]
+        return [name for name in self.names.values() if name in classes]
 
     def of_classes(self, classes: Sequence[str]) -> np.ndarray:
         """Which annotations have a category among ``classes`` ``(N, )``."""
-        wanted = set(classes)
-        meant = np.array([name in wanted for name in self.names.values()] + [False])  # the last for no category
+        meant = np.array([name in classes for name in self.names.values()] + [False])  # the last for no category
         return meant[self._categories]
 
     def given_images(self, dataset: Mapping, classes: Sequence[str]) -> np.ndarray:
@@ -67,7 +69,9 @@ class CocoFile:
 
     def unknown_categories(self) -> list:
         """Numbers of categories that annotations have and the file does not list, in order."""
-        numbers = [_plain(self.annotations.category_id[index]) for index in np.flatnonzero(self._categories < 0)]
+        unknown = np.flatnonzero(self._categories < 0)
+        ids = plain_list(self.annotations.category_id) if len(unknown) else []
+        numbers = [ids[place] for place in unknown]
         try:
             return sorted(set(numbers), key=str)
         except TypeError:  # lists and objects
@@ -75,17 +79,10 @@ class CocoFile:
 
     def name_of(self, annotation: int) -> str:
         """The image of an annotation, for a message."""
-        place, number = self.place[annotation], _plain(self.annotations.image_id[annotation])
-        image = self.images.file_name[place] if place >= 0 else f'image_id {number!r}'
-        return f'{image} (annotation {_plain(self.annotations.id[annotation])!r})'
-
-
-def take_parsed(path: Any) -> Optional[dict]:
-    """The content of a file that a check of this process has parsed and nobody has taken yet, if it is still the same."""
-    try:
-        return _parsed.pop(_key(path), None)
-    except OSError:
-        return None
+        number, image_id = (plain_list(ids)[annotation] for ids in (self.annotations.id, self.annotations.image_id))
+        place = self.place[annotation]
+        image = self.images.file_name[place] if place >= 0 else f'image_id {image_id!r}'
+        return f'{image} (annotation {number!r})'
 
 
 def hand_over_to_mmdet() -> None:
@@ -100,9 +97,10 @@ def hand_over_to_mmdet() -> None:
         """mmdet's index of an annotation file, made from a parsed one where there is one."""
 
         def __init__(self, annotation_file: Any = None) -> None:
-            content = take_parsed(annotation_file) if annotation_file is not None else None
-            super().__init__(None if content is not None else annotation_file)
-            if content is not None:
+            stamp, content = _parsed.pop(os.path.realpath(annotation_file or ''), (None, None))
+            is_same = stamp is not None and stamp == _stamp(annotation_file)
+            super().__init__(None if is_same else annotation_file)
+            if is_same:
                 self.dataset = content
                 self.createIndex()
                 self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
@@ -111,33 +109,26 @@ def hand_over_to_mmdet() -> None:
         CocoDataset.COCOAPI = ParsedCOCO
 
 
-def _key(path: Any) -> Tuple[str, int, int]:
+def _stamp(path: Any) -> Tuple[int, int]:
     found = os.stat(path)
-    return os.path.realpath(path), found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_mtime_ns
 
 
 def _read(path: Path) -> dict:
-    key = _key(path)
-    if key not in _parsed:
-        parsed = parse(path.read_bytes())
-        for old in [old for old in _parsed if old[0] == key[0]]:
-            del _parsed[old]
-        _parsed[key] = parsed
-    return _parsed[key]
+    key, stamp = os.path.realpath(path), _stamp(path)
+    if key not in _parsed or _parsed[key][0] != stamp:
+        _parsed[key] = stamp, parse(path.read_bytes())
+    return _parsed[key][1]
 
 
-def _used(annotations: Annotations, sizes: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _used(annotations: SimpleNamespace, sizes: np.ndarray, place: np.ndarray) -> np.ndarray:
     """CocoDataset.parse_data_info's rule."""
-    x, y, width, height = annotations.xywh.T
+    x, y, width, height = annotations.bbox.T
     limits = np.where(place[:, None] >= 0, sizes[place], 0) if len(sizes) else np.zeros((len(place), 2))
     with np.errstate(invalid='ignore', over='ignore'):
         inside = ((np.minimum(x + width, limits[:, 0]) - np.maximum(x, 0) > 0)
                   & (np.minimum(y + height, limits[:, 1]) - np.maximum(y, 0) > 0))
         return inside & (annotations.area > 0) & (width >= 1) & (height >= 1) & ~annotations.ignored
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def unusable_boxes(file: CocoFile, classes: Sequence[str]) -> Iterator[Tuple[str, bool]]:
@@ -151,7 +142,7 @@ def unusable_boxes(file: CocoFile, classes: Sequence[str]) -> Iterator[Tuple[str
         tuple: One line, and whether a run cannot go on with it.
     """
     found, used, stray, meant = file.annotations, file.used, file.place < 0, file.of_classes(classes)
-    total, xywh = len(stray), found.xywh
+    total, xywh = len(stray), found.bbox
     with np.errstate(invalid='ignore', over='ignore'):
         finite = np.isfinite(xywh).all(axis=1)
         fraction = finite & (xywh >= 0).all(axis=1) & (xywh <= 1).all(axis=1) & ~used & ~stray

@@ -71,9 +71,23 @@ def path_of(dataset: Mapping, path: str) -> Path:
     return Path(dataset.get('data_root') or '') / path
 
 
-def correct(key: str) -> str:
-    """What to correct where files are absent, for a message."""
-    return f'Correct data_root and {key}, or LBBT_DATA_ROOT (now {os.environ.get("LBBT_DATA_ROOT", "unset")}).'
+def require(path: Path, where: str, key: str, expected: str, folder: bool = False) -> None:
+    """Refuse a file, or a folder, that is not there.
+
+    Args:
+        path: The file.
+        where: The setting that names it.
+        key: What to correct besides ``data_root``.
+        expected: What it should be, for the message.
+        folder: Whether it is a folder.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    if not (path.is_dir() if folder else path.is_file()):
+        raise FileNotFoundError(f'{where}: {path} {"is not a folder" if folder else "does not exist"}. Expected {expected}. '
+                                f'Correct data_root and {key}, or LBBT_DATA_ROOT (now '
+                                f'{os.environ.get("LBBT_DATA_ROOT", "unset")}).')
 
 
 def class_of(kind: Any, scope: Optional[str], registry: Any = DATASETS) -> Optional[type]:
@@ -150,3 +164,20 @@ def compare_meanings(named: Iterable[Tuple[Found, Dict[str, Any]]], loaders: Seq
                               'mean other classes. Give all data sets the same, in the same order.',
                               fatal=found.loader in loaders and other.loader in loaders)
                 return
+
+
+def check_num_classes(where: str, classes: Sequence[str], heads: Iterable[Tuple[str, Any]]) -> Iterator[Problem]:
+    """One output of a head for each class.
+
+    Args:
+        where: The data set.
+        classes: Its classes.
+        heads: Keys of heads' numbers of classes, and what these are; None for one that is not known.
+
+    Yields:
+        Problem: The first that is another number.
+    """
+    odd = next(((key, given) for key, given in heads if given is not None and given != len(classes)), None)
+    if odd:
+        yield Problem('', f'{odd[0]}={odd[1]}, but {where} has {len(classes)} classes ({few(classes)}). Set '
+                      f'{odd[0]}={len(classes)}, or metainfo=dict(classes=...) of the data set.')

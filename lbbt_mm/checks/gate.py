@@ -2,7 +2,7 @@
 import gc
 import logging
 from contextlib import contextmanager
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from .coco import coco_problems
 from .coco_file import hand_over_to_mmdet
 from .datasets import TRAINING_LOADERS
-from .image_files import Budget
+from .image_files import SAMPLE, Budget
 from .image_folders import label_problems
 from .metrics import check_metrics
 from .options import check_names
@@ -23,7 +23,7 @@ from .values import check_values
 _MANY_OBJECTS = 200_000
 
 
-def _tta_problems(cfg: Config, loaders: Sequence[str], budget: Optional[Budget]) -> Iterator[Problem]:
+def _tta_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """Before training, rather than after it; a test checks its own where it is asked for."""
     return tta_problems(cfg, [loader for loader in loaders if loader == 'val_dataloader'], budget)
 
@@ -47,7 +47,7 @@ def check_settings(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
 
 
 def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                  budget: Optional[Budget] = None) -> Iterator[Problem]:
+                  budget: Budget = SAMPLE) -> Iterator[Problem]:
     """Run all checks of data sets, each by what its task needs.
 
     Args:
@@ -81,8 +81,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
     """
     hand_over_to_mmdet()
     with _without_collection():
-        for check in CHECKS:
-            raise_fatal(check(cfg, loaders, None))
+        raise_fatal(problem for check in CHECKS for problem in check(cfg, loaders, SAMPLE))
 
 
 @contextmanager

@@ -3,21 +3,21 @@ import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from PIL import Image
+from mmcv import imread
+from PIL import Image, UnidentifiedImageError
 
 from .datasets import pipeline_step
-from .problems import Problem, counted
+from .problems import Problem, of_some
 
 #: Values of EXIF's orientation that stand for a quarter turn
 _TURNED = (5, 6, 7, 8)
 #: And for anything but the image as it is stored
 _MOVED = range(2, 9)
 _EXIF_ORIENTATION = 0x0112
+_BROKEN = 'cannot be decoded to their end'
 
-#: What is wrong with an image -> with several
-_FAULTS = {'is empty': 'are empty', 'is absent': 'are absent', 'cannot be decoded': 'cannot be decoded to their end'}
 #: Whether an image is as wide as it should be high, what that means, and what to do
 _OF_ANOTHER_SIZE = (
     (True, 'are turned by their EXIF orientation when they are loaded, or lie otherwise',
@@ -66,6 +66,10 @@ class Budget:
         return [(items[index], seen[index]) for index in sorted(seen)]
 
 
+#: What is opened before a run
+SAMPLE = Budget()
+
+
 def evenly(count: int) -> List[int]:
     """An order of 0 to ``count`` - 1 of which every beginning is about evenly spaced."""
     if count <= 1:
@@ -80,7 +84,7 @@ class Look(NamedTuple):
     """What was seen of an image file.
 
     Attributes:
-        fault: What is wrong with it; empty for nothing.
+        fault: What is wrong with it, as is said of several; empty for nothing.
         size: Width and height as mmcv would load it.
         turned: Whether its EXIF orientation turns or mirrors it when it is loaded.
     """
@@ -100,7 +104,7 @@ def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = T
     turns = loading is not None and loading.get('color_type', 'color') in ('color', 'grayscale')
     try:
         if not os.path.getsize(path):
-            return Look('is empty')
+            return Look('are empty')
         with Image.open(path) as image:
             orientation = image.getexif().get(_EXIF_ORIENTATION) if turns else None
             size = image.size[::-1] if orientation in _TURNED else image.size
@@ -109,23 +113,22 @@ def look_at_image(path: str, loading: Optional[Mapping] = None, decode: bool = T
                 image.load()
         return Look('', size, orientation in _MOVED)
     except FileNotFoundError:
-        return Look('is absent')
+        return Look('are absent')
     except Image.DecompressionBombError:
         return Look()
-    except Exception as error:  # decoders raise what they like
-        return _look_with_mmcv(path, str(error))
+    except UnidentifiedImageError:
+        return _look_with_mmcv(path)
+    except Exception:  # decoders raise what they like
+        return Look(_BROKEN)
 
 
-def _look_with_mmcv(path: str, problem: str) -> Look:
+def _look_with_mmcv(path: str) -> Look:
     """For formats that Pillow does not know."""
-    if 'cannot identify' not in problem:
-        return Look('cannot be decoded')
     try:
-        import mmcv
-        image = mmcv.imread(path)
+        height, width = imread(path).shape[:2]
+        return Look('', (width, height))
     except Exception:
-        image = None
-    return Look('cannot be decoded') if image is None else Look('', (image.shape[1], image.shape[0]))
+        return Look(_BROKEN)
 
 
 def paths_below(folder: Any, names: Iterable[str]) -> List[str]:
@@ -134,26 +137,16 @@ def paths_below(folder: Any, names: Iterable[str]) -> List[str]:
     return [os.path.join(start, name) if name[:1] == os.sep else start + name for name in names]
 
 
-def missing_files(paths: Sequence[str], present: Optional[Dict[str, set]] = None) -> List[str]:
-    """Which files are not there, by the lists of their folders.
-
-    Args:
-        paths: The files.
-        present: Paths of the files of folders that were read before; what is read is added.
-    """
-    present = {} if present is None else present
-    by_folder: Dict[str, List[str]] = {}
-    for path in paths:
-        by_folder.setdefault(path[:path.rfind(os.sep) + 1], []).append(path)
-    for folder in by_folder.keys() - present.keys():
-        here = folder or os.curdir
-        present[folder] = {folder + name for name in (os.listdir(here) if os.path.isdir(here) else ())}
-    return [path for folder, found in by_folder.items() for path in found if path not in present[folder]]
+def missing_files(paths: Sequence[str]) -> List[str]:
+    """Which files are not there, by the lists of their folders."""
+    folders = {path[:path.rfind(os.sep) + 1] for path in paths}
+    there = {folder + name for folder in folders if os.path.isdir(folder or os.curdir)
+             for name in os.listdir(folder or os.curdir)}
+    return [path for path in paths if path not in there]
 
 
 def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budget,
-                   sizes: Optional[Sequence[Size]] = None, sized_by: str = '',
-                   present: Optional[Dict[str, set]] = None) -> Iterator[Problem]:
+                   sizes: Sequence[Size] = ()) -> Iterator[Problem]:
     """Look at images that a run will load.
 
     Args:
@@ -161,44 +154,37 @@ def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budg
         paths: Its images.
         pipeline: Their pipeline; ``ignore_empty=True`` of its LoadImageFromFile passes over what cannot be loaded.
         budget: How many to open.
-        sizes: Width and height that each has to have, if that is known.
-        sized_by: What says so.
-        present: See :func:`missing_files`.
+        sizes: Width and height that each has by its annotations, if they say so.
 
     Yields:
         Problem: What is wrong, in one line each.
     """
     loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
-    passes, wanted = bool(loading.get('ignore_empty')), dict(zip(paths, sizes or ()))
-    missing = missing_files(paths, present)
-    if missing:
-        yield Problem(where, f"{counted(len(missing), len(paths), 'images')} are not there, first {missing[0]}. Add them, "
-                      'take them out of the annotations, or correct data_root or data_prefix.',
-                      fatal=not passes or len(missing) == len(paths))
+    passes, wanted = bool(loading.get('ignore_empty')), dict(zip(paths, sizes))
+    missing = missing_files(paths)
+    yield from of_some(where, missing, len(paths), 'images are not there', 'Add them, take them out of the annotations, or '
+                       'correct data_root or data_prefix.', None if passes else True)
     gone = set(missing)
     there = [path for path in paths if path not in gone] if gone else paths
     seen = budget.spend(where, there, lambda path: look_at_image(path, loading))
     asked = '' if len(seen) == len(there) else ' that were looked at'
     for fault in sorted({look.fault for _, look in seen} - {''}):
         found = [path for path, look in seen if look.fault == fault]
-        yield Problem(where, f'{counted(len(found), len(seen), "images")}{asked} {_FAULTS[fault]}, first {found[0]}. '
-                      'Replace them, or take them out of the annotations.', fatal=not passes or len(found) == len(seen))
+        yield from of_some(where, found, len(seen), f'images{asked} {fault}', 'Replace them, or take them out of the '
+                           'annotations.', None if passes else True)
     moved = [path for path, look in seen if look.turned and (path not in wanted or look.size == tuple(wanted[path]))]
-    if moved:
-        yield Problem(where, f'{counted(len(moved), len(seen), "images")}{asked} are turned or mirrored by their EXIF '
-                      f'orientation when they are loaded, first {moved[0]}. Boxes and masks have to be for the image as it '
-                      'is shown; masks are loaded as they are stored.', False)
-    yield from _of_another_size(where, seen, wanted, sized_by, asked)
+    yield from of_some(where, moved, len(seen), f'images{asked} are turned or mirrored by their EXIF orientation when they '
+                       'are loaded', 'Boxes and masks have to be for the image as it is shown; masks are loaded as they are '
+                       'stored.', fatal=False)
+    yield from _of_another_size(where, seen, wanted, asked)
 
 
-def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size], sized_by: str,
+def _of_another_size(where: str, seen: Sequence[Tuple[str, Look]], wanted: Mapping[str, Size],
                      asked: str) -> Iterator[Problem]:
-    sized = [(path, look.size) for path, look in seen if look.size and path in wanted]
-    wrong = [(path, size) for path, size in sized if size != tuple(wanted[path])]
+    sized = [(path, look.size, tuple(wanted[path])) for path, look in seen if look.size and path in wanted]
+    wrong = [one for one in sized if one[1] != one[2]]
     for turned, what, remedy in _OF_ANOTHER_SIZE:
-        found = [(path, size) for path, size in wrong if (size[::-1] == tuple(wanted[path])) == turned]
-        if found:
-            path, size = found[0]
-            yield Problem(where, f'{counted(len(found), len(sized), "images")}{asked} {what} than the {sized_by} say, '
-                          f'first {path}: {size[0]}x{size[1]} pixels, {sized_by} {wanted[path][0]}x{wanted[path][1]}. '
-                          f'{remedy}.', fatal=len(wrong) == len(sized))
+        found = [f'{path}: {size[0]}x{size[1]} pixels, annotations {annotated[0]}x{annotated[1]}'
+                 for path, size, annotated in wrong if (size[::-1] == annotated) == turned]
+        yield from of_some(where, found, len(sized), f'images{asked} {what} than the annotations say', f'{remedy}.',
+                           fatal=len(wrong) == len(sized))

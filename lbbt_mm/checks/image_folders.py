@@ -7,12 +7,13 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
 
+from lbbt_mm.config_keys import get_key
 from lbbt_mm.registry import type_name
-from .datasets import TRAINING_LOADERS, Found, chosen, compare_meanings, correct, find_datasets, is_remote, named_classes
+from .datasets import TRAINING_LOADERS, Found, chosen, compare_meanings, find_datasets, is_remote, named_classes, require
 from .image_files import Budget, look_at_images
 from .image_lists import MOST_FOLDERS, evenly_spaced, image_root, listed_images
-from .problems import Problem, counted, few
-from .random_labels import check_random_labels, head_classes, random_labels_of, with_bridge_loader
+from .problems import Problem, few, of_some
+from .random_labels import check_random_labels, random_labels_of, with_bridge_loader
 
 #: As mmpretrain's CustomDataset
 _EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
@@ -22,8 +23,7 @@ _NO_CLASS = re.compile(r'\.|__|@eaDir$|#recycle$|lost\+found$|\$RECYCLE\.BIN$|Sy
 _UNLISTED = ('.webp', '.tiff', '.gif', '.jp2', '.heic', '.avif', '.jfif')
 
 
-def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                   budget: Optional[Budget] = None) -> Iterator[Problem]:
+def label_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """What a classification run's labels mean, and whether its images can be used.
 
     Args:
@@ -37,9 +37,9 @@ def label_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
     check_labels(cfg, loaders)
     for found in _custom_datasets(cfg, loaders):
         if found.config.get('ann_file'):
-            yield from listed_images(found, head_classes(cfg), budget or Budget())
+            yield from listed_images(found, get_key(cfg, 'model.head.num_classes'), budget)
         elif found.config.get('with_label', True):
-            yield from _images_in_folders(found, budget or Budget())
+            yield from _images_in_folders(found, budget)
     yield from compare_meanings(((found, dict(classes=named_classes(found.config)))
                                  for found in _custom_datasets(cfg, loaders, False)
                                  if named_classes(found.config)), loaders)
@@ -62,7 +62,7 @@ def check_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None
         if found.config.get('ann_file') or not found.config.get('with_label', True):
             continue
         folder, classes = image_root(found.config), _class_folders(found)
-        _check_class_folders(found, folder, classes, head_classes(cfg))
+        _check_class_folders(found, folder, classes, get_key(cfg, 'model.head.num_classes'))
         first = first or (found.where, classes)
         if classes != first[1]:
             odd = sorted(set(classes) ^ set(first[1]))[0]
@@ -85,9 +85,7 @@ def _custom_datasets(cfg: Config, loaders: Sequence[str], local: bool = True) ->
 
 def _class_folders(found: Found) -> List[str]:
     folder = image_root(found.config)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'{found.where}: {folder} is not a folder. Expected images as {folder.name}/CLASS/image.jpg '
-                                f'below data_root. {correct("data_prefix")}')
+    require(folder, found.where, 'data_prefix', f'images as {folder.name}/CLASS/image.jpg below data_root', folder=True)
     classes = sorted(list_dir_or_file(str(folder), list_dir=True, list_file=False))
     hidden = next((kind for kind in classes if _NO_CLASS.match(kind)), None)
     if hidden:
@@ -110,7 +108,7 @@ def _check_class_folders(found: Found, folder: Path, classes: Sequence[str], num
                          f'{classes[place]!r} of {folder} comes: mmpretrain numbers the folders by their order. Name them '
                          'in that order.')
     # random labels may come from more classes than there are true ones
-    fewer = len(classes) < (num_classes or 0) and any(True for _ in random_labels_of(found))
+    fewer = len(classes) < (num_classes or 0) and any(random_labels_of(found))
     if num_classes is not None and len(classes) != num_classes and not fewer:
         raise ValueError(f'{found.where}: {folder} has {len(classes)} class folders, but model.head.num_classes='
                          f'{num_classes}. Set num_classes (of the head, of RandomLabel and of data_preprocessor) to '
@@ -125,15 +123,14 @@ def _images_in_folders(found: Found, budget: Budget) -> Iterator[Problem]:
     for kind in evenly_spaced(classes, budget):
         files = [os.path.join(root, name) for root, _, names in os.walk(folder / kind) for name in sorted(names)]
         listed = [path for path in files if path.lower().endswith(extensions)]
-        left += [path for path in files if path.lower().endswith((*_UNLISTED, *_EXTENSIONS)) and path not in set(listed)]
+        left += [path for path in sorted({*files} - {*listed}) if path.lower().endswith((*_UNLISTED, *_EXTENSIONS))]
         empty += [kind] * (not listed)
         paths += listed
-    if left:
-        yield Problem(found.where, f'{counted(len(left), len(left) + len(paths), "images")} are left out, first '
-                      f'{min(left)}: listed are {", ".join(extensions)}. Convert them, or set extensions=.', False)
-    if empty and found.loader == 'train_dataloader':
-        yield Problem(found.where, f'{counted(len(empty), len(classes), "class folders")} hold no image, first '
-                      f'{empty[0]!r}: such a class is never trained.', False)
+    yield from of_some(found.where, sorted(left), len(left) + len(paths), 'images are left out', 'Listed are '
+                       f'{", ".join(extensions)}: convert them, or set extensions=.', fatal=False)
+    if found.loader == 'train_dataloader':
+        yield from of_some(found.where, [repr(kind) for kind in empty], len(classes), 'class folders hold no image',
+                           'Such a class is never trained.', fatal=False)
     if len(classes) <= MOST_FOLDERS:
         chosen(paths, found)
     yield from look_at_images(found.where, paths, found.config.get('pipeline'), budget)

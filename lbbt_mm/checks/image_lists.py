@@ -5,9 +5,9 @@ from typing import Iterator, List, Mapping, Optional, Sequence
 
 from mmengine.fileio import list_from_file
 
-from .datasets import Found, chosen, correct, named_classes
+from .datasets import Found, chosen, named_classes, path_of, require
 from .image_files import Budget, look_at_images, missing_files, paths_below
-from .problems import Problem, counted
+from .problems import Problem, of_some
 from .random_labels import random_labels_of
 
 #: Folders whose content is read before a run; 1,000 of 1,300 images each take a second
@@ -18,7 +18,7 @@ def image_root(dataset: Mapping) -> Path:
     """The folder that the images of a CustomDataset are below."""
     prefix = dataset.get('data_prefix') or ''
     prefix = prefix.get('img_path', '') if isinstance(prefix, Mapping) else prefix
-    return Path(str(dataset.get('data_root') or '')) / os.path.expanduser(prefix)
+    return path_of(dataset, os.path.expanduser(prefix))
 
 
 def evenly_spaced(folders: Sequence[str], budget: Budget) -> List[str]:
@@ -44,25 +44,17 @@ def listed_images(found: Found, num_classes: Optional[int], budget: Budget) -> I
         ValueError: If it is empty, or a label on it is none.
     """
     where, root = f'{found.where}.ann_file', image_root(found.config)
-    path = Path(str(found.config.get('data_root') or '')) / os.path.expanduser(found.config['ann_file'])
-    if not path.is_file():
-        raise FileNotFoundError(f'{where}: {path} does not exist. Expected a list with an image and its label on each line. '
-                                f'{correct("ann_file")}')
+    path = path_of(found.config, os.path.expanduser(found.config['ann_file']))
+    require(path, where, 'ann_file', 'a list with an image and its label on each line')
     names = _names(f'{where}: {path}', [line.strip() for line in list_from_file(str(path))], found, num_classes)
-    samples = chosen(list(enumerate(names, 1)), found)
-    paths = paths_below(root, (name for _, name in samples))
-    folders = {os.path.dirname(path) for path in paths}
-    read = set(evenly_spaced(sorted(folders), budget))
-    if len(read) < len(folders):
-        samples, paths = zip(*(pair for pair in zip(samples, paths) if os.path.dirname(pair[1]) in read))
-    present: dict = {}
-    missing = missing_files(paths, present)
-    if missing:
-        line = next(line for (line, _), one in zip(samples, paths) if one == missing[0])
-        yield Problem(where, f'{counted(len(missing), len(paths), "images")} are not there, first that of line {line} of '
-                      f'{path}: {missing[0]}. Add them, take their lines out, or correct data_root or data_prefix.')
-    else:
-        yield from look_at_images(where, paths, found.config.get('pipeline'), budget, present=present)
+    samples = chosen(list(enumerate(paths_below(root, names), 1)), found)
+    read = set(evenly_spaced(sorted({os.path.dirname(image) for _, image in samples}), budget))
+    lines = {image: line for line, image in samples if os.path.dirname(image) in read}
+    missing = [f'that of line {lines[image]} of {path}: {image}' for image in missing_files(list(lines))]
+    yield from of_some(where, missing, len(lines), 'images are not there',
+                       'Add them, take their lines out, or correct data_root or data_prefix.', fatal=True)
+    if not missing:
+        yield from look_at_images(where, list(lines), found.config.get('pipeline'), budget)
 
 
 def _names(where: str, lines: Sequence[str], found: Found, num_classes: Optional[int]) -> Sequence[str]:
@@ -71,8 +63,8 @@ def _names(where: str, lines: Sequence[str], found: Found, num_classes: Optional
         raise ValueError(f'{where} is empty. Expected an image and its label on each line, such as cats/1.jpg 0.')
     if not found.config.get('with_label', True):
         return lines
-    random = any(True for _ in random_labels_of(found))  # then these labels are replaced
-    classes = 0 if random else num_classes or len(named_classes(found.config) or ())
+    # random labels replace these
+    classes = 0 if any(random_labels_of(found)) else num_classes or len(named_classes(found.config) or ())
     most = classes - 1 if classes else float('inf')
     names = []
     for number, line in enumerate(lines, 1):

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, List, Mapping, Set, Tuple
 
+import mmengine.registry as registries
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
@@ -12,33 +13,38 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from torch.utils.data import DataLoader
 
 from lbbt_mm.mmengine_internals import plain_config
-from lbbt_mm.registry import type_name
+from lbbt_mm.registry import parameters_of, type_name
 
-#: Settings beside the arguments of mmengine's runner that our tools, or those of the mm projects, read at the top.
-_TOP = {
-    'auto_scale_lr', 'backend_args', 'compile', 'custom_imports', 'default_scope', 'env_cfg', 'find_unused_parameters',
-    'efficient_conv_bn_eval', 'leave_out', 'load_from', 'model_wrapper_cfg', 'resume', 'runner_type', 'sync_bn', 'tta_model',
-    'tta_pipeline', 'work_dir',
+
+
+def _arguments(kind: type) -> Set[str]:
+    return set(inspect.signature(kind.__init__).parameters) - {'self', 'runner', 'dataloader', 'evaluator', 'kwargs'}
+
+
+#: Settings that mmengine's runner, our tools, or those of the mm projects read at the top.
+TOP_NAMES = {
+    *_arguments(Runner), 'auto_scale_lr', 'backend_args', 'compile', 'custom_imports', 'default_scope', 'env_cfg',
+    'find_unused_parameters', 'efficient_conv_bn_eval', 'leave_out', 'load_from', 'model_wrapper_cfg', 'resume',
+    'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline', 'work_dir',
 }
 #: Settings below the top that name no class, and what reads them.
 _READ = {
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'optim_wrapper': {'type', 'optimizer', 'constructor', 'paramwise_cfg', 'loss_scale', 'dtype', 'use_fsdp'},
-    'train_cfg': {'by_epoch', 'type'},
-    'val_cfg': {'type'},
-    'test_cfg': {'type'},
+    'optim_wrapper': {*_arguments(OptimWrapper), 'type', 'constructor', 'paramwise_cfg', 'loss_scale', 'dtype', 'use_fsdp'},
+    'train_cfg': {*_arguments(EpochBasedTrainLoop), 'by_epoch', 'type'},
+    'train_cfg by iterations': {*_arguments(IterBasedTrainLoop), 'by_epoch', 'type'},
+    'val_cfg': {*_arguments(ValLoop), 'type'},
+    'test_cfg': {*_arguments(TestLoop), 'type'},
 }
-#: And the classes whose arguments these are, where no type is given
-_CLASSES = dict(optim_wrapper=OptimWrapper, train_cfg=EpochBasedTrainLoop, iterations=IterBasedTrainLoop, val_cfg=ValLoop,
-              test_cfg=TestLoop)
 _PARAMWISE = {'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
               'dcn_offset_lr_mult', 'bypass_duplicate'}
 #: What mmengine reads of an ``init_cfg``, and of what is overridden in it, beside the arguments of its type
 _OF_INIT = {'override', 'name'}
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper')
-_DATA = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type', 'indices'}
+_DATA = {*_arguments(DataLoader), 'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'type',
+         'indices'}
 
 
 def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -70,11 +76,6 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 break
 
 
-def names_read() -> Set[str]:
-    """The names at the top of a config that something reads; others are variables of its author."""
-    return _TOP | _arguments(Runner)
-
-
 def check_names(cfg: Config) -> None:
     """Refuse a name at the top of a config that is one which the runner reads but for a letter.
 
@@ -84,9 +85,8 @@ def check_names(cfg: Config) -> None:
     Raises:
         ValueError: Names it and what is meant.
     """
-    known = names_read()
-    for name in cfg.keys() - known:
-        meant = next((key for key in sorted(known) if len(key) > 5 and _less_a_letter(key) & _less_a_letter(name)), None)
+    for name in cfg.keys() - TOP_NAMES:
+        meant = next((key for key in sorted(TOP_NAMES) if len(key) > 5 and _less_a_letter(key) & _less_a_letter(name)), None)
         if meant:
             raise ValueError(f'{cfg.filename or "The config"}: nothing reads {name!r} at its top; did you mean {meant}? '
                              'Correct it, or give a variable of your own another name.')
@@ -125,58 +125,40 @@ def _takes_any_key(above: List[str], place: Mapping[str, Any]) -> bool:
 def _readers(above: List[str], place: Mapping[str, Any], cfg: Config) -> Tuple[Set[str], bool]:
     """The keys that are read in a part of a config, and whether these are all."""
     if not above:
-        return names_read(), True
+        return TOP_NAMES, True
     last = above[-1]
     if last == 'language':
         return set(), False  # LanguageOptions refuses what it does not know, by name
     if last == 'paramwise_cfg':
         return set(_PARAMWISE), False  # a constructor of one's own may read more
     if len(above) == 1 and last.endswith('_dataloader'):
-        return _arguments(DataLoader) | _DATA, True
+        return _DATA, True
     if len(above) == 1 and last in _READ and type_name(place) in ('', *_WRAPPERS):
-        kind = _CLASSES.get(last if place.get('by_epoch', True) else 'iterations')
-        return _READ[last] | (_arguments(kind) if kind else set()), True
+        return _READ[last if place.get('by_epoch', True) else f'{last} by iterations'], True
     known, is_whole = _arguments_of_type(place.get('type'), cfg) if 'type' in place else (set(), False)
     return known | (_OF_INIT if 'init_cfg' in above else set()), is_whole
 
 
 def _arguments_of_type(kind: Any, cfg: Config) -> Tuple[Set[str], bool]:
     """What the class of a registered name takes, and whether that is all; it may not be known, or take anything."""
-    if isinstance(kind, str):
-        kind = _find_class(kind, cfg.get('default_scope') or 'mmengine')
+    kind = _find_class(kind, cfg.get('default_scope') or 'mmengine') if isinstance(kind, str) else kind
     if not inspect.isclass(kind):
         return set(), False
-    names, open_ended = {'type'}, True
-    for base in kind.__mro__:
-        if '__init__' not in vars(base) or base is object:
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        names |= {parameter.name for parameter in parameters if parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            open_ended = False
-            break
-    return names - {'self'}, not open_ended
+    parameters, is_whole = parameters_of(kind)
+    named = {name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return named - {'self'} | {'type'}, is_whole
 
 
 def _find_class(name: str, scope: str) -> Any:
     """A registered class by its name, in whichever registry of a scope it is."""
     scope, _, short = name.rpartition('.') if '.' in name else (scope, '', name)
-    import mmengine.registry as registries
     with suppress(Exception):  # a codebase that is not there is said by what builds the run
         import_module(f'{scope}.registry')
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
     at_root = [root for root in roots if short in root.module_dict]
+    children = [child for root in at_root or roots for child in root._children.values() if child.scope == scope]
+    for child in children:
+        with suppress(Exception):
+            child.import_from_location()
     # a codebase's class comes before mmcv's of the same name, which is at the root
-    # importing one of them registers others
-    for child in [child for root in at_root or roots for child in root._children.values() if child.scope == scope]:
-        if short not in child.module_dict:
-            with suppress(Exception):
-                child.import_from_location()
-        if short in child.module_dict:
-            return child.module_dict[short]
-    return at_root[0].module_dict[short] if at_root else None
-
-
-def _arguments(kind: type) -> Set[str]:
-    return set(inspect.signature(kind.__init__).parameters) - {'self', 'runner', 'dataloader', 'evaluator', 'kwargs'}
+    return next((one.module_dict[short] for one in (*children, *at_root) if short in one.module_dict), None)

@@ -1,5 +1,5 @@
 """What a check has found, in one line each."""
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
 
 class Problem(NamedTuple):
@@ -27,3 +27,20 @@ def few(items: Sequence[Any], most: int = 5) -> str:
 def counted(count: int, total: int, what: str) -> str:
     """How many of how many, for a message: ``'3 of 1,000 boxes'``, ``'all 1,000 boxes'``."""
     return f'all {total:,} {what}' if count == total else f'{count:,} of {total:,} {what}'
+
+
+def of_some(where: str, found: Sequence[Any], total: int, said: str, remedy: str,
+            fatal: Optional[bool] = None) -> Iterator[Problem]:
+    """A problem of some of many things, if there are such: how many they are, and the first.
+
+    Args:
+        where: The part of the config it is about.
+        found: Those.
+        total: Of how many.
+        said: What they are called and what is said of them: ``'images are empty'``.
+        remedy: What to do, as a sentence.
+        fatal: Whether a run would fail. Defaults to whether it is all of them.
+    """
+    if found:
+        yield Problem(where, f'{counted(len(found), total, said)}, first {found[0]}. {remedy}',
+                      len(found) == total if fatal is None else fatal)

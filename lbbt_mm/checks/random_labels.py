@@ -22,11 +22,6 @@ def with_bridge_loader(loaders: Sequence[str]) -> Tuple[str, ...]:
     return (*loaders, *((BRIDGE_LOADER, ) if 'val_dataloader' in loaders else ()))
 
 
-def head_classes(cfg: Config) -> Optional[int]:
-    """The number of classes of a classifier's head; None where the config states none."""
-    return get_key(cfg, 'model.head.num_classes')
-
-
 def random_labels_of(found: Found) -> Iterator[Tuple[str, Mapping]]:
     """A data set's RandomLabel transforms with their keys, inside other transforms too."""
     return find_types(found.config.get('pipeline'), 'RandomLabel', key=f'{found.where}.pipeline')
@@ -44,7 +39,7 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
         ValueError: If numbers of classes differ, labels would change from one epoch or loader to another, or different
             images would share them.
     """
-    num_classes = head_classes(cfg)
+    num_classes = get_key(cfg, 'model.head.num_classes')
     _check_data_preprocessor(cfg, num_classes)
     for loader in with_bridge_loader(loaders):
         sets = list(find_datasets(cfg, [loader]))
@@ -74,15 +69,13 @@ def _check_data_preprocessor(cfg: Config, num_classes: Optional[int]) -> None:
 
 def _check_pixels_key(found: Found) -> None:
     """A label that depends on augmented pixels would be another one in every epoch."""
-    before = []
-    for index, transform in enumerate(found.config.get('pipeline') or []):
-        name = type_name(transform)
-        changes = next((other for other in before if _CHANGES_PIXELS.search(other)), None)
-        if name == 'RandomLabel' and transform.get('key') == 'pixels' and changes:
+    names = [type_name(transform) for transform in found.config.get('pipeline') or []]
+    for index, name in enumerate(names):
+        changes = next((other for other in names[:index] if _CHANGES_PIXELS.search(other)), None)
+        if name == 'RandomLabel' and found.config['pipeline'][index].get('key') == 'pixels' and changes:
             raise ValueError(f"{found.where}.pipeline.{index}: RandomLabel with key='pixels' comes after {changes}, which "
                              'changes the pixels, so labels would not stay the same. Put it directly after the '
                              'transform that loads the image.')
-        before.append(name)
 
 
 def _check_sample_numbers(sets: Sequence[Found]) -> None:
@@ -110,8 +103,8 @@ def _check_same_labels(cfg: Config) -> None:
             first = trained[0][1]
             name = next(name for name in found if found[name] != first[name])
             numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
-            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={_shorten(found[name])}, that of train_dataloader '
-                             f'{name}={_shorten(first[name])}, so accuracy would be measured on labels that are not '
+            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
+                             f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not '
                              'trained. Give both the same settings.')
 
 
@@ -133,8 +126,3 @@ def _numbering(dataset: Mapping) -> Any:
     if isinstance(indices, int):
         return indices if indices < 0 else None
     return list(indices) if isinstance(indices, Sequence) else indices
-
-
-def _shorten(value: Any, most: int = 200) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f'{text[:most]}...'

@@ -9,18 +9,17 @@ from mmengine.registry import DefaultScope
 
 from ..config_keys import parts_at
 from ..registry import type_name
-from .datasets import (ALL_LOADERS, TRAINING_LOADERS, Found, chosen, compare_meanings, correct, find_datasets,
-                       find_evaluators, is_a, is_remote, path_of, pipeline_step)
-from .image_files import Budget, look_at_image, look_at_images, missing_files, paths_below
-from .problems import Problem, counted, few
+from .datasets import (ALL_LOADERS, Found, check_num_classes, chosen, compare_meanings, find_datasets, find_evaluators,
+                       is_a, is_remote, path_of, pipeline_step, require)
+from .image_files import Budget, Size, look_at_image, look_at_images, paths_below
+from .problems import Problem, of_some
 from .segmentation_masks import IGNORED, check_masks
 
 #: Files of these are images, whichever of them a data set lists
 _IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
-def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
-                          budget: Optional[Budget] = None) -> Iterator[Problem]:
+def segmentation_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
     """Check that folders, masks and classes of mmseg's datasets are there and agree with the heads and with each other.
 
     Args:
@@ -31,7 +30,7 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
     Yields:
         Problem: What does not fit.
     """
-    seen, budget, present, heads = set(), budget or Budget(), {}, heads_of(cfg)
+    seen, heads = set(), heads_of(cfg)
     for found in segmentation_datasets(cfg, loaders):
         where, config = found.where, found.config
         loading = pipeline_step(config.get('pipeline'), 'LoadAnnotations')
@@ -41,16 +40,16 @@ def segmentation_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS
         seen.add(key)
         _check_folders(found)
         dataset = build_without_pipeline(config)
-        _check_num_classes(where, dataset, heads)
+        classes = dataset.metainfo.get('classes')
+        yield from check_num_classes(where, classes, _numbers_of_classes(classes, heads)) if classes else ()
         infos = chosen(dataset.load_data_list(), found)
-        _check_files(where, dataset, infos, loading, present)
+        _check_files(where, dataset, infos, loading)
         yield from _left_out(where, config, dataset, infos)
         asked = (loading or {}).get('reduce_zero_label')
         if asked is not None and bool(asked) != bool(dataset.reduce_zero_label):
             yield Problem(where, f'its pipeline\'s LoadAnnotations has reduce_zero_label={asked}, the data set itself '
                           f'{dataset.reduce_zero_label}. Set it at the data set, and leave it out of the pipeline.')
-        yield from look_at_images(where, [info['img_path'] for info in infos], config.get('pipeline'), budget,
-                                  present=present)
+        yield from look_at_images(where, [info['img_path'] for info in infos], config.get('pipeline'), budget)
         if loading is not None:
             yield from check_masks(where, dataset, infos, [head for _, head in heads], config.get('pipeline'), budget)
     for name in loaders:
@@ -72,41 +71,37 @@ def build_without_pipeline(config: Mapping) -> Any:
         return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
 
 
-def image_paths(found: Found) -> List[str]:
-    """The images of a segmentation data set."""
-    return [info['img_path'] for info in chosen(build_without_pipeline(found.config).load_data_list(), found)]
+def image_sizes(found: Found, budget: Budget, loading: Optional[Mapping] = None) -> Dict[Size, str]:
+    """The sizes of a segmentation data set's images, and the first image of each; see :func:`look_at_image`."""
+    paths = [info['img_path'] for info in chosen(build_without_pipeline(found.config).load_data_list(), found)]
+    sizes: Dict[Size, str] = {}
+    for path, look in budget.spend(found.where, paths, partial(look_at_image, loading=loading, decode=False)):
+        if look.size:
+            sizes.setdefault(look.size, path)
+    return sizes
 
 
 def _check_folders(found: Found) -> None:
     config, where = found.config, found.where
     for key, folder in (config.get('data_prefix') or {}).items():
-        if folder and not path_of(config, folder).is_dir():
-            raise FileNotFoundError(f'{where}.data_prefix.{key}: {path_of(config, folder)} is not a folder. Expected '
-                                    f'{folder!r} below data_root. {correct("data_prefix")}')
-    listed = config.get('ann_file')
-    if listed and not path_of(config, listed).exists():
-        raise FileNotFoundError(f'{where}.ann_file: {path_of(config, listed)} does not exist. Expected a file with an image '
-                                f'name a line. {correct("ann_file")}')
+        if folder:
+            require(path_of(config, folder), f'{where}.data_prefix.{key}', 'data_prefix', f'{folder!r} below data_root',
+                    folder=True)
+    if config.get('ann_file'):
+        require(path_of(config, config['ann_file']), f'{where}.ann_file', 'ann_file', 'a file with an image name a line')
 
 
-def _check_num_classes(where: str, dataset: Any, heads: Sequence[Tuple[str, Mapping]]) -> None:
-    classes = dataset.metainfo.get('classes')
-    if classes is None:
-        return
+def _numbers_of_classes(classes: Sequence[str], heads: Sequence[Tuple[str, Mapping]]) -> Iterator[Tuple[str, Any]]:
+    """Of each head that has the data set's classes, with its key."""
     for name, head in heads:
         count = head.get('num_classes')
-        if 'boundary_threshold' in head:  # STDC's and PIDNet's learn where classes meet
-            continue
         # two classes can be one channel with a threshold
-        if len(classes) == 2 and (count == 1 or head.get('out_channels') == 1):
-            continue
-        if count is not None and count != len(classes):
-            raise ValueError(f'{where} has {len(classes)} classes ({few(classes)}), but {name}.num_classes={count}. '
-                             f'Set {name}.num_classes={len(classes)}, or metainfo=dict(classes=...) of the data set.')
+        binary = len(classes) == 2 and (count == 1 or head.get('out_channels') == 1)
+        if not binary and 'boundary_threshold' not in head:  # with which STDC's and PIDNet's learn where classes meet
+            yield f'{name}.num_classes', count
 
 
-def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Optional[Mapping],
-                 present: Dict[str, set]) -> None:
+def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Optional[Mapping]) -> None:
     if not infos:
         folder = dataset.data_prefix.get('img_path')
         raise FileNotFoundError(f'{where}: {folder} holds no image *{dataset.img_suffix}. Expected at least one; correct '
@@ -114,13 +109,6 @@ def _check_files(where: str, dataset: Any, infos: Sequence[Mapping], loading: Op
     if loading is not None and 'seg_map_path' not in infos[0]:
         raise ValueError(f'{where}: its images have no masks, but its pipeline loads them. Set data_prefix.seg_map_path to '
                          'their folder.')
-    for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
-        paths = [info[key] for info in infos if key in info]
-        missing = missing_files(paths, present)
-        if missing:
-            raise FileNotFoundError(f'{where}: {len(missing)} of {len(paths)} {what} are missing, first {missing[0]}. '
-                                    'Expected a mask for each image, of the same name with the suffix '
-                                    f'{dataset.seg_map_suffix!r}. Add them, or remove the images.')
 
 
 def _meanings(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[Found, Dict[str, Any]]]:
@@ -145,17 +133,15 @@ def _left_out(where: str, config: Mapping, dataset: Any, infos: Sequence[Mapping
         folder = (config.get('data_prefix') or {}).get(key)
         if not folder or not infos or key not in infos[0]:
             continue
-        listed = {info[key] for info in infos}
-        found = [path for base, _, names in os.walk(os.path.join(root, folder)) for path in paths_below(base, names)
+        found = [path for base, _, names in os.walk(os.path.join(root, folder))
+                 for path in paths_below(base, [name for name in names if not name.startswith('.')])
                  if path.lower().endswith(_IMAGES)]
-        left = [path for path in found if path not in listed and not os.path.basename(path).startswith('.')]
+        left: Any = set(found) - {info[key] for info in infos}
         if left:  # written in another way perhaps
-            listed = set(map(os.path.normpath, listed))
-            left = sorted(path for path in map(os.path.normpath, left) if path not in listed)
-        if left:
-            yield Problem(where, f'{counted(len(left), len(found), what)} are left out, first {left[0]}. It lists images '
-                          f'that end in {dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, '
-                          f'or set {option}, if they are meant to be used.', False)
+            left = sorted({*map(os.path.normpath, left)} - {os.path.normpath(info[key]) for info in infos})
+        yield from of_some(where, left, len(found), f'{what} are left out', f'It lists images that end in '
+                           f'{dataset.img_suffix!r} and their masks in {dataset.seg_map_suffix!r}; rename them, or set '
+                           f'{option}, if they are meant to be used.', fatal=False)
 
 
 def _compare_ignored(cfg: Config, loader: str) -> Iterator[Problem]:
@@ -179,12 +165,7 @@ def _mixed_batches(cfg: Config, loader: str, budget: Budget) -> Iterator[Problem
         if any('Crop' in type_name(step) or type_name(step) == 'Pad' for step in steps) or resize is not None and not (
                 resize.get('keep_ratio') or resize.get('scale') is None):
             continue
-        loading = pipeline_step(steps, 'LoadImageFromFile') or {}
-        seen = budget.spend(found.where, image_paths(found), partial(look_at_image, loading=loading, decode=False))
-        sizes: Dict[Any, str] = {}
-        for path, look in seen:
-            if look.size:
-                sizes.setdefault(look.size, path)
+        sizes = image_sizes(found, budget, pipeline_step(steps, 'LoadImageFromFile') or {})
         if len(sizes) > 1:
             (one, path), (other, second) = list(sizes.items())[:2]
             yield Problem(f'{loader}.batch_size', f'is {size}, but {found.where} has images of different sizes ({path}: '

@@ -8,8 +8,8 @@ from mmcv import imfrombytes
 from mmengine.logging import print_log
 
 from .datasets import pipeline_step
-from .image_files import Budget, Size, look_at_image
-from .problems import Problem, counted, few
+from .image_files import Budget, Size, look_at_image, missing_files
+from .problems import Problem, few, of_some
 
 #: What losses and metrics ignore where nothing else is said
 IGNORED = 255
@@ -44,6 +44,11 @@ def check_masks(where: str, dataset: Any, infos: Sequence[Mapping], heads: Seque
     backend = pipeline_step(pipeline, 'LoadAnnotations').get('imdecode_backend', 'pillow')
     loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
     pairs = [info for info in infos if 'seg_map_path' in info]
+    missing = missing_files([info['seg_map_path'] for info in pairs])
+    yield from of_some(where, missing, len(pairs), 'masks are missing', 'Expected a mask for each image, of the same name '
+                       f'with the suffix {dataset.seg_map_suffix!r}. Add them, or remove the images.', fatal=True)
+    if missing:
+        return
     seen = [mask for _, mask in budget.spend(where, pairs, lambda info: _look_at_mask(info, backend, loading))]
     asked = '' if len(seen) == len(pairs) else ' that were looked at'
     broken = next((mask for mask in seen if mask.fault), None)
@@ -72,11 +77,10 @@ def _check_values(where: str, dataset: Any, seen: Sequence[_Mask], count: int, i
         present = set(found[found != ignored].tolist())
         used |= present
         empty += [] if present else [mask.path]
-    if empty:
-        yield Problem(where, f'{counted(len(empty), len(seen), "masks")}{asked} have no labelled pixel, first {empty[0]}. '
-                      f'Ignored are {" and ".join(nothing)} (reduce_zero_label={zero}); correct the masks or '
-                      'reduce_zero_label.', len(empty) == len(seen))
-    elif len(used) == 1 < count and any(IGNORED in mask.values for mask in seen):
+    yield from of_some(where, empty, len(seen), f'masks{asked} have no labelled pixel',
+                       f'Ignored are {" and ".join(nothing)} (reduce_zero_label={zero}); correct the masks or '
+                       'reduce_zero_label.')
+    if not empty and len(used) == 1 < count and any(IGNORED in mask.values for mask in seen):
         yield Problem(where, f'the masks{asked} hold one class alone, number {min(used) + 1}, and 255, which is ignored, so '
                       'any prediction would be right. If 255 stands for a class, write it as its number (0 to '
                       f'{count - 1}).')
@@ -91,13 +95,11 @@ def _check_values(where: str, dataset: Any, seen: Sequence[_Mask], count: int, i
 def _compare_sizes(where: str, seen: Sequence[_Mask], asked: str) -> Iterator[Problem]:
     known = [mask for mask in seen if mask.size and mask.image_size]
     wrong = [mask for mask in known if mask.size != mask.image_size]
-    if wrong:
-        size, image_size = wrong[0].size, wrong[0].image_size
-        remedy = ('Turn the mask: the image is loaded as its EXIF orientation says' if size == image_size[::-1] else
-                  'Resize the mask with nearest-neighbour interpolation')
-        yield Problem(where, f'{counted(len(wrong), len(known), "masks")}{asked} are of another size than their images, '
-                      f'first {wrong[0].path}: {size[0]}x{size[1]} pixels, its image {image_size[0]}x{image_size[1]}. '
-                      f'{remedy}.')
+    shown = ['{}: {}x{} pixels, its image {}x{}'.format(mask.path, *mask.size, *mask.image_size) for mask in wrong]
+    turned = wrong and wrong[0].size == wrong[0].image_size[::-1]
+    yield from of_some(where, shown, len(known), f'masks{asked} are of another size than their images',
+                       'Turn the mask: the image is loaded as its EXIF orientation says.' if turned else
+                       'Resize the mask with nearest-neighbour interpolation.', fatal=True)
 
 
 def _look_at_mask(info: Mapping, backend: str, loading: Mapping) -> _Mask:

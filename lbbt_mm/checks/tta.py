@@ -1,22 +1,22 @@
 """Check of test-time augmentation before a run starts: a ratio can leave less of an image than a patch."""
 import inspect
 from contextlib import suppress
-from functools import partial
 from itertools import product
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from mmcv import rescale_size
 from mmengine.config import Config
+from mmengine.utils import to_2tuple
 
 from ..config_keys import find_types, get_key
 from .datasets import class_of
-from .image_files import Budget, look_at_image
+from .image_files import SAMPLE, Budget
 from .problems import Problem
-from .segmentation import image_paths, segmentation_datasets
+from .segmentation import image_sizes, segmentation_datasets
 
 
 def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
-                 budget: Optional[Budget] = None) -> Iterator[Problem]:
+                 budget: Budget = SAMPLE) -> Iterator[Problem]:
     """Check that a segmentor's test-time augmentation leaves every image that is looked at one patch at least.
 
     Args:
@@ -32,11 +32,9 @@ def tta_problems(cfg: Config, loaders: Sequence[str] = ('val_dataloader', ),
     sets = list(segmentation_datasets(cfg, loaders)) if resizes else []
     patch = _patch_size(get_key(cfg, 'model.module.backbone') or get_key(cfg, 'model.backbone')) if sets else None
     for found in sets if patch else ():
-        paths = []
+        images = {}
         with suppress(FileNotFoundError):  # which the check of the data set says
-            paths = image_paths(found)
-        seen = (budget or Budget()).spend(found.where, paths, partial(look_at_image, decode=False))
-        images = {look.size: path for path, look in seen if look.size}
+            images = image_sizes(found, budget)
         for (size, name), resize in product(images.items(), resizes):
             width, height = _resized(size, resize)
             if height < patch[0] or width < patch[1]:
@@ -55,18 +53,15 @@ def _patch_size(backbone: Optional[Mapping]) -> Optional[Tuple[int, int]]:
         kind = class_of(backbone['type'], 'mmseg', MODELS)
         default = inspect.signature(kind).parameters.get('patch_size') if kind else None
         patch = default and default.default
-    if isinstance(patch, int):
-        return patch, patch
-    return tuple(patch) if isinstance(patch, (list, tuple)) else None
+    return to_2tuple(patch) if isinstance(patch, (int, list, tuple)) else None
 
 
 def _resized(size: Tuple[int, int], resize: Mapping) -> Tuple[int, int]:
     """Width and height after Resize."""
     scale, factor = resize.get('scale'), resize.get('scale_factor')
     if scale is None:
-        factors = (factor, factor) if isinstance(factor, (int, float)) else factor
-        scale = tuple(int(side * part + 0.5) for side, part in zip(size, factors))
-    scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        scale = [int(side * part + 0.5) for side, part in zip(size, to_2tuple(factor))]
+    scale = tuple(to_2tuple(scale))
     if min(scale) <= 0 or not resize.get('keep_ratio', False):
         return scale
     return rescale_size(size, scale)

@@ -1,6 +1,7 @@
 """Values that no run can have: a table of settings, what each has to be, and how that is said."""
 import logging
 from difflib import get_close_matches
+from operator import le
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
@@ -45,10 +46,6 @@ def _are_sides(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_whole(side, 1) for side in value)
 
 
-def _rule(holds: bool, expected: str) -> Rule:
-    return Rule(lambda value: holds, expected)
-
-
 def _at_least(least: int) -> Rule:
     return Rule(lambda value: _is_whole(value, least), f'a whole number, {least} or more')
 
@@ -62,21 +59,15 @@ _ANY_RUN = {
                       'one of DEBUG, INFO, WARNING, ERROR'),
 }
 _TRAINING = {
-    'train_cfg': _DICT,
-    'optim_wrapper': _DICT,
-    'optim_wrapper.optimizer': _DICT,
-    'randomness.seed': _at_least(0),
-    'train_cfg.max_epochs': _at_least(1),
-    'train_cfg.max_iters': _at_least(1),
-    'train_cfg.val_interval': _at_least(1),
-    'train_cfg.val_begin': _at_least(0),
+    **dict.fromkeys(('train_cfg', 'optim_wrapper', 'optim_wrapper.optimizer'), _DICT),
+    **dict.fromkeys(('randomness.seed', 'train_cfg.val_begin'), _at_least(0)),
+    **dict.fromkeys(('train_cfg.max_epochs', 'train_cfg.max_iters', 'train_cfg.val_interval',
+                     'default_hooks.logger.interval'), _at_least(1)),
+    **dict.fromkeys(('default_hooks.checkpoint.interval', 'default_hooks.checkpoint.max_keep_ckpts'), _OR_NEVER),
     'train_cfg.dynamic_intervals': Rule(_are_pairs, 'pairs of the epoch or iteration from which it holds and the interval, '
                                                     'in ascending order, such as [(10, 1)]'),
     'optim_wrapper.optimizer.lr': Rule(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
                                        and 0 <= value < float('inf'), 'a number, 0 or more'),
-    'default_hooks.checkpoint.interval': _OR_NEVER,
-    'default_hooks.checkpoint.max_keep_ckpts': _OR_NEVER,
-    'default_hooks.logger.interval': _at_least(1),
 }
 _LOADER = {'batch_size': _at_least(1), 'num_workers': _at_least(0)}
 _INDICES = Rule(_are_places, 'a number of samples other than 0, or a list of places, one at least')
@@ -117,10 +108,9 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
         if test.get('mode') == 'slide':
             window, stride = test.get('crop_size'), test.get('stride')
             yield f'{model}.test_cfg.crop_size', window, _WINDOW
-            yield f'{model}.test_cfg.stride', stride, _WINDOW
-            covers = all(step <= side for step, side in zip(stride, window))
-            yield f'{model}.test_cfg.stride', stride, _rule(covers, f'no more than crop_size={window!r}, or pixels between '
-                                                                     'two windows have no prediction')
+            yield f'{model}.test_cfg.stride', stride, Rule(
+                lambda value, window=window: _are_sides(value) and all(map(le, value, window)),
+                f'{_WINDOW.expected}, no more than crop_size={window!r}, or pixels between two windows have no prediction')
 
 
 def _check_optimizer(cfg: Config) -> None:

@@ -53,10 +53,5 @@ def draw_mask(canvas: Canvas) -> np.ndarray:
     return mask
 
 
-SET = CanvasSet(Path(__file__).name, ('training', 'validation'), write_split, dict(rim=RIM, ink=INK))
-make_digits_segmentation = SET.make
-
-
-def main() -> None:
-    """Command line."""
-    SET.main(__doc__)
+SET = CanvasSet(__doc__, Path(__file__).name, ('training', 'validation'), write_split, dict(rim=RIM, ink=INK))
+make_digits_segmentation, main = SET.make, SET.main

@@ -38,10 +38,5 @@ def write_split(root: Path, split: str, scattered: Iterator[Canvas]) -> None:
     (annotations / f'instances_{split}2017.json').write_text(json.dumps(coco))
 
 
-SET = CanvasSet(Path(__file__).name, ('train', 'val'), write_split)
-make_digits_detection = SET.make
-
-
-def main() -> None:
-    """Command line."""
-    SET.main(__doc__)
+SET = CanvasSet(__doc__, Path(__file__).name, ('train', 'val'), write_split)
+make_digits_detection, main = SET.make, SET.main

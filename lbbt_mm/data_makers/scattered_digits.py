@@ -3,7 +3,6 @@
 The 1,797 digits (8x8 pixels; UCI, "Optical Recognition of Handwritten Digits") come with scikit-learn, so no download is
 needed. Digits of the training and of the validation canvases are different ones. The same arguments give the same canvases.
 """
-import argparse
 from pathlib import Path
 from types import MappingProxyType
 from typing import Callable, Iterator, List, Mapping, NamedTuple, Tuple
@@ -11,7 +10,7 @@ from typing import Callable, Iterator, List, Mapping, NamedTuple, Tuple
 import numpy as np
 
 from lbbt_mm import argument_types
-from .whole_folder import errors_in_one_line, write_once
+from .whole_folder import converter_parser, write_once
 
 NUM_TRAIN_DIGITS = 1400
 CLASSES = tuple('0123456789')
@@ -47,6 +46,13 @@ class Canvas(NamedTuple):
     digits: List[Tuple[ScatteredDigit, int]]
 
 
+def read_digits() -> Tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits ``(1797, 8, 8)``, bright on black, uint8; and their labels ``(1797, )``."""
+    from sklearn.datasets import load_digits  # not for --help
+    digits = load_digits()
+    return (digits.images * (255 / 16)).astype(np.uint8), digits.target
+
+
 def canvases(validation: bool, count: int, size: int, seed: int) -> Iterator[Canvas]:
     """Scatter the digits of a split.
 
@@ -59,10 +65,8 @@ def canvases(validation: bool, count: int, size: int, seed: int) -> Iterator[Can
     Yields:
         Canvas: The canvases in order.
     """
-    from sklearn.datasets import load_digits  # not for --help
-    digits = load_digits()
     pool = slice(NUM_TRAIN_DIGITS, None) if validation else slice(0, NUM_TRAIN_DIGITS)
-    images, labels = (digits.images[pool] * (255 / 16)).astype(np.uint8), digits.target[pool]
+    images, labels = (column[pool] for column in read_digits())
     rng = np.random.default_rng([seed, validation])
     for _ in range(count):
         image, scattered = scatter(images, rng, size)
@@ -103,33 +107,17 @@ def _touch(a: Tuple[int, ...], b: Tuple[int, ...], gap: int = 2) -> bool:
             and b[1] < a[1] + a[3] + gap)
 
 
-def check_recipe(num_train: int, num_val: int, size: int, seed: int) -> None:
-    """Refuse numbers that no data set can be made with.
-
-    Args:
-        num_train: Number of training canvases.
-        num_val: Number of validation canvases.
-        size: Side of a canvas in pixels.
-        seed: Seed of the scattering.
-
-    Raises:
-        ValueError: If a number is below the least one.
-    """
-    for name, value, least in (('num-train', num_train, 1), ('num-val', num_val, 1), ('size', size, MIN_SIZE),
-                               ('seed', seed, 0)):
-        if value < least:
-            raise ValueError(f'{name} {value}: expected {least} or more')
-
-
 class CanvasSet(NamedTuple):
     """A kind of data set of canvases, and how it is written.
 
     Attributes:
+        description: What it is, for the converter's ``--help``.
         converter: File name of its converter, by which a set is known again.
         splits: What its training and its validation split are called.
         write_split: Writes a split: called with the set's folder, the split's name and its canvases.
         recipe: What else its files are made from.
     """
+    description: str
     converter: str
     splits: Tuple[str, str]
     write_split: Callable[[Path, str, Iterator[Canvas]], None]
@@ -152,34 +140,27 @@ class CanvasSet(NamedTuple):
             ValueError: If a number is too small.
             FileExistsError: If ``out`` holds something else; nothing is touched.
         """
-        check_recipe(num_train, num_val, size, seed)
+        recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed)
+        least = dict(num_train=1, num_val=1, size=MIN_SIZE, seed=0)
+        odd = next((name for name in recipe if recipe[name] < least[name]), None)
+        if odd:
+            raise ValueError(f'--{odd.replace("_", "-")} {recipe[odd]}: expected {least[odd]} or more')
 
         def write(root: Path) -> None:
             """Write both splits into a folder."""
             for validation, (split, count) in enumerate(zip(self.splits, (num_train, num_val))):
                 self.write_split(root, split, canvases(bool(validation), count, size, seed))
 
-        recipe = dict(num_train=num_train, num_val=num_val, size=size, seed=seed, **self.recipe)
-        return write_once(out, self.converter, recipe, write)
+        return write_once(out, self.converter, {**recipe, **self.recipe}, write)
 
-    def main(self, description: str) -> None:
-        """Command line of the converter.
-
-        Args:
-            description: What it makes.
-        """
-        parser = argument_types.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-        parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+    def main(self) -> None:
+        """Command line of the converter."""
+        parser = converter_parser(self.description)
         parser.add_argument('--num-train', type=argument_types.count, default=6000)
         parser.add_argument('--num-val', type=argument_types.count, default=200)
         parser.add_argument('--size', type=argument_types.count, default=64,
                             help=f'side of a canvas in pixels, {MIN_SIZE} or more')
         parser.add_argument('--seed', type=argument_types.seed, default=0)
         args = parser.parse_args()
-        try:
-            check_recipe(args.num_train, args.num_val, args.size, args.seed)
-        except ValueError as error:
-            parser.error(f'--{error}')
-        with errors_in_one_line(self.converter):
-            self.make(args.out, args.num_train, args.num_val, args.size, args.seed)
+        self.make(args.out, args.num_train, args.num_val, args.size, args.seed)
         print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

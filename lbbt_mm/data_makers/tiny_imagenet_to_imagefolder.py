@@ -4,7 +4,6 @@
 in a file. The result has ``train/WNID/*.JPEG`` and, made of the validation images, ``test/WNID/*.JPEG``: what
 ``LBBT_DATA_ROOT`` points to. Its own test images have no labels and are left out.
 """
-import argparse
 import hashlib
 import os
 import shutil
@@ -13,8 +12,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from rich.progress import track
 
-from lbbt_mm import argument_types
-from .whole_folder import errors_in_one_line, write_once
+from .whole_folder import converter_parser, write_once
 
 # (image, path in the result)
 Placement = Tuple[Path, Path]
@@ -70,17 +68,15 @@ def _refuse_path(name: str, where: str) -> None:
 
 def _training_images(source: Path) -> List[Placement]:
     root, listed = source / 'train', source / 'wnids.txt'
-    classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    classes = {folder.name for folder in root.iterdir() if folder.is_dir()} if root.is_dir() else set()
     if not classes:
         raise FileNotFoundError(f'{root} has no class folders. Expected the unpacked tiny-imagenet-200 with '
                                 'train/WNID/images/ and val/; give its path.')
-    missing = sorted(set(listed.read_text().split()) - set(classes)) if listed.is_file() else []
-    if missing:
-        _refuse_path(missing[0], str(listed))
-        raise FileNotFoundError(f'{root / missing[0]} does not exist ({len(missing)} missing in all), but wnids.txt lists '
-                                'it. Unpack the archive again.')
+    for name in listed.read_text().split() if listed.is_file() else ():
+        _refuse_path(name, str(listed))
+        classes.add(name)
     placements = []
-    for name in classes:
+    for name in sorted(classes):
         images = sorted((root / name / 'images').glob('*.JPEG'))
         if not images:
             raise FileNotFoundError(f'{root / name / "images"} has no *.JPEG. Expected the training images of the class; '
@@ -127,11 +123,8 @@ def _place(image: Path, target: Path, copy: bool) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='the unpacked folder tiny-imagenet-200')
-    parser.add_argument('out', type=Path, help='folder to write; absent or empty, or one that holds this data set')
+    parser = converter_parser(__doc__, source='the unpacked folder tiny-imagenet-200')
     parser.add_argument('--copy', action='store_true', help='copy the images; by default they are hard links')
     args = parser.parse_args()
-    with errors_in_one_line(Path(__file__).name):
-        counts = convert_tiny_imagenet(args.source, args.out, args.copy)
+    counts = convert_tiny_imagenet(args.source, args.out, args.copy)
     print('{classes} classes, {train} training and {test} test images in {out}'.format(**counts, out=args.out))

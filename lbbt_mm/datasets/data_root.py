@@ -40,8 +40,7 @@ class DataRoot:
         path = os.fspath(path)
         if '://' in self.root:
             url = _normalise_url(path) if '://' in path else ''
-            prefix = self._absolute.rstrip('/') + '/'
-            below = url[len(prefix):] if url.startswith(prefix) else None
+            below = _below(url, self._absolute)
         else:
             folder, name = os.path.split(_absolute(path))
             folder = _folder_below(folder, self._absolute) if '://' not in path else None
@@ -56,22 +55,20 @@ class DataRoot:
 @lru_cache(maxsize=100_000)
 def _folder_below(folder: str, root: str) -> Optional[str]:
     """The path of ``folder`` from ``root``, '' for ``root`` itself, or None if it lies elsewhere."""
-    direct = _relative(folder, root)
+    direct = _below(folder, root)
     if direct is not None:
         return direct
     real_root = os.path.realpath(root)
     for parent in (Path(folder), *Path(folder).parents):  # names below the root count, wherever their links lead
         if os.path.realpath(parent) == real_root:
-            return _relative(folder, str(parent))
-    return _relative(os.path.realpath(folder), real_root)
+            return _below(folder, str(parent))
+    return _below(os.path.realpath(folder), real_root)
 
 
-def _relative(folder: str, root: str) -> Optional[str]:
-    try:
-        relative = Path(folder).relative_to(root).as_posix()
-    except ValueError:
-        return None
-    return '' if relative == '.' else relative
+def _below(path: str, root: str) -> Optional[str]:
+    """The part of an absolute path below another one; '' for that one itself."""
+    prefix = root.rstrip('/') + '/'
+    return f'{path}/'[len(prefix):].rstrip('/') if f'{path}/'.startswith(prefix) else None
 
 
 def _absolute(path: str) -> str:

@@ -27,7 +27,6 @@ class DatasetView(BaseDataset):
 
     def _check_inner(self) -> None:
         """Refuse a dataset that cannot be wrapped."""
-        raise NotImplementedError
 
     def _prepare(self) -> None:
         """Compute what the view needs, after the dataset inside is initialised."""
@@ -39,6 +38,14 @@ class DatasetView(BaseDataset):
             self.dataset.full_init()
             self._prepare()
             self._fully_initialized = True
+
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of a sample, before the pipeline."""
+        return self.dataset.get_data_info(idx)
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self.dataset)
 
     @property
     def metainfo(self) -> dict:

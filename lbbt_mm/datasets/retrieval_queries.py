@@ -1,15 +1,16 @@
 """Queries of an image retrieval, labelled with the gallery images of their class."""
-from typing import Any, Dict, List, Union
+from typing import Any, List, Union
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
 from lbbt_mm.registry import DATASETS
+from .dataset_view import DatasetView
 
 
 @DATASETS.register_module()
-class RetrievalQueries:
+class RetrievalQueries(DatasetView):
     """A classification dataset whose labels are gallery indices, as mmpretrain's retrieval metrics ask for.
 
     mmpretrain's ``RetrievalRecall`` and ``RetrievalAveragePrecision`` read ``gt_label`` as the indices of the relevant
@@ -25,13 +26,11 @@ class RetrievalQueries:
     """
 
     def __init__(self, dataset: Union[dict, BaseDataset], gallery: Union[dict, BaseDataset]) -> None:
-        self.dataset = dataset if isinstance(dataset, BaseDataset) else DATASETS.build(dataset)
         self.gallery = gallery if isinstance(gallery, BaseDataset) else DATASETS.build(gallery)
-        self._relevant: Dict[int, torch.Tensor] = {}
+        super().__init__(dataset, lazy_init=True)
 
-    def full_init(self) -> None:
-        """Load both and group the gallery by class."""
-        self.dataset.full_init()
+    def _prepare(self) -> None:
+        """Group the gallery by class."""
         self.gallery.full_init()
         classes, gallery_classes = (part.metainfo.get('classes') for part in (self.dataset, self.gallery))
         if classes is not None and gallery_classes is not None and tuple(classes) != tuple(gallery_classes):
@@ -44,23 +43,10 @@ class RetrievalQueries:
         labels = np.array([self.gallery.get_data_info(index)['gt_label'] for index in range(len(self.gallery))])
         self._relevant = {int(label): torch.from_numpy(np.flatnonzero(labels == label)) for label in np.unique(labels)}
 
-    @property
-    def metainfo(self) -> dict:
-        """Meta information of the queries."""
-        return self.dataset.metainfo
-
-    def get_data_info(self, idx: int) -> dict:
-        """A query's annotation, before its pipeline; ``gt_label`` is its class."""
-        return self.dataset.get_data_info(idx)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, idx: int) -> Dict[str, Any]:
-        if not self._relevant:
-            self.full_init()
+    def prepare_data(self, idx: int) -> Any:
+        """Load a query through its pipeline."""
         query = self.dataset[idx]
-        label = int(self.dataset.get_data_info(idx)['gt_label'])
+        label = int(self.get_data_info(idx)['gt_label'])
         query['data_samples'].set_gt_label(self._relevant.get(label, torch.zeros(0, dtype=torch.long)))
         return query
 

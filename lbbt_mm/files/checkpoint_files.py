@@ -87,14 +87,13 @@ def load_checkpoint_safely(path: Any, map_location: Any = 'cpu', trust: bool = F
     file = local_checkpoint(path)
     if file is None or not os.path.isfile(file):
         raise UnreadableCheckpoint(path, 'no such checkpoint file', _GIVE_ANOTHER)
+    with open(file, 'rb') as opened:
+        begin = opened.read(4096)
     if os.path.basename(file) == 'last_checkpoint':
-        with open(file, 'rb') as opened:
-            named = opened.read(4096).decode('utf-8', 'replace').strip()
+        named = begin.decode('utf-8', 'replace').strip()
         raise UnreadableCheckpoint(path, f'is the text file that says which checkpoint is the last ({named!r:.200})',
                                    'Give that one.')
-    with open(file, 'rb') as opened:
-        begin = opened.read(2)
-    return _load(file, begin, str(path), map_location, trust, mmap)
+    return _load(file, begin[:2], str(path), map_location, trust, mmap)
 
 
 def load_checkpoint_bytes(content: bytes, where: str, map_location: Any = 'cpu', trust: bool = False) -> dict:

@@ -5,7 +5,8 @@ beyond their memory.
 """
 import math
 import re
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
+from copy import copy
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 from lbbt_mm.text_table import render_table
 
-_SHAPES = re.compile(r'size mismatch for (\S+): copying a param with shape (?:torch\.Size\()?(.+?)\)? from checkpoint, '
-                     r'the shape in current model is (?:torch\.Size\()?(.+?)\)?\.$', re.MULTILINE)
+_SHAPES = re.compile('size mismatch for (.+): copying a param with shape (.+) from checkpoint, the shape in current model '
+                     'is (.+)')
 #: State that torch's optimizers keep for a parameter in the parameter's own shape.
 _ELEMENTWISE = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer', 'square_avg', 'grad_avg', 'sum', 'acc_delta',
                 'exp_inf', 'prev', 'step_size', 'ax')
@@ -91,19 +92,18 @@ def load_and_compare(model: nn.Module, state_dict: Mapping[str, Tensor], where: 
     misshapen: Dict[str, Tuple[str, str]] = {}
     try:
         found = model.load_state_dict(state_dict, strict=False)
-        missing, extra = found.missing_keys, found.unexpected_keys
     except RuntimeError as error:
         misshapen = {name: (_shape(there), _shape(here)) for name, there, here in _SHAPES.findall(str(error))}
         if not misshapen:
             raise CheckpointMisfit(f'{where}: cannot be loaded: {" ".join(str(error).split())}') from None
-        rest = OrderedDict((name, value) for name, value in state_dict.items() if name not in misshapen)
-        rest._metadata = getattr(state_dict, '_metadata', OrderedDict())
+        rest = copy(state_dict)  # with the versions of its modules
+        for name in misshapen:
+            rest.pop(name, None)
         found = model.load_state_dict(rest, strict=False)
-        missing, extra = [name for name in found.missing_keys if name not in misshapen], found.unexpected_keys
     # as mmengine does: batch norms of old checkpoints have no such counter
-    missing = [name for name in missing if not name.endswith('num_batches_tracked')]
-    gone = {*missing, *extra, *misshapen}
-    return Fit([name for name in model.state_dict() if name not in gone], missing, list(extra), misshapen)
+    missing = [name for name in found.missing_keys if name not in misshapen and not name.endswith('num_batches_tracked')]
+    gone = {*missing, *found.unexpected_keys, *misshapen}
+    return Fit([name for name in model.state_dict() if name not in gone], missing, found.unexpected_keys, misshapen)
 
 
 def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
@@ -114,8 +114,8 @@ def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: st
         if not isinstance(there, Tensor) or not isinstance(here, Tensor):
             continue
         if there.is_floating_point() != here.is_floating_point() or there.is_complex() != here.is_complex():
-            raise CheckpointMisfit(f'{where}: {name} is of type {_type(there)}, in this model of {_type(here)}; torch would '
-                                   'convert it without a word. Give a checkpoint that training wrote.')
+            raise CheckpointMisfit(f'{where}: {name} is of type {there.dtype}, in this model of {here.dtype}; torch '
+                                   'would convert it without a word. Give a checkpoint that training wrote.')
         if there.layout != torch.strided or there.is_quantized:
             raise CheckpointMisfit(f'{where}: {name} is sparse or quantised; expected a plain tensor. Give a checkpoint '
                                    'that training wrote.')
@@ -128,13 +128,8 @@ def _check_numbers(model: nn.Module, state_dict: Mapping[str, Tensor], where: st
                                    'give an earlier checkpoint of it.')
 
 
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).replace('torch.', '')
-
-
 def _shape(text: str) -> str:
-    numbers = re.findall(r'\d+', text)
-    return f'({", ".join(numbers)}{"," if len(numbers) == 1 else ""})'
+    return str(tuple(map(int, re.findall(r'\d+', text))))
 
 
 def is_below(name: str, prefixes: Iterable[str]) -> bool:
@@ -243,9 +238,5 @@ def _check_state(what: str, key: str, value: Tensor, parameter: Tensor) -> None:
 
 def _is_dense(tensor: Tensor) -> bool:
     """Whether each element has a place of its own and there is none between them."""
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape) if size > 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
+    outermost_first = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(outermost_first).is_contiguous()

@@ -13,7 +13,7 @@ from lbbt_mm.language.backbone_identity import FUNCTION, differing_facts, read_i
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
 from lbbt_mm.language.spec import plain
-from lbbt_mm.registry import type_name
+from lbbt_mm.registry import parameters_of, type_name
 from .checkpoint_files import CONFIG_TEXT_KEY
 from .checkpoint_fit import is_below
 from .config_text import read_config_text
@@ -96,13 +96,8 @@ def _seen_as(pair: Sequence[Any], scope: Optional[str]) -> Tuple[Any, Any]:
 
 def _with_defaults(pair: Sequence[dict], kind: Any) -> Tuple[dict, dict]:
     """Two configs of one class with the same keys: what one leaves out has the class's default, or is dropped."""
-    defaults: Dict[str, Any] = {}
-    for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
-        if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters.values()
-            defaults = {**{one.name: plain(one.default) for one in parameters if one.default is not one.empty}, **defaults}
-            if not any(one.kind == one.VAR_KEYWORD for one in parameters):
-                break
+    parameters = parameters_of(kind)[0] if inspect.isclass(kind) else {}
+    defaults = {name: plain(one.default) for name, one in parameters.items() if one.default is not one.empty}
     whole = [{**{name: defaults[name] for name in other if name in defaults}, **one}
              for one, other in (pair, pair[::-1])]
     return tuple({name: one[name] for name in one if name in other} for one, other in (whole, whole[::-1]))

@@ -2,7 +2,7 @@
 import os
 import sys
 from http.client import HTTPException
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlparse
 
 import torch
@@ -14,7 +14,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from .checkpoint_files import keep_config_as_text, load_checkpoint_bytes, load_checkpoint_safely
 
 
-class SafeLoaders:
+class SafeLoaders(NamedTuple):
     """One loader for each way in which mmengine and its codebases name a checkpoint.
 
     All of ``load_from``, resuming, ``init_cfg`` of type ``Pretrained``, ``pretrained=`` and FlexibleRunner's strategies for
@@ -24,8 +24,7 @@ class SafeLoaders:
         trust: Whether the user vouches for the files, which are then unpickled and may run code.
     """
 
-    def __init__(self, trust: bool) -> None:
-        self.trust = trust
+    trust: bool
 
     def register(self) -> None:
         """Take the place of mmengine's loaders, for the whole process; those of other code get their config's text set

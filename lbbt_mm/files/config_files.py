@@ -2,9 +2,8 @@
 import os
 import re
 import threading
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, ContextManager, Dict, List
 from unittest import mock
 
 from mmengine.config import Config
@@ -16,6 +15,8 @@ from .plain_files import NotPlainError, guard_file_readers
 # mmengine's places for environment variables and for parts of the config's own path
 _ENVIRONMENT = re.compile(r'\{\{[\'\"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'\"]?\}\}')
 _PLACES = ('fileDirname', 'fileBasename', 'fileBasenameNoExtension', 'fileExtname')
+#: mmengine's steps: two fill a file in, and the last reads it
+_STEPS = ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')
 _READING = threading.Lock()
 
 
@@ -65,20 +66,12 @@ class _Reading:
         self.has_data = False
         self.broken = ''  # the file in which reading ended
         self._files: List[str] = []
-        self._originals = {name: getattr(Config, name)
-                           for name in ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')}
+        self._originals = {name: getattr(Config, name) for name in _STEPS}
 
-    @contextmanager
-    def checked(self) -> Iterator[None]:
+    def checked(self) -> ContextManager:
         """Take the place of mmengine's own steps meanwhile."""
         own = (self._fill_places, self._fill_environment, self._read)
-        try:
-            for name, function in zip(self._originals, own):
-                setattr(Config, name, staticmethod(function))
-            yield
-        finally:
-            for name, function in self._originals.items():
-                setattr(Config, name, staticmethod(function))
+        return mock.patch.multiple(Config, **dict(zip(_STEPS, map(staticmethod, own))))
 
     def _fill_places(self, filename: str, temporary: str) -> None:
         own = Path(filename)

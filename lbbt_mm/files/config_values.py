@@ -3,6 +3,7 @@ import ast
 import io
 import re
 import tokenize
+from functools import partial
 from typing import Callable, Dict, Optional, Sequence, Set, Tuple
 
 Filler = Tuple['re.Pattern[str]', Callable[['re.Match[str]'], Optional[str]]]
@@ -26,23 +27,21 @@ def check_values(text: str, fillers: Sequence[Filler], where: str, what: str,
     Raises:
         ValueError: If a value would be run as code.
     """
-    values: Dict[str, Optional[str]] = {}
-    places: Dict[str, str] = {}
+    found: Dict[str, Tuple[Optional[str], str]] = {}
 
-    def put_stand_in(match: 're.Match[str]', value_of: Callable) -> str:
-        token = f'lbbt_mm_value_{len(values)}_'
-        values[token], places[token] = value_of(match), match[0]
+    def put_stand_in(value_of: Callable, match: 're.Match[str]') -> str:
+        token = f'lbbt_mm_value_{len(found)}_'
+        found[token] = value_of(match), match[0]
         return token
 
     for pattern, value_of in fillers:
-        text = pattern.sub(lambda match, value_of=value_of: put_stand_in(match, value_of), text)
-    if all(value is None for value in values.values()):
+        text = pattern.sub(partial(put_stand_in, value_of), text)
+    values = {token: value for token, (value, _) in found.items() if value is not None}
+    if not values:
         return set()
     is_code = where.endswith('.py')
     names, quoted = (_names(text), _quoted(text)) if is_code else (set(), text)
     for token, value in values.items():
-        if value is None:
-            continue
         if token in names:
             stays = _is_literal(value)
         else:
@@ -51,9 +50,9 @@ def check_values(text: str, fillers: Sequence[Filler], where: str, what: str,
         if not stays:
             expected = 'a number or a list' if token in names else 'text without backslashes, braces and line ends' + (
                 '' if escaped and is_code else ', and without quotes')
-            raise ValueError(f'{where}: {what}, {value!r}, would be read as code at {places[token]}. Expected {expected}. '
+            raise ValueError(f'{where}: {what}, {value!r}, would be read as code at {found[token][1]}. Expected {expected}. '
                              'Correct it.')
-    return {places[token] for token in names & places.keys()}
+    return {found[token][1] for token in names & found.keys()}
 
 
 def _names(text: str) -> Set[str]:

@@ -40,15 +40,14 @@ def check_data(cfg: Any, where: str) -> None:
     """
     for place, value in walk(cfg):
         key = place.rpartition('.')[2]
-        named = value if key in _EVALUATED and isinstance(value, (list, tuple)) else [value] if key in _EVALUATED else []
-        odd = next((name for name in named if isinstance(name, str) and not re.fullmatch(_NAME, name)), None)
+        names = [name for name in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(name, str)]
+        odd = next((name for name in names if key in _EVALUATED and not re.fullmatch(_NAME, name)), None)
         if odd is not None:
             raise ValueError(f'{where}: {key}={odd!r} would be run as code; expected a name.')
-        outside = [name for name in (value if isinstance(value, (list, tuple)) else [value])
-                   if key in _IMPORTED and isinstance(name, str) and ('.' in name or key.endswith(('scope', '_')))
-                   and name.split('.')[0] not in (*_PACKAGES, 'torch')]
+        imported = [name for name in names if key in _IMPORTED and ('.' in name or key.endswith(('scope', '_')))]
+        outside = next((name for name in imported if name.split('.')[0] not in (*_PACKAGES, 'torch')), None)
         if outside:
-            raise ValueError(f'{where}: {key}={outside[0]!r} would be imported, which runs it; a config in YAML or JSON '
+            raise ValueError(f'{where}: {key}={outside!r} would be imported, which runs it; a config in YAML or JSON '
                              f'names parts of {", ".join(_PACKAGES)} only. Write it as a .py config, which is code.')
         if key == 'custom_imports' and value:
             modules = value.get('imports', []) if isinstance(value, dict) else [value]

@@ -28,7 +28,7 @@ def refuse_overwriting_config(config_path: Any, work_dir: Any) -> None:
     target = Path(work_dir) / Path(config_path).name
     if not os.path.lexists(target) or is_dumped_config(target):
         return
-    which = 'is the config itself' if _same_file(target, Path(config_path)) else 'was not written by a run'
+    which = 'is the config itself' if target.exists() and target.samefile(config_path) else 'was not written by a run'
     raise ValueError(f'{target} {which}, and the run would overwrite it: it writes its resolved config there, under the '
                      'same name. Choose another --work-dir, or move that file away.')
 
@@ -97,14 +97,7 @@ def _is_dumped_python(text: str) -> bool:
 
 
 def _is_dumped_data(text: str) -> bool:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)  # JSON is YAML; nodes, so that no tag is followed
-    names = {key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)} if isinstance(
-        root, yaml.MappingNode) else set()
-    return _DUMPED_KEYS <= names and not any(line.lstrip().startswith('#') for line in text.splitlines())
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
+    from .plain_files import PlainYamlLoader  # not for --help
+    content = yaml.load(text, PlainYamlLoader)  # JSON is YAML
+    return isinstance(content, dict) and _DUMPED_KEYS <= set(content) and not any(
+        line.lstrip().startswith('#') for line in text.splitlines())

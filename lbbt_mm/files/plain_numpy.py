@@ -57,17 +57,12 @@ def _build(shape: Any, dtype: Any, data: Any, order: str) -> np.ndarray:
     if kind.hasobject:
         if not isinstance(data, list) or len(data) != count:
             raise UnpicklingError('an array of objects that are not listed')
-        flat = np.empty(count, kind)
-        for index, item in enumerate(data):
-            flat[index] = item
-        return flat.reshape(sizes, order=order)
+        return np.fromiter(data, kind, count).reshape(sizes, order=order)
     if isinstance(data, str):  # bytes of Python 2, read as Latin-1
         data = data.encode('latin1')
     if not isinstance(data, (bytes, bytearray)) or len(data) != count * kind.itemsize:
         raise UnpicklingError(f'an array of {count} times {kind.itemsize} bytes without them')
-    if not count or not kind.itemsize:
-        return np.empty(sizes, kind)
-    return np.frombuffer(bytes(data), kind).reshape(sizes, order=order).copy(order=order)
+    return np.ndarray(sizes, kind, bytes(data), order=order).copy(order=order)
 
 
 def _reconstruct(kind: Any, *_: Any) -> _Array:

@@ -53,9 +53,7 @@ def final_metrics(records: Dict[str, List[Record]]) -> Dict[str, float]:
         dict: Name -> value; the validation's come first.
     """
     metrics = validation_metrics(records)
-    for name, value in _last_metrics(records['train']).items():
-        metrics.setdefault(name, value)
-    return metrics
+    return {**metrics, **_last_metrics(records['train']), **metrics}
 
 
 def validation_metrics(records: Dict[str, List[Record]]) -> Dict[str, float]:

@@ -66,9 +66,7 @@ class WholeFileBackend(LocalBackend):
 
     def put_text(self, obj: str, filepath: Any, encoding: str = 'utf-8') -> None:
         """Write text."""
-        os.makedirs(os.path.dirname(filepath) or '.', exist_ok=True)
-        with whole_file(filepath, 'w', encoding=encoding) as file:
-            file.write(obj)
+        self.put(obj.encode(encoding), filepath)
 
 
 def write_files_whole() -> None:

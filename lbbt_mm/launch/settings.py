@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.utils import import_modules_from_strings
 
-from lbbt_mm.checks.options import check_options, names_read
+from lbbt_mm.checks.options import TOP_NAMES, check_options
 from lbbt_mm.config_keys import find_types, language_keys
 from lbbt_mm.files.config_files import read_config_file
 
@@ -60,7 +60,7 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         if not argument or not name[:1].isupper() or name in cfg:
             placed[key] = value
             continue
-        places = [place for place, _ in find_types(cfg.to_dict(), name) if place.split('.')[0] in names_read()]
+        places = [place for place, _ in find_types(cfg.to_dict(), name) if place.split('.')[0] in TOP_NAMES]
         if not places:
             raise ValueError(f'--cfg-options {key}: no part of the config that a run reads has type={name!r}. Correct the '
                              'name, or give the whole key.')

@@ -5,8 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from lbbt_mm.checks.coco_columns import (CocoFileError, annotations_of, check_ids, images_of, parse, places,
-                                         whole_numbers)
+from lbbt_mm.checks.coco_columns import CocoFileError, check_ids, columns_of, parse, places, whole_numbers
 
 
 def content(**changes) -> dict:
@@ -20,16 +19,16 @@ def content(**changes) -> dict:
 
 
 def test_columns():
-    found = annotations_of(content())
-    assert found.xywh.tolist() == [[1, 2.5, 3, 4], [0, 0, 1, 1], [5, 5, 1, 1]] and found.area.tolist() == [12, 0.5, 1]
-    assert [column.tolist() for column in found[:3]] == [[1, 9, 4], [3, 7, 7], [2, 1, 1]]
-    assert found.crowd.tolist() == [False, True, False] == found.ignored.tolist()
-    assert images_of(content()).size.tolist() == [[64, 48], [20, 10]]
+    found = columns_of(content(), 'annotations')
+    assert found.bbox.tolist() == [[1, 2.5, 3, 4], [0, 0, 1, 1], [5, 5, 1, 1]] and found.area.tolist() == [12, 0.5, 1]
+    assert [column.tolist() for column in (found.id, found.image_id, found.category_id)] == [[1, 9, 4], [3, 7, 7], [2, 1, 1]]
+    images = columns_of(content(), 'images')
+    assert images.width.tolist() == [64, 20] and images.file_name == ['a.jpg', 'b.jpg']
 
 
 def test_a_file_without_annotations_has_empty_columns():
-    found = annotations_of(content(annotations=[]))
-    assert found.xywh.shape == (0, 4) and len(found.id) == len(found.crowd) == 0
+    found = columns_of(content(annotations=[]), 'annotations')
+    assert found.bbox.shape == (0, 4) and len(found.id) == 0
 
 
 @pytest.mark.parametrize('box', [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, '4'], [1, 2, 3, None], 'abcd', 5, {}])
@@ -38,19 +37,19 @@ def test_boxes_of_other_lengths_do_not_make_up_for_each_other(box):
     bad['annotations'][1]['bbox'] = box
     bad['annotations'][2]['bbox'] = [1, 2, 3, 4, 5] if box == [1, 2, 3] else [5, 5, 1, 1]
     with pytest.raises(CocoFileError, match='annotation 9 has bbox='):
-        annotations_of(bad)
+        columns_of(bad, 'annotations')
 
 
 @pytest.mark.parametrize('number', [1 << 70, 2.0, '2'])
 def test_numbers_that_no_array_holds_stay_as_they_are(number):
     odd = content()
     odd['annotations'][0]['image_id'] = number
-    assert list(annotations_of(odd).image_id) == [number, 7, 7]
+    assert list(columns_of(odd, 'annotations').image_id) == [number, 7, 7]
 
 
 def test_crowds_are_asked_for_where_the_evaluation_needs_them():
     with pytest.raises(CocoFileError, match="1 of 3 annotations have no 'iscrowd'.*Add it .0 where there are no crowds"):
-        annotations_of(content(), also=('iscrowd', ))
+        columns_of(content(), 'annotations', also=('iscrowd', ))
 
 
 @pytest.mark.parametrize('known', [[5, 2, 9], [5, 2, 1 << 40], [5, -2, 9]])
@@ -96,8 +95,8 @@ def test_masks_are_asked_for_where_they_are_used(mask, message):
     masked = content()
     for item in masked['annotations']:
         item['segmentation'] = [[1, 1, 2, 2, 3, 1]]
-    annotations_of(masked, also=['segmentation'])
+    columns_of(masked, 'annotations', also=['segmentation'])
     masked['annotations'][1].pop('segmentation')
     masked['annotations'][1].update({} if mask is None else dict(segmentation=mask))
     with pytest.raises(CocoFileError, match=message):
-        annotations_of(masked, also=['segmentation'])
+        columns_of(masked, 'annotations', also=['segmentation'])

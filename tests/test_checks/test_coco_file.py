@@ -2,30 +2,15 @@
 import itertools
 import json
 import re
-from pathlib import Path
 
 import pytest
 from mmdet.registry import DATASETS
 
-from lbbt_mm.checks import check_datasets, raise_fatal
-from lbbt_mm.checks.coco import coco_problems
+from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.coco_file import CocoFile
 from tests.time_limit import time_limit
+from tests.checked import check_coco_datasets, said
 from tests.tiny_detection import each_box, edit_coco, run_config, write_dataset
-
-
-
-def check_coco_datasets(cfg, **options) -> None:
-    raise_fatal(coco_problems(cfg, **options))
-
-
-@pytest.fixture
-def data(tmp_path) -> Path:
-    return write_dataset(tmp_path / 'data', num_train=3, num_val=2)
-
-
-def said(cfg, **options) -> list:
-    return [str(problem) for problem in coco_problems(cfg, **options)]
 
 
 def scale(content):

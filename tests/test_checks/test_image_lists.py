@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from lbbt_mm.checks import raise_fatal
 from lbbt_mm.checks.image_files import Budget
-from lbbt_mm.checks.image_folders import label_problems
 from lbbt_mm.checks.image_lists import evenly_spaced
+from tests.checked import check_images
 from tests.image_folders import run_config, write_splits
 
 
@@ -25,13 +24,9 @@ def config(root: Path, change=lambda lines: lines, **options):
     return cfg
 
 
-def check(cfg) -> None:
-    raise_fatal(label_problems(cfg))
-
-
 def test_a_list_that_fits_passes(root):
-    check(config(root))
-    check(config(root, lambda lines: [line.split()[0] for line in lines], with_label=False))
+    check_images(config(root))
+    check_images(config(root, lambda lines: [line.split()[0] for line in lines], with_label=False))
 
 
 @pytest.mark.parametrize('change, message', [
@@ -42,21 +37,21 @@ def test_a_list_that_fits_passes(root):
     (lambda lines: [line.split()[0] for line in lines], 'line 1 is'), (lambda lines: [], 'is empty. Expected')])
 def test_lines_that_are_no_image_with_a_label(root, change, message):
     with pytest.raises(ValueError, match=f'train_dataloader.dataset.ann_file: {root}/train.txt.*{message}'):
-        check(config(root, change))
+        check_images(config(root, change))
 
 
 def test_more_labels_than_named_classes(root):
     cfg = config(root, lambda lines: [lines[0], lines[-1]], classes=['a', 'b'])
     del cfg.model.head['num_classes']
     with pytest.raises(ValueError, match='line 2 is .*0 to 1, for 2 classes'):
-        check(cfg)
+        check_images(cfg)
 
 
 @pytest.mark.parametrize('with_label', [True, False])
 def test_an_image_that_is_absent(root, with_label):
     with pytest.raises(ValueError, match=f'ann_file: 1 of 3 images are not there, first that of line 2 of {root}/train.txt: '
                        f'{root}/train/a/gone'):
-        check(config(root, lambda lines: [lines[0], 'a/gone 1', lines[1]] if with_label else
+        check_images(config(root, lambda lines: [lines[0], 'a/gone 1', lines[1]] if with_label else
                      [lines[0].split()[0], 'a/gone', lines[1].split()[0]], with_label=with_label))
 
 
@@ -64,19 +59,19 @@ def test_a_list_that_is_absent(root):
     cfg = config(root)
     (root / 'train.txt').unlink()
     with pytest.raises(FileNotFoundError, match='train.txt does not exist. Expected a list with an image and its label'):
-        check(cfg)
+        check_images(cfg)
 
 
 def test_indices_beyond_the_list(root):
     with pytest.raises(ValueError, match='train_dataloader.dataset.indices: holds 99'):
-        check(config(root, indices=[0, 99]))
+        check_images(config(root, indices=[0, 99]))
 
 
 def test_images_of_a_list_that_cannot_be_loaded(root):
     path = sorted((root / 'train').glob('*/*'))[3]
     path.write_bytes(b'')
     with pytest.raises(ValueError, match=f'ann_file: 1 of .* images are empty, first {path}'):
-        check(config(root))
+        check_images(config(root))
 
 
 def test_of_many_folders_some_are_read():

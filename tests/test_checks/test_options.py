@@ -3,6 +3,7 @@ import os
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import MODELS, Registry
 
 from lbbt_mm.checks.options import check_names, check_options
 from tests.tool_processes import finish, start
@@ -75,6 +76,14 @@ def test_arguments_of_a_step_of_the_codebase_before_mmcv_s_of_the_same_name(scop
     if scope == 'mmdet':
         with pytest.raises(ValueError, match='nothing reads it; did you mean'):
             check_options(cfg, {f'train_dataloader.dataset.pipeline.0.{key}e': True})
+
+
+def test_a_codebase_whose_parts_add_registries_when_they_are_imported(monkeypatch):
+    """As mmpretrain's do, in a process that has imported nothing of it yet."""
+    monkeypatch.setattr(MODELS, '_children', dict(MODELS._children))
+    child = Registry('model', parent=MODELS, scope='project')
+    monkeypatch.setattr(child, 'import_from_location', lambda: Registry('model', parent=MODELS, scope='another'))
+    check_options(Config(dict(default_scope='project', model=dict(type='NoSuchModel'))), {'model.depth': 18})
 
 
 @pytest.mark.parametrize('init_cfg, key, meant', [

@@ -4,32 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbbt_mm.checks import raise_fatal
-from lbbt_mm.checks.segmentation import segmentation_problems
-from tests.tiny_segmentation import mask_of, rewrite_mask, run_config, write_dataset
+from tests.checked import check, check_segmentation, training_alone
+from tests.tiny_segmentation import mask_of, rewrite_mask, run_config
 
 TRAIN = 'train_dataloader.dataset'
-
-
-@pytest.fixture
-def root(tmp_path):
-    return write_dataset(tmp_path / 'data', num_train=3, num_val=2)
-
-
-def check_segmentation(cfg, *arguments) -> None:
-    raise_fatal(segmentation_problems(cfg, *arguments))
-
-
-def check(root, **overrides):
-    check_segmentation(run_config(root, **overrides))
-
-
-def training_alone(root, **overrides):
-    """A config whose other data sets, which would have to mean the same, are left out."""
-    cfg = run_config(root, **overrides)
-    for name in ('val', 'test'):
-        cfg.pop(f'{name}_dataloader')
-    return cfg
 
 
 def test_a_sound_data_set_passes_and_says_what_was_looked_at(root, log):

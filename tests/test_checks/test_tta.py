@@ -4,16 +4,11 @@ from mmengine.config import Config
 
 from lbbt_mm.checks import check_datasets, raise_fatal
 from lbbt_mm.checks.tta import tta_problems
-from tests.tiny_segmentation import run_config, write_dataset
+from tests.tiny_segmentation import run_config
 
 
 def check_tta_sizes(*arguments) -> None:
     raise_fatal(tta_problems(*arguments))
-
-
-@pytest.fixture
-def root(tmp_path):
-    return write_dataset(tmp_path / 'data', num_train=3, num_val=2)
 
 
 def config(root, *resizes) -> Config:

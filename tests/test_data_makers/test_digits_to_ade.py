@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks import raise_fatal
-from lbbt_mm.checks.segmentation import segmentation_problems
+from lbbt_mm.checks.datasets import ALL_LOADERS
 from tests.canvas_sets import SPLITS, boxes_and_masks, files, read
+from tests.checked import check_segmentation
 from tests.tiny_detection import REPO
 
 
@@ -51,7 +51,7 @@ def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeyp
     from lbbt_mm.data_makers.digits_to_ade import CLASSES
     monkeypatch.setenv('LBBT_DATA_ROOT', str(sets[1]))
     cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'segmenter_smollm2_digits.py')
-    raise_fatal(segmentation_problems(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader')))
+    check_segmentation(cfg, ALL_LOADERS)
     for name in ('train', 'val', 'test'):
         meta = cfg[f'{name}_dataloader'].dataset.metainfo
         assert tuple(meta.classes) == CLASSES
@@ -61,4 +61,4 @@ def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeyp
 def test_the_small_config_takes_the_set_as_it_is(sets, monkeypatch):
     monkeypatch.setenv('LBBT_DATA_ROOT', str(sets[1]))
     monkeypatch.setenv('LBBT_NUM_CLASSES', '11')
-    raise_fatal(segmentation_problems(Config.fromfile(REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py')))
+    check_segmentation(Config.fromfile(REPO / 'configs' / 'small' / 'segmenter_gpt2_ade20k.py'))

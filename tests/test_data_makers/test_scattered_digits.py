@@ -83,5 +83,5 @@ def test_the_command_line(tmp_path):
                                 ('coco', (), "made_by is 'lbbt_mm digits_to_ade.py' there")):
         other = run_tool(f'dataset_converters/digits_to_{tool}.py', *arguments, *options)
         assert other.returncode == 2 and 'Traceback' not in other.output
-        assert f'digits_to_{tool}.py: {tmp_path / "ade"} holds another data set of ours: {said}' in other.output
+        assert f'{tmp_path / "ade"} holds another data set of ours: {said}' in other.output
     assert files(tmp_path) == before

@@ -77,7 +77,7 @@ class TestEveryConverter:
             (out / name).write_text(text)
         before = files(tmp_path)
         output = one_line(run_tool(*commands[tool], out))
-        assert output.startswith(f'{tool}.py: {out} exists and is not an empty folder, and it holds no data set of ours.')
+        assert output.startswith(f'{out} exists and is not an empty folder, and it holds no data set of ours.')
         assert files(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ['data']
 
     @pytest.mark.parametrize('tool', TOOLS)
@@ -93,13 +93,12 @@ class TestEveryConverter:
         assert sorted(path.name for path in tmp_path.iterdir()) == ['data']
 
     @pytest.mark.parametrize('tool', TOOLS)
-    def test_a_partial_folder_of_somebody_else_is_refused(self, tool, commands, tmp_path):
+    def test_a_partial_folder_of_somebody_else_is_left_alone(self, tool, commands, tmp_path):
         mine = tmp_path / 'data.partial' / 'mine.txt'
         mine.parent.mkdir()
         mine.write_text('mine')
-        assert 'data.partial, where the data set is written first, is there and not ours' in one_line(
-            run_tool(*commands[tool], tmp_path / 'data'))
-        assert files(tmp_path) == {'data.partial/mine.txt': b'mine'} and not (tmp_path / 'data').exists()
+        assert run_tool(*commands[tool], tmp_path / 'data').returncode == 0
+        assert mine.read_text() == 'mine' and (tmp_path / 'data' / 'recipe.json').exists()
 
     @pytest.mark.parametrize('tool', TOOLS)
     def test_a_relative_path_and_the_current_folder(self, tool, commands, tmp_path):
@@ -180,18 +179,18 @@ class TestInterruption:
     def test_a_killed_writer_leaves_nothing_that_looks_complete_and_the_next_one_cleans_up(self, tmp_path):
         command = ('python', REPO / 'tools' / 'dataset_converters' / 'digits_to_coco.py', tmp_path / 'out')
         writer = start(*command, '--num-train', 100_000)
-        partial = tmp_path / 'out.partial'
+        partial = tmp_path / 'out.lbbt_mm.partial'
         try:
             while not (partial / 'train2017' / '000009.png').exists():
                 assert writer.poll() is None, writer.stdout.read()
                 time.sleep(0.01)
             busy = one_line(run_tool('dataset_converters/digits_to_coco.py', tmp_path / 'out', '--num-train', 2))
-            assert 'out.partial: another process is writing a data set there. Wait until it has ended' in busy
+            assert 'out.lbbt_mm.partial: another process is writing a data set there. Wait until it has ended' in busy
             assert (partial / 'train2017' / '000009.png').exists()
         finally:
             os.killpg(writer.pid, signal.SIGKILL)
             writer.wait()
-        assert not (tmp_path / 'out').exists() and not (partial / 'recipe.json').exists()
+        assert not (tmp_path / 'out').exists() and (partial / 'recipe.json').read_bytes() == b''
         (partial / 'linked').symlink_to(tmp_path)  # a folder of ours is removed without following links
         kept = run_tool('dataset_converters/digits_to_coco.py', partial, '--num-train', 2)
         assert 'is not an empty folder, and it holds no data set of ours' in one_line(kept), 'it is not complete'
@@ -204,8 +203,8 @@ class TestInterruption:
 
     @pytest.mark.parametrize('after', (False, True))
     @pytest.mark.parametrize('owner, name, number', (
-        (os, 'open', 1), (whole_folder.fcntl, 'flock', 1), (whole_folder.json, 'dumps', 2), (whole_folder.json, 'dumps', 3),
-        (os, 'rename', 1), (whole_folder, '_forget_unfinished', 1)))
+        (os, 'open', 1), (whole_folder.fcntl, 'flock', 1), (whole_folder.json, 'dump', 1), (os, 'rename', 1),
+        (whole_folder.shutil, 'rmtree', 1)))
     def test_killed_at_any_step_it_is_made_at_the_next_call(self, owner, name, number, after, tmp_path):
         out = tmp_path / 'out'
         child = os.fork()
@@ -221,27 +220,16 @@ class TestInterruption:
         assert [path.name for path in tmp_path.iterdir()] == ['out']
 
     def test_an_empty_partial_folder_is_used(self, tmp_path):
-        (tmp_path / 'out.partial').mkdir()
+        (tmp_path / 'out.lbbt_mm.partial').mkdir()
         write_once(tmp_path / 'out', 'test.py', RECIPE, write)
         assert [path.name for path in tmp_path.iterdir()] == ['out']
 
-    @pytest.mark.parametrize('mark', ('', '{}', '{"made_by": "someone"}'))
-    def test_a_partial_folder_with_a_mark_that_is_not_ours_is_refused(self, mark, tmp_path):
-        partial = tmp_path / 'out.partial'
-        partial.mkdir()
-        (partial / '.unfinished').write_text(mark)
-        (partial / 'mine').write_text('mine')
-        before = files(tmp_path)
-        refused(tmp_path / 'out', 'out.partial, where the data set is written first, is there and not ours')
-        assert files(tmp_path) == before
-
     def test_a_folder_that_another_writer_finishes_just_now_is_left_to_it(self, tmp_path, monkeypatch):
         """Its mark is gone from there by the time that it could be locked."""
-        flock, partial = whole_folder.fcntl.flock, tmp_path / 'out.partial'
+        flock, partial = whole_folder.fcntl.flock, tmp_path / 'out.lbbt_mm.partial'
 
         def finish(file, operation):
             partial.rename(tmp_path / 'out')
-            (tmp_path / 'out' / '.unfinished').rename(tmp_path / 'out' / 'recipe.json')
             flock(file, operation)
 
         monkeypatch.setattr(whole_folder.fcntl, 'flock', finish)
@@ -250,7 +238,7 @@ class TestInterruption:
 
     @pytest.mark.parametrize('kind', ('file', 'link'))
     def test_something_else_of_its_name_is_refused(self, kind, tmp_path):
-        partial, elsewhere = tmp_path / 'out.partial', tmp_path / 'elsewhere'
+        partial, elsewhere = tmp_path / 'out.lbbt_mm.partial', tmp_path / 'elsewhere'
         elsewhere.mkdir()
         partial.write_text('mine') if kind == 'file' else partial.symlink_to(elsewhere)
         refused(tmp_path / 'out', 'is there and not ours')

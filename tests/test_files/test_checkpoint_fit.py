@@ -210,8 +210,8 @@ def state_of(model, kind, **options):
 
 
 @pytest.mark.parametrize('value, message', [
-    (lambda there: there.to(torch.int8), 'body.weight is of type int8, in this model of float32; torch would convert'),
-    (lambda there: there.to(torch.complex64), 'body.weight is of type complex64'),
+    (lambda there: there.to(torch.int8), 'body.weight is of type torch.int8, in this model of torch.float32; torch'),
+    (lambda there: there.to(torch.complex64), 'body.weight is of type torch.complex64'),
     (lambda there: there.to_sparse(), 'body.weight is sparse or quantised')])
 def test_numbers_of_another_kind(value, message):
     state = net().state_dict()

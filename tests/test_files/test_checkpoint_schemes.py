@@ -44,11 +44,6 @@ def safe_loaders(monkeypatch):
 
 
 @pytest.fixture
-def trace(tmp_path) -> Path:
-    return tmp_path / 'trace'
-
-
-@pytest.fixture
 def addresses(tmp_path, monkeypatch):
     """Places for one file name: the network, lists of models, an object store."""
     served = tmp_path / 'served'

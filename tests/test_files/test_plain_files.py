@@ -24,11 +24,6 @@ def guarded(monkeypatch):
     guard_file_readers()
 
 
-@pytest.fixture
-def trace(tmp_path) -> Path:
-    return tmp_path / 'trace'
-
-
 @pytest.mark.parametrize('suffix', ['yaml', 'yml'])
 class TestYaml:
 
