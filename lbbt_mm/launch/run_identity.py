@@ -3,9 +3,9 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
-from lbbt_mm.config_keys import ABSENT, Change, differing
+from lbbt_mm.config_keys import ABSENT, Change, differing, get_key
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.language.arms import DEFAULT_ARM
 
@@ -126,29 +126,19 @@ def has_moved(key: str, there: Any, asked: Any) -> bool:
             and not os.path.lexists(os.path.expanduser(there)) and os.path.isfile(os.path.expanduser(asked)))
 
 
-def restore(cfg: Config, changes: Sequence[Change]) -> None:
-    """Write the checkpoint's values back into a config, so that what is dumped is what the run has."""
+def restore(cfg: Config, recorded: Mapping[str, Any], changes: Sequence[Change]) -> None:
+    """Write what a resumed run takes from its checkpoint back into a config, so that what is dumped is what the run has.
+
+    Args:
+        cfg: The run's config.
+        recorded: The checkpoint's.
+        changes: Those of :func:`changed_settings` that have no effect: options of the optimizer, and of the schedules.
+    """
     for change in changes:
-        first, *keys = change.key.split('.')
-        value = _with_value(cfg.get(first), keys, change.there)
+        # schedules as a whole, and each option of the optimizer: a part of a tuple cannot be written
+        key = '.'.join(change.key.split('.')[:1 if change.key.startswith('param_scheduler') else 3])
+        value = get_key(ConfigDict(recorded), key, ABSENT)
         if value is ABSENT:
-            cfg.pop(first, None)
+            cfg.optim_wrapper.optimizer.pop(key.split('.')[-1], None)
         else:
-            cfg[first] = value
-
-
-def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
-    """A part of a config with another value below it; :data:`ABSENT` takes the key away."""
-    if not keys:
-        return value
-    key, *rest = keys
-    if isinstance(part, (list, tuple)):
-        items = list(part)
-        items[int(key)] = _with_value(items[int(key)], rest, value)
-        return type(part)(items)
-    new = _with_value(part.get(key), rest, value)
-    if new is ABSENT and not rest:
-        part.pop(key, None)
-    else:
-        part[key] = new
-    return part
+            cfg.merge_from_dict({key: value})

@@ -11,7 +11,6 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size')
     parser.add_argument(
         '--resume',
@@ -41,7 +40,7 @@ def train(args: argparse.Namespace) -> None:
     from .processes import build_runner, start_processes, stop_processes
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
-    from .work_directory import only_training, refuse_other_owner
+    from .work_directory import checkpoint_folder, only_training, refuse_other_owner
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
     check_settings(cfg)
@@ -59,7 +58,7 @@ def train(args: argparse.Namespace) -> None:
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    with only_training(cfg.work_dir, cfg), undone_if_refused([cfg.work_dir]):
+    with undone_if_refused([cfg.work_dir, checkpoint_folder(cfg.work_dir, cfg)]), only_training(cfg.work_dir, cfg):
         say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)
         start_processes(cfg)

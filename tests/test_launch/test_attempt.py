@@ -40,7 +40,7 @@ def loggers():
 
 
 def test_a_folder_that_was_not_there_is_gone_with_those_above(tmp_path):
-    with pytest.raises(ValueError), only_training(tmp_path / 'a' / 'b'), undone_if_refused([tmp_path / 'a' / 'b']):
+    with pytest.raises(ValueError), undone_if_refused([tmp_path / 'a' / 'b']), only_training(tmp_path / 'a' / 'b'):
         make(tmp_path / 'a' / 'b', 'run')
         raise ValueError
     assert list(tmp_path.iterdir()) == []
@@ -51,7 +51,7 @@ def test_an_earlier_run_and_files_of_others_stay(tmp_path):
     MMLogger._instance_dict.pop('earlier')
     (tmp_path / 'training.lock').write_text('7\n')
     before = contents(tmp_path)
-    with pytest.raises(ValueError), only_training(tmp_path), undone_if_refused([tmp_path]):
+    with pytest.raises(ValueError), undone_if_refused([tmp_path]), only_training(tmp_path):
         make(tmp_path, 'later')
         raise ValueError
     assert contents(tmp_path) == before
@@ -67,7 +67,7 @@ def test_what_is_new_and_of_somebody_else_stays(tmp_path):
 
 
 def test_a_run_that_has_begun_leaves_what_it_made(tmp_path):
-    with pytest.raises(ValueError), only_training(tmp_path / 'work'), undone_if_refused([tmp_path / 'work']):
+    with pytest.raises(ValueError), undone_if_refused([tmp_path / 'work']), only_training(tmp_path / 'work'):
         make(tmp_path / 'work', 'begun')
         note_begun()
         raise ValueError

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from checks import CODEBASES, FAMILIES, FOUNDATION, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
+from checks import CODEBASES, FAMILIES, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
 
 TOOLS = Path(__file__).resolve().parent
 _BF16_INSTRUCTIONS = ('amx_bf16', 'avx512_bf16', 'bf16')
@@ -47,20 +47,6 @@ def package_folder(package: str) -> Optional[Path]:
     """Folder of an import package, without importing it."""
     spec = find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def accepted_versions() -> Dict[str, Dict[str, Tuple[str, str]]]:
-    """The ranges of mmcv and mmengine that installed codebases assert on import, read from their source."""
-    accepted: Dict[str, Dict[str, Tuple[str, str]]] = {}
-    for codebase in CODEBASES:
-        folder = package_folder(codebase)
-        source = (folder / '__init__.py').read_text(encoding='utf-8') if folder else ''
-        bounds = dict(re.findall(r"^((?:mmcv|mmengine)_(?:minimum|maximum))_version = '([^']+)'", source, flags=re.M))
-        for library in FOUNDATION:
-            ends = bounds.get(f'{library}_minimum'), bounds.get(f'{library}_maximum')
-            if all(ends):
-                accepted.setdefault(codebase, {})[library] = ends
-    return accepted
 
 
 def find_mmcv_ops() -> Tuple[str, str]:
@@ -95,7 +81,6 @@ def examine() -> Environment:
     return Environment(
         python=platform.python_version(),
         versions=installed_versions(),
-        accepted=accepted_versions(),
         ops_path=ops_path,
         foreign_ops=foreign_ops,
         has_pkg_resources=find_spec('pkg_resources') is not None,
