@@ -78,14 +78,15 @@ def nested_runs(work_dir: Path) -> List[Path]:
     Args:
         work_dir: The run's folder.
     """
-    found = []
-    for path in sorted(Path(work_dir).glob(f'probes/*/{REQUEST}')):
-        try:
-            if not path.parent.is_symlink() and read_request(path.parent):
-                found.append(path.parent)
-        except OtherRunError:
-            pass  # it stays, and is named among what was left
-    return found
+    return [path for path in sorted(Path(work_dir).glob('probes/*')) if not path.is_symlink() and is_run(path)]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has a run of ours."""
+    try:
+        return bool(read_request(folder))
+    except OtherRunError:
+        return False
 
 
 def written_files(work_dir: Path) -> List[Path]:
@@ -124,11 +125,13 @@ def remove_run(work_dir: Path) -> List[Path]:
     """
     for run in (*nested_runs(work_dir), Path(work_dir)):
         order = {**dict.fromkeys(_FIRST, 0), REQUEST: 2}  # with its request gone, the rest would not count as ours
-        for path in sorted(written_files(run), key=lambda path: order.get(path.name, 1)):
+        written = sorted(written_files(run), key=lambda path: order.get(path.name, 1))
+        for path in written:
             _remove(path)
-            _drop_empty(path.parent, run)
+        around = {folder for path in written for folder in path.parents}
         for folder in sorted((path for path in run.rglob('*') if path.is_dir() and not path.is_symlink()), reverse=True):
-            if _FOLDERS.fullmatch(folder.relative_to(run).as_posix()) and not any(folder.iterdir()):
+            ours = folder in around or _FOLDERS.fullmatch(folder.relative_to(run).as_posix())
+            if ours and not any(folder.iterdir()):
                 folder.rmdir()
     return sorted(path for path in Path(work_dir).iterdir() if _holds_more(path))
 
@@ -150,13 +153,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _drop_empty(folder: Path, root: Path) -> None:
-    """Remove a folder, and those above it below ``root``, as long as they are empty."""
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
 
 
 def _holds_more(path: Path) -> bool:

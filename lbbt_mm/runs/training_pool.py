@@ -104,6 +104,7 @@ class TrainingPool:
         said = started
 
         def show(news: TrainingProgress) -> None:
+            """Move the bar; in a log file, write a line now and then."""
             nonlocal said
             progress.update(bar, completed=news.step, total=news.total, loss=news.loss)
             if not self.console.is_terminal and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:

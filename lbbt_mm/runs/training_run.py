@@ -142,10 +142,9 @@ class TrainingRun:
             ValueError: If the config is of a run that cannot start, or whose metrics nobody could read afterwards.
         """
         self.check_config()
-        asked = bool(read_request(self.work_dir))
-        if not asked:
+        if not self.recorded:
             refuse_stray_run(self.work_dir)
-        if asked and self.has_progress:
+        elif self.has_progress:
             found = self._differences()
             if found:
                 more = f' and {len(found) - 3} more' if len(found) > 3 else ''
@@ -190,7 +189,7 @@ class TrainingRun:
             TrainingFailed: If the run or one of its probes is running.
             ValueError: If a training is running there that was started in another way.
         """
-        if not read_request(self.work_dir):
+        if not self.recorded:
             return []
         with ExitStack() as alone:
             elsewhere = []
@@ -199,11 +198,9 @@ class TrainingRun:
                 config = run.recorded.get('config')
                 alone.enter_context(run._alone())
                 place = checkpoint_folder(folder, config)
-                if not owns(folder, place):
-                    place, config = str(folder), None
-                alone.enter_context(only_training(folder, config))
-                if place != str(folder):
+                if owns(folder, place) and place != str(folder):
                     elsewhere.append((Path(place), config))
+                alone.enter_context(only_training(folder, config if owns(folder, place) else None))
             for place, config in elsewhere:
                 remove_checkpoints(place, config)
             return remove_run(self.work_dir)
@@ -269,12 +266,12 @@ class TrainingRun:
         with open(self.log, 'rb') as log:
             log.seek(begin)
             output = log.read().decode(errors='replace')
-        if returncode == 0 and (any(self.records().values()) or self.latest):
-            records = self.records()
+        records = self.records()
+        if returncode == 0 and (any(records.values()) or self.latest):
             outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
         elif self._process.was_stopped:
             return 'interrupted'
-        elif not loss_is_finite(self.records()) or failed_of_nan(output):
+        elif not loss_is_finite(records) or failed_of_nan(output):
             outcome = 'diverged'
         else:
             write_whole(self.work_dir / 'failed', f'{returncode}\n')

@@ -119,8 +119,8 @@ class CheckpointFitHook(Hook):
         absent += [f'message_hub.{name}' for name in ('log_scalars', 'runtime_info', 'resumed_keys')
                    if 'message_hub' in checkpoint and not (isinstance(hub, dict) and isinstance(hub.get(name), Mapping))]
         if absent:
-            yield (f'holds no {" and no ".join(absent)}, so no run can be resumed from it; expected a checkpoint that training '
-                   f'wrote, with its optimizer. To {_START_NEW}.')
+            yield (f'holds no {" and no ".join(absent)}, so no run can be resumed from it; expected a checkpoint that '
+                   f'training wrote, with its optimizer. To {_START_NEW}.')
         loop, epoch, step = runner.train_loop, meta['epoch'], meta['iter']
         if not self._can_be_at(loop, epoch, step):
             yield (f'says that it is of epoch {epoch}, iteration {step}, where this run, of {loop.max_epochs} epochs, '
@@ -128,12 +128,12 @@ class CheckpointFitHook(Hook):
         averages = checkpoint.get('ema_state_dict')
         for name, value in averages.items() if isinstance(averages, Mapping) else ():
             if isinstance(value, Tensor) and value.isnan().any():
-                yield f'{name} of its averaged weights holds NaN; expected finite numbers. Resume from an earlier checkpoint.'
+                yield f'{name} of its averaged weights holds NaN; expected numbers. Resume from an earlier checkpoint.'
         schedules, saved = _number_of(runner.param_schedulers), _number_of(checkpoint.get('param_schedulers'))
         if schedules != saved:
-            yield (f'holds the state of {saved} schedules, and this run has {schedules}, so learning rates would start over. '
-                   'Resume with the config of that run, from a checkpoint with its schedules (save_param_scheduler=True), or '
-                   f'{_START_NEW}.')
+            yield (f'holds the state of {saved} schedules, and this run has {schedules}, so learning rates would start '
+                   'over. Resume with the config of that run, from a checkpoint with its schedules '
+                   f'(save_param_scheduler=True), or {_START_NEW}.')
         if self.leave_out:
             yield (f'a resumed run takes all of its checkpoint, and {", ".join(self.leave_out)} is to be left out. Remove '
                    f'--leave-out, or {_START_NEW}.')
