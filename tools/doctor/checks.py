@@ -92,12 +92,13 @@ class Environment:
         """Version of a library; empty where it is absent."""
         return self.versions.get(name.replace('_', '-'), '')
 
-    def ranged(self) -> Iterator[Tuple[str, str, str, str]]:
-        """``(import package, distribution, version, range)`` of all that is installed and has a range."""
-        yield from ((name, name, self.library(name), spec) for name, spec in LIBRARIES.items() if self.library(name))
+    def parts(self) -> Iterator[Tuple[str, str, str, str]]:
+        """``(import package, distribution, version, range)`` of all that is asked for; of what is absent without version."""
+        yield from ((name, name, self.library(name), spec) for name, spec in LIBRARIES.items())
         for package in FAMILIES['maintained']:
-            for family, name, version in self.installed(package):
-                yield package, name, version, FAMILIES[family][package][1]
+            yield from [(package, name, version, FAMILIES[family][package][1])
+                        for family, name, version in self.installed(package)] or [
+                            (package, '', '', ' or '.join(' '.join(packages[package]) for packages in FAMILIES.values()))]
 
 
 def numbers(version: str) -> Tuple[int, ...]:
@@ -146,8 +147,8 @@ def check_libraries(env: Environment) -> Iterator[Trap]:
 
 def check_versions(env: Environment) -> Iterator[Trap]:
     """Find libraries and mm packages outside their range."""
-    for package, name, version, spec in env.ranged():
-        if not accepts(spec, version):
+    for package, name, version, spec in env.parts():
+        if version and not accepts(spec, version):
             yield Trap('error', f'{package} version', f'{name} {version} is outside {spec}.', f"pip install '{name}{spec}'")
 
 
