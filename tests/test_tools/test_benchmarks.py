@@ -90,10 +90,10 @@ def test_sizes_that_cannot_be_are_refused(tool, options):
 
 
 def test_both_sides_compute_the_same_function(benchmarks):
-    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, layer_cfgs
     size = small_size()
     inputs = Inputs(size)
-    stock = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.))
+    stock = StockTransformer(size, layer_cfgs(size, dict(attn_drop=0., proj_drop=0.)))
     ours = LanguageTransformer(size, stock.state_dict(), norm='post')
     for padded in (False, True):
         assert_close(inputs.run(ours, padded), inputs.run(stock, padded), depth=4, terms=512)
@@ -101,12 +101,12 @@ def test_both_sides_compute_the_same_function(benchmarks):
 
 
 def test_both_sides_drop_in_the_same_places(benchmarks):
-    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, layer_cfgs
     size, options = small_size(), dict(attn_drop=0.2, proj_drop=0.1)
     applied, weights = {}, {}
     # the stock config first: building it changes a default argument of mmcv, which must not reach the other one
-    for name, model in (('config', StockTransformer(size, stock_config_cfgs(size))),
-                        ('stock', StockTransformer(size, equal_dropout_cfgs(size, **options))),
+    for name, model in (('config', StockTransformer(size, layer_cfgs(size))),
+                        ('stock', StockTransformer(size, layer_cfgs(size, options))),
                         ('ours', LanguageTransformer(size, **options))):
         counts = applied[name] = []
         for module in model.modules():

@@ -16,6 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # (how many at once, rows, summed over, columns)
 Product = Tuple[int, int, int, int]
 aten = torch.ops.aten
+#: Our parameter names -> those of mmcv's layers, as :func:`take_over` takes them.
+MMCV_NAMES = {
+    r'\.(cross_)?attn\.qkv\.': r'.\1attn.attn.in_proj_',
+    r'\.(cross_)?attn\.proj\.': r'.\1attn.attn.out_proj.',
+    r'\.mlp\.fc1\.': '.ffn.layers.0.0.',
+    r'\.mlp\.fc2\.': '.ffn.layers.1.',
+}
 
 
 class Contender:
