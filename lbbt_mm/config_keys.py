@@ -22,11 +22,6 @@ def walk(config: Any, key: str = '') -> Iterator[Tuple[str, Any]]:
         yield from walk(part, place)
 
 
-def find_keys(config: Any, wanted: Callable[[str, Any], bool], prefix: str = 'model') -> List[str]:
-    """The dotted keys below ``config`` whose last part and value ``wanted`` accepts."""
-    return [key for key, part in walk(config, prefix) if wanted(key.rpartition('.')[2], part)]
-
-
 def find_types(config: Any, *names: str, key: str = '') -> Iterator[Tuple[str, dict]]:
     """The parts of a config, itself among them, whose ``type`` has one of some names; with their dotted keys."""
     return ((place, part) for place, part in [(key, config), *walk(config, key)]
@@ -35,7 +30,7 @@ def find_types(config: Any, *names: str, key: str = '') -> Iterator[Tuple[str, d
 
 def language_keys(model: Any) -> List[str]:
     """The dotted keys of a model's ``language`` dicts."""
-    return find_keys(model, lambda key, value: key == 'language' and isinstance(value, dict))
+    return [key for key, part in walk(model, 'model') if key.endswith('.language') and isinstance(part, dict)]
 
 
 def find_language(model: Any, config: Path) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.files.whole_files import read_dict, write_whole
 from lbbt_mm.runs.run_folder import is_run
 
 #: The files that are written there.
@@ -53,9 +53,5 @@ def claim_results(folder: Path, tool: str) -> None:
 
 def _maker(path: Path) -> Optional[str]:
     """The tool of ours that a mark is of; None if there is none."""
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    made_by = str(found.get('made_by')) if isinstance(found, dict) else ''
+    made_by = str(read_dict(path).get('made_by'))
     return made_by[len('lbbt_mm '):] if made_by.startswith('lbbt_mm ') else None

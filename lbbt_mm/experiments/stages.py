@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 
 from mmengine.config import Config
 
-from lbbt_mm.config_keys import find_bridge_init, find_keys, find_language, shared_options, validation_unit
+from lbbt_mm.config_keys import find_bridge_init, find_language, language_keys, shared_options, validation_unit
 from lbbt_mm.runs.run_request import override, read_config
 
 #: A probe's metrics begin with its file name; those of the first stage can begin with these
@@ -76,7 +76,7 @@ def read_stages(config: Path, probes: Sequence[Path], options: Sequence[str],
         base = read_config(probe)
         given = [*shared_options(options, base), *probe_options]
         cfg = override(base, given)
-        keys = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
+        keys = language_keys(cfg.get('model'))
         stages.append(Stage(probe, base, given, cfg, keys[0] if len(keys) == 1 else None,
                             find_bridge_init(cfg.get('model'), probe)))
     return stages

@@ -24,8 +24,7 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     Returns:
         Config: The run's config, with ``launcher`` and ``work_dir`` set.
     """
-    if 'LOCAL_RANK' not in os.environ:
-        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:

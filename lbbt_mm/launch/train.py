@@ -35,8 +35,9 @@ def train(args: argparse.Namespace) -> None:
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
-    from .checkpoints import (check_fit, find_resumed_checkpoint, mark_checkpoints, pretrained_files, resume_from,
-                              save_whole_checkpoints, say_what_is_overwritten)
+    from .checkpoint_owner import CheckpointOwnerHook
+    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
+                              say_what_is_overwritten)
     from .processes import build_runner, start_processes, stop_processes
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
@@ -49,9 +50,7 @@ def train(args: argparse.Namespace) -> None:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
-    if args.resume is not None:
-        resume_from(cfg, args.resume)
-    resumed, notes = find_resumed_checkpoint(cfg)
+    resumed, notes = find_resumed_checkpoint(cfg, args.resume)
     record_language_config(cfg)
     checkpoints = [resumed or cfg.get('load_from'), *pretrained_files(cfg.get('model'))]
     refuse_unsafe_checkpoints(checkpoints, args.trust_checkpoint)
@@ -64,7 +63,7 @@ def train(args: argparse.Namespace) -> None:
         start_processes(cfg)
         runner = build_runner(cfg)
         check_fit(runner, cfg, args, notes, resumed)
-        mark_checkpoints(runner, cfg)
+        runner.register_hook(CheckpointOwnerHook(checkpoint_folder(cfg.work_dir, cfg)))
         runner.train()
         stop_processes()
 

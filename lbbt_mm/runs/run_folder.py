@@ -1,5 +1,4 @@
 """What a training run's folder holds: which files our runs write, whether a run there is ours, and how one is removed."""
-import json
 import os
 import re
 import shutil
@@ -7,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from lbbt_mm.files.overwriting import is_dumped_config
-from lbbt_mm.files.whole_files import PART
+from lbbt_mm.files.whole_files import PART, read_dict
 from lbbt_mm.launch.checkpoint_owner import MARK
 from lbbt_mm.launch.work_directory import checkpoint_name, checkpoints_in
 
@@ -43,12 +42,8 @@ def read_request(work_dir: Path) -> Optional[Dict[str, Any]]:
     path = Path(work_dir) / REQUEST
     if not os.path.lexists(path):
         return None
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        found = None
-    kinds = dict(id=str, config=dict, options=list)
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+    found, kinds = read_dict(path), dict(id=str, config=dict, options=list)
+    if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
         raise OtherRunError(f'{path} was not written by a run of lbbt_mm: expected id, config and options in it. Nothing '
                             'was touched: choose another folder, or move this file away.')
     return found
