@@ -57,8 +57,8 @@ def test_detr_layers_compares_every_row(tmp_path):
     rows = tables(done.output)
     assert rows == tables((tmp_path / 'detr_layers.md').read_text())
     data = json.loads((tmp_path / 'detr_layers.json').read_text())
-    assert len(rows) == len(data['comparisons'])
-    for row, comparison in zip(rows, data['comparisons']):
+    assert len(rows) == len(data['results'])
+    for row, comparison in zip(rows, data['results']):
         assert float(row['times as fast']) == pytest.approx(comparison['ratio'], abs=0.006)
         assert comparison['smallest'] <= comparison['ratio'] <= comparison['largest']
         assert comparison['our_seconds'] > 0 and comparison['floor_seconds'] > 0
@@ -146,10 +146,10 @@ def test_llm_backbone_compares_equal_functions(family, tmp_path):
     assert [(row['ours'], row['against']) for row in rows] == 4 * [(name, against) for name in ours]
     assert [row['wanted'].split(' ')[0] for row in rows] == 2 * len(ours) * [wanted] + 2 * len(ours) * ['']
     assert [row['row'].rsplit(', ')[-1] for row in rows] == 2 * (len(ours) * ['batch 2'] + len(ours) * ['batch 1'])
-    work = {(row['row'], row['ours']): row['giga_flops'] for row in data['comparisons']}
+    work = {(row['row'], row['ours']): row['giga_flops'] for row in data['results']}
     assert all(flops == pytest.approx(2 * work[row.replace('batch 2', 'batch 1'), name])
                for (row, name), flops in work.items() if row.endswith('batch 2'))
-    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['results'])
     (said, ) = (fact for fact in data['facts'].values() if 'largest difference' in str(fact))
     theirs_count, our_count = re.findall(r'([\d,]+) \(', said)[:2]
     assert theirs_count == our_count
@@ -210,7 +210,7 @@ def test_segmenter_head_compares_every_row(tmp_path):
         ('training bf16, attn drop 0', '1.00'), ('training bf16, attn drop 0.1', '1.00'), ('inference bf16', '10.00'),
         ('sliding window fp32', '1.00'), ('sliding window bf16', '1.00')]
     assert {(row['ours'], row['against']) for row in rows} == {('LanguageSegmenterHead', 'mmseg')}
-    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['results'])
     assert float(data['facts']['largest difference of the outputs']) < 1e-4
     assert rows == tables((tmp_path / 'segmenter_head.md').read_text())
 

@@ -10,6 +10,7 @@ import multiprocessing
 import statistics
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -183,7 +184,7 @@ def spread(values: Sequence[float]) -> Dict[str, float]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A benchmark of ours beside a rival: what its script declares.
+    """A benchmark that goes row by row, mostly of ours beside a rival: what its script declares.
 
     Args:
         name: Name of the report's files, without suffix.
@@ -192,9 +193,11 @@ class Comparison:
         rows: Rows by name.
         sizes: Options that say how large both sides are, as for :func:`make_parser`; with several values of one each row is
             measured with each.
-        sides: Module with ``build(row, size)``, which gives the contenders by name, the rival first, and the pairs to
-            compare (none: each with the first); and with ``describe(rows, size)``, which gives facts by name.
+        sides: Module with ``describe(rows, size)``, which gives facts by name, and with ``build(row, size)``, which gives
+            the contenders by name, the rival first, and the pairs to compare (none: each with the first). A benchmark of
+            another kind has ``measure(row, size, timing)`` there in place of ``build``, which gives results and seconds.
         check: Called with the command line and what was given; refuses what cannot be.
+        table: Shows the results as Markdown.
     """
     name: str
     description: str
@@ -203,6 +206,7 @@ class Comparison:
     sizes: Mapping[str, tuple]
     sides: str
     check: Callable[[argparse.ArgumentParser, argparse.Namespace], None]
+    table: Optional[Callable[[Sequence[Mapping[str, Any]]], str]] = None
 
     def parse_args(self, arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         """Read the command line."""
@@ -219,14 +223,16 @@ class Comparison:
         size = SimpleNamespace(**{name: getattr(args, name) for name in self.sizes})
         rows = {name: self.rows[name] for name in args.rows}
         report.begin({**timing._asdict(), **in_fresh_process(sides.describe, rows, size)})
-        comparisons: List[Dict[str, Any]] = []
+        measure = getattr(sides, 'measure', None) or partial(compare, sides.build)
+        results: List[Dict[str, Any]] = []
         seconds: Dict[str, Dict[str, List[float]]] = {}
         for name, row, row_size in _each_size(rows, size):
             rounds = timing._replace(repeats=max(1, round(timing.repeats * row.share)))
-            flops, pairs, seconds[name] = in_fresh_process(_measure, sides.build, row, row_size, rounds)
-            comparisons += [dict(_compare(row.title, pair, seconds[name]), giga_flops=flops) for pair in pairs]
-            report.write(comparison_table(comparisons), comparisons=comparisons, seconds=seconds)
-        print('\n' + comparison_table(comparisons))
+            found, seconds[name] = in_fresh_process(_measure, measure, row, row_size, rounds)
+            results += found
+            text = (self.table or comparison_table)(results)
+            report.write(text, results=results, seconds=seconds)
+        print('\n' + text)
 
     def run(self) -> int:
         """The script; its exit status."""
@@ -245,18 +251,24 @@ def _each_size(rows: Mapping[str, Row], size: SimpleNamespace) -> Iterator[Tuple
                 yield name, row, size
 
 
-def _measure(build: Callable, row: Row, size: Any, timing: Timing) -> tuple:
-    """GFLOP in matrix products, the pairs to compare, and the seconds by contender."""
+def _measure(measure: Callable, row: Row, size: Any, timing: Timing) -> tuple:
     import torch
-    from contenders import floor_call, giga_flops, matrix_products
     torch.manual_seed(0)
     torch.set_num_threads(timing.threads)
+    return measure(row, size, timing)
+
+
+def compare(build: Callable, row: Row, size: Any, timing: Timing) -> Tuple[List[Dict[str, Any]], Dict[str, List[float]]]:
+    """A row's comparisons, and the seconds by contender."""
+    import torch
+    from contenders import floor_call, giga_flops, matrix_products
     contenders, pairs = build(row, size)
     theirs, *others = contenders
     products = matrix_products(contenders[theirs])
     print(f'{row.title}: {giga_flops(products):.0f} GFLOP in products', flush=True)
     calls = {**contenders, FLOOR: floor_call(products, torch.bfloat16 if row.bf16 else torch.float32)}
-    return (giga_flops(products), pairs or [Pair(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing))
+    pairs, seconds = pairs or [Pair(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing)
+    return [dict(_compare(row.title, pair, seconds), giga_flops=giga_flops(products)) for pair in pairs], seconds
 
 
 def _compare(title: str, pair: Pair, times: Mapping[str, List[float]]) -> Dict[str, Any]:
