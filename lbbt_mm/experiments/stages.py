@@ -69,14 +69,13 @@ def read_stages(config: Path, probes: Sequence[Path], options: Sequence[str],
     if len(set(names)) < len(names) or set(names) & set(_TAKEN):
         raise ValueError(f'--probe {" ".join(map(str, probes))}: each needs a file name of its own, which names its '
                          f'metrics, and none can be called {", ".join(_TAKEN)}. Rename it.')
-    base = read_config(config)
-    cfg = override(base, options)
-    stages = [Stage(config, base, list(options), cfg, find_language(cfg.get('model'), config))]
-    for probe in probes:
-        base = read_config(probe)
-        given = [*shared_options(options, base), *probe_options]
+    stages = []
+    for path in (config, *probes):
+        base, is_probe = read_config(path), bool(stages)
+        given = [*shared_options(options, base), *probe_options] if is_probe else list(options)
         cfg = override(base, given)
-        keys = language_keys(cfg.get('model'))
-        stages.append(Stage(probe, base, given, cfg, keys[0] if len(keys) == 1 else None,
-                            find_bridge_init(cfg.get('model'), probe)))
+        model = cfg.get('model')
+        keys = language_keys(model) if is_probe else [find_language(model, path)]
+        stages.append(Stage(path, base, given, cfg, keys[0] if len(keys) == 1 else None,
+                            find_bridge_init(model, path) if is_probe else None))
     return stages

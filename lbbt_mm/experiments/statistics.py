@@ -100,8 +100,7 @@ def best_setting(scores: Mapping[Setting, Optional[float]], lower_is_better: boo
     numbers = {setting: score for setting, score in scores.items() if score is not None and math.isfinite(score)}
     if not numbers:
         names = ', '.join(f'{setting:g}' if isinstance(setting, float) else str(setting) for setting in scores)
-        raise ValueError(f'None of {names} has a score: every run diverged or '
-                         'failed. Try other values.')
+        raise ValueError(f'None of {names} has a score: every run diverged or failed. Try other values.')
     sign = 1 if lower_is_better else -1
     return min(numbers, key=lambda setting: (sign * numbers[setting], setting))
 

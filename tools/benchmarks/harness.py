@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -130,16 +131,8 @@ def in_fresh_process(function: Callable, *arguments: Any, method: Optional[str] 
     method = method or ('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(['torch'])
-    with context.Pool(1) as pool:
-        result = pool.apply(_quietly, (function, arguments))
-        pool.close()  # the child ends by itself, and tidies up
-        pool.join()
-    return result
-
-
-def _quietly(function: Callable, arguments: tuple) -> Any:
-    quiet_imports()
-    return function(*arguments)
+    with ProcessPoolExecutor(1, context, initializer=quiet_imports) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def time_rounds(calls: Mapping[str, Callable[[], Any]], timing: Timing,

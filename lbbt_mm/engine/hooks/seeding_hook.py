@@ -1,7 +1,7 @@
 """Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
 from collections import Counter
 from itertools import count
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, NamedTuple, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -66,17 +66,10 @@ def _when_needed(loader: DataLoader) -> Iterator[Any]:
     yield from loader  # the loader starts at the first sample, when all hooks have had their turn
 
 
-class _SeededIndex(int):
-    """A dataset index that carries the seed of the sample's augmentation to the worker that loads it."""
+class _SeededIndex(NamedTuple):
+    """A dataset index with the seed of the sample's augmentation, for the worker that loads it."""
+    number: int
     seed: int
-
-    def __new__(cls, index: int, seed: int) -> '_SeededIndex':
-        self = super().__new__(cls, index)
-        self.seed = seed
-        return self
-
-    def __reduce__(self):
-        return _SeededIndex, (int(self), self.seed)
 
 
 class _SeedingBatchSampler:
@@ -95,7 +88,7 @@ class _SeedingBatchSampler:
 
     def __iter__(self) -> Iterator[List[_SeededIndex]]:
         for batch in self._batch_sampler:
-            yield [_SeededIndex(index, self._seed_of(int(index))) for index in batch]
+            yield [_SeededIndex(int(index), self._seed_of(int(index))) for index in batch]
 
     def _seed_of(self, index: int) -> int:
         self._seen[index] += 1
@@ -138,7 +131,7 @@ class _SeededDataset(Dataset):
             return self._dataset[index]
         with random_state_kept(accelerators=False):  # without workers, samples are loaded in the training process
             seed_all(index.seed)
-            return self._dataset[int(index)]
+            return self._dataset[index.number]
 
     def __len__(self) -> int:
         return len(self._dataset)
