@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from contenders import MMCV_NAMES, Contender, take_over
-from harness import Pair, Row
+from harness import Row
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -98,7 +98,7 @@ class Inputs:
         return model(self.feat, self.pos, torch.zeros_like(query_pos), query_pos, self.padding if padded else None)
 
 
-def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[Pair]]:
+def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[tuple]]:
     """All that take turns in a row: mmdet's layers, ours with either norm, with and without padding."""
     inputs = Inputs(size)
 
@@ -116,11 +116,11 @@ def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[Pair]]:
         models = {STOCK: stock, **{f'{norm}-norm': LanguageTransformer(size, stock.state_dict(), norm=norm, **options)
                                    for norm in ('pre', 'post')}}
     contenders = {name: contender(model) for name, model in models.items()}
-    pairs = [Pair(name, STOCK, row.wanted) for name in models if name != STOCK]
+    pairs = [(name, STOCK, row.wanted) for name in models if name != STOCK]
     if row.options.get('padded', True):
         contenders.update({f'{name}, padded': contender(models[name], padded=True) for name in (PRE, STOCK)})
         # with padding masks ours should be no slower than theirs without
-        pairs += [Pair(f'{PRE}, padded', STOCK, 1.), Pair(f'{PRE}, padded', f'{STOCK}, padded', None)]
+        pairs += [(f'{PRE}, padded', STOCK, 1.), (f'{PRE}, padded', f'{STOCK}, padded', None)]
     return contenders, pairs
 
 

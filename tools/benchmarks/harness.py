@@ -61,13 +61,6 @@ LAYER_ROWS = {
 }
 
 
-class Pair(NamedTuple):
-    """Two contenders' names, and how many times as fast the first is meant to be."""
-    ours: str
-    against: str
-    wanted: Optional[float]
-
-
 class Timing(NamedTuple):
     """How it is measured: rounds, threads, and a key of :data:`CLOCKS`."""
     repeats: int
@@ -187,8 +180,9 @@ class Comparison:
         sizes: Options that say how large both sides are, as for :func:`make_parser`; with several values of one each row is
             measured with each.
         sides: Module with ``describe(rows, size)``, which gives facts by name, and with ``build(row, size)``, which gives
-            the contenders by name, the rival first, and the pairs to compare (none: each with the first). A benchmark of
-            another kind has ``measure(row, size, timing)`` there in place of ``build``, which gives results and seconds.
+            the contenders by name, the rival first, and the pairs to compare: their names, and how many times as fast the
+            first is meant to be (none: each with the rival, and the row's number). A benchmark of another kind has
+            ``measure(row, size, timing)`` there in place of ``build``, which gives results and seconds.
         check: Called with the command line and what was given; refuses what cannot be.
         table: Shows the results as Markdown.
     """
@@ -260,17 +254,18 @@ def compare(build: Callable, row: Row, size: Any, timing: Timing) -> Tuple[List[
     products = matrix_products(contenders[theirs])
     print(f'{row.title}: {giga_flops(products):.0f} GFLOP in products', flush=True)
     calls = {**contenders, FLOOR: floor_call(products, torch.bfloat16 if row.bf16 else torch.float32)}
-    pairs, seconds = pairs or [Pair(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing)
-    return [dict(_compare(row.title, pair, seconds), giga_flops=giga_flops(products)) for pair in pairs], seconds
+    pairs, seconds = pairs or [(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing)
+    return [dict(_compare(row.title, seconds, *pair), giga_flops=giga_flops(products)) for pair in pairs], seconds
 
 
-def _compare(title: str, pair: Pair, times: Mapping[str, List[float]]) -> Dict[str, Any]:
+def _compare(title: str, times: Mapping[str, List[float]], our_name: str, their_name: str,
+             wanted: Optional[float]) -> Dict[str, Any]:
     """Set ours beside theirs, round by round, with the share of the floor's speed that both sides reach."""
-    ours, theirs = times[pair.ours], times[pair.against]
+    ours, theirs = times[our_name], times[their_name]
     floor, our_seconds, their_seconds = (statistics.median(seconds) for seconds in (times[FLOOR], ours, theirs))
     ratios = [b / a for a, b in zip(ours, theirs)]
-    return dict(row=title, **pair._asdict(), **spread(ratios), quickest=min(theirs) / min(ours), rounds=len(ratios),
-                our_seconds=our_seconds, their_seconds=their_seconds, floor_seconds=floor,
+    return dict(row=title, ours=our_name, against=their_name, wanted=wanted, **spread(ratios), rounds=len(ratios),
+                quickest=min(theirs) / min(ours), our_seconds=our_seconds, their_seconds=their_seconds, floor_seconds=floor,
                 our_floor_share=floor / our_seconds, their_floor_share=floor / their_seconds)
 
 

@@ -1,6 +1,7 @@
 """A training step of a model that is trained in part, and passes of the same blocks alone to measure rates with."""
 import logging
 import statistics
+from collections import OrderedDict
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
@@ -9,35 +10,27 @@ import torch
 import torch.nn.functional as F
 from contenders import count_products, giga_flops, held_bytes
 from harness import CLOCKS, Row, Timing, spread, time_rounds
-from llm_backbone_sides import CHANNELS, PATCH, our_backbone
+from llm_backbone_sides import CHANNELS, PATCH, First, our_backbone
 from mmengine.optim import OptimWrapper
-from torch import Tensor, nn
+from torch import nn
 
 from lbbt_mm.engine.hooks import PartialFreezeHook
 from lbbt_mm.models.layers import LanguageBlock
 
 HEAD_DIMS, CLASSES = 64, 100
 KINDS, MEASURED = ('forward', 'activations', 'weights'), 'training step'
-EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')
+EMBEDDING = ('first.backbone.patch_embed', 'first.backbone.pos_embed')
 
 
-class Classifier(nn.Module):
-    """LLMBackbone with GPT-2's kind of block, and a linear head.
+def classifier(size: SimpleNamespace) -> nn.Module:
+    """LLMBackbone with GPT-2's kind of block, and a linear head: images ``(B, 3, H, W)`` to logits ``(B, 100)``.
 
     Args:
         size: ``layers``, ``width`` (a multiple of 64) and ``image``.
     """
-
-    def __init__(self, size: SimpleNamespace) -> None:
-        super().__init__()
-        fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width,
-                      initializer_range=0.02)
-        self.backbone = our_backbone(fields, size)
-        self.head = nn.Linear(size.width, CLASSES)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(B, 3, H, W)`` to logits ``(B, 100)``."""
-        return self.head(self.backbone(images)[0])
+    fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width,
+                  initializer_range=0.02)
+    return nn.Sequential(OrderedDict(first=First(our_backbone(fields, size)), head=nn.Linear(size.width, CLASSES)))
 
 
 class TrainingStep:
@@ -51,12 +44,12 @@ class TrainingStep:
     """
 
     def __init__(self, trainable: str, embedding: bool, size: SimpleNamespace, clock: str) -> None:
-        self.model, self.clock = Classifier(size).train(), CLOCKS[clock]
+        self.model, self.clock = classifier(size).train(), CLOCKS[clock]
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, weight_decay=0.05)
         runner = SimpleNamespace(model=self.model, optim_wrapper=OptimWrapper(self.optimizer),
                                  logger=logging.getLogger('partial_training'))
-        also = ('backbone.norm', 'head') + (EMBEDDING if embedding else ())
-        PartialFreezeHook(trainable=trainable, also=also).before_run(runner)
+        also = ('first.backbone.norm', 'head') + (EMBEDDING if embedding else ())
+        PartialFreezeHook('first.backbone.blocks', trainable, also).before_run(runner)
         self.images = torch.randn(size.batch, CHANNELS, size.image, size.image)
         self.labels = torch.randint(CLASSES, (size.batch, ))
         self.optimizer_seconds: List[float] = []
@@ -81,7 +74,7 @@ def calibrating_calls(step: TrainingStep) -> Dict[str, Callable[[], None]]:
     ``forward`` is the forward pass without gradients; ``activations`` goes backward to the input too, all weights frozen;
     ``weights`` to all weights besides.
     """
-    backbone = step.model.backbone
+    backbone = step.model.first.backbone
     blocks = nn.Sequential(*(LanguageBlock(block.spec) for block in backbone.blocks))
     tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
 
