@@ -21,6 +21,10 @@ LOCK = 'training.lock'
 _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
+class OtherRunError(ValueError):
+    """A folder holds a run that cannot be resumed, removed or overwritten as the one that was asked for."""
+
+
 class Latest(NamedTuple):
     """The checkpoint that a run goes on from.
 
@@ -93,12 +97,12 @@ def refuse_other_owner(work_dir: Any, config: Optional[Mapping[str, Any]] = None
         is_over: Whether the run has ended and writes no more; its checkpoints are a copy's too then.
 
     Raises:
-        ValueError: If there are such.
+        OtherRunError: If there are such.
     """
     folder = checkpoint_folder(work_dir, config)
     there = [] if owns(work_dir, folder) else checkpoints_in(folder, config)
     if there and not (is_over and is_of_same_run(work_dir, folder)):
-        raise ValueError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
+        raise OtherRunError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
                          f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
                          'another name.')
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from lbbt_mm.files.overwriting import is_dumped_config
 from lbbt_mm.files.whole_files import PART, read_dict
 from lbbt_mm.launch.checkpoint_owner import MARK
-from lbbt_mm.launch.work_directory import checkpoint_name, checkpoints_in
+from lbbt_mm.launch.work_directory import OtherRunError, checkpoint_name, checkpoints_in
 
 REQUEST, LOG = 'request.json', 'train.log'
 #: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
@@ -21,10 +21,6 @@ _OWN = r'(last_checkpoint|done|failed|train\.log|request\.json|run_id\.json)'
 _WRITTEN = re.compile(rf'{_OWN}|(?!.*/){PART}|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
                       r'|[^/]+/vis_data/scalars\.json', re.ASCII)  # the last are read as this run's, whoever wrote them
 _FOLDERS = re.compile(rf'{_TIME}(/vis_data(/.+)?)?', re.ASCII)
-
-
-class OtherRunError(ValueError):
-    """A folder holds a run that cannot be resumed, or removed, as the one that was asked for."""
 
 
 def read_request(work_dir: Path) -> Optional[Dict[str, Any]]:

@@ -34,12 +34,6 @@ _PLACES = ('work_dir', 'launcher')
 ENDED = ('finished', 'diverged')
 
 
-def _language_models(config: Mapping[str, Any]) -> Dict[str, Optional[str]]:
-    """What tells the language models of a config from others in the same place; None of one that is not there."""
-    keys = [f'{key}.checkpoint' for key in language_keys(config.get('model'))]
-    return {key: fingerprint(get_key(config, key)) for key in keys}
-
-
 class TrainingFailed(RuntimeError):
     """A training ended with an error; the message has the end of its log."""
 
@@ -131,8 +125,10 @@ class TrainingRun:
         cfg = override(self._base or read_config(self.config), self.options).to_dict()
         for key in _PLACES:
             cfg.pop(key, None)
-        return as_json(dict(config=cfg, options=self.options, processes=self.processes,
-                            also={**_language_models(cfg), **self.also}))
+        # what tells a language model from others in the same place; None of one that is not there
+        prints = {key: fingerprint(get_key(cfg, key))
+                  for key in (f'{key}.checkpoint' for key in language_keys(cfg.get('model')))}
+        return as_json(dict(config=cfg, options=self.options, processes=self.processes, also={**prints, **self.also}))
 
     def check(self) -> None:
         """Refuse a folder that another experiment uses; one where an attempt left nothing to resume is free.
@@ -164,10 +160,7 @@ class TrainingRun:
         if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):
             raise ValueError(f'{self.config}: visualizer.vis_backends={backends!r} has no LocalVisBackend, which writes the '
                              "metrics that are collected here. Add dict(type='LocalVisBackend').")
-        try:
-            refuse_other_owner(self.work_dir, self.request['config'], is_over=self._outcome is not None)
-        except ValueError as error:
-            raise OtherRunError(str(error)) from None
+        refuse_other_owner(self.work_dir, self.request['config'], is_over=self._outcome is not None)
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round; what else makes the experiment, as far as it says."""

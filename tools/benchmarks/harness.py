@@ -248,14 +248,14 @@ def _measure(measure: Callable, row: Row, size: Any, timing: Timing) -> tuple:
 def compare(build: Callable, row: Row, size: Any, timing: Timing) -> Tuple[List[Dict[str, Any]], Dict[str, List[float]]]:
     """A row's comparisons, and the seconds by contender."""
     import torch
-    from contenders import floor_call, giga_flops, matrix_products
+    from contenders import floor_call, matrix_products
     contenders, pairs = build(row, size)
     theirs, *others = contenders
-    products = matrix_products(contenders[theirs])
-    print(f'{row.title}: {giga_flops(products):.0f} GFLOP in products', flush=True)
+    flops, products = matrix_products(contenders[theirs])
+    print(f'{row.title}: {flops:.0f} GFLOP', flush=True)
     calls = {**contenders, FLOOR: floor_call(products, torch.bfloat16 if row.bf16 else torch.float32)}
     pairs, seconds = pairs or [(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing)
-    return [dict(_compare(row.title, seconds, *pair), giga_flops=giga_flops(products)) for pair in pairs], seconds
+    return [dict(_compare(row.title, seconds, *pair), giga_flops=flops) for pair in pairs], seconds
 
 
 def _compare(title: str, times: Mapping[str, List[float]], our_name: str, their_name: str,

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from contenders import count_products, giga_flops, held_bytes
+from contenders import giga_flops, held_bytes
 from harness import CLOCKS, Row, Timing, spread, time_rounds
 from llm_backbone_sides import CHANNELS, PATCH, First, our_backbone
 from mmengine.optim import OptimWrapper
@@ -108,8 +108,8 @@ def measure(row: Row, size: SimpleNamespace, timing: Timing) -> Tuple[List[Dict[
     trainable, embedding = row.options['trainable'], row.options['embedding']
     step = TrainingStep(trainable, embedding, size, timing.clock)
     calls = calibrating_calls(step)
-    calibration = differences([giga_flops(count_products(call)) for call in calls.values()])
-    done = giga_flops(count_products(step))
+    calibration = differences([giga_flops(call) for call in calls.values()])
+    done = giga_flops(step)
     step.optimizer.zero_grad(set_to_none=True)
     backward, trained = trained_blocks(trainable, embedding, size.layers)
     patches = 2e-9 * size.batch * (size.image // PATCH)**2 * CHANNELS * PATCH**2 * size.width
