@@ -137,8 +137,9 @@ def restore(cfg: Config, recorded: Mapping[str, Any], changes: Sequence[Change])
     for change in changes:
         # schedules as a whole, and each option of the optimizer: a part of a tuple cannot be written
         key = '.'.join(change.key.split('.')[:1 if change.key.startswith('param_scheduler') else 3])
+        part, name = (cfg if key == 'param_scheduler' else cfg.optim_wrapper.optimizer), key.split('.')[-1]
         value = get_key(ConfigDict(recorded), key, ABSENT)
         if value is ABSENT:
-            cfg.optim_wrapper.optimizer.pop(key.split('.')[-1], None)
+            part.pop(name, None)
         else:
-            cfg.merge_from_dict({key: value})
+            part[name] = value

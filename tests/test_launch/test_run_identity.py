@@ -175,6 +175,13 @@ def test_what_has_no_effect_is_written_as_it_is_in_the_run():
     assert (cfg.optim_wrapper.optimizer, cfg.param_scheduler[1].end) == (dict(type='AdamW', lr=1e-3), 3)
 
 
+def test_so_is_a_schedule_that_stands_alone():
+    cfg, recorded = (config(param_scheduler=dict(type='LinearLR', _delete_=True, **more)) for more in (dict(begin=2), {}))
+    recorded = read_config_text(recorded.pretty_text)
+    restore(cfg, recorded, changed_settings(cfg, recorded)[1])
+    assert cfg.param_scheduler == dict(type='LinearLR')
+
+
 def test_so_is_a_part_of_a_tuple():
     cfg, recorded = (config(**{'optim_wrapper.optimizer.betas': betas}) for betas in ((0.5, 0.6), (0.9, 0.999)))
     recorded = read_config_text(recorded.pretty_text)

@@ -128,7 +128,8 @@ class CheckpointFitHook(Hook):
         averages = checkpoint.get('ema_state_dict')
         for name, value in averages.items() if isinstance(averages, Mapping) else ():
             if isinstance(value, Tensor) and value.isnan().any():
-                yield f'{name} of its averaged weights holds NaN; expected numbers. Resume from an earlier checkpoint.'
+                yield (f'{name} of its averaged weights holds NaN; expected finite numbers. Resume from an earlier '
+                       'checkpoint.')
         schedules, saved = _number_of(runner.param_schedulers), _number_of(checkpoint.get('param_schedulers'))
         if schedules != saved:
             yield (f'holds the state of {saved} schedules, and this run has {schedules}, so learning rates would start '

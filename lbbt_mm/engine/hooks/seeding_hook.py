@@ -1,7 +1,7 @@
 """Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
 from collections import Counter
 from itertools import count
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Iterator, List, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -66,9 +66,8 @@ def _when_needed(loader: DataLoader) -> Iterator[Any]:
     yield from loader  # the loader starts at the first sample, when all hooks have had their turn
 
 
-class _SeededIndex(NamedTuple):
-    """A dataset index with the seed of the sample's augmentation, for the worker that loads it."""
-    number: int
+class _SeededIndex(int):
+    """A dataset index that carries the seed of the sample's augmentation to the worker that loads it."""
     seed: int
 
 
@@ -88,7 +87,10 @@ class _SeedingBatchSampler:
 
     def __iter__(self) -> Iterator[List[_SeededIndex]]:
         for batch in self._batch_sampler:
-            yield [_SeededIndex(int(index), self._seed_of(int(index))) for index in batch]
+            indices = [_SeededIndex(index) for index in batch]
+            for index in indices:
+                index.seed = self._seed_of(int(index))
+            yield indices
 
     def _seed_of(self, index: int) -> int:
         self._seen[index] += 1
@@ -131,7 +133,7 @@ class _SeededDataset(Dataset):
             return self._dataset[index]
         with random_state_kept(accelerators=False):  # without workers, samples are loaded in the training process
             seed_all(index.seed)
-            return self._dataset[index.number]
+            return self._dataset[int(index)]
 
     def __len__(self) -> int:
         return len(self._dataset)
