@@ -7,6 +7,7 @@ is not among the products, below a hundredth of the work.)
 """
 import re
 from collections import Counter
+from functools import reduce
 from typing import Any, Callable, Dict, Mapping, Tuple
 
 import torch
@@ -68,14 +69,9 @@ def take_over(ours: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str
         names: Patterns in our names -> what stands there in theirs.
         strict: Whether all of ours have to be among them.
     """
-    renamed = {}
-    for name in ours.state_dict():
-        theirs = name
-        for pattern, replacement in names.items():
-            theirs = re.sub(pattern, replacement, theirs)
-        if strict or theirs in weights:
-            renamed[name] = weights[theirs]
-    ours.load_state_dict(renamed, strict=strict)
+    theirs = {name: reduce(lambda text, pair: re.sub(*pair, text), names.items(), name) for name in ours.state_dict()}
+    ours.load_state_dict({name: weights[other] for name, other in theirs.items() if strict or other in weights},
+                         strict=strict)
 
 
 def held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, int]:

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -229,13 +230,12 @@ class Comparison:
 def _each_size(rows: Mapping[str, Row], size: SimpleNamespace) -> Iterator[Tuple[str, Row, SimpleNamespace]]:
     """Rows and sizes, with one of the values where a size has several, which name and title say then."""
     several = next((name for name, value in vars(size).items() if isinstance(value, list)), None)
-    for name, row in rows.items():
-        for value in dict.fromkeys(getattr(size, several)) if several else [None]:
-            if several:
-                said = f', {several} {value}'
-                yield name + said, replace(row, title=row.title + said), SimpleNamespace(**{**vars(size), several: value})
-            else:
-                yield name, row, size
+    if several is None:
+        yield from ((name, row, size) for name, row in rows.items())
+        return
+    for (name, row), value in product(rows.items(), dict.fromkeys(getattr(size, several))):
+        said = f', {several} {value}'
+        yield name + said, replace(row, title=row.title + said), SimpleNamespace(**{**vars(size), several: value})
 
 
 def _measure(measure: Callable, row: Row, size: Any, timing: Timing) -> tuple:
