@@ -50,7 +50,7 @@ def _experiment(config: Mapping[str, Any]) -> Dict[str, Any]:
     kept = {key: config[key] for key in _EXPERIMENT if config.get(key) is not None}
     hooks = kept.get('custom_hooks')
     if isinstance(hooks, list):
-        kept['custom_hooks'] = [hook for hook in hooks if type_name(hook) not in _OURS]
+        kept['custom_hooks'] = [hook for hook in hooks if str(get_key(hook, 'type')).replace('lbbt_mm.', '') not in _OURS]
     hooks = config.get('default_hooks') or {}
     kept['default_hooks'] = {name: hook for name, hook in {**_DEFAULT_HOOKS, **hooks}.items() if name not in _WRITERS}
     return kept

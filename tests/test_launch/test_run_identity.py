@@ -109,7 +109,7 @@ def test_default_hooks_may_be_written_or_left_to_mmengine():
 
 
 def test_a_hook_of_another_project_with_a_name_like_ours():
-    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook'), dict(type='mine.LanguageConfigHookToo')])[0]
+    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook'), dict(type='mine.LanguageConfigHook')])[0]
 
 
 @pytest.mark.parametrize('key, value', [

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
-_SUFFIXES = ('.json', '.md')
-
 
 class Report:
     """A table beside the facts about machine and sizes: NAME.json and NAME.md, whole or not there.
@@ -23,7 +21,7 @@ class Report:
 
     def __init__(self, folder: Path, name: str) -> None:
         from lbbt_mm.files.whole_files import read_dict
-        self.folder, self.paths, self.facts = folder, [folder / (name + suffix) for suffix in _SUFFIXES], {}
+        self.folder, self.paths, self.facts = folder, [folder / f'{name}.json', folder / f'{name}.md'], {}
         if os.path.lexists(folder) and not folder.is_dir():
             sys.exit(f'--out {folder} is not a folder. Give another one for the report.')
         there = [path for path in self.paths if os.path.lexists(path)]
