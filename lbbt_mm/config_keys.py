@@ -39,12 +39,8 @@ def find_language(model: Any, config: Path) -> str:
     Raises:
         ValueError: If there is none, or more than one.
     """
-    keys = language_keys(model)
-    if len(keys) != 1:
-        found = ', '.join(keys) or 'none'
-        raise ValueError(f'{config}: expected one `language` dict below `model`, found {found}. Give a config whose model '
-                         'has language blocks in one place, such as model.backbone.language.')
-    return keys[0]
+    return _only(language_keys(model), f'{config}: expected one `language` dict below `model`',
+                 'Give a config whose model has language blocks in one place, such as model.backbone.language.')
 
 
 def find_bridge_init(model: Any, probe: Path) -> str:
@@ -54,12 +50,15 @@ def find_bridge_init(model: Any, probe: Path) -> str:
         ValueError: If there is none, or more than one.
     """
     # wherever it is: an init_cfg may be a list of initialisers
-    keys = [key for key, _ in find_types(model, 'BridgeInit', key='model')]
+    return _only([key for key, _ in find_types(model, 'BridgeInit', key='model')],
+                 f"{probe}: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...) below `model`",
+                 'A probe takes the backbone of a bridge; to compare arms without a bridge, give this config as CONFIG '
+                 'instead.')
+
+
+def _only(keys: Sequence[str], expected: str, remedy: str) -> str:
     if len(keys) != 1:
-        found = ', '.join(keys) or 'none'
-        raise ValueError(f"{probe}: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...) below `model`, "
-                         f'found {found}. A probe takes the backbone of a bridge; to compare arms without a bridge, give '
-                         'this config as CONFIG instead.')
+        raise ValueError(f'{expected}, found {", ".join(keys) or "none"}. {remedy}')
     return keys[0]
 
 
