@@ -70,7 +70,7 @@ def _compare(plan: Plan, runs: Sequence[Run], results: pd.DataFrame,
     for source in plan.sources:
         baseline = source.label(plan.baseline)
         tables.append(summarize_arms(results[[run.source == source for run in runs]], metrics, baseline, CONFIDENCE))
-        sentences += verdicts(metrics, tables[-1], baseline)
+        sentences += verdicts(tables[-1], baseline)
     return pd.concat(tables, ignore_index=True), sentences
 
 
@@ -119,25 +119,19 @@ def _notes(plan: Plan, choice: Choice, metrics: Sequence[str]) -> List[str]:
             'which chose it, is also among the compared seeds.', *warnings, *drawn, *last]
 
 
-def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> List[str]:
+def verdicts(summary: pd.DataFrame, baseline: str) -> List[str]:
     """A sentence for each metric and arm: the difference to the baseline, and whether the seeds tell the two apart.
 
     Args:
-        metrics: Which metrics.
         summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
         baseline: The arm that the others are compared with.
     """
     said = []
-    for metric in metrics:
-        for row in summary[(summary['metric'] == metric) & (summary['arm'] != baseline)].itertuples():
-            if math.isnan(row.difference):
-                continue
-            difference = f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
-            if math.isnan(row.low):
-                said.append(f'{difference}; one seed tells nothing of the spread.')
-                continue
-            apart = row.low > 0 or row.high < 0
-            said.append(f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
+    for row in summary[(summary['arm'] != baseline) & summary['difference'].notna()].itertuples():
+        difference = f'{row.metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
+        apart = row.low > 0 or row.high < 0
+        said.append(f'{difference}; one seed tells nothing of the spread.' if math.isnan(row.low) else
+                    f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
     return said
 
 
