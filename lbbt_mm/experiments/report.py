@@ -127,7 +127,9 @@ def verdicts(summary: pd.DataFrame, baseline: str) -> List[str]:
         baseline: The arm that the others are compared with.
     """
     said = []
-    for row in summary[(summary['arm'] != baseline) & summary['difference'].notna()].itertuples():
+    for row in summary.itertuples():
+        if row.arm == baseline or math.isnan(row.difference):
+            continue
         difference = f'{row.metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
         apart = row.low > 0 or row.high < 0
         said.append(f'{difference}; one seed tells nothing of the spread.' if math.isnan(row.low) else
