@@ -3,9 +3,9 @@ import logging
 import os
 import re
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
@@ -41,22 +41,25 @@ class BegunHook(Hook):
 
 
 @contextmanager
-def undone_if_refused(folders: Sequence[Any]) -> Iterator[None]:
+def undone_if_refused(folders: Sequence[Any], lock: Optional[ContextManager] = None) -> Iterator[None]:
     """Take away what a run has made in its folders if it fails before its first step.
 
     Args:
         folders: The work directory, and where else it writes.
+        lock: Held meanwhile, and while that is undone; its file is one of what the run has made.
     """
     note_begun(False)
     before = [_Folder(Path(folder)) for folder in dict.fromkeys(map(str, folders)) if '://' not in folder]
-    try:
-        yield
-    except BaseException:
-        if not has_begun():
-            for folder in before:
-                with suppress(OSError):  # another rank does the same; the error that is under way counts
-                    folder.restore()
-        raise
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock or nullcontext())
+            yield
+        except BaseException:
+            if not has_begun():
+                for folder in before:
+                    with suppress(OSError):  # another rank does the same; the error that is under way counts
+                        folder.restore()
+            raise
 
 
 class _Folder:

@@ -57,7 +57,7 @@ def train(args: argparse.Namespace) -> None:
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    with undone_if_refused([cfg.work_dir, checkpoint_folder(cfg.work_dir, cfg)]), only_training(cfg.work_dir, cfg):
+    with undone_if_refused([cfg.work_dir, checkpoint_folder(cfg.work_dir, cfg)], only_training(cfg.work_dir, cfg)):
         say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)
         start_processes(cfg)

@@ -103,8 +103,8 @@ def refuse_other_owner(work_dir: Any, config: Optional[Mapping[str, Any]] = None
     there = [] if owns(work_dir, folder) else checkpoints_in(folder, config)
     if there and not (is_over and is_of_same_run(work_dir, folder)):
         raise OtherRunError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
-                         f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
-                         'another name.')
+                            f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
+                            'another name.')
 
 
 def checkpoints_in(folder: Any, config: Optional[Mapping[str, Any]] = None) -> List[Path]:

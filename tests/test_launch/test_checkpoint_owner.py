@@ -65,8 +65,8 @@ def test_one_that_ended_while_the_other_was_being_checked(tmp_path):
     first = run(tmp_path / 'a' / 'run', tmp_path / 'store')
     part = first.with_name('epoch_2.pth.1.lbbt_mm.part')
     part.touch()
-    with pytest.raises(ValueError, match='of the run of'), undone_if_refused([other, first.parent]):
-        with only_training(other, cfg):
+    with pytest.raises(ValueError, match='of the run of'):
+        with undone_if_refused([other, first.parent], only_training(other, cfg)):
             pass
     assert part.exists() and not other.exists() and not (first.parent / 'training.lock').exists()
 
