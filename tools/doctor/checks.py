@@ -15,7 +15,7 @@ def read_setup(path: Path) -> Dict[str, Any]:
     found = {}
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, (ast.Assign, ast.keyword)):
-            name = node.arg if isinstance(node, ast.keyword) else ast.unparse(node.targets[0])
+            name = node.arg if isinstance(node, ast.keyword) else getattr(node.targets[0], 'id', None)
             with suppress(ValueError):  # what is computed is left out
                 found[name] = ast.literal_eval(node.value)
     return found
