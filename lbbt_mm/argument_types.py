@@ -74,11 +74,10 @@ def size_pair(text: str) -> Tuple[int, int]:
     Raises:
         argparse.ArgumentTypeError: If it is no such pair.
     """
-    found = re.fullmatch(r'(\d+)x(\d+)', text, flags=re.ASCII)
-    pair = tuple(map(int, found.groups())) if found else (0, )
-    if min(pair) < 1:
+    found = re.fullmatch(r'0*([1-9]\d*)x0*([1-9]\d*)', text, re.ASCII)
+    if not found:
         raise argparse.ArgumentTypeError(f'{text}: expected HEIGHTxWIDTH, both 1 or more, for example 32x32')
-    return pair
+    return tuple(map(int, found.groups()))
 
 
 def gpus(text: str) -> List[str]:

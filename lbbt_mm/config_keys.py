@@ -22,11 +22,6 @@ def walk(config: Any, key: str = '') -> Iterator[Tuple[str, Any]]:
         yield from walk(part, place)
 
 
-def find_keys(config: Any, wanted: Callable[[str, Any], bool], prefix: str = 'model') -> List[str]:
-    """The dotted keys below ``config`` whose last part and value ``wanted`` accepts."""
-    return [key for key, part in walk(config, prefix) if wanted(key.rpartition('.')[2], part)]
-
-
 def find_types(config: Any, *names: str, key: str = '') -> Iterator[Tuple[str, dict]]:
     """The parts of a config, itself among them, whose ``type`` has one of some names; with their dotted keys."""
     return ((place, part) for place, part in [(key, config), *walk(config, key)]
@@ -35,7 +30,7 @@ def find_types(config: Any, *names: str, key: str = '') -> Iterator[Tuple[str, d
 
 def language_keys(model: Any) -> List[str]:
     """The dotted keys of a model's ``language`` dicts."""
-    return find_keys(model, lambda key, value: key == 'language' and isinstance(value, dict))
+    return [key for key, part in walk(model, 'model') if key.endswith('.language') and isinstance(part, dict)]
 
 
 def find_language(model: Any, config: Path) -> str:
@@ -44,12 +39,8 @@ def find_language(model: Any, config: Path) -> str:
     Raises:
         ValueError: If there is none, or more than one.
     """
-    keys = language_keys(model)
-    if len(keys) != 1:
-        found = ', '.join(keys) or 'none'
-        raise ValueError(f'{config}: expected one `language` dict below `model`, found {found}. Give a config whose model '
-                         'has language blocks in one place, such as model.backbone.language.')
-    return keys[0]
+    return _only(language_keys(model), f'{config}: expected one `language` dict below `model`',
+                 'Give a config whose model has language blocks in one place, such as model.backbone.language.')
 
 
 def find_bridge_init(model: Any, probe: Path) -> str:
@@ -59,12 +50,15 @@ def find_bridge_init(model: Any, probe: Path) -> str:
         ValueError: If there is none, or more than one.
     """
     # wherever it is: an init_cfg may be a list of initialisers
-    keys = [key for key, _ in find_types(model, 'BridgeInit', key='model')]
+    return _only([key for key, _ in find_types(model, 'BridgeInit', key='model')],
+                 f"{probe}: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...) below `model`",
+                 'A probe takes the backbone of a bridge; to compare arms without a bridge, give this config as CONFIG '
+                 'instead.')
+
+
+def _only(keys: Sequence[str], expected: str, remedy: str) -> str:
     if len(keys) != 1:
-        found = ', '.join(keys) or 'none'
-        raise ValueError(f"{probe}: expected one init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=...) below `model`, "
-                         f'found {found}. A probe takes the backbone of a bridge; to compare arms without a bridge, give '
-                         'this config as CONFIG instead.')
+        raise ValueError(f'{expected}, found {", ".join(keys) or "none"}. {remedy}')
     return keys[0]
 
 

@@ -26,12 +26,13 @@ def set_checkpoint(runner: Runner, checkpoint: str) -> None:
 
 def is_training(runner: Runner) -> bool:
     """Whether a runner has built its training loop, which only ``Runner.train`` does."""
-    return not isinstance(runner._train_loop, dict) and runner._train_loop is not None
+    return runner._train_loop in built_loops(runner)
 
 
-def evaluation_loops(runner: Runner) -> List[BaseLoop]:
-    """The loops for testing and validation that a runner has built."""
-    return [loop for loop in (runner._test_loop, runner._val_loop) if loop is not None and not isinstance(loop, dict)]
+def built_loops(runner: Runner) -> List[BaseLoop]:
+    """The loops for training, testing and validation that a runner has built by now, of those that its config asks for."""
+    return [loop for loop in (runner._train_loop, runner._test_loop, runner._val_loop)
+            if loop is not None and not isinstance(loop, dict)]
 
 
 def compile_again(runner: Runner) -> None:

@@ -6,28 +6,19 @@ is needed in a config.
 import inspect
 from typing import Any, Dict, Tuple
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine import registry as mm
 from mmengine.registry import Registry
 
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='lbbt_mm', locations=['lbbt_mm.models'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='lbbt_mm', locations=['lbbt_mm.evaluation'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='lbbt_mm', locations=['lbbt_mm.engine.loops'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='lbbt_mm', locations=['lbbt_mm.engine.hooks'])
+MODELS = Registry('model', parent=mm.MODELS, scope='lbbt_mm', locations=['lbbt_mm.models'])
+TRANSFORMS = Registry('transform', parent=mm.TRANSFORMS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
+DATASETS = Registry('dataset', parent=mm.DATASETS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
+METRICS = Registry('metric', parent=mm.METRICS, scope='lbbt_mm', locations=['lbbt_mm.evaluation'])
+LOOPS = Registry('loop', parent=mm.LOOPS, scope='lbbt_mm', locations=['lbbt_mm.engine.loops'])
+HOOKS = Registry('hook', parent=mm.HOOKS, scope='lbbt_mm', locations=['lbbt_mm.engine.hooks'])
 OPTIM_WRAPPERS = Registry(
-    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='lbbt_mm', locations=['lbbt_mm.engine.optim_wrappers'])
+    'optim_wrapper', parent=mm.OPTIM_WRAPPERS, scope='lbbt_mm', locations=['lbbt_mm.engine.optim_wrappers'])
 WEIGHT_INITIALIZERS = Registry(
-    'weight initializer',
-    parent=MMENGINE_WEIGHT_INITIALIZERS,
-    scope='lbbt_mm',
+    'weight initializer', parent=mm.WEIGHT_INITIALIZERS, scope='lbbt_mm',
     locations=['lbbt_mm.language.initializer', 'lbbt_mm.models.initializers.bridge_init'])
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], title: str = '', left: Sequence[str] = (),
-               footer: Sequence[str] = (), box: boxes.Box = boxes.HEAVY_HEAD) -> Table:
+               box: boxes.Box = boxes.HEAVY_HEAD) -> Table:
     """A table for a console of rich.
 
     Args:
@@ -16,13 +16,11 @@ def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], 
         rows: Cells, a sequence for each row; None is a line between two rows.
         title: What it is about.
         left: Headings of the columns that hold text; the others hold numbers. Defaults to the first.
-        footer: Cells of a last row, below a line of its own.
         box: How lines are drawn.
     """
-    table = Table(title=title or None, box=box, title_justify='left', show_footer=bool(footer))
-    for index, column in enumerate(columns):
-        table.add_column(column, footer[index] if footer else '', overflow='fold',
-                         justify='left' if column in (left or columns[:1]) else 'right')
+    table = Table(title=title or None, box=box, title_justify='left')
+    for column in columns:
+        table.add_column(column, overflow='fold', justify='left' if column in (left or columns[:1]) else 'right')
     for row in rows:
         if row is None:
             table.add_section()
@@ -31,9 +29,8 @@ def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], 
     return table
 
 
-def render_table(title: str, columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]],
-                 box: boxes.Box = boxes.ASCII, width: int = 140, left: Sequence[str] = (),
-                 footer: Sequence[str] = ()) -> str:
+def render_table(title: str, columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], box: boxes.Box = boxes.ASCII,
+                 width: int = 140, left: Sequence[str] = ()) -> str:
     """The text of a table, see :func:`make_table`.
 
     Args:
@@ -43,17 +40,16 @@ def render_table(title: str, columns: Sequence[str], rows: Sequence[Optional[Seq
         box: How lines are drawn.
         width: Most characters in a line.
         left: Headings of the columns that hold text. Defaults to the first.
-        footer: Cells of a last row.
 
     Returns:
         str: The table, lines ended.
     """
     text = io.StringIO()
-    Console(file=text, width=width).print(make_table(columns, rows, title, left, footer, box))
+    Console(file=text, width=width).print(make_table(columns, rows, title, left, box))
     return text.getvalue()
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown, its lines ended."""
+    """A table of Markdown, its lines ended; a cell may have several lines."""
     lines = [columns, ['---'] * len(columns), *rows]
-    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
+    return ''.join('| {} |\n'.format(' | '.join(cells).replace('\n', '<br>')) for cells in lines)

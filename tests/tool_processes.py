@@ -16,7 +16,7 @@ import tempfile
 from functools import lru_cache
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from unittest import mock
 
 REPO = Path(__file__).resolve().parent.parent
@@ -33,10 +33,9 @@ _PRELOAD = [
 
 
 class Finished(NamedTuple):
-    """A process that has ended: exit status, and standard output and error together, or each by itself."""
+    """A process that has ended: exit status, and standard output and error together."""
     returncode: int
     output: str
-    errors: str = ''
 
 
 def environment(**extra: Any) -> Dict[str, str]:
@@ -56,20 +55,21 @@ def run_tool(tool: str, *arguments: Any, cwd: Any = '/', **env: Any) -> Finished
         cwd: Working directory; by default one that is not the checkout.
         **env: Environment variables beside :func:`environment`.
     """
-    return _run([(tool, arguments, cwd, environment(**env))])
+    return Finished(*_run([(tool, arguments, cwd, environment(**env))])[:2])
 
 
-def run_tool_apart(tool: str, *arguments: Any, cwd: Any = '/') -> Finished:
-    """As :func:`run_tool`, with what it wrote to standard error by itself."""
+def run_tool_apart(tool: str, *arguments: Any, cwd: Any = '/') -> Tuple[int, str, str]:
+    """As :func:`run_tool`: exit status, and what it wrote to standard output and to standard error."""
     return _run([(tool, arguments, cwd, environment())], apart=True)
 
 
 def run_ranks(tool: str, world_size: int, *arguments: Any, cwd: Any = '/') -> Finished:
     """Run a tool as ``world_size`` gloo ranks, as torchrun would start them; the output is that of all."""
     port = free_port()
-    return _run([(tool, (*arguments, '--launcher', 'pytorch'), cwd,
-                  environment(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world_size, MASTER_ADDR='127.0.0.1', MASTER_PORT=port))
-                 for rank in range(world_size)])
+    runs = [(tool, (*arguments, '--launcher', 'pytorch'), cwd,
+             environment(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world_size, MASTER_ADDR='127.0.0.1', MASTER_PORT=port))
+            for rank in range(world_size)]
+    return Finished(*_run(runs)[:2])
 
 
 def start(*command: Any, cwd: Any = '/', **env: Any) -> subprocess.Popen:
@@ -101,7 +101,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _run(runs: Sequence[tuple], apart: bool = False) -> Finished:
+def _run(runs: Sequence[tuple], apart: bool = False) -> Tuple[int, str, str]:
     with tempfile.TemporaryDirectory() as folder:
         log, errors = Path(folder) / 'log', Path(folder) / 'errors'
         log.touch()
@@ -118,7 +118,7 @@ def _run(runs: Sequence[tuple], apart: bool = False) -> Finished:
             process.join()
         output = log.read_text()
         assert not stuck, f'no end within {TIMEOUT} seconds:\n{output}'
-        return Finished(max(abs(process.exitcode) for process in processes), output, errors.read_text())
+        return max(abs(process.exitcode) for process in processes), output, errors.read_text()
 
 
 @lru_cache(maxsize=None)

@@ -9,7 +9,9 @@ images and masks. This opens all of them.
 import argparse
 import csv
 import sys
+from collections import defaultdict
 from pathlib import Path
+from typing import Any, List, Optional, Sequence
 
 from lbbt_mm import argument_types
 from lbbt_mm.files.overwriting import refuse_overwriting_output
@@ -32,6 +34,31 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def look(cfg: Any, loaders: Sequence[str], most: Optional[int]) -> List[Any]:
+    """Find what is wrong with a config's data sets, and show how far that is.
+
+    Args:
+        cfg: The config.
+        loaders: Which of its data loaders.
+        most: How many images and masks of each data set are opened; None for all.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lbbt_mm.checks import find_problems
+    from lbbt_mm.checks.image_files import Budget
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars = defaultdict(lambda: progress.add_task(''))
+
+        def show(what: str, done: int, total: int) -> None:
+            """Move the bar of a data set's files."""
+            progress.update(bars[what], description=what, completed=done, total=total)
+
+        budget = Budget(seconds=None if most is None else 0., least=most or 0, progress=show)
+        return list(find_problems(cfg, loaders, budget))
+
+
 def main() -> int:
     """Check, and print what was found.
 
@@ -43,27 +70,14 @@ def main() -> int:
     quiet_imports()
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lbbt_mm.checks import find_problems
     from lbbt_mm.checks.datasets import find_datasets
-    from lbbt_mm.checks.image_files import Budget
     from lbbt_mm.files.config_files import read_config_file
     from lbbt_mm.files.whole_files import whole_file
     from lbbt_mm.runs.run_request import override
     cfg = override(read_config_file(args.config), args.cfg_options or [])
     console, loaders = Console(), [f'{name}_dataloader' for name in args.loaders]
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        budget = Budget(seconds=None if args.most is None else 0., least=args.most or 0, progress=show)
-        problems = list(find_problems(cfg, loaders, budget))
+    problems = look(cfg, loaders, args.most)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:

@@ -16,7 +16,6 @@ from lbbt_mm.mmengine_internals import plain_config
 from lbbt_mm.registry import parameters_of, type_name
 
 
-
 def _arguments(kind: type) -> Set[str]:
     return set(inspect.signature(kind.__init__).parameters) - {'self', 'runner', 'dataloader', 'evaluator', 'kwargs'}
 

@@ -46,14 +46,10 @@ class Choice:
 
         By the rule ``baseline``, those that choose a standard deviation come when the learning rate is known.
         """
-        plan, runs = self.plan, []
-        first = [plan.baseline] if plan.lr_rule == 'baseline' else []
-        for source in plan.sources:
-            for arm in dict.fromkeys([*first, *plan.arms]):
-                candidates = self.candidates(source, arm)
-                if len(candidates) > 1:
-                    runs += candidates
-        return runs
+        plan = self.plan
+        arms = dict.fromkeys([*([plan.baseline] if plan.lr_rule == 'baseline' else []), *plan.arms])
+        tried = [self.candidates(source, arm) for source in plan.sources for arm in arms]
+        return [run for runs in tried if len(runs) > 1 for run in runs]
 
     @cached_property
     def settings(self) -> Dict[str, Run]:

@@ -28,12 +28,10 @@ def band(curves: pd.DataFrame) -> pd.DataFrame:
         DataFrame: ``arm, step, n, mean, std``; ``std`` divides by n - 1 and is 0 for a single seed. Arms keep their order,
         steps ascend. Values that are no number are left out.
     """
-    finite = curves[pd.to_numeric(curves['value']).abs() < float('inf')]
-    grouped = finite.groupby(['arm', 'step'], sort=False)['value']
-    table = grouped.agg(n='count', mean='mean', std='std').reset_index()
-    order = {arm: position for position, arm in enumerate(curves['arm'].unique())}
-    table = table.sort_values(['arm', 'step'], key=lambda column: column.map(order) if column.name == 'arm' else column)
-    return table.fillna({'std': 0.}).reset_index(drop=True)
+    ordered = curves.assign(arm=pd.Categorical(curves['arm'], curves['arm'].unique()))
+    finite = ordered[pd.to_numeric(ordered['value']).abs() < float('inf')]
+    table = finite.groupby(['arm', 'step'], observed=True)['value'].agg(n='count', mean='mean', std='std').reset_index()
+    return table.fillna({'std': 0.}).astype({'arm': str})
 
 
 def draw_curves(panels: Mapping[str, Panel], path: Path, columns: int = 3) -> None:

@@ -1,6 +1,6 @@
 """What an experiment says so far: tables, verdicts, curves, and the files that hold them."""
 import math
-from typing import Dict, List, Mapping, NamedTuple, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import pandas as pd
 from rich.console import Console
@@ -14,7 +14,6 @@ from .choose import Choice
 from .collect import Outcome, StageOutcome
 from .curves import Panel, draw_curves
 from .plan import Plan, Run
-from .source import Source
 from .statistics import status_column, summarize_arms
 
 CONFIDENCE = 0.95
@@ -22,59 +21,60 @@ CONFIDENCE = 0.95
 _TITLES = {'train/accuracy/top1': 'Train-acc1', 'test/accuracy/top1': 'Test-acc1', 'accuracy/top1': 'Test-acc1'}
 
 
-class Report(NamedTuple):
-    """What is said about the runs that are compared.
+def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> None:
+    """Show and write the results so far.
 
-    Attributes:
-        screen: The table that is shown.
-        sentences: What is said below it.
-        markdown: Tables and sentences as a page.
-        summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
-        panels: Title -> curves over training.
-    """
-    screen: Table
-    sentences: List[str]
-    markdown: str
-    summary: pd.DataFrame
-    panels: Dict[str, Panel]
-
-
-def make_report(plan: Plan, collected: Mapping[Run, Outcome], choice: Choice) -> Report:
-    """Compare what was collected.
+    Args:
+        plan: The plan.
+        collected: What its runs have written.
+        console: Where the tables go.
 
     Raises:
-        ValueError: If runs have finished and lack a metric that was asked for.
+        ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
     """
+    choice, out = Choice(plan, collected), plan.out
     runs = plan.comparison(choice.settings)
-    results = results_table(plan, collected, runs)
+    write_results(plan, collected, [*choice.sweep, *runs])
+    if not choice.settings:
+        console.print(f'No setting is chosen yet; the sweep so far is in {out / "results.csv"}', soft_wrap=True)
+        return
     metrics = list(plan.metrics) or list(dict.fromkeys(name for run in runs for name in collected[run].validated))
+    results = results_table(plan, collected, runs)
     _check_metrics(metrics, results)
-    results['arm'] = [run.label for run in runs]
-    tables, sentences = [], []
-    for source in plan.sources:  # an arm is compared with the baseline of its own language model
-        baseline, own = source.label(plan.baseline), results[[run.source == source for run in runs]]
-        tables.append(summarize_arms(own, metrics, baseline, CONFIDENCE))
-        sentences += verdicts(metrics, tables[-1], baseline)
-        tables[-1].insert(0, 'cell', source.cell.name)
+    summary, sentences = _compare(plan, runs, results, metrics)
     sentences += _notes(plan, choice, metrics)
-    summary, name = pd.concat(tables, ignore_index=True), plan.stages[0].config.name
-    several = len(plan.arms) > 1
-    differences = [f'minus {plan.baseline}', f'{CONFIDENCE:.0%} interval'] if several else []
-    header = ['arm', 'lr', 'n', 'mean', 'std', *differences, 'runs']
-    rows = {metric: [_cells(row, results.loc[results['arm'] == row.arm, status_column(results, metric)], several)
-                     for row in summary[summary['metric'] == metric].itertuples()] for metric in metrics}
-    cells = ['arm', *(cell.name for cell in plan.cells)]
-    grids = {metric: _grid(plan, summary[summary['metric'] == metric]) for metric in metrics} if len(plan.cells) > 1 else {}
-    screen = (_metric_table(name, cells, grids) if grids else _metric_table(name, header, rows) if plan.is_matched
-              else _stage_table({stage.name: collected[runs[0]].stages[stage.prefix] for stage in plan.stages}))
-    of_metric = {metric: [markdown_table(columns, [[text.replace('\n', '<br>') for text in row] for row in table[metric]])
-                          for columns, table in ((cells, grids), (header, rows)) if metric in table] for metric in metrics}
-    markdown = ''.join([f'# {name}: {", ".join(plan.arms)}\n\n',
-                        *(''.join([f'## {metric}\n\n', *(f'{table}\n' for table in tables)])
-                          for metric, tables in of_metric.items()),
-                        *(f'- {sentence}\n' for sentence in sentences)])
-    return Report(screen, sentences if plan.is_matched else [], markdown, summary,
-                  _panels(plan, collected, runs, metrics))
+    tables = [*([_grid(plan, summary)] if len(plan.cells) > 1 else []), _metric_rows(plan, summary, results, metrics)]
+    name = plan.stages[0].config.name
+    if plan.is_matched:
+        console.print(_metric_table(name, *tables[0]))
+        for sentence in sentences:
+            console.print(sentence, soft_wrap=True, highlight=False)
+    else:
+        console.print(_stage_table({stage.name: collected[runs[0]].stages[stage.prefix] for stage in plan.stages}))
+    write_whole(out / 'summary.csv', summary.to_csv(index=False))
+    write_whole(out / 'summary.md', ''.join([
+        f'# {name}: {", ".join(plan.arms)}\n\n',
+        *(''.join([f'## {metric}\n\n', *(f'{markdown_table(header, rows[metric])}\n' for header, rows in tables)])
+          for metric in metrics),
+        *(f'- {sentence}\n' for sentence in sentences)]))
+    panels = _panels(plan, collected, runs, metrics)
+    if panels:
+        draw_curves(panels, out / 'curves.png')
+        write_whole(out / 'curves.csv', pd.concat(panel.curves for panel in panels.values()).to_csv(index=False))
+    console.print(f'Runs: {out / "results.csv"}\nSummary: {out / "summary.md"} and .csv\n'
+                  f'Curves: {out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
+
+
+def _compare(plan: Plan, runs: Sequence[Run], results: pd.DataFrame,
+             metrics: Sequence[str]) -> Tuple[pd.DataFrame, List[str]]:
+    """The summary of all arms by their labels, and its verdicts; the baseline is that of an arm's own cell and model."""
+    results['arm'], tables, sentences = [run.label for run in runs], [], []
+    for source in plan.sources:
+        baseline = source.label(plan.baseline)
+        tables.append(summarize_arms(results[[run.source == source for run in runs]], metrics, baseline, CONFIDENCE))
+        sentences += verdicts(tables[-1], baseline)
+        tables[-1].insert(0, 'cell', source.cell.name)
+    return pd.concat(tables, ignore_index=True), sentences
 
 
 def results_table(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> pd.DataFrame:
@@ -123,25 +123,21 @@ def _notes(plan: Plan, choice: Choice, metrics: Sequence[str]) -> List[str]:
             'which chose it, is also among the compared seeds.', *warnings, *drawn, *last]
 
 
-def verdicts(metrics: Sequence[str], summary: pd.DataFrame, baseline: str) -> List[str]:
+def verdicts(summary: pd.DataFrame, baseline: str) -> List[str]:
     """A sentence for each metric and arm: the difference to the baseline, and whether the seeds tell the two apart.
 
     Args:
-        metrics: Which metrics.
         summary: What :func:`~lbbt_mm.experiments.statistics.summarize_arms` gave.
         baseline: The arm that the others are compared with.
     """
     said = []
-    for metric in metrics:
-        for row in summary[(summary['metric'] == metric) & (summary['arm'] != baseline)].itertuples():
-            if math.isnan(row.difference):
-                continue
-            difference = f'{metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
-            if math.isnan(row.low):
-                said.append(f'{difference}; one seed tells nothing of the spread.')
-                continue
-            apart = row.low > 0 or row.high < 0
-            said.append(f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
+    for row in summary.itertuples():
+        if row.arm == baseline or math.isnan(row.difference):
+            continue
+        difference = f'{row.metric}: {row.arm} - {baseline}: {number(row.difference, sign=True)}'
+        apart = row.low > 0 or row.high < 0
+        said.append(f'{difference}; one seed tells nothing of the spread.' if math.isnan(row.low) else
+                    f'{difference} {_interval(row)}, {"" if apart else "not "}told apart by {row.pairs} seeds.')
     return said
 
 
@@ -152,20 +148,17 @@ def _metric_table(title: str, header: Sequence[str], rows: Mapping[str, Sequence
     return make_table(['metric', *header], lines, title, ('metric', 'arm', 'runs'))
 
 
-def _grid(plan: Plan, summary: pd.DataFrame) -> List[List[str]]:
-    """One metric, a row for each arm and a column for each cell: mean and standard deviation, difference and interval."""
-    by_label = {row.arm: row for row in summary.itertuples()}
-
-    def text(source: Source, arm: str) -> str:
-        row = by_label.get(source.label(arm))
-        if row is None:
-            return '-'
+def _grid(plan: Plan, summary: pd.DataFrame) -> Tuple[List[str], Dict[str, List[List[str]]]]:
+    """A table with a row for each arm and a column for each cell: mean and standard deviation, difference and interval."""
+    texts = {}
+    for row in summary.itertuples():
         compared = '' if math.isnan(row.difference) else f'\n{number(row.difference, sign=True)} {_interval(row)}'
-        return f'{number(row.mean)} ± {number(row.std)}{compared}'
-
-    models = [source for source in plan.sources if source.cell == plan.cells[0]]
-    return [[model._replace(cell=Cell()).label(arm), *(text(model._replace(cell=cell), arm) for cell in plan.cells)]
-            for model in models for arm in plan.arms]
+        texts[row.metric, row.arm] = f'{number(row.mean)} ± {number(row.std)}{compared}'
+    starts = [(source, arm) for source, arm in plan.starts if source.cell == plan.cells[0]]
+    rows = {metric: [[source._replace(cell=Cell()).label(arm),
+                      *(texts.get((metric, source._replace(cell=cell).label(arm)), '-') for cell in plan.cells)]
+                     for source, arm in starts] for metric in summary['metric'].unique()}
+    return ['arm', *(cell.name for cell in plan.cells)], rows
 
 
 def _stage_table(stages: Mapping[str, StageOutcome]) -> Table:
@@ -182,14 +175,19 @@ def _stage_table(stages: Mapping[str, StageOutcome]) -> Table:
     return make_table(['stage', 'status', *columns], rows, 'Language Bias Bridge Training', ('stage', 'status'))
 
 
-def _cells(row: NamedTuple, status: pd.Series, several: bool) -> List[str]:
-    """An arm's row of a metric's table."""
-    pairs = f' ({row.pairs} of {row.n} paired)' if 0 < row.pairs < row.n else ''
-    differences = [f'{number(row.difference, sign=True)}{pairs}', _interval(row)] if several else []
-    counts = status.value_counts()
-    odd = [f'{word} {count}/{len(status)}' for word, count in counts.items() if word != 'finished']
-    return [row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean), number(row.std),
-            *differences, ', '.join(odd) or 'finished']
+def _metric_rows(plan: Plan, summary: pd.DataFrame, results: pd.DataFrame,
+                 metrics: Sequence[str]) -> Tuple[List[str], Dict[str, List[List[str]]]]:
+    """The header of a metric's table, and each metric's rows, an arm each."""
+    differences = [f'minus {plan.baseline}', f'{CONFIDENCE:.0%} interval'] if len(plan.arms) > 1 else []
+    rows: Dict[str, List[List[str]]] = {metric: [] for metric in metrics}
+    for row in summary.itertuples():
+        pairs = f' ({row.pairs} of {row.n} paired)' if 0 < row.pairs < row.n else ''
+        compared = [f'{number(row.difference, sign=True)}{pairs}', _interval(row)] if differences else []
+        status = results.loc[results['arm'] == row.arm, status_column(results, row.metric)]
+        odd = [f'{word} {count}/{len(status)}' for word, count in status.value_counts().items() if word != 'finished']
+        rows[row.metric].append([row.arm, '-' if math.isnan(row.lr) else f'{row.lr:g}', str(row.n), number(row.mean),
+                                 number(row.std), *compared, ', '.join(odd) or 'finished'])
+    return ['arm', 'lr', 'n', 'mean', 'std', *differences, 'runs'], rows
 
 
 def _interval(row: NamedTuple) -> str:
@@ -223,38 +221,7 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
     return panels
 
 
-def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> None:
-    """Show and write the results so far.
-
-    Args:
-        plan: The plan.
-        collected: What its runs have written.
-        console: Where the tables go.
-
-    Raises:
-        ValueError: If runs have finished and lack a metric that was asked for; only ``results.csv`` is written then.
-    """
-    choice, out = Choice(plan, collected), plan.out
-    write_results(plan, collected, [*choice.sweep, *plan.comparison(choice.settings)])
-    if not choice.settings:
-        console.print(f'No setting is chosen yet; the sweep so far is in {out / "results.csv"}', soft_wrap=True)
-        return
-    made = make_report(plan, collected, choice)
-    console.print(made.screen)
-    for sentence in made.sentences:
-        console.print(sentence, soft_wrap=True, highlight=False)
-    write_whole(out / 'summary.csv', made.summary.to_csv(index=False))
-    write_whole(out / 'summary.md', made.markdown)
-    if made.panels:
-        draw_curves(made.panels, out / 'curves.png')
-        write_whole(out / 'curves.csv', pd.concat(panel.curves for panel in made.panels.values()).to_csv(index=False))
-    console.print(f'Runs: {out / "results.csv"}\nSummary: {out / "summary.md"} and .csv\n'
-                  f'Curves: {out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
-
-
 def write_results(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> None:
     """Write ``results.csv``, with one row for each run."""
     if runs:
         write_whole(plan.out / 'results.csv', results_table(plan, collected, runs).to_csv(index=False))
-
-

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from lbbt_mm.files.whole_files import write_whole
-from lbbt_mm.runs.run_folder import OtherRunError, read_request
+from lbbt_mm.files.whole_files import read_dict, write_whole
+from lbbt_mm.runs.run_folder import is_run
 
 #: The files that are written there.
 RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv')
@@ -28,14 +28,14 @@ def refuse_other_results(folder: Path, tool: str) -> None:
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise ValueError(f'{folder} is not a folder. Give another one for the results.')
-    if _has_run(folder, 'bridge'):
+    if is_run(folder / 'bridge'):
         raise ValueError(f'{folder / "bridge"} is a run of an earlier lbbt.py; runs are now in {folder / "runs"}. Nothing '
                          'was touched: give another folder, or remove that one to train anew here.')
     there, maker = [name for name in RESULTS if os.path.lexists(folder / name)], _maker(folder / MARK)
     if there and maker and maker != tool:
         raise ValueError(f'{folder} holds the results of {maker}; {there[0]} would be overwritten. Nothing was touched: '
                          'give another folder.')
-    if there and not maker and not _has_run(folder, 'runs/*'):
+    if there and not maker and not any(map(is_run, folder.glob('runs/*'))):
         raise ValueError(f'{folder / there[0]} was not written by a run of ours, and it would be overwritten. Nothing was '
                          'touched: give another folder, or move that file away.')
 
@@ -51,21 +51,7 @@ def claim_results(folder: Path, tool: str) -> None:
         write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
 
 
-def _has_run(folder: Path, pattern: str) -> bool:
-    for path in folder.glob(pattern):
-        try:
-            if read_request(path):
-                return True
-        except OtherRunError:
-            pass
-    return False
-
-
 def _maker(path: Path) -> Optional[str]:
     """The tool of ours that a mark is of; None if there is none."""
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    made_by = str(found.get('made_by')) if isinstance(found, dict) else ''
+    made_by = str(read_dict(path).get('made_by'))
     return made_by[len('lbbt_mm '):] if made_by.startswith('lbbt_mm ') else None

@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 
 from mmengine.config import Config
 
-from lbbt_mm.config_keys import find_bridge_init, find_keys, find_language, shared_options, validation_unit
+from lbbt_mm.config_keys import find_bridge_init, find_language, language_keys, shared_options, validation_unit
 from lbbt_mm.runs.run_request import override, read_config
 
 #: A probe's metrics begin with its file name; those of the first stage can begin with these
@@ -69,14 +69,13 @@ def read_stages(config: Path, probes: Sequence[Path], options: Sequence[str],
     if len(set(names)) < len(names) or set(names) & set(_TAKEN):
         raise ValueError(f'--probe {" ".join(map(str, probes))}: each needs a file name of its own, which names its '
                          f'metrics, and none can be called {", ".join(_TAKEN)}. Rename it.')
-    base = read_config(config)
-    cfg = override(base, options)
-    stages = [Stage(config, base, list(options), cfg, find_language(cfg.get('model'), config))]
-    for probe in probes:
-        base = read_config(probe)
-        given = [*shared_options(options, base), *probe_options]
+    stages = []
+    for path in (config, *probes):
+        base, is_probe = read_config(path), bool(stages)
+        given = [*shared_options(options, base), *probe_options] if is_probe else list(options)
         cfg = override(base, given)
-        keys = find_keys(cfg.get('model'), lambda key, value: key == 'language' and isinstance(value, dict))
-        stages.append(Stage(probe, base, given, cfg, keys[0] if len(keys) == 1 else None,
-                            find_bridge_init(cfg.get('model'), probe)))
+        model = cfg.get('model')
+        keys = language_keys(model) if is_probe else [find_language(model, path)]
+        stages.append(Stage(path, base, given, cfg, keys[0] if len(keys) == 1 else None,
+                            find_bridge_init(model, path) if is_probe else None))
     return stages

@@ -13,13 +13,13 @@ class PairedDifference(NamedTuple):
     """The mean difference of two arms over the seeds that both have, and its confidence interval.
 
     Attributes:
-        n: Number of pairs.
-        mean: Mean of the differences; NaN without pairs.
+        pairs: Number of seeds.
+        difference: Mean of the differences; NaN without pairs.
         low: Lower end of the interval of the paired t statistic; NaN for fewer than two pairs.
         high: Its upper end.
     """
-    n: int
-    mean: float
+    pairs: int
+    difference: float
     low: float
     high: float
 
@@ -36,16 +36,9 @@ def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]
     Returns:
         PairedDifference: ``values`` minus ``baseline``.
     """
-    seeds = sorted(set(values) & set(baseline))
-    differences = np.array([values[seed] - baseline[seed] for seed in seeds], dtype=float)
-    if not len(differences):
-        return PairedDifference(0, math.nan, math.nan, math.nan)
-    mean = float(differences.mean())
-    if len(differences) == 1:
-        return PairedDifference(1, mean, math.nan, math.nan)
-    error = differences.std(ddof=1) / math.sqrt(len(differences))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1) * error)
-    return PairedDifference(len(differences), mean, mean - half, mean + half)
+    differences = (pd.Series(values, dtype=float) - pd.Series(baseline, dtype=float)).dropna()
+    mean, ends = differences.mean(), np.array(stats.t.interval(confidence, len(differences) - 1))  # NaN for too few
+    return PairedDifference(len(differences), mean, *(mean + differences.sem() * ends))
 
 
 def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
@@ -73,16 +66,12 @@ def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
         status = status_column(results, metric)
         values = {arm: _finished_values(runs, metric, status) for arm, runs in results.groupby('arm', sort=False)}
         for arm, runs in results.groupby('arm', sort=False):
-            series = pd.Series(values[arm], dtype=float)
-            difference = paired_difference(values[arm], values.get(baseline, {}), confidence)
-            if arm == baseline:
-                difference = PairedDifference(0, math.nan, math.nan, math.nan)
+            difference = paired_difference(values[arm], values.get(baseline, {}) if arm != baseline else {}, confidence)
             rates = runs['lr'].dropna().unique()
             rows.append(dict(
-                metric=metric, arm=arm, lr=rates[0] if len(rates) == 1 else math.nan, runs=len(runs), n=len(series),
-                mean=series.mean(), std=series.std(ddof=1), pairs=difference.n, difference=difference.mean,
-                low=difference.low, high=difference.high, diverged=int((runs[status] == 'diverged').sum()),
-                failed=int((runs[status] == 'failed').sum())))
+                metric=metric, arm=arm, lr=rates[0] if len(rates) == 1 else math.nan, runs=len(runs), n=len(values[arm]),
+                mean=values[arm].mean(), std=values[arm].std(), **difference._asdict(),
+                **{word: int((runs[status] == word).sum()) for word in ('diverged', 'failed')}))
     return pd.DataFrame(rows)
 
 
@@ -111,14 +100,13 @@ def best_setting(scores: Mapping[Setting, Optional[float]], lower_is_better: boo
     numbers = {setting: score for setting, score in scores.items() if score is not None and math.isfinite(score)}
     if not numbers:
         names = ', '.join(f'{setting:g}' if isinstance(setting, float) else str(setting) for setting in scores)
-        raise ValueError(f'None of {names} has a score: every run diverged or '
-                         'failed. Try other values.')
+        raise ValueError(f'None of {names} has a score: every run diverged or failed. Try other values.')
     sign = 1 if lower_is_better else -1
     return min(numbers, key=lambda setting: (sign * numbers[setting], setting))
 
 
-def _finished_values(runs: pd.DataFrame, metric: str, status: str) -> Mapping[int, float]:
-    if metric not in runs:
-        return {}
-    kept = runs[(runs[status] == 'finished') & np.isfinite(pd.to_numeric(runs[metric], errors='coerce'))]
-    return dict(zip(kept['seed'], kept[metric].astype(float)))
+def _finished_values(runs: pd.DataFrame, metric: str, status: str) -> pd.Series:
+    """The numbers that runs finished with, by seed."""
+    runs = runs.set_index('seed').reindex(columns=[metric, status])
+    values = pd.to_numeric(runs[metric], errors='coerce')
+    return values[np.isfinite(values) & (runs[status] == 'finished')]

@@ -44,6 +44,7 @@ def make_training(plan: Plan, run: Run, stage: Optional[Stage] = None) -> Traini
 def make_chain(plan: Plan, run: Run, probes: Sequence[Stage]) -> Chain:
     """A run and some of its probes, one after the other."""
     def step(stage: Stage) -> TrainingRun:
+        """The training of a stage, whose config and, of a probe, whose checkpoint have to be what they were."""
         training = make_training(plan, run, stage)
         if training.status not in ENDED:
             if read_config(stage.config).to_dict() != stage.base.to_dict():

@@ -1,9 +1,10 @@
 """Files that are whole or not there: written under another name and renamed, whatever stops the writer."""
+import json
 import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Iterator
+from typing import IO, Any, Dict, Iterator
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.fileio.io import backend_instances
@@ -46,6 +47,15 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a killed writer, never leaves half of it."""
     with whole_file(path, 'w', encoding='utf-8') as file:
         file.write(text)
+
+
+def read_dict(path: Any) -> Dict[str, Any]:
+    """What a JSON file of ours holds; nothing where it is absent, damaged, or no object."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def remove_parts(folder: Path) -> None:

@@ -8,6 +8,8 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that mm's training and testing tools have in common."""
+    several = dict(nargs='+', action='extend', default=[])
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/NAME_OF_CONFIG')
     parser.add_argument(
         '--cfg-options',
@@ -17,21 +19,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, for example model.language.arm=shuffled. Lists: key="[a,b]" or key=a,b')
     parser.add_argument(
         '--leave-out',
-        nargs='+',
-        action='extend',
-        default=[],
+        **several,
         metavar='PART',
         help='parts of the model that are not taken from the checkpoint, for example bbox_head.fc_cls; all else has to '
-             'fit. Also '
-        'leave_out=[...] in the config')
+        'fit. Also leave_out=[...] in the config')
     parser.add_argument(
         '--allow-change',
-        nargs='+',
-        action='extend',
-        default=[],
+        **several,
         metavar='KEY',
         help='settings that may differ from those that the checkpoint was trained with: a dotted key, a part above it, or '
-             'its last name')
+        'its last name')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(

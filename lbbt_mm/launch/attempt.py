@@ -3,9 +3,9 @@ import logging
 import os
 import re
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lbbt_mm.files.overwriting import is_dumped_config
 from .user_errors import has_begun, note_begun
-from .work_directory import remove_empty
+from .work_directory import LOCK
 
 
 class BegunHook(Hook):
@@ -35,36 +35,31 @@ class BegunHook(Hook):
             raise ValueError(f'train_dataloader: {len(loader.dataset)} samples in batches of {loader.batch_size}{dropped} '
                              'give no batch; expected one at least. Set a smaller batch_size, or drop_last=False.')
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Training has begun."""
-        note_begun()
-
-    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """A resumed run may begin with a validation."""
-        note_begun()
-
-    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Testing has begun."""
+    def _before_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
+        """Training or testing has begun; a resumed run may begin with a validation."""
         note_begun()
 
 
 @contextmanager
-def undone_if_refused(folders: Sequence[Any]) -> Iterator[None]:
+def undone_if_refused(folders: Sequence[Any], lock: Optional[ContextManager] = None) -> Iterator[None]:
     """Take away what a run has made in its folders if it fails before its first step.
 
     Args:
         folders: The work directory, and where else it writes.
+        lock: Held meanwhile, and while that is undone; its file is one of what the run has made.
     """
     note_begun(False)
     before = [_Folder(Path(folder)) for folder in dict.fromkeys(map(str, folders)) if '://' not in folder]
-    try:
-        yield
-    except BaseException:
-        if not has_begun():
-            for folder in before:
-                with suppress(OSError):  # another rank does the same; the error that is under way counts
-                    folder.restore()
-        raise
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock or nullcontext())
+            yield
+        except BaseException:
+            if not has_begun():
+                for folder in before:
+                    with suppress(OSError):  # another rank does the same; the error that is under way counts
+                        folder.restore()
+            raise
 
 
 class _Folder:
@@ -74,26 +69,29 @@ class _Folder:
         self.path = path
         self.absent = [parent for parent in (path, *path.parents) if not parent.exists()]
         self.names = set(os.listdir(path)) if path.is_dir() else set()
-        self.configs: Dict[str, bytes] = {name: (path / name).read_bytes() for name in self.names
-                                          if is_dumped_config(path / name)}
+        self.rewritten: Dict[str, bytes] = {name: (path / name).read_bytes() for name in self.names
+                                            if name == LOCK or is_dumped_config(path / name)}
 
     def restore(self) -> None:
-        """Remove what is new and of a run's making; the config that it dumped is the earlier one again."""
-        for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
-            if path.name in self.configs and path.read_bytes() != self.configs[path.name]:
-                path.write_bytes(self.configs[path.name])
-            elif path.name not in self.names and _is_made(path):
-                if path.is_dir() and not path.is_symlink():
+        """Remove what is new and of this run's making; lock and dumped config are the earlier ones again."""
+        for path in filter(_is_made, sorted(self.path.iterdir()) if self.path.is_dir() else []):
+            if path.name in self.rewritten and path.read_bytes() != self.rewritten[path.name]:
+                path.write_bytes(self.rewritten[path.name])
+            elif path.name not in self.names:
+                if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
-        remove_empty(self.absent)
+        for folder in self.absent:
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def _is_made(path: Path) -> bool:
-    """Whether this process made it: the folder of its log, or a config that was dumped."""
-    if path.is_symlink():
-        return False
+    """Whether this process made it: the folder of its log, its lock, or a config that was dumped."""
+    if path.is_symlink() or path.name == LOCK:
+        return not path.is_symlink() and path.read_text().strip() == str(os.getpid())
     logs = [handler.baseFilename for logger in MMLogger._instance_dict.values() for handler in logger.handlers
             if isinstance(handler, logging.FileHandler)]
     is_log_folder = path.is_dir() and re.fullmatch(r'\d{8}_\d{6}', path.name) and not any(map(Path.is_file, path.rglob('*')))

@@ -13,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.files.whole_files import read_dict, write_whole
 
 #: In the work directory: the run's id. In the folder of its checkpoints: the same, and the way to the work directory.
 RUN_ID, MARK = 'run_id.json', 'checkpoint_owner.json'
@@ -108,8 +108,5 @@ def _marked(folder: Any) -> Optional[str]:
 
 
 def _read(folder: Any, name: str) -> Dict[str, str]:
-    try:
-        found = json.loads(Path(folder, name).read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()) else {}
+    found = read_dict(Path(folder, name))
+    return found if all(isinstance(value, str) for value in found.values()) else {}

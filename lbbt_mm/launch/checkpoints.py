@@ -14,32 +14,17 @@ from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lbbt_mm.files.whole_files import write_files_whole
 from lbbt_mm.mmengine_internals import set_checkpoint
 from lbbt_mm.registry import LOADING_STEPS
-from .checkpoint_owner import CheckpointOwnerHook
 from .settings import add_hook
 from .work_directory import checkpoint_folder, checkpoints_in, is_first_rank, latest_checkpoint
 
 
-def resume_from(cfg: Config, checkpoint: str) -> None:
-    """Set a config to resume, see :func:`find_resumed_checkpoint`.
+def find_resumed_checkpoint(cfg: Config, asked: Optional[str] = None) -> Tuple[Optional[str], List[str]]:
+    """Find the checkpoint that a run resumes, and have the run make up for a validation that was cut off.
 
     Args:
-        cfg: The run's config.
-        checkpoint: A checkpoint, or ``'auto'`` for the latest one in the work directory.
-    """
-    cfg.resume = True
-    if checkpoint != 'auto':
-        cfg.load_from = checkpoint
-    elif latest_checkpoint(cfg.work_dir, cfg):
-        cfg.load_from = None
-    else:  # the run starts as it would without --resume, from the config's load_from if it has one
-        _start_anew(cfg)
-
-
-def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
-    """Find the checkpoint that a config resumes, and have the run make up for a validation that was cut off.
-
-    Args:
-        cfg: The run's config. Without a checkpoint in the work directory it no longer resumes.
+        cfg: The run's config, which gets to say so too. Without a checkpoint in the work directory it no longer resumes, and
+            starts as it would without ``--resume``, from its ``load_from`` if it has one.
+        asked: A checkpoint, or ``'auto'`` for the latest one in the work directory. Defaults to None, what the config says.
 
     Returns:
         tuple: The checkpoint, None for a run that does not resume; and notes for the log.
@@ -47,18 +32,22 @@ def find_resumed_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
     Raises:
         ValueError: If it is from elsewhere, and this run's folder holds checkpoints already.
     """
-    if not cfg.get('resume'):
+    if not (asked or cfg.get('resume')):
         return None, []
-    checkpoint, notes = cfg.get('load_from'), []
-    if not checkpoint:
-        latest = latest_checkpoint(cfg.work_dir, cfg)
-        if latest is None:
-            _start_anew(cfg)
-            return None, []
-        checkpoint = str(latest.path)
-        notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
-    else:
+    checkpoint, notes = asked or cfg.get('load_from') or 'auto', []
+    if checkpoint != 'auto':
         _refuse_among_others(cfg, checkpoint)
+        cfg.resume, cfg.load_from = True, checkpoint
+    else:
+        latest = latest_checkpoint(cfg.work_dir, cfg)
+        cfg.resume = latest is not None
+        if latest is None:
+            if is_first_rank(cfg):
+                print_log(f'{checkpoint_folder(cfg.work_dir, cfg)} holds no complete checkpoint to resume, so the training '
+                          'starts at its beginning.', logger='current')
+            return None, []
+        cfg.load_from, checkpoint = None, str(latest.path)
+        notes = [*([latest.note] if latest.note else []), f'Auto resumed from the latest checkpoint {checkpoint}.']
     add_hook(cfg, 'PendingValidationHook')
     return checkpoint, notes
 
@@ -74,13 +63,6 @@ def _refuse_among_others(cfg: Config, checkpoint: str) -> None:
                          '--work-dir, or give --resume without a file to go on with those.')
 
 
-def _start_anew(cfg: Config) -> None:
-    cfg.resume = False
-    if is_first_rank(cfg):
-        print_log(f'{checkpoint_folder(cfg.work_dir, cfg)} holds no complete checkpoint to resume, so the training starts '
-                  'at its beginning.', logger='current')
-
-
 def say_what_is_overwritten(cfg: Config, resumed: Optional[str]) -> None:
     """Say so where a run starts anew among the checkpoints of an earlier one, whose names it will use.
 
@@ -94,11 +76,6 @@ def say_what_is_overwritten(cfg: Config, resumed: Optional[str]) -> None:
         print_log(f'{folder} holds checkpoints of an earlier training ({there[0].name}), and this one starts anew and '
                   'overwrites those of the same name. --resume goes on with it; another --work-dir keeps both.',
                   logger='current', level=logging.WARNING)
-
-
-def mark_checkpoints(runner: Runner, cfg: Config) -> None:
-    """Have a runner mark the folder of its checkpoints as its own, see :mod:`lbbt_mm.launch.checkpoint_owner`."""
-    runner.register_hook(CheckpointOwnerHook(checkpoint_folder(cfg.work_dir, cfg)))
 
 
 def save_whole_checkpoints(cfg: Config) -> None:

@@ -57,7 +57,6 @@ def _quoted(val: str) -> Optional[str]:
     if len(val) < 2 or val[0] != '"' or val[-1] != '"' or re.fullmatch(r'"(\(.*\)|\[.*\])"', val):
         return None
     try:
-        text = json.loads(val)
+        return json.loads(val)
     except ValueError:
         return None
-    return text if isinstance(text, str) else None

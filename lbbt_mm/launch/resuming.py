@@ -50,7 +50,7 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
         phrase, flag = refusal(refused)
         raise ValueError(f'{checkpoint}: was trained by another config: {phrase}. Resume with the config of that run, '
                          f'choose another --work-dir, or go on all the same with {flag}.')
-    restore(cfg, without_effect)
+    restore(cfg, recorded, without_effect)
     notes = [f'--allow-change: {phrase}.' for phrase in phrases.values()]
     return notes + [f'{change}: without effect, since a resumed run takes it from its checkpoint.'
                     for change in without_effect]

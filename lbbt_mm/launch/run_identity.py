@@ -1,27 +1,28 @@
 """Whether a resumed run is the run: its config compared with the one that the checkpoint was trained with."""
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
-from lbbt_mm.config_keys import ABSENT, Change, differing
+from lbbt_mm.config_keys import ABSENT, Change, differing, get_key
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.language.arms import DEFAULT_ARM
+from lbbt_mm.registry import type_name
 
 #: What mmengine's runner makes an experiment of; other names in a config are variables of its author.
 _EXPERIMENT = ('runner_type', 'strategy', 'default_scope', 'custom_imports', 'default_hooks', 'model', 'data_preprocessor',
                'train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg', 'optim_wrapper',
                'param_scheduler', 'custom_hooks', 'randomness', 'sync_bn', 'model_wrapper_cfg')
-#: How data come, not which: the samples and their order do not depend on it.
-_HOW = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
-_HOW_OF_DATASETS = ('lazy_init', 'serialize_data')
+#: How data come, not which, in a data loader or a data set below one: the samples and their order do not depend on it.
+_HOW = re.compile(r'(.+\.)?\w+_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|'
+                  r'((datasets?|\d+)\.)*(lazy_init|serialize_data))', re.ASCII)
 #: Default hooks that write down what a run does. mmengine adds the others by itself where a config does not name them.
 _WRITERS = ('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization')
 _DEFAULT_HOOKS = dict(param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'))
 #: Hooks that our tools add by themselves.
-_OURS = [f'{scope}{name}' for scope in ('', 'lbbt_mm.') for name in (
-    'LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')]
+_OURS = ('LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')
 _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
 _LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
 
@@ -49,18 +50,14 @@ def _experiment(config: Mapping[str, Any]) -> Dict[str, Any]:
     kept = {key: config[key] for key in _EXPERIMENT if config.get(key) is not None}
     hooks = kept.get('custom_hooks')
     if isinstance(hooks, list):
-        kept['custom_hooks'] = [hook for hook in hooks if str(_type(hook)) not in _OURS]
+        kept['custom_hooks'] = [hook for hook in hooks if str(get_key(hook, 'type')).replace('lbbt_mm.', '') not in _OURS]
     hooks = config.get('default_hooks') or {}
     kept['default_hooks'] = {name: hook for name, hook in {**_DEFAULT_HOOKS, **hooks}.items() if name not in _WRITERS}
     return kept
 
 
-def _type(part: Any) -> Any:
-    return part.get('type') if isinstance(part, dict) else part
-
-
-def _types(schedulers: Any) -> List[Any]:
-    return [_type(scheduler) for scheduler in (schedulers if isinstance(schedulers, list) else [schedulers])]
+def _types(schedulers: Any) -> List[str]:
+    return [type_name(scheduler) for scheduler in (schedulers if isinstance(schedulers, list) else [schedulers])]
 
 
 def _comes_from_checkpoint(key: str, same_schedule: bool) -> bool:
@@ -72,22 +69,11 @@ def _comes_from_checkpoint(key: str, same_schedule: bool) -> bool:
 
 def _seen_as(key: str, there: Any, asked: Any) -> Tuple[Any, Any]:
     """What of two values can make another experiment."""
-    keys = key.split('.')
-    if _is_how(keys):
+    if _HOW.fullmatch(key):
         return ABSENT, ABSENT
-    if keys[-1] == 'language':
+    if key.rpartition('.')[2] == 'language':
         there, asked = _whole_language(there, asked), _whole_language(asked, there)
     return tuple(ABSENT if isinstance(value, (list, dict)) and not value else value for value in (there, asked))
-
-
-def _is_how(keys: Sequence[str]) -> bool:
-    """Whether a key says how data come: an option of a data loader itself, or of a data set below one."""
-    places = [index for index, key in enumerate(keys) if key.endswith('_dataloader')]
-    if not places or len(keys) < places[-1] + 2:
-        return False
-    below = keys[places[-1] + 1:]
-    return below[0] in _HOW and len(below) == 1 or (
-        below[-1] in _HOW_OF_DATASETS and all(key in ('dataset', 'datasets') or key.isdigit() for key in below[:-1]))
 
 
 def _whole_language(language: Any, other: Any) -> Any:
@@ -126,29 +112,20 @@ def has_moved(key: str, there: Any, asked: Any) -> bool:
             and not os.path.lexists(os.path.expanduser(there)) and os.path.isfile(os.path.expanduser(asked)))
 
 
-def restore(cfg: Config, changes: Sequence[Change]) -> None:
-    """Write the checkpoint's values back into a config, so that what is dumped is what the run has."""
+def restore(cfg: Config, recorded: Mapping[str, Any], changes: Sequence[Change]) -> None:
+    """Write what a resumed run takes from its checkpoint back into a config, so that what is dumped is what the run has.
+
+    Args:
+        cfg: The run's config.
+        recorded: The checkpoint's.
+        changes: Those of :func:`changed_settings` that have no effect: options of the optimizer, and of the schedules.
+    """
     for change in changes:
-        first, *keys = change.key.split('.')
-        value = _with_value(cfg.get(first), keys, change.there)
+        # schedules as a whole, and each option of the optimizer: a part of a tuple cannot be written
+        key = '.'.join(change.key.split('.')[:1 if change.key.startswith('param_scheduler') else 3])
+        part, name = (cfg if key == 'param_scheduler' else cfg.optim_wrapper.optimizer), key.split('.')[-1]
+        value = get_key(ConfigDict(recorded), key, ABSENT)
         if value is ABSENT:
-            cfg.pop(first, None)
+            part.pop(name, None)
         else:
-            cfg[first] = value
-
-
-def _with_value(part: Any, keys: Sequence[str], value: Any) -> Any:
-    """A part of a config with another value below it; :data:`ABSENT` takes the key away."""
-    if not keys:
-        return value
-    key, *rest = keys
-    if isinstance(part, (list, tuple)):
-        items = list(part)
-        items[int(key)] = _with_value(items[int(key)], rest, value)
-        return type(part)(items)
-    new = _with_value(part.get(key), rest, value)
-    if new is ABSENT and not rest:
-        part.pop(key, None)
-    else:
-        part[key] = new
-    return part
+            part[name] = value

@@ -11,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from lbbt_mm.checks.options import TOP_NAMES, check_options
 from lbbt_mm.config_keys import find_types, language_keys
 from lbbt_mm.files.config_files import read_config_file
+from lbbt_mm.registry import type_name
 
 
 def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
@@ -23,8 +24,7 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
     Returns:
         Config: The run's config, with ``launcher`` and ``work_dir`` set.
     """
-    if 'LOCAL_RANK' not in os.environ:
-        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
@@ -81,19 +81,17 @@ def record_language_config(cfg: Config) -> None:
 def add_hook(cfg: Config, name: str) -> None:
     """Add a hook of ours, unless the config names it."""
     hooks = list(cfg.get('custom_hooks') or [])
-    if not any(name in str(hook.get('type') if isinstance(hook, dict) else hook) for hook in hooks):
+    if not any(type_name(hook) == name for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type=f'lbbt_mm.{name}')]
 
 
 def enable_amp(cfg: Config) -> None:
     """Turn on mixed precision: mmengine's wrapper on GPUs, bfloat16 autocast of ours elsewhere."""
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    kind = kind if isinstance(kind, str) else kind.__name__
-    name = kind.split('.')[-1]
+    name = type_name(cfg.optim_wrapper) or 'OptimWrapper'
     if name == 'AutocastOptimWrapper' or name == 'AmpOptimWrapper' and get_device() != 'cpu':
         return
     if name not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f"--amp works with optim_wrapper.type='OptimWrapper'; found {kind!r}. Remove --amp, or set the "
+        raise ValueError(f"--amp works with optim_wrapper.type='OptimWrapper'; found {name!r}. Remove --amp, or set the "
                          'precision in the config.')
     if get_device() == 'cpu':
         cfg.optim_wrapper.type = 'lbbt_mm.AutocastOptimWrapper'

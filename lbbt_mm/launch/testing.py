@@ -1,15 +1,52 @@
-"""What ``tools/test.py`` adds to a config: test-time augmentation, painted pictures, dumped predictions."""
+"""A test's config, and what ``tools/test.py`` adds to it: test-time augmentation, painted pictures, dumped predictions."""
+import argparse
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
 
-from lbbt_mm.checks import raise_fatal
+from lbbt_mm.checks import check_datasets, check_settings, raise_fatal
 from lbbt_mm.checks.tta import tta_problems
+from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config, refuse_overwriting_output
+from lbbt_mm.files.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
 from lbbt_mm.text_table import render_table
+from .settings import load_config
 
-_DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+#: default_scope -> what averages an image's predictions with its mirror image's, and the last step of each pipeline
+_TTA = dict(
+    mmdet=(dict(type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)),
+           dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
+                                                 'flip_direction'))),
+    mmpretrain=(dict(type='AverageClsScoreTTA'), dict(type='PackInputs')))
+
+
+def load_test_config(args: argparse.Namespace) -> Config:
+    """Read the config of a test, and check it, the test set and the checkpoint.
+
+    Args:
+        args: The options of ``tools/test.py``.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the test could not run, or would overwrite something.
+    """
+    cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+    check_settings(cfg, ['test_dataloader'])
+    local = local_checkpoint(args.checkpoint)
+    if local is not None and not Path(local).is_file():
+        raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
+        cfg.work_dir = str(Path(cfg.work_dir) / 'test')
+    refuse_overwriting_config(args.config, cfg.work_dir)
+    refuse_overwriting_output(args.out, args.show_dir)
+    keep_training_config(cfg)
+    if args.amp:
+        cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
+    check_datasets(cfg, loaders=('test_dataloader', ))
+    refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
+    return cfg
 
 
 def tests_of(cfg: Config, tta: bool, show_dir: Optional[str]) -> Dict[str, Config]:
@@ -45,12 +82,14 @@ def enable_tta(cfg: Config) -> None:
     """
     scope = cfg.get('default_scope')
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
-        if scope not in ('mmdet', 'mmpretrain'):
+        if scope not in _TTA:
             raise ValueError(f'--tta: the config has no tta_model and tta_pipeline, and default_scope={scope!r} has no '
                              'default for them. Add both to the config.')
-        defaults = _detection_tta(cfg) if scope == 'mmdet' else _classification_tta(cfg)
-        for key, value in defaults.items():
-            cfg.setdefault(key, value)
+        model, pack = deepcopy(_TTA[scope])
+        flips = [dict(type='RandomFlip', prob=1.), dict(type='RandomFlip', prob=0.)]
+        before = _innermost(cfg.test_dataloader.dataset).pipeline[:-1]  # annotations come before the flip
+        cfg.setdefault('tta_model', model)
+        cfg.setdefault('tta_pipeline', [*before, dict(type='TestTimeAug', transforms=[flips, [pack]])])
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
 
@@ -86,26 +125,6 @@ def scale_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     rows = [(dict(ss='single (ss)', ms='multiple, flipped (ms)').get(test, test),
              *(f'{metrics[name]:.2f}' if name in metrics else '-' for name in names)) for test, metrics in scores.items()]
     return render_table('', ['scales', *names], rows)
-
-
-def _detection_tta(cfg: Config) -> Dict[str, Any]:
-    pack = dict(type='PackDetInputs', meta_keys=_DET_META_KEYS)
-    flips = [dict(type='RandomFlip', prob=1.), dict(type='RandomFlip', prob=0.)]
-    model = dict(type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
-    return dict(tta_model=model, tta_pipeline=_flip_pipeline(cfg, flips, pack))
-
-
-def _classification_tta(cfg: Config) -> Dict[str, Any]:
-    flips = [dict(type='RandomFlip', prob=1.), dict(type='RandomFlip', prob=0.)]
-    return dict(tta_model=dict(type='AverageClsScoreTTA'),
-                tta_pipeline=_flip_pipeline(cfg, flips, dict(type='PackInputs')))
-
-
-def _flip_pipeline(cfg: Config, flips: list, pack: dict) -> list:
-    """The test pipeline with its packing step replaced by one per variant; annotations come before the flip."""
-    pipeline = deepcopy(_innermost(cfg.test_dataloader.dataset).pipeline)
-    pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
-    return pipeline
 
 
 def _innermost(dataset: ConfigDict) -> ConfigDict:

@@ -11,7 +11,6 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size')
     parser.add_argument(
         '--resume',
@@ -36,12 +35,13 @@ def train(args: argparse.Namespace) -> None:
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
-    from .checkpoints import (check_fit, find_resumed_checkpoint, mark_checkpoints, pretrained_files, resume_from,
-                              save_whole_checkpoints, say_what_is_overwritten)
+    from .checkpoint_owner import CheckpointOwnerHook
+    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
+                              say_what_is_overwritten)
     from .processes import build_runner, start_processes, stop_processes
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
-    from .work_directory import only_training, refuse_other_owner
+    from .work_directory import checkpoint_folder, only_training, refuse_other_owner
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
     check_settings(cfg)
@@ -50,22 +50,20 @@ def train(args: argparse.Namespace) -> None:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
-    if args.resume is not None:
-        resume_from(cfg, args.resume)
-    resumed, notes = find_resumed_checkpoint(cfg)
+    resumed, notes = find_resumed_checkpoint(cfg, args.resume)
     record_language_config(cfg)
     checkpoints = [resumed or cfg.get('load_from'), *pretrained_files(cfg.get('model'))]
     refuse_unsafe_checkpoints(checkpoints, args.trust_checkpoint)
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
-    with only_training(cfg.work_dir, cfg), undone_if_refused([cfg.work_dir]):
+    with undone_if_refused([cfg.work_dir, checkpoint_folder(cfg.work_dir, cfg)], only_training(cfg.work_dir, cfg)):
         say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)
         start_processes(cfg)
         runner = build_runner(cfg)
         check_fit(runner, cfg, args, notes, resumed)
-        mark_checkpoints(runner, cfg)
+        runner.register_hook(CheckpointOwnerHook(checkpoint_folder(cfg.work_dir, cfg)))
         runner.train()
         stop_processes()
 

@@ -100,7 +100,8 @@ def _run(main: Callable[[], Optional[int]]) -> int:
 def describe(error: BaseException) -> str:
     """An error's message as one line; the type too, where that says what the message leaves out."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = _one_line(text) or type(error).__name__
+    text = ' '.join(text.split()) or type(error).__name__
+    text = text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
     if _lacks_shared_memory(error):
         text += (' /dev/shm, through which data workers hand over batches, is full or small: give it more room (docker run '
                  '--shm-size), or set num_workers=0 of the data loaders.')
@@ -122,18 +123,11 @@ def _lacks_shared_memory(error: BaseException) -> bool:
     return 'shared memory' in text or '/torch_' in text and 'No space left' in text
 
 
-def _one_line(text: str) -> str:
-    text = ' '.join(text.split())
-    return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
-
-
 def _log(trace: str) -> Optional[str]:
     """Write a traceback into the run's log file; its path, or None where there is none."""
     if 'mmengine.logging' not in sys.modules:
         return None
     from mmengine.logging import MMLogger
-    if not MMLogger.check_instance_created(MMLogger.get_current_instance().instance_name):
-        return None
     logger, logged = MMLogger.get_current_instance(), None
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler) and os.path.exists(handler.baseFilename):

@@ -6,17 +6,23 @@ import stat
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Iterator, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 from mmengine.logging import print_log
 
+from lbbt_mm.config_keys import get_key
 from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.whole_files import remove_parts
 from .checkpoint_owner import is_of_same_run, owner_of, owns
-from .user_errors import has_begun
 
+#: In a folder that a training writes to: the process that holds it.
+LOCK = 'training.lock'
 #: Environment variable with a process's rank, by the launcher that sets it
 _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+class OtherRunError(ValueError):
+    """A folder holds a run that cannot be resumed, removed or overwritten as the one that was asked for."""
 
 
 class Latest(NamedTuple):
@@ -37,15 +43,10 @@ def checkpoint_folder(work_dir: Any, config: Optional[Mapping[str, Any]] = None)
         work_dir: The work directory.
         config: The run's config.
     """
-    out_dir = _checkpoint_hook(config).get('out_dir')
+    out_dir = get_key(config, 'default_hooks.checkpoint.out_dir')
     if not out_dir or str(out_dir) == str(work_dir):
         return str(work_dir)
     return os.path.join(str(out_dir), os.path.basename(str(work_dir).rstrip(os.sep)))  # as mmengine does
-
-
-def _checkpoint_hook(config: Optional[Mapping[str, Any]]) -> Mapping[str, Any]:
-    hook = ((config or {}).get('default_hooks') or {}).get('checkpoint')
-    return hook if isinstance(hook, Mapping) else {}
 
 
 def latest_checkpoint(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> Optional[Latest]:
@@ -96,14 +97,14 @@ def refuse_other_owner(work_dir: Any, config: Optional[Mapping[str, Any]] = None
         is_over: Whether the run has ended and writes no more; its checkpoints are a copy's too then.
 
     Raises:
-        ValueError: If there are such.
+        OtherRunError: If there are such.
     """
     folder = checkpoint_folder(work_dir, config)
     there = [] if owns(work_dir, folder) else checkpoints_in(folder, config)
     if there and not (is_over and is_of_same_run(work_dir, folder)):
-        raise ValueError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
-                         f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
-                         'another name.')
+        raise OtherRunError(f'{folder}: holds {there[0].name} of {owner_of(work_dir, folder)}; expected no checkpoints, or '
+                            f'those of {work_dir}. Give another default_hooks.checkpoint.out_dir, or a work directory of '
+                            'another name.')
 
 
 def checkpoints_in(folder: Any, config: Optional[Mapping[str, Any]] = None) -> List[Path]:
@@ -130,7 +131,7 @@ def checkpoint_name(config: Optional[Mapping[str, Any]] = None) -> 're.Pattern[s
 
 
 def _templates(config: Optional[Mapping[str, Any]]) -> List[str]:
-    template = _checkpoint_hook(config).get('filename_tmpl')
+    template = get_key(config, 'default_hooks.checkpoint.filename_tmpl')
     named = isinstance(template, str) and template.count('{}') == 1
     return [template] if named else ['epoch_{}.pth', 'iter_{}.pth']
 
@@ -196,7 +197,8 @@ def is_first_rank(config: Optional[Mapping[str, Any]] = None) -> bool:
 def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> Iterator[None]:
     """Hold a work directory against other trainings, and remove what killed ones have left half-written.
 
-    The first rank does so for all.
+    The first rank does so for all. The lock's file stays; of a run that is refused
+    :func:`~lbbt_mm.launch.attempt.undone_if_refused` takes it away.
 
     Args:
         work_dir: The work directory; made where it is absent.
@@ -219,11 +221,9 @@ def only_training(work_dir: Any, config: Optional[Mapping[str, Any]] = None) -> 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    path, is_new = folder / 'training.lock', not (folder / 'training.lock').exists()
     folder.mkdir(parents=True, exist_ok=True)
     # not flock: data workers would inherit it and hold it for seconds after a kill
-    with open(path, 'a+') as lock:
+    with open(folder / LOCK, 'a+') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -234,29 +234,7 @@ def _held(folder: Path) -> Iterator[None]:
         except OSError as error:
             print_log(f'{folder} is on a file system without locks ({error.strerror}): take care that no other training '
                       'writes there.', logger='current')
-        lock.seek(0)
-        before = lock.read(20)
-        _rewrite(lock, f'{os.getpid()}\n')
-        try:
-            yield
-        except BaseException:
-            if not has_begun():  # a run that is refused leaves nothing, the folder neither
-                _rewrite(lock, before)
-                if is_new:
-                    path.unlink(missing_ok=True)
-                    remove_empty(absent)
-            raise
-
-
-def _rewrite(lock: IO[str], text: str) -> None:
-    lock.truncate(0)
-    lock.write(text)
-    lock.flush()
-
-
-def remove_empty(folders: List[Path]) -> None:
-    """Remove folders, the innermost first, as long as they are empty."""
-    for folder in folders:
-        if not folder.is_dir() or any(folder.iterdir()):
-            break
-        folder.rmdir()
+        lock.truncate(0)
+        lock.write(f'{os.getpid()}\n')
+        lock.flush()
+        yield

@@ -1,5 +1,4 @@
 """What a training run's folder holds: which files our runs write, whether a run there is ours, and how one is removed."""
-import json
 import os
 import re
 import shutil
@@ -7,9 +6,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from lbbt_mm.files.overwriting import is_dumped_config
-from lbbt_mm.files.whole_files import PART
+from lbbt_mm.files.whole_files import PART, read_dict
 from lbbt_mm.launch.checkpoint_owner import MARK
-from lbbt_mm.launch.work_directory import checkpoint_name, checkpoints_in
+from lbbt_mm.launch.work_directory import OtherRunError, checkpoint_name, checkpoints_in
 
 REQUEST, LOG = 'request.json', 'train.log'
 #: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
@@ -22,10 +21,6 @@ _OWN = r'(last_checkpoint|done|failed|train\.log|request\.json|run_id\.json)'
 _WRITTEN = re.compile(rf'{_OWN}|(?!.*/){PART}|{_TIME}/{_TIME}[^/]*\.log|{_TIME}/vis_data/.+|{_TIME}\.py'
                       r'|[^/]+/vis_data/scalars\.json', re.ASCII)  # the last are read as this run's, whoever wrote them
 _FOLDERS = re.compile(rf'{_TIME}(/vis_data(/.+)?)?', re.ASCII)
-
-
-class OtherRunError(ValueError):
-    """A folder holds a run that cannot be resumed, or removed, as the one that was asked for."""
 
 
 def read_request(work_dir: Path) -> Optional[Dict[str, Any]]:
@@ -43,12 +38,8 @@ def read_request(work_dir: Path) -> Optional[Dict[str, Any]]:
     path = Path(work_dir) / REQUEST
     if not os.path.lexists(path):
         return None
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        found = None
-    kinds = dict(id=str, config=dict, options=list)
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+    found, kinds = read_dict(path), dict(id=str, config=dict, options=list)
+    if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
         raise OtherRunError(f'{path} was not written by a run of lbbt_mm: expected id, config and options in it. Nothing '
                             'was touched: choose another folder, or move this file away.')
     return found
@@ -78,14 +69,15 @@ def nested_runs(work_dir: Path) -> List[Path]:
     Args:
         work_dir: The run's folder.
     """
-    found = []
-    for path in sorted(Path(work_dir).glob(f'probes/*/{REQUEST}')):
-        try:
-            if not path.parent.is_symlink() and read_request(path.parent):
-                found.append(path.parent)
-        except OtherRunError:
-            pass  # it stays, and is named among what was left
-    return found
+    return [path for path in sorted(Path(work_dir).glob('probes/*')) if not path.is_symlink() and is_run(path)]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has a run of ours."""
+    try:
+        return bool(read_request(folder))
+    except OtherRunError:
+        return False
 
 
 def written_files(work_dir: Path) -> List[Path]:
@@ -124,11 +116,13 @@ def remove_run(work_dir: Path) -> List[Path]:
     """
     for run in (*nested_runs(work_dir), Path(work_dir)):
         order = {**dict.fromkeys(_FIRST, 0), REQUEST: 2}  # with its request gone, the rest would not count as ours
-        for path in sorted(written_files(run), key=lambda path: order.get(path.name, 1)):
+        written = sorted(written_files(run), key=lambda path: order.get(path.name, 1))
+        for path in written:
             _remove(path)
-            _drop_empty(path.parent, run)
+        around = {folder for path in written for folder in path.parents}
         for folder in sorted((path for path in run.rglob('*') if path.is_dir() and not path.is_symlink()), reverse=True):
-            if _FOLDERS.fullmatch(folder.relative_to(run).as_posix()) and not any(folder.iterdir()):
+            ours = folder in around or _FOLDERS.fullmatch(folder.relative_to(run).as_posix())
+            if ours and not any(folder.iterdir()):
                 folder.rmdir()
     return sorted(path for path in Path(work_dir).iterdir() if _holds_more(path))
 
@@ -150,13 +144,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _drop_empty(folder: Path, root: Path) -> None:
-    """Remove a folder, and those above it below ``root``, as long as they are empty."""
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
 
 
 def _holds_more(path: Path) -> bool:

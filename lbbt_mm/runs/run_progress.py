@@ -3,8 +3,8 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
-_EPOCH_LINE = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\].*')
-_ITER_LINE = re.compile(r'Iter\(train\)\s+\[\s*(\d+)/(\d+)\].*')
+#: Epoch, of loops that count them; iteration; how many there are, in an epoch or in all
+_LINE = re.compile(r'(?:Epoch\(train\)\s+\[\s*(\d+)\]|Iter\(train\)\s+)\[\s*(\d+)/(\d+)\]')
 _LOSS = re.compile(r'\bloss: (\S+)')
 
 
@@ -25,7 +25,7 @@ class LogFollower:
     """Reads what a training adds to its log."""
 
     def __init__(self, path: Path, begin: int, config: Mapping[str, Any]) -> None:
-        self._path, self._position, self._rest = path, begin, b''
+        self._path, self._position = path, begin
         self._epochs = (config.get('train_cfg') or {}).get('max_epochs')
 
     def tell(self, listener: Optional[Callable[[TrainingProgress], None]]) -> None:
@@ -39,16 +39,12 @@ class LogFollower:
         with open(self._path, 'rb') as log:
             log.seek(self._position)
             added = log.read()
-        self._position += len(added)
-        *lines, self._rest = (self._rest + added).split(b'\n')
-        for line in (line.decode(errors='replace') for line in reversed(lines)):
-            loss = _LOSS.search(line)
-            text = loss[1] if loss else '-'
-            found = _EPOCH_LINE.search(line)
+        whole = added[:added.rfind(b'\n') + 1]  # the rest of a line comes with the next call
+        self._position += len(whole)
+        for line in reversed(whole.decode(errors='replace').splitlines()):
+            found, loss = _LINE.search(line), _LOSS.search(line)
             if found:
-                epoch, step, steps = map(int, found.groups())
-                return TrainingProgress((epoch - 1) * steps + step, self._epochs and self._epochs * steps, text)
-            found = _ITER_LINE.search(line)
-            if found:
-                return TrainingProgress(int(found[1]), int(found[2]), text)
+                epoch, step, steps = (int(number or 0) for number in found.groups())
+                done, total = ((epoch - 1) * steps + step, self._epochs and self._epochs * steps) if epoch else (step, steps)
+                return TrainingProgress(done, total, loss[1] if loss else '-')
         return None

@@ -1,5 +1,6 @@
 """What is asked of a training run: its config as it resolves, and how two of them differ."""
 import copy
+import json
 import logging
 import re
 import threading
@@ -55,13 +56,11 @@ def override(cfg: Config, options: Sequence[str]) -> Config:
 
 def as_json(value: Any) -> Any:
     """A config's contents as JSON would give them back, equal in every process that reads the same config."""
-    if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    return getattr(value, '__qualname__', None) or re.sub(r' at 0x[0-9a-f]+', '', repr(value))
+    def name(part: Any) -> str:
+        """What stands for something that JSON does not have: a class, a function."""
+        return getattr(part, '__qualname__', None) or re.sub(r' at 0x[0-9a-f]+', '', repr(part))
+
+    return json.loads(json.dumps(value, default=name))
 
 
 def differences(found: Any, asked: Any, key: str = '') -> List[str]:

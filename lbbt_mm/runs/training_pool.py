@@ -93,9 +93,8 @@ class TrainingPool:
             self._gpus.put(gpu)
 
     def _run_step(self, name: str, run: TrainingRun, gpu: Optional[str], progress: Progress) -> str:
-        run.check()
         if run.status in ENDED:
-            return run.status
+            return run.run()  # which looks whether it is the run that is asked for
         label = f'{name} · {run.work_dir.name}' if run.work_dir.name != name else name
         verb = 'resuming' if run.latest else 'training'
         if not self.console.is_terminal:
@@ -104,6 +103,7 @@ class TrainingPool:
         said = started
 
         def show(news: TrainingProgress) -> None:
+            """Move the bar; in a log file, write a line now and then."""
             nonlocal said
             progress.update(bar, completed=news.step, total=news.total, loss=news.loss)
             if not self.console.is_terminal and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:

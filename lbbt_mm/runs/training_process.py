@@ -48,26 +48,21 @@ class TrainingProcess:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                              env=env, start_new_session=True, pass_fds=(lock, ))
         try:
-            while True:
-                if self.was_stopped:  # also when stop() came before the process was there
-                    late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
-                    self._signal(signal.SIGKILL if late else signal.SIGTERM)
-                try:
-                    return self._process.wait(timeout=0.25)
-                except subprocess.TimeoutExpired:
-                    look()
-        finally:
-            self._end()
+            return self._wait(look)
+        except BaseException:  # no process stays behind, however this one comes to its end
+            self.stop()
+            self._wait()
+            raise
 
-    def _end(self) -> None:
-        """Leave no process behind, however this one comes to its end."""
-        if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
+    def _wait(self, look: Callable[[], None] = lambda: None) -> int:
+        while True:
+            if self.was_stopped:  # also when stop() came before the process was there
+                late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
+                self._signal(signal.SIGKILL if late else signal.SIGTERM)
             try:
-                self._process.wait(_SECONDS_TO_END)
+                return self._process.wait(timeout=0.25)
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-                self._process.wait()
+                look()
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -34,12 +34,6 @@ _PLACES = ('work_dir', 'launcher')
 ENDED = ('finished', 'diverged')
 
 
-def _language_models(config: Mapping[str, Any]) -> Dict[str, Optional[str]]:
-    """What tells the language models of a config from others in the same place; None of one that is not there."""
-    keys = [f'{key}.checkpoint' for key in language_keys(config.get('model'))]
-    return {key: fingerprint(get_key(config, key)) for key in keys}
-
-
 class TrainingFailed(RuntimeError):
     """A training ended with an error; the message has the end of its log."""
 
@@ -131,8 +125,10 @@ class TrainingRun:
         cfg = override(self._base or read_config(self.config), self.options).to_dict()
         for key in _PLACES:
             cfg.pop(key, None)
-        return as_json(dict(config=cfg, options=self.options, processes=self.processes,
-                            also={**_language_models(cfg), **self.also}))
+        # what tells a language model from others in the same place; None of one that is not there
+        prints = {key: fingerprint(get_key(cfg, key))
+                  for key in (f'{key}.checkpoint' for key in language_keys(cfg.get('model')))}
+        return as_json(dict(config=cfg, options=self.options, processes=self.processes, also={**prints, **self.also}))
 
     def check(self) -> None:
         """Refuse a folder that another experiment uses; one where an attempt left nothing to resume is free.
@@ -142,10 +138,9 @@ class TrainingRun:
             ValueError: If the config is of a run that cannot start, or whose metrics nobody could read afterwards.
         """
         self.check_config()
-        asked = bool(read_request(self.work_dir))
-        if not asked:
+        if not self.recorded:
             refuse_stray_run(self.work_dir)
-        if asked and self.has_progress:
+        elif self.has_progress:
             found = self._differences()
             if found:
                 more = f' and {len(found) - 3} more' if len(found) > 3 else ''
@@ -165,10 +160,7 @@ class TrainingRun:
         if not any(type_name(backend) == 'LocalVisBackend' for backend in backends):
             raise ValueError(f'{self.config}: visualizer.vis_backends={backends!r} has no LocalVisBackend, which writes the '
                              "metrics that are collected here. Add dict(type='LocalVisBackend').")
-        try:
-            refuse_other_owner(self.work_dir, self.request['config'], is_over=self._outcome is not None)
-        except ValueError as error:
-            raise OtherRunError(str(error)) from None
+        refuse_other_owner(self.work_dir, self.request['config'], is_over=self._outcome is not None)
 
     def _differences(self) -> List[str]:
         """What is asked for now and was not, or the other way round; what else makes the experiment, as far as it says."""
@@ -190,7 +182,7 @@ class TrainingRun:
             TrainingFailed: If the run or one of its probes is running.
             ValueError: If a training is running there that was started in another way.
         """
-        if not read_request(self.work_dir):
+        if not self.recorded:
             return []
         with ExitStack() as alone:
             elsewhere = []
@@ -199,11 +191,9 @@ class TrainingRun:
                 config = run.recorded.get('config')
                 alone.enter_context(run._alone())
                 place = checkpoint_folder(folder, config)
-                if not owns(folder, place):
-                    place, config = str(folder), None
-                alone.enter_context(only_training(folder, config))
-                if place != str(folder):
+                if owns(folder, place) and place != str(folder):
                     elsewhere.append((Path(place), config))
+                alone.enter_context(only_training(folder, config if owns(folder, place) else None))
             for place, config in elsewhere:
                 remove_checkpoints(place, config)
             return remove_run(self.work_dir)
@@ -269,12 +259,12 @@ class TrainingRun:
         with open(self.log, 'rb') as log:
             log.seek(begin)
             output = log.read().decode(errors='replace')
-        if returncode == 0 and (any(self.records().values()) or self.latest):
-            records = self.records()
+        records = self.records()
+        if returncode == 0 and (any(records.values()) or self.latest):
             outcome = 'finished' if loss_is_finite(records) and validation_is_finite(records) else 'diverged'
         elif self._process.was_stopped:
             return 'interrupted'
-        elif not loss_is_finite(self.records()) or failed_of_nan(output):
+        elif not loss_is_finite(records) or failed_of_nan(output):
             outcome = 'diverged'
         else:
             write_whole(self.work_dir / 'failed', f'{returncode}\n')

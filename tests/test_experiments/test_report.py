@@ -25,15 +25,15 @@ def table(**values) -> pd.DataFrame:
 ])
 def test_a_verdict_is_computed(language, said):
     results = table(language=language, random=(10., 11., 12.))
-    assert verdicts(['acc'], summarize_arms(results, ['acc'], 'random'), 'random') == [said]
+    assert verdicts(summarize_arms(results, ['acc'], 'random'), 'random') == [said]
 
 
 def test_one_seed_and_no_pair():
     results = table(language=(30., ), random=(10., 11.))
-    assert verdicts(['acc'], summarize_arms(results, ['acc'], 'random'), 'random') == [
+    assert verdicts(summarize_arms(results, ['acc'], 'random'), 'random') == [
         'acc: language - random: +20; one seed tells nothing of the spread.']
     results = table(random=(10., 11.))
-    assert verdicts(['acc'], summarize_arms(results, ['acc'], 'random'), 'random') == []
+    assert verdicts(summarize_arms(results, ['acc'], 'random'), 'random') == []
 
 
 

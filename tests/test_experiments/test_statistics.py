@@ -29,7 +29,7 @@ class TestPairedDifference:
     def test_by_hand(self):
         """Differences 3, 2, 4: mean 3, standard deviation 1, standard error 1/sqrt(3), t(2, 97.5%) = 4.3027."""
         found = paired_difference({0: 7, 1: 8, 2: 12}, {0: 4, 1: 6, 2: 8})
-        assert found.n == 3 and found.mean == pytest.approx(3)
+        assert found.pairs == 3 and found.difference == pytest.approx(3)
         assert found.high - 3 == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
         assert 3 - found.low == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
 
@@ -41,12 +41,12 @@ class TestPairedDifference:
 
     def test_pairs_are_made_by_seed(self):
         found = paired_difference({2: 5, 0: 1, 7: 100}, {0: 0, 2: 2, 3: -100})
-        assert found.n == 2 and found.mean == pytest.approx(2)
+        assert found.pairs == 2 and found.difference == pytest.approx(2)
 
     def test_one_pair_has_no_interval_and_none_no_mean(self):
         one, none = paired_difference({0: 3}, {0: 1}), paired_difference({0: 3}, {1: 1})
         assert one[:2] == (1, 2) and math.isnan(one.low) and math.isnan(one.high)
-        assert none.n == 0 and math.isnan(none.mean)
+        assert none.pairs == 0 and math.isnan(none.difference)
 
 
 class TestSummary:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+from lbbt_mm.launch.attempt import undone_if_refused
 from lbbt_mm.launch.checkpoint_owner import MARK, RUN_ID, CheckpointOwnerHook, claim, owns
 from lbbt_mm.launch.work_directory import checkpoint_folder, latest_checkpoint, only_training, refuse_other_owner
 from tests.small_net import train
@@ -64,8 +65,9 @@ def test_one_that_ended_while_the_other_was_being_checked(tmp_path):
     first = run(tmp_path / 'a' / 'run', tmp_path / 'store')
     part = first.with_name('epoch_2.pth.1.lbbt_mm.part')
     part.touch()
-    with pytest.raises(ValueError, match='of the run of'), only_training(other, cfg):
-        pass
+    with pytest.raises(ValueError, match='of the run of'):
+        with undone_if_refused([other, first.parent], only_training(other, cfg)):
+            pass
     assert part.exists() and not other.exists() and not (first.parent / 'training.lock').exists()
 
 

@@ -21,8 +21,7 @@ class TestResuming:
         return Config(dict(work_dir=str(tmp_path), load_from='start.pth', resume=False))
 
     def resumed(self, cfg, checkpoint):
-        checkpoints.resume_from(cfg, checkpoint)
-        return checkpoints.find_resumed_checkpoint(cfg)
+        return checkpoints.find_resumed_checkpoint(cfg, checkpoint)
 
     def test_it_starts_as_without_the_flag_while_there_is_nothing_to_resume(self, cfg, monkeypatch):
         said = []

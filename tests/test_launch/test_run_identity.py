@@ -109,7 +109,7 @@ def test_default_hooks_may_be_written_or_left_to_mmengine():
 
 
 def test_a_hook_of_another_project_with_a_name_like_ours():
-    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook'), dict(type='mine.LanguageConfigHookToo')])[0]
+    assert compare(custom_hooks=[dict(type='lbbt_mm.SeedingHook'), dict(type='mine.LanguageConfigHook')])[0]
 
 
 @pytest.mark.parametrize('key, value', [
@@ -170,11 +170,20 @@ def test_which_keys_let_a_change_through():
 
 def test_what_has_no_effect_is_written_as_it_is_in_the_run():
     cfg = config(**{'optim_wrapper.optimizer.lr': 1., 'param_scheduler.1.end': 9, 'optim_wrapper.optimizer.momentum': 0.5})
-    restore(cfg, changed_settings(cfg, read_config_text(config().pretty_text))[1])
+    recorded = read_config_text(config().pretty_text)
+    restore(cfg, recorded, changed_settings(cfg, recorded)[1])
     assert (cfg.optim_wrapper.optimizer, cfg.param_scheduler[1].end) == (dict(type='AdamW', lr=1e-3), 3)
+
+
+def test_so_is_a_schedule_that_stands_alone():
+    cfg, recorded = (config(param_scheduler=dict(type='LinearLR', _delete_=True, **more)) for more in (dict(begin=2), {}))
+    recorded = read_config_text(recorded.pretty_text)
+    restore(cfg, recorded, changed_settings(cfg, recorded)[1])
+    assert cfg.param_scheduler == dict(type='LinearLR')
 
 
 def test_so_is_a_part_of_a_tuple():
     cfg, recorded = (config(**{'optim_wrapper.optimizer.betas': betas}) for betas in ((0.5, 0.6), (0.9, 0.999)))
-    restore(cfg, changed_settings(cfg, read_config_text(recorded.pretty_text))[1])
+    recorded = read_config_text(recorded.pretty_text)
+    restore(cfg, recorded, changed_settings(cfg, recorded)[1])
     assert tuple(cfg.optim_wrapper.optimizer.betas) == (0.9, 0.999)

@@ -165,8 +165,8 @@ def contents(root: Path) -> dict:
 
 def end(tool: str, arguments: list, folder: Path) -> tuple:
     """Run a tool; exit status, stderr and stdout."""
-    finished = run_tool_apart(tool, *arguments, cwd=folder)
-    return finished.returncode, finished.errors, finished.output
+    status, output, errors = run_tool_apart(tool, *arguments, cwd=folder)
+    return status, errors, output
 
 
 @pytest.mark.parametrize('tool, arguments, message', CASES, ids=[f'{tool} {arguments}' for tool, arguments, _ in CASES])

@@ -1,6 +1,7 @@
 """The benchmarks run at tiny size and print what they say they print; nothing here asserts a time."""
 import importlib.util
 import json
+import math
 import re
 import sys
 from types import SimpleNamespace
@@ -8,8 +9,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from tests.closeness import assert_close
 from tests.tool_processes import REPO, run_tool
@@ -40,14 +39,16 @@ def small_size(**changes):
 
 
 def products_and_flops(contender):
-    """GFLOP in the matrix products that the floor consists of, and by torch's own counter."""
-    from contenders import giga_flops, matrix_products
-    counted = giga_flops(matrix_products(contender))
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        output = contender.run()
-        if contender.training:
-            output.abs().mean().backward()
-    return counted, 1e-9 * counter.get_total_flops()
+    """GFLOP in the matrix products that the floor consists of, and all that torch counts but the patch embedding's."""
+    from contenders import matrix_products
+    flops, products = matrix_products(contender)
+    convolutions = [module for module in contender.model.modules() if isinstance(module, nn.Conv2d)]
+    seen = []
+    for module in convolutions:
+        module.register_forward_hook(lambda module, args, out: seen.append(2e-9 * out.numel() * module.weight[0].numel()))
+    contender.run()
+    floor = sum(2e-9 * math.prod(product) * count for product, count in products.items())
+    return floor, flops - (2 if contender.training else 1) * sum(seen)
 
 
 # ---------------------------------------------------------------------------------------------- DETR layers
@@ -57,8 +58,8 @@ def test_detr_layers_compares_every_row(tmp_path):
     rows = tables(done.output)
     assert rows == tables((tmp_path / 'detr_layers.md').read_text())
     data = json.loads((tmp_path / 'detr_layers.json').read_text())
-    assert len(rows) == len(data['comparisons'])
-    for row, comparison in zip(rows, data['comparisons']):
+    assert len(rows) == len(data['results'])
+    for row, comparison in zip(rows, data['results']):
         assert float(row['times as fast']) == pytest.approx(comparison['ratio'], abs=0.006)
         assert comparison['smallest'] <= comparison['ratio'] <= comparison['largest']
         assert comparison['our_seconds'] > 0 and comparison['floor_seconds'] > 0
@@ -90,10 +91,10 @@ def test_sizes_that_cannot_be_are_refused(tool, options):
 
 
 def test_both_sides_compute_the_same_function(benchmarks):
-    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, layer_cfgs
     size = small_size()
     inputs = Inputs(size)
-    stock = StockTransformer(size, equal_dropout_cfgs(size, 0., 0.))
+    stock = StockTransformer(size, layer_cfgs(size, dict(attn_drop=0., proj_drop=0.)))
     ours = LanguageTransformer(size, stock.state_dict(), norm='post')
     for padded in (False, True):
         assert_close(inputs.run(ours, padded), inputs.run(stock, padded), depth=4, terms=512)
@@ -101,12 +102,12 @@ def test_both_sides_compute_the_same_function(benchmarks):
 
 
 def test_both_sides_drop_in_the_same_places(benchmarks):
-    from detr_sides import Inputs, LanguageTransformer, StockTransformer, equal_dropout_cfgs, stock_config_cfgs
+    from detr_sides import Inputs, LanguageTransformer, StockTransformer, layer_cfgs
     size, options = small_size(), dict(attn_drop=0.2, proj_drop=0.1)
     applied, weights = {}, {}
     # the stock config first: building it changes a default argument of mmcv, which must not reach the other one
-    for name, model in (('config', StockTransformer(size, stock_config_cfgs(size))),
-                        ('stock', StockTransformer(size, equal_dropout_cfgs(size, **options))),
+    for name, model in (('config', StockTransformer(size, layer_cfgs(size))),
+                        ('stock', StockTransformer(size, layer_cfgs(size, options))),
                         ('ours', LanguageTransformer(size, **options))):
         counts = applied[name] = []
         for module in model.modules():
@@ -146,10 +147,10 @@ def test_llm_backbone_compares_equal_functions(family, tmp_path):
     assert [(row['ours'], row['against']) for row in rows] == 4 * [(name, against) for name in ours]
     assert [row['wanted'].split(' ')[0] for row in rows] == 2 * len(ours) * [wanted] + 2 * len(ours) * ['']
     assert [row['row'].rsplit(', ')[-1] for row in rows] == 2 * (len(ours) * ['batch 2'] + len(ours) * ['batch 1'])
-    work = {(row['row'], row['ours']): row['giga_flops'] for row in data['comparisons']}
+    work = {(row['row'], row['ours']): row['giga_flops'] for row in data['results']}
     assert all(flops == pytest.approx(2 * work[row.replace('batch 2', 'batch 1'), name])
                for (row, name), flops in work.items() if row.endswith('batch 2'))
-    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['results'])
     (said, ) = (fact for fact in data['facts'].values() if 'largest difference' in str(fact))
     theirs_count, our_count = re.findall(r'([\d,]+) \(', said)[:2]
     assert theirs_count == our_count
@@ -210,7 +211,7 @@ def test_segmenter_head_compares_every_row(tmp_path):
         ('training bf16, attn drop 0', '1.00'), ('training bf16, attn drop 0.1', '1.00'), ('inference bf16', '10.00'),
         ('sliding window fp32', '1.00'), ('sliding window bf16', '1.00')]
     assert {(row['ours'], row['against']) for row in rows} == {('LanguageSegmenterHead', 'mmseg')}
-    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['comparisons'])
+    assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['results'])
     assert float(data['facts']['largest difference of the outputs']) < 1e-4
     assert rows == tables((tmp_path / 'segmenter_head.md').read_text())
 

@@ -136,12 +136,19 @@ def test_operators_that_do_not_load(site):
 
 
 def test_mmcv_that_a_codebase_refuses(site):
-    folder = site({**LIBRARIES, **UPSTREAM, 'mmcv': '2.2.0', 'transformers': '4.48.3'})
+    folder = site({**LIBRARIES, **MAINTAINED, 'onedl-mmcv': '3.0'})
     (folder / 'mmpretrain' / '__init__.py').write_text(
-        "mmcv_minimum_version = '2.0.0rc4'\nmmcv_maximum_version = '2.2.0'\n")
+        "raise AssertionError('MMCV==3.0 is used but incompatible. Please install mmcv>=2.0.0rc4,<2.5.0.')\n")
     report, traps = examine(folder)
     assert not report['works']
-    assert '<2.2.0' in traps['mmcv refused by mmpretrain']['cause']
+    assert 'Please install mmcv>=2.0.0rc4,<2.5.0.' in traps['mmpretrain does not import']['cause']
+
+
+@pytest.mark.parametrize('package, version, remedy', [('mmcv', '2.2.0', "pip install 'mmcv>=2.1,<2.2'"),
+                                                      ('numpy', '2.4.1', "pip install 'numpy>=1.23,<2.4'")])
+def test_release_outside_its_range(site, package, version, remedy):
+    report, traps = examine(site({**LIBRARIES, **UPSTREAM, 'transformers': '4.48.3', package: version}))
+    assert not report['works'] and traps[f'{package} version']['remedy'] == remedy
 
 
 @pytest.mark.parametrize('headless, severity', [('4.12.0.88', 'note'), ('4.11.0.86', 'warning')])

@@ -5,6 +5,7 @@ that the blocks go to is built, and its pages touched, before counting starts. N
 """
 import gc
 import io
+import math
 import os
 import shutil
 import sys
@@ -66,8 +67,7 @@ def block_bytes(config: Mapping[str, Any], blocks: List[int]) -> int:
     """Bytes of some blocks' tensors in bfloat16."""
     from lbbt_mm.language import block_tensors, read_spec
     spec = read_spec(config)
-    sizes = [shape for index in blocks for shape in block_tensors(spec, index).values()]
-    return sum(2 * shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in sizes)
+    return sum(2 * math.prod(shape) for index in blocks for shape in block_tensors(spec, index).values())
 
 
 def prepare(way: str, folder: str, blocks: List[int]) -> Callable[[], Dict[str, int]]:

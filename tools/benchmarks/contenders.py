@@ -2,20 +2,30 @@
 
 The products alone are the floor: no implementation is faster. (One qualification: attention's products are done for all
 heads at once here, and their score matrices leave the cache; a kernel that keeps them there can be a little faster at that
-part. Causal attention is counted in full, and a kernel can leave out nearly half of it.)
+part. Causal attention is counted in full, and a kernel can leave out nearly half of it. The convolution of a patch embedding
+is not among the products, below a hundredth of the work.)
 """
 import re
 from collections import Counter
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+from functools import reduce
+from typing import Any, Callable, Dict, Mapping, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 # (how many at once, rows, summed over, columns)
 Product = Tuple[int, int, int, int]
 aten = torch.ops.aten
+#: Our parameter names -> those of mmcv's layers, as :func:`take_over` takes them.
+MMCV_NAMES = {
+    r'\.(cross_)?attn\.qkv\.': r'.\1attn.attn.in_proj_',
+    r'\.(cross_)?attn\.proj\.': r'.\1attn.attn.out_proj.',
+    r'\.mlp\.fc1\.': '.ffn.layers.0.0.',
+    r'\.mlp\.fc2\.': '.ffn.layers.1.',
+}
 
 
 class Contender:
@@ -59,14 +69,9 @@ def take_over(ours: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str
         names: Patterns in our names -> what stands there in theirs.
         strict: Whether all of ours have to be among them.
     """
-    renamed = {}
-    for name in ours.state_dict():
-        theirs = name
-        for pattern, replacement in names.items():
-            theirs = re.sub(pattern, replacement, theirs)
-        if strict or theirs in weights:
-            renamed[name] = weights[theirs]
-    ours.load_state_dict(renamed, strict=strict)
+    theirs = {name: reduce(lambda text, pair: re.sub(*pair, text), names.items(), name) for name in ours.state_dict()}
+    ours.load_state_dict({name: weights[other] for name, other in theirs.items() if strict or other in weights},
+                         strict=strict)
 
 
 def held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, int]:
@@ -87,21 +92,24 @@ class ProductCounter(TorchDispatchMode):
         self.counts: 'Counter[Product]' = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
-        """Run an operator, and count its products."""
-        # an outer product, such as positions times frequencies, sums over nothing and is none
-        self.counts.update(product for product in _products_of(func.overloadpacket, args) if product[2] > 1)
+        """Run an operator, and count it if it is a product."""
+        if func.overloadpacket in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm):
+            left, right = args[-2:]
+            # an outer product, such as positions times frequencies, sums over nothing and is none
+            if left.shape[-1] > 1:
+                self.counts[(left.shape[0] if left.dim() == 3 else 1, *left.shape[-2:], right.shape[-1])] += 1
         return func(*args, **(kwargs or {}))
 
 
-def count_products(call: Callable[[], Any]) -> 'Counter[Product]':
-    """The matrix products of a call, attention's among them: its fused kernels are left out."""
-    with sdpa_kernel(SDPBackend.MATH), ProductCounter() as counter:
+def giga_flops(call: Callable[[], Any]) -> float:
+    """Floating-point operations of a call in units of 1e9, as torch counts them; fused attention kernels are left out."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         call()
-    return counter.counts
+    return 1e-9 * counter.get_total_flops()
 
 
-def matrix_products(contender: Contender) -> 'Counter[Product]':
-    """The matrix products of a contender's pass, in float32.
+def matrix_products(contender: Contender) -> Tuple[float, 'Counter[Product]']:
+    """GFLOP of a contender's pass in float32, and its matrix products.
 
     With gradients on, which keeps torch from the transformer layers that it fuses whole; there is no backward pass in
     evaluation for that.
@@ -112,15 +120,10 @@ def matrix_products(contender: Contender) -> 'Counter[Product]':
         if contender.training:
             output.abs().mean().backward()
 
-    with torch.enable_grad():
-        counts = count_products(run)
+    with torch.enable_grad(), ProductCounter() as counter:
+        flops = giga_flops(run)
     contender.forget()
-    return counts
-
-
-def giga_flops(counts: Mapping[Product, int]) -> float:
-    """Floating-point operations in units of 1e9, a multiplication and an addition counted as two."""
-    return sum(2e-9 * stack * rows * inner * columns * count for (stack, rows, inner, columns), count in counts.items())
+    return flops, counter.counts
 
 
 def floor_call(counts: Mapping[Product, int], dtype: torch.dtype) -> Callable[[], None]:
@@ -140,24 +143,3 @@ def floor_call(counts: Mapping[Product, int], dtype: torch.dtype) -> Callable[[]
                     torch.bmm(left, right, out=out)
 
     return call
-
-
-def _products_of(operator: Any, args: Tuple[Any, ...]) -> Iterator[Product]:
-    """The products of an operator; a convolution's are those of a patch embedding, whose patches do not overlap."""
-    if operator in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm):
-        left, right = args[-2:] if operator in (aten.mm, aten.bmm) else args[1:3]
-        yield left.shape[0] if left.dim() == 3 else 1, left.shape[-2], left.shape[-1], right.shape[-1]
-    elif operator is aten.convolution:
-        yield _patches(args[0], args[1])
-    elif operator is aten.convolution_backward:
-        stack, rows, inner, columns = _patches(args[1], args[2])
-        to_input, to_weight = args[-1][:2]
-        if to_input:
-            yield stack, rows, columns, inner
-        if to_weight:
-            yield stack, inner, rows, columns
-
-
-def _patches(image: Tensor, weight: Tensor) -> Product:
-    height, width = (pixels // kernel for pixels, kernel in zip(image.shape[2:], weight.shape[2:]))
-    return 1, len(image) * height * width, weight[0].numel(), len(weight)

@@ -4,8 +4,8 @@ from types import SimpleNamespace as Size
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
-from contenders import Contender, take_over
-from harness import Pair, Row
+from contenders import MMCV_NAMES, Contender, take_over
+from harness import Row
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -19,11 +19,8 @@ HEAD_DIMS, PROJ_DROP = 64, 0.1
 STOCK, PRE, POST, SHIPPED = 'mmdet', 'pre-norm', 'post-norm', 'shipped config'
 # Our parameter names -> mmdet's, for layers without and with cross-attention.
 _NAMES = {
-    r'\.(cross_)?attn\.qkv\.': r'.\1attn.attn.in_proj_',
-    r'\.(cross_)?attn\.proj\.': r'.\1attn.attn.out_proj.',
+    **MMCV_NAMES,
     r'\.attn\.attn\.': '.self_attn.attn.',
-    r'\.mlp\.fc1\.': '.ffn.layers.0.0.',
-    r'\.mlp\.fc2\.': '.ffn.layers.1.',
     r'\.norm1\.': '.norms.0.',
     r'\.cross_norm\.': '.norms.1.',
     r'^(encoder.*)\.norm2\.': r'\1.norms.1.',
@@ -101,7 +98,7 @@ class Inputs:
         return model(self.feat, self.pos, torch.zeros_like(query_pos), query_pos, self.padding if padded else None)
 
 
-def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[Pair]]:
+def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[tuple]]:
     """All that take turns in a row: mmdet's layers, ours with either norm, with and without padding."""
     inputs = Inputs(size)
 
@@ -112,25 +109,25 @@ def build(row: Row, size: Size) -> Tuple[Dict[str, Contender], List[Pair]]:
         size = Size(**{**vars(size), 'layers': 2 * size.layers})
         model = Config.fromfile(config_path('detr_gpt2_coco.py')).model
         options = dict(norm=model.norm, attn_drop=model.attn_drop, proj_drop=model.proj_drop)
-        models = {STOCK: StockTransformer(size, stock_config_cfgs(size)), SHIPPED: LanguageTransformer(size, **options)}
+        models = {STOCK: StockTransformer(size, layer_cfgs(size)), SHIPPED: LanguageTransformer(size, **options)}
     else:
         options = dict(attn_drop=row.options.get('attn_drop', 0.), proj_drop=PROJ_DROP)
-        stock = StockTransformer(size, equal_dropout_cfgs(size, **options))
+        stock = StockTransformer(size, layer_cfgs(size, options))
         models = {STOCK: stock, **{f'{norm}-norm': LanguageTransformer(size, stock.state_dict(), norm=norm, **options)
                                    for norm in ('pre', 'post')}}
     contenders = {name: contender(model) for name, model in models.items()}
-    pairs = [Pair(name, STOCK, row.wanted) for name in models if name != STOCK]
+    pairs = [(name, STOCK, row.wanted) for name in models if name != STOCK]
     if row.options.get('padded', True):
         contenders.update({f'{name}, padded': contender(models[name], padded=True) for name in (PRE, STOCK)})
         # with padding masks ours should be no slower than theirs without
-        pairs += [Pair(f'{PRE}, padded', STOCK, 1.), Pair(f'{PRE}, padded', f'{STOCK}, padded', None)]
+        pairs += [(f'{PRE}, padded', STOCK, 1.), (f'{PRE}, padded', f'{STOCK}, padded', None)]
     return contenders, pairs
 
 
 @torch.no_grad()
 def describe(rows: Mapping[str, Row], size: Size) -> Dict[str, str]:
     """Sizes, and how far apart the outputs are with equal weights and post-norm, in float32 without dropout."""
-    inputs, stock = Inputs(size), StockTransformer(size, equal_dropout_cfgs(size, 0., 0.)).eval()
+    inputs, stock = Inputs(size), StockTransformer(size, layer_cfgs(size, dict(attn_drop=0., proj_drop=0.))).eval()
     ours = LanguageTransformer(size, stock.state_dict(), norm='post').eval()
     difference = (inputs.run(stock, padded=True) - inputs.run(ours, padded=True)).abs().max()
     return {'sizes': f'width {size.width}, {size.width // HEAD_DIMS} heads, {size.layers}+{size.layers} layers, batch '
@@ -138,32 +135,27 @@ def describe(rows: Mapping[str, Row], size: Size) -> Dict[str, str]:
             'largest difference of the outputs, post-norm': f'{difference:.1e}'}
 
 
-def equal_dropout_cfgs(size: Size, attn_drop: float, proj_drop: float) -> LayerCfgs:
-    """mmdet layer configs with the dropouts and the activation of our blocks.
+def layer_cfgs(size: Size, drops: Optional[Mapping[str, float]] = None) -> LayerCfgs:
+    """The layer configs of mmdet's own DETR-R50, with our widths.
 
-    mmcv's attention has three rates. ``attn_drop`` is that of the weights; ``proj_drop`` and ``dropout_layer`` both act
-    on the output, so one of them is zero here (stock DETR uses ``dropout_layer``, with the rate it gives as ``dropout``).
-    ``dropout_layer`` is always written out, in a dict for each: its default is one dict for all instances, and
-    ``dropout=`` changes it.
+    Args:
+        size: Sizes.
+        drops: ``attn_drop`` and ``proj_drop``, for layers with the dropouts and the activation of our blocks. mmcv's
+            attention has three rates. ``attn_drop`` is that of the weights; ``proj_drop`` and ``dropout_layer`` both act
+            on the output, so one of them is zero here (stock DETR uses ``dropout_layer``, with the rate it gives as
+            ``dropout``). ``dropout_layer`` is always written out, in a dict for each: its default is one dict for all
+            instances, and ``dropout=`` changes it. Defaults to None, those of that config.
     """
-
-    def attention() -> Dict[str, Any]:
-        return dict(embed_dims=size.width, num_heads=size.width // HEAD_DIMS, attn_drop=attn_drop, proj_drop=0.,
-                    dropout_layer=dict(type='Dropout', drop_prob=proj_drop), batch_first=True)
-
-    def ffn() -> Dict[str, Any]:
-        return dict(embed_dims=size.width, feedforward_channels=4 * size.width, num_fcs=2, ffn_drop=proj_drop,
-                    act_cfg=dict(type='GELU', approximate='tanh'))
-
-    return dict(encoder=dict(self_attn_cfg=attention(), ffn_cfg=ffn()),
-                decoder=dict(self_attn_cfg=attention(), cross_attn_cfg=attention(), ffn_cfg=ffn()))
-
-
-def stock_config_cfgs(size: Size) -> LayerCfgs:
-    """The layer configs of mmdet's own DETR-R50, with nothing but the widths changed."""
     model = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py').model
     cfgs = {part: model[part].layer_cfg.to_dict() for part in ('encoder', 'decoder')}
     for name, cfg in (item for part in cfgs.values() for item in part.items()):
-        cfg.update(embed_dims=size.width, **(dict(feedforward_channels=4 * size.width) if name == 'ffn_cfg' else
+        is_ffn = name == 'ffn_cfg'
+        cfg.update(embed_dims=size.width, **(dict(feedforward_channels=4 * size.width) if is_ffn else
                                              dict(num_heads=size.width // HEAD_DIMS)))
+        if drops and is_ffn:
+            cfg.update(ffn_drop=drops['proj_drop'], act_cfg=dict(type='GELU', approximate='tanh'))
+        elif drops:
+            cfg.pop('dropout')
+            cfg.update(attn_drop=drops['attn_drop'], proj_drop=0.,
+                       dropout_layer=dict(type='Dropout', drop_prob=drops['proj_drop']))
     return cfgs

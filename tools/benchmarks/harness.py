@@ -9,7 +9,10 @@ import importlib
 import multiprocessing
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -57,13 +60,6 @@ LAYER_ROWS = {
     'train-bf16-drop': Row('training bf16, attn drop 0.1', True, True, 1., dict(attn_drop=0.1)),
     'infer-bf16': Row('inference bf16', False, True, 10.),
 }
-
-
-class Pair(NamedTuple):
-    """Two contenders' names, and how many times as fast the first is meant to be."""
-    ours: str
-    against: str
-    wanted: Optional[float]
 
 
 class Timing(NamedTuple):
@@ -129,16 +125,8 @@ def in_fresh_process(function: Callable, *arguments: Any, method: Optional[str] 
     method = method or ('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(['torch'])
-    with context.Pool(1) as pool:
-        result = pool.apply(_quietly, (function, arguments))
-        pool.close()  # the child ends by itself, and tidies up
-        pool.join()
-    return result
-
-
-def _quietly(function: Callable, arguments: tuple) -> Any:
-    quiet_imports()
-    return function(*arguments)
+    with ProcessPoolExecutor(1, context, initializer=quiet_imports) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def time_rounds(calls: Mapping[str, Callable[[], Any]], timing: Timing,
@@ -183,7 +171,7 @@ def spread(values: Sequence[float]) -> Dict[str, float]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A benchmark of ours beside a rival: what its script declares.
+    """A benchmark that goes row by row, mostly of ours beside a rival: what its script declares.
 
     Args:
         name: Name of the report's files, without suffix.
@@ -192,9 +180,12 @@ class Comparison:
         rows: Rows by name.
         sizes: Options that say how large both sides are, as for :func:`make_parser`; with several values of one each row is
             measured with each.
-        sides: Module with ``build(row, size)``, which gives the contenders by name, the rival first, and the pairs to
-            compare (none: each with the first); and with ``describe(rows, size)``, which gives facts by name.
+        sides: Module with ``describe(rows, size)``, which gives facts by name, and with ``build(row, size)``, which gives
+            the contenders by name, the rival first, and the pairs to compare: their names, and how many times as fast the
+            first is meant to be (none: each with the rival, and the row's number). A benchmark of another kind has
+            ``measure(row, size, timing)`` there in place of ``build``, which gives results and seconds.
         check: Called with the command line and what was given; refuses what cannot be.
+        table: Shows the results as Markdown.
     """
     name: str
     description: str
@@ -203,6 +194,7 @@ class Comparison:
     sizes: Mapping[str, tuple]
     sides: str
     check: Callable[[argparse.ArgumentParser, argparse.Namespace], None]
+    table: Optional[Callable[[Sequence[Mapping[str, Any]]], str]] = None
 
     def parse_args(self, arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         """Read the command line."""
@@ -219,14 +211,16 @@ class Comparison:
         size = SimpleNamespace(**{name: getattr(args, name) for name in self.sizes})
         rows = {name: self.rows[name] for name in args.rows}
         report.begin({**timing._asdict(), **in_fresh_process(sides.describe, rows, size)})
-        comparisons: List[Dict[str, Any]] = []
+        measure = getattr(sides, 'measure', None) or partial(compare, sides.build)
+        results: List[Dict[str, Any]] = []
         seconds: Dict[str, Dict[str, List[float]]] = {}
         for name, row, row_size in _each_size(rows, size):
             rounds = timing._replace(repeats=max(1, round(timing.repeats * row.share)))
-            flops, pairs, seconds[name] = in_fresh_process(_measure, sides.build, row, row_size, rounds)
-            comparisons += [dict(_compare(row.title, pair, seconds[name]), giga_flops=flops) for pair in pairs]
-            report.write(comparison_table(comparisons), comparisons=comparisons, seconds=seconds)
-        print('\n' + comparison_table(comparisons))
+            found, seconds[name] = in_fresh_process(_measure, measure, row, row_size, rounds)
+            results += found
+            text = (self.table or comparison_table)(results)
+            report.write(text, results=results, seconds=seconds)
+        print('\n' + text)
 
     def run(self) -> int:
         """The script; its exit status."""
@@ -236,36 +230,42 @@ class Comparison:
 def _each_size(rows: Mapping[str, Row], size: SimpleNamespace) -> Iterator[Tuple[str, Row, SimpleNamespace]]:
     """Rows and sizes, with one of the values where a size has several, which name and title say then."""
     several = next((name for name, value in vars(size).items() if isinstance(value, list)), None)
-    for name, row in rows.items():
-        for value in dict.fromkeys(getattr(size, several)) if several else [None]:
-            if several:
-                said = f', {several} {value}'
-                yield name + said, replace(row, title=row.title + said), SimpleNamespace(**{**vars(size), several: value})
-            else:
-                yield name, row, size
+    if several is None:
+        yield from ((name, row, size) for name, row in rows.items())
+        return
+    for (name, row), value in product(rows.items(), dict.fromkeys(getattr(size, several))):
+        said = f', {several} {value}'
+        yield name + said, replace(row, title=row.title + said), SimpleNamespace(**{**vars(size), several: value})
 
 
-def _measure(build: Callable, row: Row, size: Any, timing: Timing) -> tuple:
-    """GFLOP in matrix products, the pairs to compare, and the seconds by contender."""
+def _measure(measure: Callable, row: Row, size: Any, timing: Timing) -> tuple:
     import torch
-    from contenders import floor_call, giga_flops, matrix_products
     torch.manual_seed(0)
     torch.set_num_threads(timing.threads)
+    return measure(row, size, timing)
+
+
+def compare(build: Callable, row: Row, size: Any, timing: Timing) -> Tuple[List[Dict[str, Any]], Dict[str, List[float]]]:
+    """A row's comparisons, and the seconds by contender."""
+    import torch
+    from contenders import floor_call, matrix_products
     contenders, pairs = build(row, size)
     theirs, *others = contenders
-    products = matrix_products(contenders[theirs])
-    print(f'{row.title}: {giga_flops(products):.0f} GFLOP in products', flush=True)
+    flops, products = matrix_products(contenders[theirs])
+    print(f'{row.title}: {flops:.0f} GFLOP', flush=True)
     calls = {**contenders, FLOOR: floor_call(products, torch.bfloat16 if row.bf16 else torch.float32)}
-    return (giga_flops(products), pairs or [Pair(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing))
+    pairs, seconds = pairs or [(ours, theirs, row.wanted) for ours in others], time_rounds(calls, timing)
+    return [dict(_compare(row.title, seconds, *pair), giga_flops=flops) for pair in pairs], seconds
 
 
-def _compare(title: str, pair: Pair, times: Mapping[str, List[float]]) -> Dict[str, Any]:
+def _compare(title: str, times: Mapping[str, List[float]], our_name: str, their_name: str,
+             wanted: Optional[float]) -> Dict[str, Any]:
     """Set ours beside theirs, round by round, with the share of the floor's speed that both sides reach."""
-    ours, theirs = times[pair.ours], times[pair.against]
+    ours, theirs = times[our_name], times[their_name]
     floor, our_seconds, their_seconds = (statistics.median(seconds) for seconds in (times[FLOOR], ours, theirs))
     ratios = [b / a for a, b in zip(ours, theirs)]
-    return dict(row=title, **pair._asdict(), **spread(ratios), quickest=min(theirs) / min(ours), rounds=len(ratios),
-                our_seconds=our_seconds, their_seconds=their_seconds, floor_seconds=floor,
+    return dict(row=title, ours=our_name, against=their_name, wanted=wanted, **spread(ratios), rounds=len(ratios),
+                quickest=min(theirs) / min(ours), our_seconds=our_seconds, their_seconds=their_seconds, floor_seconds=floor,
                 our_floor_share=floor / our_seconds, their_floor_share=floor / their_seconds)
 
 

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
-_SUFFIXES = ('.json', '.md')
-
 
 class Report:
     """A table beside the facts about machine and sizes: NAME.json and NAME.md, whole or not there.
@@ -22,15 +20,12 @@ class Report:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.paths, self.facts = folder, [folder / (name + suffix) for suffix in _SUFFIXES], {}
+        from lbbt_mm.files.whole_files import read_dict
+        self.folder, self.paths, self.facts = folder, [folder / f'{name}.json', folder / f'{name}.md'], {}
         if os.path.lexists(folder) and not folder.is_dir():
             sys.exit(f'--out {folder} is not a folder. Give another one for the report.')
         there = [path for path in self.paths if os.path.lexists(path)]
-        try:
-            found = json.loads(self.paths[0].read_text())
-        except (OSError, ValueError, RecursionError):
-            found = None
-        if there and not (isinstance(found, dict) and 'facts' in found):
+        if there and 'facts' not in read_dict(self.paths[0]):
             sys.exit(f'{there[0]} is no report of this benchmark, and it would be overwritten. Give another --out, or move '
                      'that file away.')
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace as Size
 from typing import Any, Dict, Mapping, Tuple
 
 import torch
-from contenders import Contender, take_over
+from contenders import MMCV_NAMES, Contender, take_over
 from harness import Row
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmengine.config import Config, ConfigDict
@@ -20,13 +20,7 @@ from lbbt_mm.models.decode_heads import LanguageSegmenterHead
 HEAD_DIMS, PROJ_DROP = 64, 0.1
 STOCK, OURS = 'mmseg', 'LanguageSegmenterHead'
 # Our parameter names -> mmseg's; the others are the same.
-_NAMES = {
-    r'\.attn\.qkv\.': '.attn.attn.in_proj_',
-    r'\.attn\.proj\.': '.attn.attn.out_proj.',
-    r'\.mlp\.fc1\.': '.ffn.layers.0.0.',
-    r'\.mlp\.fc2\.': '.ffn.layers.1.',
-    r'\.norm(\d)\.': r'.ln\1.',
-}
+_NAMES = {**MMCV_NAMES, r'\.norm(\d)\.': r'.ln\1.'}
 # Never computed here; the default warns.
 _LOSS = dict(type='CrossEntropyLoss', avg_non_ignore=True)
 

@@ -2,44 +2,41 @@
 
 Standard library only, so that it runs where nothing else does.
 """
+import ast
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
-# What lbbt_mm asks for; the same ranges as in setup.py.
-LIBRARIES = {
-    'torch': '>=2.6',
-    'torchvision': '',
-    'numpy': '>=1.23,<2.4',
-    'transformers': '>=4.46,<6',
-    'huggingface_hub': '>=0.25',
-    'safetensors': '>=0.4.3',
-    'gguf': '>=0.10',
-    'orjson': '>=3.9',
-    'rich': '>=12',
-    'pandas': '>=1.5',
-    'scipy': '>=1.9',
-    'matplotlib': '>=3.5',
-}
+
+def read_setup(path: Path) -> Dict[str, Any]:
+    """The literals of a ``setup.py`` by the names or keywords that they are given; it is read, never run."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, (ast.Assign, ast.keyword)):
+            name = node.arg if isinstance(node, ast.keyword) else getattr(node.targets[0], 'id', None)
+            with suppress(ValueError):  # what is computed is left out
+                found[name] = ast.literal_eval(node.value)
+    return found
+
+
+def ranges(requirements: Iterable[str]) -> Dict[str, str]:
+    """Distribution -> range, of requirements such as ``'transformers>=4.46,<6'``."""
+    return dict(re.match(r'([\w-]+)(.*)', requirement).groups() for requirement in requirements)
+
+
+# What lbbt_mm asks for, and torchvision, which the codebases do.
+_SETUP = read_setup(Path(__file__).parents[2] / 'setup.py')
+PYTHON = _SETUP['python_requires']
+LIBRARIES = {**ranges(_SETUP['install_requires']), 'torchvision': ''}
 OPTIONAL = {'torchvision', 'rich', 'orjson'}
-PYTHON = '>=3.9,<3.13'
-# Family -> import package -> (distribution, range); the ranges of setup.py's extras.
+# Family -> import package -> (distribution, range)
+_IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
 FAMILIES: Dict[str, Dict[str, Tuple[str, str]]] = {
-    'maintained': {
-        'mmengine': ('onedl-mmengine', '>=0.10.12'),
-        'mmcv': ('onedl-mmcv', '>=2.3'),
-        'mmdet': ('onedl-mmdetection', '>=3.5'),
-        'mmseg': ('onedl-mmsegmentation', '>=1.4'),
-        'mmpretrain': ('onedl-mmpretrain', '>=1.3'),
-    },
-    'upstream': {
-        'mmengine': ('mmengine', '>=0.10'),
-        'mmcv': ('mmcv', '>=2.1,<2.2'),
-        'mmdet': ('mmdet', '>=3.3,<4'),
-        'mmseg': ('mmsegmentation', '>=1.2,<2'),
-        'mmpretrain': ('mmpretrain', '>=1.2,<2'),
-    },
-}
+    family: {_IMPORTED_AS.get(short, short): (name, spec) for name, spec in ranges(requirements).items()
+             for short in [name.replace('onedl-', '')] if short.startswith('mm')}
+    for family, requirements in (('maintained', _SETUP['MAINTAINED']), ('upstream', sum(_SETUP['UPSTREAM'].values(), [])))}
 FOUNDATION = ('mmengine', 'mmcv')
 CODEBASES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 # Releases of transformers with which mmpretrain's BLIP file imports; mmdet imports mmpretrain where it is installed.
@@ -68,16 +65,14 @@ class Environment:
     Args:
         python: Version of Python.
         versions: Distribution name (lower case, hyphens) -> version.
-        accepted: Codebase -> library -> ``(minimum, maximum)``, as the codebase's own source states them.
         ops_path: File of mmcv's compiled operators for this Python; empty where there is none.
         foreign_ops: File of operators that were compiled for another Python.
         has_pkg_resources: Whether ``pkg_resources`` can be imported.
         unused_venv: The checkout's own interpreter, where another one is examined.
-        probe: What ``doctor_probe.py`` printed.
+        probe: What ``probe.py`` printed.
     """
     python: str
     versions: Dict[str, str]
-    accepted: Dict[str, Dict[str, Tuple[str, str]]] = field(default_factory=dict)
     ops_path: str = ''
     foreign_ops: str = ''
     has_pkg_resources: bool = True
@@ -92,6 +87,18 @@ class Environment:
     def families(self) -> List[str]:
         """Families of which anything is installed."""
         return [name for name, packages in FAMILIES.items() if any(d in self.versions for d, _ in packages.values())]
+
+    def library(self, name: str) -> str:
+        """Version of a library; empty where it is absent."""
+        return self.versions.get(name.replace('_', '-'), '')
+
+    def parts(self) -> Iterator[Tuple[str, str, str, str]]:
+        """``(import package, distribution, version, range)`` of all that is asked for; of what is absent without version."""
+        yield from ((name, name, self.library(name), spec) for name, spec in LIBRARIES.items())
+        for package in FAMILIES['maintained']:
+            yield from [(package, name, version, FAMILIES[family][package][1])
+                        for family, name, version in self.installed(package)] or [
+                            (package, '', '', ' or '.join(' '.join(packages[package]) for packages in FAMILIES.values()))]
 
 
 def numbers(version: str) -> Tuple[int, ...]:
@@ -126,21 +133,23 @@ def check_interpreter(env: Environment) -> Iterator[Trap]:
 
 
 def check_libraries(env: Environment) -> Iterator[Trap]:
-    """Find required libraries that are absent, outside their range or broken."""
-    found = {name: env.versions.get(name.replace('_', '-')) for name in LIBRARIES}
+    """Find libraries that are absent or broken."""
     for severity in ('error', 'warning'):
-        missing = [name for name in LIBRARIES if found[name] is None and (name in OPTIONAL) == (severity == 'warning')]
+        missing = [name for name in LIBRARIES if not env.library(name) and (name in OPTIONAL) == (severity == 'warning')]
         if missing:
             wanted = ' '.join(f"'{name}{LIBRARIES[name]}'" for name in missing)
             yield Trap(severity, 'missing libraries', f"Not installed: {', '.join(missing)}.",
                        f'make install, or in an environment of your own pip install {wanted}')
-    for name, spec in LIBRARIES.items():
-        if found[name] and not accepts(spec, found[name]):
-            yield Trap('error', f'{name} version', f'{name} {found[name]} is outside {spec}.',
-                       f"pip install '{name}{spec}'")
-    if 'torch_error' in env.probe and found['torch']:
+    if 'torch_error' in env.probe and env.library('torch'):
         yield Trap('error', 'torch does not import', env.probe['torch_error'],
                    'Reinstall torch for this Python and machine: pip install --force-reinstall torch.')
+
+
+def check_versions(env: Environment) -> Iterator[Trap]:
+    """Find libraries and mm packages outside their range."""
+    for package, name, version, spec in env.parts():
+        if version and not accepts(spec, version):
+            yield Trap('error', f'{package} version', f'{name} {version} is outside {spec}.', f"pip install '{name}{spec}'")
 
 
 def check_families(env: Environment) -> Iterator[Trap]:
@@ -158,7 +167,7 @@ def check_families(env: Environment) -> Iterator[Trap]:
 
 
 def check_codebases(env: Environment) -> Iterator[Trap]:
-    """Find mm packages that are absent or outside their range."""
+    """Find mm packages that are absent."""
     family = (env.families() or ['maintained'])[0]
     missing = [package for package in FAMILIES[family] if not env.installed(package)]
     none_left = all(package in missing for package in CODEBASES)
@@ -174,33 +183,14 @@ def check_codebases(env: Environment) -> Iterator[Trap]:
     if none_left:
         yield Trap('error', 'no codebase', 'None of mmdet, mmseg and mmpretrain is installed: there is nothing to plug '
                    'into.', "make install, or pip install '.[onedl]' (or one of the extras det, seg and cls)")
-    for package in FAMILIES[family]:
-        for owner, name, version in env.installed(package):
-            spec = FAMILIES[owner][package][1]
-            if not accepts(spec, version):
-                yield Trap('error', f'{package} version', f'{name} {version} is outside {spec}.',
-                           f"pip install '{name}{spec}'")
-
-
-def check_accepted_versions(env: Environment) -> Iterator[Trap]:
-    """Find an mmcv or mmengine that an installed codebase refuses when it is imported."""
-    for codebase, libraries in env.accepted.items():
-        for library, (minimum, maximum) in libraries.items():
-            for _, name, version in env.installed(library):
-                if not numbers(minimum) <= numbers(version) < numbers(maximum):
-                    yield Trap('error', f'{library} refused by {codebase}',
-                               f'{codebase} accepts {library} >={minimum},<{maximum}, and {name} is {version}.',
-                               f"pip install '{name}>={minimum},<{maximum}', or another release of {codebase}")
 
 
 def check_transformers(env: Environment) -> Iterator[Trap]:
     """Find a transformers with which mmpretrain, and mmdet through it, does not import."""
-    version = env.versions.get('transformers')
-    if version is None:
-        return
+    version = env.library('transformers')
     for family, name, _ in env.installed('mmpretrain'):
         spec = MMPRETRAIN_TRANSFORMERS[family]
-        if not accepts(spec, version):
+        if version and not accepts(spec, version):
             broken = env.probe.get('import_errors', {'mmpretrain': 'unknown'}).get('mmpretrain')
             effect = 'does not import (its BLIP file asks for what other releases lack), and mmdet imports it too' \
                 if broken else 'was never tried, though it imports here'
@@ -275,7 +265,7 @@ def check_imports(env: Environment) -> Iterator[Trap]:
         yield Trap('error', f'{codebase} does not import', error, remedy)
 
 
-CHECKS = (check_interpreter, check_python, check_libraries, check_families, check_codebases, check_accepted_versions,
+CHECKS = (check_interpreter, check_python, check_libraries, check_versions, check_families, check_codebases,
           check_transformers, check_mmcv_ops, check_opencv, check_setuptools, check_resuming)
 
 

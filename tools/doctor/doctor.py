@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from checks import CODEBASES, FAMILIES, FOUNDATION, LIBRARIES, PYTHON, Environment, Trap, accepts, find_traps
+from checks import CODEBASES, PYTHON, Environment, Trap, accepts, find_traps
 
 TOOLS = Path(__file__).resolve().parent
 _BF16_INSTRUCTIONS = ('amx_bf16', 'avx512_bf16', 'bf16')
@@ -47,20 +47,6 @@ def package_folder(package: str) -> Optional[Path]:
     """Folder of an import package, without importing it."""
     spec = find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def accepted_versions() -> Dict[str, Dict[str, Tuple[str, str]]]:
-    """The ranges of mmcv and mmengine that installed codebases assert on import, read from their source."""
-    accepted: Dict[str, Dict[str, Tuple[str, str]]] = {}
-    for codebase in CODEBASES:
-        folder = package_folder(codebase)
-        source = (folder / '__init__.py').read_text(encoding='utf-8') if folder else ''
-        bounds = dict(re.findall(r"^((?:mmcv|mmengine)_(?:minimum|maximum))_version = '([^']+)'", source, flags=re.M))
-        for library in FOUNDATION:
-            ends = bounds.get(f'{library}_minimum'), bounds.get(f'{library}_maximum')
-            if all(ends):
-                accepted.setdefault(codebase, {})[library] = ends
-    return accepted
 
 
 def find_mmcv_ops() -> Tuple[str, str]:
@@ -95,7 +81,6 @@ def examine() -> Environment:
     return Environment(
         python=platform.python_version(),
         versions=installed_versions(),
-        accepted=accepted_versions(),
         ops_path=ops_path,
         foreign_ops=foreign_ops,
         has_pkg_resources=find_spec('pkg_resources') is not None,
@@ -114,35 +99,21 @@ def describe_cpu() -> str:
     return f'{cores} cores, ' + (f"bf16 in hardware ({', '.join(bf16)})" if bf16 else 'no bf16 in hardware: --amp is slow')
 
 
-def library_rows(env: Environment) -> Iterator[Row]:
-    """Rows of Python and the libraries that are no mm packages."""
+def part_rows(env: Environment) -> Iterator[Row]:
+    """Rows of Python, the libraries, the mm packages with their family, and mmcv's operators."""
     yield Row('python', env.python, PYTHON, 'ok' if accepts(PYTHON, env.python) else 'outside')
-    for name, spec in LIBRARIES.items():
-        version = env.versions.get(name.replace('_', '-'))
-        status = 'missing' if version is None else 'ok' if accepts(spec, version) else 'outside'
-        yield Row(name, version or '-', spec or 'any', 'broken' if version and f'{name}_error' in env.probe else status)
-
-
-def mm_rows(env: Environment) -> Iterator[Row]:
-    """Rows of the mm packages with their family, and of mmcv's operators."""
-    families, broken = env.families(), env.probe.get('import_errors', {})
+    broken = {*env.probe.get('import_errors', {}), *(name[:-len('_error')] for name in env.probe if name.endswith('_error'))}
+    for package, name, version, spec in env.parts():
+        fits = 'ok' if accepts(spec, version) else 'outside'
+        status = 'missing' if not version else 'broken' if package in broken else fits
+        yield Row(package, f'{version}, {name}' if name != package and version else version or '-', spec or 'any', status)
+    families, cuda = env.families(), env.probe.get('ops_cuda')
     status = ('missing', 'ok', 'outside')[min(len(families), 2)]
     yield Row('mm family', ' and '.join(families) or '-', 'maintained or upstream', status)
-    for package in FAMILIES['maintained']:
-        found = env.installed(package)
-        for family, name, version in found:
-            spec = FAMILIES[family][package][1]
-            status = 'broken' if package in broken else 'ok' if accepts(spec, version) else 'outside'
-            yield Row(package, f'{version}, {name}', spec, status)
-        if not found:
-            yield Row(package, '-', ' or '.join(' '.join(packages[package]) for packages in FAMILIES.values()), 'missing')
-    cuda = env.probe.get('ops_cuda')
+    found, status = ('not usable', 'broken') if env.ops_path else ('-', 'missing')
     if cuda:
-        yield Row('mmcv operators', 'compiled, ' + ('CPU only' if cuda == 'not available' else f'CUDA {cuda}'), 'compiled',
-                  'ok')
-    else:
-        found, status = ('not usable', 'broken') if env.ops_path else ('-', 'missing')
-        yield Row('mmcv operators', found, 'compiled', status)
+        found, status = 'compiled, ' + ('CPU only' if cuda == 'not available' else f'CUDA {cuda}'), 'ok'
+    yield Row('mmcv operators', found, 'compiled', status)
 
 
 def device_rows(env: Environment) -> Iterator[Row]:
@@ -176,7 +147,7 @@ def main() -> int:
     parser.add_argument('--json', action='store_true', help='print the report as JSON')
     as_json = parser.parse_args().json
     env = examine()
-    rows, traps = [*library_rows(env), *mm_rows(env), *device_rows(env)], find_traps(env)
+    rows, traps = [*part_rows(env), *device_rows(env)], find_traps(env)
     works = not any(trap.severity == 'error' for trap in traps)
     if as_json:
         print(json.dumps(dict(works=works, table=[row._asdict() for row in rows], traps=[trap._asdict() for trap in traps]),

@@ -3,6 +3,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from lbbt_mm.files.checkpoint_fit import load_and_compare
 from lbbt_mm.language.backbone_identity import read_identity
 from lbbt_mm.models.initializers.bridge_init import check_identity
 from lbbt_mm.registry import HOOKS
@@ -37,23 +38,16 @@ class BridgeEncoderHook(Hook):
                  if name.startswith(f'{self.source}.')}
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         encoder = model.get_submodule(self.target)
-        expected = encoder.state_dict()
         if not found:
-            raise ValueError(f'The checkpoint has no {self.source}.*, found {_some(tensors)}; expected one of a classifier '
+            some = ', '.join([*tensors][:3]) or 'no tensors'
+            raise ValueError(f'The checkpoint has no {self.source}.*, found {some}; expected one of a classifier '
                              f'with the {self.target} of this config. Give the last checkpoint of a bridge.')
-        wrong = sorted(name for name in found.keys() | expected.keys()
-                       if name not in found or name not in expected or found[name].shape != expected[name].shape)
-        if wrong:
-            raise ValueError(f"The checkpoint's {self.source} is not the {self.target} of this config: {len(wrong)} tensors "
-                             f'are missing, extra or of another shape ({_some(wrong)}). Give the {self.target} the language '
-                             'model, blocks, img_size and patch_size of the bridge.')
+        fit = load_and_compare(encoder, found, 'The checkpoint')
+        if fit.names:
+            raise ValueError(f"The checkpoint's {self.source} is not the {self.target} of this config: {fit.describe()}. "
+                             f'Give the {self.target} the language model, blocks, img_size and patch_size of the bridge.')
         identity = read_identity(checkpoint, f'{self.source}.')
         if identity:
             check_identity(encoder, identity, 'The checkpoint')
         checkpoint['state_dict'] = {f'{self.target}.{name}': tensor for name, tensor in found.items()}
         runner.logger.info(f'{self.target}: {len(found)} tensors from the {self.source} of the checkpoint')
-
-
-def _some(names) -> str:
-    first = list(names)[:3]
-    return ', '.join(first) + (', ...' if len(names) > 3 else '') if first else 'no tensors'

@@ -1,7 +1,7 @@
 """Refuses a checkpoint that does not fit, before anything is done with it."""
 import re
 from collections import OrderedDict
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -14,11 +14,13 @@ from lbbt_mm.config_keys import is_allowed, refusal
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
                                           load_and_compare, parts_of)
 from lbbt_mm.files.checkpoint_function import changed_function
-from lbbt_mm.mmengine_internals import checkpoint_of, evaluation_loops, is_resumed, is_training
+from lbbt_mm.mmengine_internals import built_loops, checkpoint_of, is_resumed, is_training
 from lbbt_mm.registry import HOOKS
 
 #: In a checkpoint's meta: number of ranks, which with the batch size of each makes the batch.
 WORLD_SIZE_KEY = 'lbbt_mm_world_size'
+#: What to do with a checkpoint that no run can go on from.
+_START_NEW = 'start a new run from the weights: load_from=... without --resume'
 
 
 @HOOKS.register_module()
@@ -59,8 +61,8 @@ class CheckpointFitHook(Hook):
         where = checkpoint_of(runner) or 'The checkpoint'
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model = model.module if isinstance(model, BaseTTAModel) else model
-        if is_resumed(runner):
-            self._check_training_state(runner, checkpoint, where)
+        for problem in self._problems_of_state(runner, checkpoint) if is_resumed(runner) else ():
+            raise CheckpointMisfit(f'{where}: {problem}')
         tensors, behind = self._take(checkpoint, model, where)
         fit = load_and_compare(model, tensors, where)
         fit = fit._replace(extra=[*fit.extra, *behind])
@@ -71,12 +73,12 @@ class CheckpointFitHook(Hook):
                                    f'{self._remedy(runner, parts_of(misfits.names))}')
         if not is_training(runner):
             self._check_classes(runner, checkpoint, where)
-        if not is_resumed(runner):
-            self._check_function(runner, checkpoint, model, where)
         if is_resumed(runner):
             self._check_optimizers(runner, checkpoint.get('optimizer'), where)
-        elif self.leave_out or is_training(runner):
-            runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
+        else:
+            self._check_function(runner, checkpoint, model, where)
+            if self.leave_out or is_training(runner):
+                runner.logger.info('\n' + fit_table(fit, f'Checkpoint {where}'))
         for note in self.notes:
             runner.logger.info(note)
 
@@ -96,7 +98,7 @@ class CheckpointFitHook(Hook):
     def _check_classes(runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
         """A label means the class of that place in the training's list, whatever the test set calls it."""
         trained = _classes((checkpoint.get('meta') or {}).get('dataset_meta'))
-        for loop in evaluation_loops(runner):
+        for loop in built_loops(runner):
             dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
             tested = _classes(getattr(dataset, 'metainfo', None))
             if not trained or not tested or trained == tested:
@@ -107,7 +109,8 @@ class CheckpointFitHook(Hook):
                                        'training in their order: metainfo=dict(classes=...).')
             runner.logger.warning(f'{found}. Labels are compared by their number.')
 
-    def _check_training_state(self, runner: Runner, checkpoint: Mapping[str, Any], where: str) -> None:
+    def _problems_of_state(self, runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
+        """What keeps a run from going on from a checkpoint, whatever its tensors are; each asks for those before it."""
         meta = checkpoint.get('meta')
         meta = meta if isinstance(meta, Mapping) else {}
         absent = [name for name in ('epoch', 'iter') if type(meta.get(name)) is not int]
@@ -116,46 +119,38 @@ class CheckpointFitHook(Hook):
         absent += [f'message_hub.{name}' for name in ('log_scalars', 'runtime_info', 'resumed_keys')
                    if 'message_hub' in checkpoint and not (isinstance(hub, dict) and isinstance(hub.get(name), Mapping))]
         if absent:
-            raise CheckpointMisfit(f'{where}: holds no {" and no ".join(absent)}, so no run can be resumed from it; '
-                                   'expected a '
-                                   'checkpoint that training wrote, with its optimizer. To start a new run from its weights '
-                                   'give load_from=... without --resume.')
-        self._check_place(runner.train_loop, meta, where)
+            yield (f'holds no {" and no ".join(absent)}, so no run can be resumed from it; expected a checkpoint that '
+                   f'training wrote, with its optimizer. To {_START_NEW}.')
+        loop, epoch, step = runner.train_loop, meta['epoch'], meta['iter']
+        if not self._can_be_at(loop, epoch, step):
+            yield (f'says that it is of epoch {epoch}, iteration {step}, where this run, of {loop.max_epochs} epochs, '
+                   f'{loop.max_iters} iterations, never is. Resume from another checkpoint of that run, or {_START_NEW}.')
         averages = checkpoint.get('ema_state_dict')
         for name, value in averages.items() if isinstance(averages, Mapping) else ():
             if isinstance(value, Tensor) and value.isnan().any():
-                raise CheckpointMisfit(f'{where}: {name} of its averaged weights holds NaN; expected finite numbers. Resume '
-                                       'from an earlier checkpoint.')
-        schedules, saved = runner.param_schedulers, checkpoint.get('param_schedulers')
-        if _number_of(schedules) != _number_of(saved):
-            raise CheckpointMisfit(f'{where}: holds the state of {_number_of(saved)} schedules, and this run has '
-                                   f'{_number_of(schedules)}, so learning rates would start over. Resume with the config '
-                                   'of that run, from a checkpoint with its schedules (save_param_scheduler=True), or start '
-                                   'a new run from the weights: load_from=... without --resume.')
+                yield (f'{name} of its averaged weights holds NaN; expected finite numbers. Resume from an earlier '
+                       'checkpoint.')
+        schedules, saved = _number_of(runner.param_schedulers), _number_of(checkpoint.get('param_schedulers'))
+        if schedules != saved:
+            yield (f'holds the state of {saved} schedules, and this run has {schedules}, so learning rates would start '
+                   'over. Resume with the config of that run, from a checkpoint with its schedules '
+                   f'(save_param_scheduler=True), or {_START_NEW}.')
         if self.leave_out:
-            raise CheckpointMisfit(f'{where}: a resumed run takes all of its checkpoint, and '
-                                   f'{", ".join(self.leave_out)} is to '
-                                   'be left out. Remove --leave-out, or start a new run from the weights: load_from=... '
-                                   'without --resume.')
+            yield (f'a resumed run takes all of its checkpoint, and {", ".join(self.leave_out)} is to be left out. Remove '
+                   f'--leave-out, or {_START_NEW}.')
         ranks = meta.get(WORLD_SIZE_KEY)
         if isinstance(ranks, int) and ranks != runner.world_size and 'world_size' not in self.allow_change:
-            raise CheckpointMisfit(f'{where}: was trained on {ranks} ranks, and this run has {runner.world_size}, so a '
-                                   'batch '
-                                   'would be another. Start as many; --allow-change world_size goes on all the same.')
+            yield (f'was trained on {ranks} ranks, and this run has {runner.world_size}, so a batch would be another. Start '
+                   'as many; --allow-change world_size goes on all the same.')
 
-    def _check_place(self, loop: BaseLoop, meta: Mapping[str, Any], where: str) -> None:
-        """Whether a run can be at its epoch and iteration; where its data may have changed, these need not fit together."""
-        epoch, step = meta['epoch'], meta['iter']
+    def _can_be_at(self, loop: BaseLoop, epoch: int, step: int) -> bool:
+        """Whether a run can be at a place; where its data may have changed, epoch and iteration need not fit together."""
         possible = 0 <= epoch and 0 <= step <= loop.max_iters
         if isinstance(loop, EpochBasedTrainLoop):
             length = loop.max_iters // loop.max_epochs
-            possible &= epoch <= loop.max_epochs and (bool(self.allow_change)
-                                                      or epoch * length <= step <= (epoch + 1) * length)
-        if not possible:
-            end = f'{loop.max_epochs} epochs, {loop.max_iters} iterations'
-            raise CheckpointMisfit(f'{where}: says that it is of epoch {epoch}, iteration {step}, where this run, of {end}, '
-                                   'never is. Resume from another checkpoint of that run, or start a new run from its '
-                                   'weights: load_from=... without --resume.')
+            fits = bool(self.allow_change) or epoch * length <= step <= (epoch + 1) * length
+            possible &= epoch <= loop.max_epochs and fits
+        return possible
 
     def _take(self, checkpoint: dict, model: nn.Module, where: str) -> Tuple['OrderedDict[str, Tensor]', List[str]]:
         """The tensors that are taken, by the model's names, and the names of those that are left out; the checkpoint keeps
@@ -172,9 +167,8 @@ class CheckpointFitHook(Hook):
         found = OrderedDict((re.sub(r'^module\.', '', str(name)), tensor) for name, tensor in whole.items())
         for prefix in self.leave_out:
             if not any(is_below(name, [prefix]) for name in (*found, *model.state_dict())):
-                raise CheckpointMisfit(f'{where}: --leave-out {prefix}: neither the checkpoint nor the model has a '
-                                       'part of that '
-                                       f'name; the model has {", ".join(dict(model.named_children()))}. Correct it.')
+                raise CheckpointMisfit(f'{where}: --leave-out {prefix}: neither the checkpoint nor the model has a part of '
+                                       f'that name; the model has {", ".join(dict(model.named_children()))}. Correct it.')
         kept = OrderedDict((name, tensor) for name, tensor in found.items() if not is_below(name, self.leave_out))
         kept._metadata = getattr(whole, '_metadata', OrderedDict())
         if whole is checkpoint:
@@ -187,13 +181,11 @@ class CheckpointFitHook(Hook):
         leave_out = f'--leave-out {" ".join(parts)}'
         if is_resumed(runner):
             return ('A resumed run has the model of its checkpoint: give the config that it was trained with (its work '
-                    'directory '
-                    f'has it), or start a new run from the weights: load_from=... without --resume, and {leave_out}.')
+                    f'directory has it), or {_START_NEW}, and {leave_out}.')
         if is_training(runner):
             return f'Give a checkpoint of this model, or say what is meant to start anew: {leave_out}.'
-        return ('Give the config that it was trained with (its work directory has it), or say which parts are not to '
-                'come from '
-                f'it: {leave_out}.')
+        return ('Give the config that it was trained with (its work directory has it), or say which parts are not to come '
+                f'from it: {leave_out}.')
 
     @staticmethod
     def _check_optimizers(runner: Runner, saved: Any, where: str) -> None:
@@ -205,9 +197,8 @@ class CheckpointFitHook(Hook):
             try:
                 anew = check_optimizer_state(one.optimizer, state, names)
             except CheckpointMisfit as error:
-                raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has '
-                                       'it), or '
-                                       'start a new run from the weights: load_from=... without --resume.') from None
+                raise CheckpointMisfit(f'{where}: {error}. Resume with the config of that run (its work directory has it), '
+                                       f'or {_START_NEW}.') from None
             if anew:
                 runner.logger.warning(f'{where}: holds no optimizer state of {few(anew)}, which had got no gradient by '
                                       'then; it starts anew there.')

@@ -1,5 +1,5 @@
 """Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
-from typing import List, Mapping, Optional
+from typing import Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -30,19 +30,15 @@ class LanguageConfigHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Resolve the run's config, and dump it again if it changed."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        options: List[LanguageOptions] = [
-            module.language for module in model.modules() if isinstance(getattr(module, 'language', None), LanguageOptions)
-        ]
-        changed = False
-        for language in [get_key(runner.cfg, key) for key in language_keys(runner.cfg.get('model'))]:
-            if language.get('config'):
-                continue
-            for option in options:
-                if option.checkpoint == language.get('checkpoint') and option.revision == language.get('revision'):
-                    language['config'] = option.spec.config
-                    changed = True
-                    break
-        if changed:
+        options = [getattr(module, 'language', None) for module in model.modules()]
+        read = {(option.checkpoint, option.revision): option for option in options if isinstance(option, LanguageOptions)}
+        asked = [get_key(runner.cfg, key) for key in language_keys(runner.cfg.get('model'))]
+        found = [(language, read.get((language.get('checkpoint'), language.get('revision')))) for language in asked
+                 if not language.get('config')]
+        for language, option in found:
+            if option:
+                language['config'] = option.spec.config
+        if any(option for _, option in found):
             runner.dump_config()
         if _resumes(runner):
             _drop_language_init(model)

@@ -4,8 +4,8 @@ from typing import Any, Dict, Iterator, Optional
 from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
+from lbbt_mm.mmengine_internals import built_loops
 from lbbt_mm.registry import HOOKS
 
 #: Where samples say which files they are.
@@ -51,23 +51,12 @@ class NamedFilesHook(Hook):
     Decoders say of an empty file that a buffer is empty. ``tools/train.py`` and ``tools/test.py`` add this hook.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Take the data set of the training."""
-        self._name(runner.train_loop.dataloader)
-
-    def before_val(self, runner: Runner) -> None:
-        """Take the data set of the validation."""
-        self._name(runner.val_loop.dataloader)
-
-    def before_test(self, runner: Runner) -> None:
-        """Take the test set."""
-        self._name(runner.test_loop.dataloader)
-
-    @staticmethod
-    def _name(loader: Any) -> None:
-        for dataset in _datasets(loader.dataset if isinstance(loader, DataLoader) else None):
-            if type(getattr(dataset, 'pipeline', None)) is Compose:
-                dataset.pipeline = NamingCompose(dataset.pipeline)
+    def before_run(self, runner: Runner) -> None:
+        """Take the data sets of all loops, which are built by now."""
+        for loop in built_loops(runner):
+            for dataset in _datasets(getattr(loop.dataloader, 'dataset', None)):
+                if type(getattr(dataset, 'pipeline', None)) is Compose:
+                    dataset.pipeline = NamingCompose(dataset.pipeline)
 
 
 def _datasets(dataset: Any) -> Iterator[Any]:

@@ -30,9 +30,8 @@ class PendingValidationHook(Hook):
         loop = runner.train_loop
         if not (loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch):
             return
-        found = [read_records(runner.work_dir, attempts_of(runner))['val'], []]
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.save_best]
-        found[1] = [_lost_best(runner, hook) for hook in hooks]
+        found = [read_records(runner.work_dir, attempts_of(runner))['val'], [_lost_best(runner, hook) for hook in hooks]]
         broadcast_object_list(found)  # records and files may be on the first rank's disk only
         place, records = _place(runner), {record['step']: record for record in found[0]}
         pending = _is_due(runner) and (place not in records or _lacks_validation(runner, hooks, records[place], found[1]))

@@ -1,5 +1,6 @@
 """Makes a run a function of its seed: resumed at a checkpoint, or with other worker counts, it is the same run."""
 from collections import Counter
+from itertools import count
 from typing import Any, Iterator, List, Optional
 
 from mmengine.hooks import Hook
@@ -34,10 +35,8 @@ class SeedingHook(Hook):
         if self.seed is None:
             self.seed = runner.seed
         loader, loop = runner.train_dataloader, runner.train_loop
-        if isinstance(loop, IterBasedTrainLoop):
-            self._sampler = _PlaceBatchSampler(loader.batch_sampler, self.seed, runner.rank, runner.world_size)
-        else:
-            self._sampler = _SeedingBatchSampler(loader.batch_sampler, self.seed)
+        kind = _PlaceBatchSampler if isinstance(loop, IterBasedTrainLoop) else _SeedingBatchSampler
+        self._sampler = kind(loader.batch_sampler, self.seed)
         # DataLoader forbids assigning these once it is built
         object.__setattr__(loader, 'batch_sampler', self._sampler)
         object.__setattr__(loader, 'dataset', _SeededDataset(loader.dataset))
@@ -71,14 +70,6 @@ class _SeededIndex(int):
     """A dataset index that carries the seed of the sample's augmentation to the worker that loads it."""
     seed: int
 
-    def __new__(cls, index: int, seed: int) -> '_SeededIndex':
-        self = super().__new__(cls, index)
-        self.seed = seed
-        return self
-
-    def __reduce__(self):
-        return _SeededIndex, (int(self), self.seed)
-
 
 class _SeedingBatchSampler:
     """A batch sampler whose indices carry seeds; everything else is the wrapped sampler's."""
@@ -96,7 +87,10 @@ class _SeedingBatchSampler:
 
     def __iter__(self) -> Iterator[List[_SeededIndex]]:
         for batch in self._batch_sampler:
-            yield [_SeededIndex(index, self._seed_of(int(index))) for index in batch]
+            indices = [_SeededIndex(index) for index in batch]
+            for index in indices:
+                index.seed = self._seed_of(int(index))
+            yield indices
 
     def _seed_of(self, index: int) -> int:
         self._seen[index] += 1
@@ -117,21 +111,15 @@ class _PlaceBatchSampler(_SeedingBatchSampler):
     A resumed run knows its place from its iteration.
     """
 
-    def __init__(self, batch_sampler: Any, seed: int, rank: int, world_size: int) -> None:
-        super().__init__(batch_sampler, seed)
-        self._rank, self._world_size = rank, world_size
-        self._place = 0
-
     def start(self, runner: Runner) -> None:
         """Go to where the run is; from the beginning, if mmengine cannot let the sampler skip what was handed out before."""
         size = getattr(self._batch_sampler, 'batch_size', None)
-        self._place = runner.iter * size if size and hasattr(runner.train_dataloader.sampler, 'skip') else 0
+        first = runner.iter * size if size and hasattr(runner.train_dataloader.sampler, 'skip') else 0
+        # mmengine's samplers deal indices to the ranks in turn
+        self._places = count(first * runner.world_size + runner.rank, runner.world_size)
 
     def _seed_of(self, index: int) -> int:
-        # mmengine's samplers deal indices to the ranks in turn
-        place = self._place * self._world_size + self._rank
-        self._place += 1
-        return _derive(self._seed, 'place', place, index)
+        return _derive(self._seed, 'place', next(self._places), index)
 
 
 class _SeededDataset(Dataset):

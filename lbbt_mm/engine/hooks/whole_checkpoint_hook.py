@@ -158,14 +158,12 @@ def knows_its_validation(runner: Runner) -> Optional[bool]:
 
 def attempts_of(runner: Runner) -> Optional[List[str]]:
     """The folders of logs of a run's attempts, this one included; None where the checkpoint does not say."""
-    hub = runner.message_hub
-    found = hub.get_info(_ATTEMPTS) if _ATTEMPTS in hub.runtime_info else None
+    found = runner.message_hub.get_info(_ATTEMPTS)
     return [str(name) for name in found] if isinstance(found, list) else None
 
 
 def _outdated(runner: Runner) -> List[str]:
-    hub = runner.message_hub
-    names = hub.get_info(_OUTDATED) if _OUTDATED in hub.runtime_info else []
+    names = runner.message_hub.get_info(_OUTDATED)
     return [name for name in names if isinstance(name, str)] if isinstance(names, (list, tuple)) else []
 
 

@@ -61,11 +61,10 @@ class BridgeValLoop(ValLoop):
         if train_dataloader is None:
             train_dataloader = self._load_training_images(num_train_samples)
         # the test images' loop comes last: either tells the visualizer what the classes are
-        self._parts: Dict[str, ValLoop] = {}
-        for name, runner_of_part, *data in (
-            ('train', _QuietRunner(runner), train_dataloader, runner.build_evaluator(train_evaluator)),
-            ('test', _QuietRunner(runner, ('before_val_iter', 'after_val_iter')), self.dataloader, self.evaluator)):
-            self._parts[name] = ValLoop(runner_of_part, *data, fp16=fp16)
+        train_evaluator, of_test = runner.build_evaluator(train_evaluator), ('before_val_iter', 'after_val_iter')
+        self._parts = dict(
+            train=ValLoop(_QuietRunner(runner), train_dataloader, train_evaluator, fp16=fp16),
+            test=ValLoop(_QuietRunner(runner, of_test), self.dataloader, self.evaluator, fp16=fp16))
 
     @property
     def train_dataloader(self) -> DataLoader:

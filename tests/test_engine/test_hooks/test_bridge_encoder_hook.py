@@ -49,7 +49,7 @@ def test_a_checkpoint_without_a_backbone_is_an_error():
 @pytest.mark.parametrize('tensors', [
     {'backbone.weight': torch.ones(3, 4)}, {'backbone.extra': torch.ones(1)}], ids=['shape', 'extra'])
 def test_another_backbone_is_an_error(tensors):
-    with pytest.raises(ValueError, match="not the image_encoder of this config: 1 tensors"):
+    with pytest.raises(ValueError, match='not the image_encoder of this config: .*(weight has shape|no extra)'):
         BridgeEncoderHook().after_load_checkpoint(mock_runner(), checkpoint(**tensors))
 
 

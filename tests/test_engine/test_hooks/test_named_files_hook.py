@@ -28,9 +28,15 @@ class Files(BaseDataset):
 
 def named(dataset, workers=0):
     loader = DataLoader(dataset, num_workers=workers, collate_fn=list)
-    loop = SimpleNamespace(dataloader=loader)
-    NamedFilesHook().before_train(SimpleNamespace(train_loop=loop, val_loop=None))
+    before_run(train=loader)
     return loader
+
+
+def before_run(**loaders):
+    """Show the hook a runner with loops of these data loaders; others are not built, or not asked for."""
+    loops = dict(_train_loop=None, _val_loop={}, _test_loop=None)
+    loops.update({f'_{phase}_loop': SimpleNamespace(dataloader=loader) for phase, loader in loaders.items()})
+    NamedFilesHook().before_run(SimpleNamespace(**loops))
 
 
 @pytest.mark.parametrize('workers', (0, 1))
@@ -63,7 +69,6 @@ def test_samples_are_what_they_were_and_none_is_asked_for_again():
 def test_validation_and_test_alone():
     for phase in ('val', 'test'):
         loader = DataLoader(Files('bad.jpg'), collate_fn=list)
-        runner = SimpleNamespace(**{f'{phase}_loop': SimpleNamespace(dataloader=loader)})
-        getattr(NamedFilesHook(), f'before_{phase}')(runner)
+        before_run(**{phase: loader})
         with pytest.raises(LoadingError):
             list(loader)
