@@ -108,7 +108,7 @@ def test_what_mim_looks_for_is_there():
     for model in models:
         config = Path(model['Config'])
         assert (REPO / config).is_file()
-        assert model['Name'] == ('small_' if config.parent.name == 'small' else '') + config.stem
+        assert model['Name'] == {'small': 'small_', 'public_lbbt': 'public_'}.get(config.parent.name, '') + config.stem
 
 
 @pytest.fixture(scope='module')
