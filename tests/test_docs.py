@@ -23,7 +23,8 @@ def blocks(language: str) -> List[Tuple[str, str]]:
     return [(page.name, text) for page in PAGES for text in block.findall(page.read_text(encoding='utf-8'))]
 
 
-SNIPPETS = blocks('python')
+SNIPPETS = [(page, text) for page, text in blocks('python') if '_base_' in text]
+SCRIPTS = [(page, text) for page, text in blocks('python') if '_base_' not in text]
 
 
 @pytest.mark.parametrize('page, text', SNIPPETS, ids=[f'{page} {number}' for number, (page, _) in enumerate(SNIPPETS)])
@@ -40,6 +41,19 @@ def test_a_config_that_is_shown_is_whole_and_its_model_is_built(page, text, fold
         given = [cfg.get(f'{part}_{name}') is not None for name in ('cfg', 'dataloader')]
         assert given[0] == given[1], f'{part}_cfg and {part}_dataloader'
     assert Runner.from_cfg(cfg).model
+
+
+@pytest.mark.parametrize('page, text', SCRIPTS, ids=[f'{page} {number}' for number, (page, _) in enumerate(SCRIPTS)])
+def test_a_script_that_is_shown_prints_what_it_says(page, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(compile(text, page, 'exec'), {})
+    printed = capsys.readouterr().out
+    for said in re.findall(r'^print\(.*?# *([^:\n]+)', text, re.MULTILINE):
+        assert said.strip() in printed
+    if 'gradients' in text:
+        assert [line.split() for line in printed.splitlines()] == [
+            ['8', '0.2005', '0.2000'], ['32', '0.0345', '0.0345'], ['256', '0.0039', '0.0040']]
 
 
 def test_readme_s_classifier_trains_as_it_stands_but_for_paths(tmp_path):
