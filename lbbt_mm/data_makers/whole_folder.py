@@ -1,8 +1,8 @@
 """A data set's folder: written whole or not at all, and never over what somebody else put there.
 
 ``recipe.json`` marks a data set that is finished: which converter made it, from what. Until then the folder has another
-name, ``NAME.lbbt_mm.partial``, which nobody else gives one, and its ``recipe.json`` is empty and held locked by the writer:
-what a killed writer left can be told from what another one writes.
+name, ``NAME.lbbt_mm.partial``, and its ``recipe.json`` says that it is unfinished and is held locked by the writer: what a
+killed writer left can be told from what another one writes, and from a folder of somebody else.
 """
 import argparse
 import fcntl
@@ -20,6 +20,7 @@ from lbbt_mm import argument_types
 MARK = 'recipe.json'
 _MADE_BY = 'made_by'
 _PACKAGE = 'lbbt_mm '
+_UNFINISHED = 'lbbt_mm writes a data set here\n'
 
 
 def write_once(out: Path, converter: str, recipe: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
@@ -46,8 +47,9 @@ def write_once(out: Path, converter: str, recipe: Mapping[str, Any], write: Call
     with _alone(partial) as file:
         if not _holds(out, mark):  # as it would if another process has finished it just now
             write(partial)
+            file.seek(0)
             json.dump(mark, file)
-            file.flush()
+            file.truncate()  # what is behind it; and it writes the buffer
             os.rename(partial, out)  # fails where somebody has put files there meanwhile
     return out
 
@@ -121,7 +123,7 @@ def _read_mark(path: Path) -> Optional[Dict[str, Any]]:
 @contextmanager
 def _alone(partial: Path) -> Iterator[IO]:
     """An empty folder to write to, which no other process does meanwhile, and its mark; in the end it is gone or renamed."""
-    if partial.is_symlink() or partial.exists() and not partial.is_dir():
+    if partial.is_symlink() or partial.exists() and not (partial.is_dir() and _is_ours(partial)):
         raise FileExistsError(f'{partial}, where the data set is written first, is there and not ours. Nothing was touched: '
                               'give another folder, or remove this one yourself.')
     partial.mkdir(parents=True, exist_ok=True)
@@ -137,9 +139,19 @@ def _alone(partial: Path) -> Iterator[IO]:
                 elif path.name != MARK:
                     path.unlink()
             file.truncate()
+            file.write(_UNFINISHED)
+            file.flush()
             yield file
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_ours(partial: Path) -> bool:
+    """Whether a writer of ours left a folder: marked, or killed before it could mark it."""
+    left, mark = {path.name for path in partial.iterdir()}, partial / MARK
+    if not left or mark.is_symlink() or not mark.is_file():
+        return not left
+    return _read_mark(mark) is not None or mark.read_bytes() in (_UNFINISHED.encode(), *([b''] if left == {MARK} else []))
 
 
 def _lock(file: IO, path: Path) -> bool:

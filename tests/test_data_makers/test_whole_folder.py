@@ -190,7 +190,7 @@ class TestInterruption:
         finally:
             os.killpg(writer.pid, signal.SIGKILL)
             writer.wait()
-        assert not (tmp_path / 'out').exists() and (partial / 'recipe.json').read_bytes() == b''
+        assert not (tmp_path / 'out').exists() and (partial / 'recipe.json').read_text() == 'lbbt_mm writes a data set here\n'
         (partial / 'linked').symlink_to(tmp_path)  # a folder of ours is removed without following links
         kept = run_tool('dataset_converters/digits_to_coco.py', partial, '--num-train', 2)
         assert 'is not an empty folder, and it holds no data set of ours' in one_line(kept), 'it is not complete'
@@ -223,6 +223,17 @@ class TestInterruption:
         (tmp_path / 'out.lbbt_mm.partial').mkdir()
         write_once(tmp_path / 'out', 'test.py', RECIPE, write)
         assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+    @pytest.mark.parametrize('mark', (None, '', '{}', '{"made_by": "someone"}'))
+    def test_a_partial_folder_with_a_mark_that_is_not_ours_is_refused(self, mark, tmp_path):
+        partial = tmp_path / 'out.lbbt_mm.partial'
+        partial.mkdir()
+        if mark is not None:
+            (partial / 'recipe.json').write_text(mark)
+        (partial / 'mine').write_text('mine')
+        before = files(tmp_path)
+        refused(tmp_path / 'out', 'out.lbbt_mm.partial, where the data set is written first, is there and not ours')
+        assert files(tmp_path) == before
 
     def test_a_folder_that_another_writer_finishes_just_now_is_left_to_it(self, tmp_path, monkeypatch):
         """Its mark is gone from there by the time that it could be locked."""
