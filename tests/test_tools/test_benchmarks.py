@@ -148,7 +148,8 @@ def test_llm_backbone_compares_equal_functions(family, tmp_path):
     assert [row['wanted'].split(' ')[0] for row in rows] == 2 * len(ours) * [wanted] + 2 * len(ours) * ['']
     assert [row['row'].rsplit(', ')[-1] for row in rows] == 2 * (len(ours) * ['batch 2'] + len(ours) * ['batch 1'])
     work = {(row['row'], row['ours']): row['giga_flops'] for row in data['results']}
-    assert all(flops == pytest.approx(2 * work[row.replace('batch 2', 'batch 1'), name])
+    # rotary positions times frequencies do not depend on the batch
+    assert all(flops == pytest.approx(2 * work[row.replace('batch 2', 'batch 1'), name], rel=1e-3)
                for (row, name), flops in work.items() if row.endswith('batch 2'))
     assert all(row['floor_seconds'] > 0 and row['giga_flops'] > 0 for row in data['results'])
     (said, ) = (fact for fact in data['facts'].values() if 'largest difference' in str(fact))

@@ -104,8 +104,8 @@ def part_rows(env: Environment) -> Iterator[Row]:
     yield Row('python', env.python, PYTHON, 'ok' if accepts(PYTHON, env.python) else 'outside')
     broken = {*env.probe.get('import_errors', {}), *(name[:-len('_error')] for name in env.probe if name.endswith('_error'))}
     for package, name, version, spec in env.parts():
-        fits = 'ok' if accepts(spec, version) else 'outside'
-        status = 'missing' if not version else 'broken' if package in broken else fits
+        status = 'missing' if not version else 'broken' if package in broken else None
+        status = status or ('ok' if accepts(spec, version) else 'outside')
         yield Row(package, f'{version}, {name}' if name != package and version else version or '-', spec or 'any', status)
     families, cuda = env.families(), env.probe.get('ops_cuda')
     status = ('missing', 'ok', 'outside')[min(len(families), 2)]
