@@ -9,8 +9,7 @@ from lbbt_mm.language.options import check_choice
 from .cpu_attention import chunked_attention, quickest_on_cpu
 
 #: ``auto`` takes the quickest, ``fused`` is torch's, ``float32`` the same in float32; ``chunked`` computes a few heads at a
-#: time and has cheap dropout on CPUs; ``math`` is the written-out formula. These two can be differentiated any number of
-#: times.
+#: time and has cheap dropout on CPUs; ``math`` is the written-out formula, which can be differentiated any number of times.
 KERNELS = ('auto', 'fused', 'float32', 'chunked', 'math')
 
 
@@ -63,7 +62,9 @@ def attend(q: Tensor,
         bias, blind = _open_bias(_where_to_look(q, k, mask, bias, causal))
         out = (chunked_attention if kernel == 'chunked' else _math)(
             q, k, v, bias, q.shape[-1]**-0.5 if scale is None else scale, drop)
-    return (out if blind is None else out.masked_fill(blind, 0.)).to(dtype)
+    if blind is None or kernel == 'chunked' and not blind.any():  # a look at the values, which `vmap` forbids, saves a copy
+        return out.to(dtype)
+    return out.masked_fill(blind, 0.).to(dtype)
 
 
 def _fused(q, k, v, mask, bias, causal, scale, drop) -> Tensor:

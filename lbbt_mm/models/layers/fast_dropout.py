@@ -8,6 +8,7 @@ from typing import Any, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
 
 _LEVELS = 1 << 16
 
@@ -19,37 +20,39 @@ class Dropout(nn.Dropout):
         """Drop elements of ``x`` at rate ``p`` and scale the rest, in training mode."""
         if not self.training or not 0 < self.p < 1 or x.device.type != 'cpu':
             return F.dropout(x, self.p, self.training, self.inplace)
-        return dropout(x, self.p)
+        return _Dropout.apply(x, self.p)
 
 
-def dropout(x: Tensor, rate: float) -> Tensor:
-    """Drop elements and scale the rest, so that the mean stays.
+class _Dropout(Function):
 
-    Args:
-        x: What is dropped from, of any shape.
-        rate: Dropout rate, above 0 and below 1.
+    @staticmethod
+    def forward(ctx, x: Tensor, rate: float) -> Tensor:
+        kept, ctx.factor = keep_mask(x.shape, rate, device=x.device)
+        kept = kept.view(torch.uint8)  # a product with bytes is vectorised, one with booleans is not
+        ctx.save_for_backward(kept)
+        return (x * kept).mul_(ctx.factor)
 
-    Returns:
-        Tensor: Of the same shape and type.
-    """
-    kept, factor = keep_mask(x.shape, rate, x.device)
-    return (x * kept).mul_(factor)
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        return (grad * ctx.saved_tensors[0]).mul_(ctx.factor), None
 
 
-def keep_mask(shape: torch.Size, rate: float, device: Any = 'cpu') -> Tuple[Tensor, float]:
+def keep_mask(shape: torch.Size, rate: float, invert: bool = False, device: Any = 'cpu') -> Tuple[Tensor, float]:
     """Draw what dropout keeps.
 
     Args:
         shape: Shape of what is dropped from.
         rate: Dropout rate.
+        invert: Whether to mark what is dropped instead.
         device: Where the mask is needed.
 
     Returns:
-        tuple[Tensor, float]: Mask of zeros and ones, and the factor on what is kept that keeps the mean.
+        tuple[Tensor, float]: Boolean mask, and the factor on what is kept that keeps the mean.
     """
     count = shape.numel()
     threshold = min(round(rate * _LEVELS), _LEVELS - 1)
     bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=device).random_(-2**63, None)
     bits = bits.view(torch.int16)[:count].view(shape)
-    # comparing in place, in int16, is vectorised, and so is a product with bytes; with a boolean tensor neither is
-    return bits.ge_(threshold - _LEVELS // 2).to(torch.uint8), _LEVELS / (_LEVELS - threshold)
+    # comparing in place, in int16, is vectorised; comparing into a boolean tensor is not
+    mask = bits.lt_(threshold - _LEVELS // 2) if invert else bits.ge_(threshold - _LEVELS // 2)
+    return mask.to(torch.uint8).view(torch.bool), _LEVELS / (_LEVELS - threshold)

@@ -47,9 +47,10 @@ def test_output_and_gradients_are_those_of_the_formula(kernel, kv_heads, mask, c
     parts += [bias] if with_bias else []
     options = dict(mask=MASKS[mask], bias=bias, causal=causal, scale=scale)
     out, expected = attend(*parts[:3], **options, kernel=kernel), written_out(*parts[:3], **options)
-    assert_close(out, expected, depth=2, terms=9)
+    single = dict(terms=9, dtype=torch.float32)  # of the chunked kernel's probabilities
+    assert_close(out, expected, depth=2, **single)
     grad = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)
-    assert_close(torch.autograd.grad(out, parts, grad), torch.autograd.grad(expected, parts, grad), depth=4, terms=9)
+    assert_close(torch.autograd.grad(out, parts, grad), torch.autograd.grad(expected, parts, grad), depth=4, **single)
 
 
 @pytest.mark.parametrize('kernel', KERNELS)
@@ -70,10 +71,9 @@ def test_a_query_that_may_look_nowhere_gives_zeros_and_gets_no_gradient(kernel, 
         assert torch.isfinite(grad).all() and (grad[1] == 0).all() and (grad[0] != 0).any()
 
 
-@pytest.mark.parametrize('kernel', ['math', 'chunked'])
 @pytest.mark.parametrize('case', ['plain', 'mask', 'bias', 'causal', 'all'])
 @pytest.mark.parametrize('kv_heads', [4, 2])
-def test_two_kernels_can_be_differentiated_twice(kernel, case, kv_heads):
+def test_the_math_kernel_can_be_differentiated_twice(case, kv_heads):
     q, k, v = tensors(kv_heads, num_keys=6)
     mask = torch.arange(6) < torch.tensor([[[[6]]], [[[4]]]])
     mask = mask.expand(2, 1, 6, 6).clone()
@@ -86,16 +86,16 @@ def test_two_kernels_can_be_differentiated_twice(kernel, case, kv_heads):
     inputs = [part.requires_grad_() for part in small] + ([bias] if 'bias' in given else [])
 
     def function(q, k, v, *rest):
-        return attend(q, k, v, **{**given, **(dict(bias=rest[0]) if rest else {})}, kernel=kernel)
+        return attend(q, k, v, **{**given, **(dict(bias=rest[0]) if rest else {})}, kernel='math')
 
     assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
-@pytest.mark.parametrize('kernel', ['fused', 'float32'])
+@pytest.mark.parametrize('kernel', ['fused', 'float32', 'chunked'])
 def test_no_other_kernel_gives_a_wrong_second_derivative(kernel):
     q, k, v = tensors(4)
     first, = torch.autograd.grad(attend(q, k, v, kernel=kernel).square().sum(), q, create_graph=True)
-    with pytest.raises(RuntimeError, match='not implemented'):
+    with pytest.raises(RuntimeError, match='not implemented|once_differentiable'):
         first.square().sum().backward()
 
 
