@@ -20,6 +20,7 @@ READ = ('model', 'train_cfg', 'val_cfg', 'train_dataloader', 'val_dataloader', '
 BACKBONE = {
     'model.backbone.attention': 'causal', 'model.backbone.out_type': 'last_token', 'model.backbone.position': 'language',
     'model.backbone.final_norm': 'language', 'model.backbone.attn_drop': 0.1, 'model.backbone.proj_drop': 0.1,
+    'model.backbone.hidden_drop': 0., 'model.backbone.embed_drop': 0.1,
 }
 
 

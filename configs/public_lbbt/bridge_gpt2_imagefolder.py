@@ -2,7 +2,8 @@
 _base_ = '../small/bridge_gpt2_imagefolder.py'
 model = dict(
     backbone=dict(
-        attention='causal', out_type='last_token', position='language', final_norm='language', attn_drop=0.1, proj_drop=0.1),
+        attention='causal', out_type='last_token', position='language', final_norm='language', attn_drop=0.1, proj_drop=0.1,
+        hidden_drop=0., embed_drop=0.1),
     head=dict(loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')))
 crop = dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), interpolation='bicubic')
 flip = dict(type='RandomFlip', prob=0.5)

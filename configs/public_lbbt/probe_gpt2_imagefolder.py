@@ -3,6 +3,7 @@ _base_ = '../small/probe_gpt2_imagefolder.py'
 model = dict(
     backbone=dict(
         attention='causal', out_type='last_token', position='language', final_norm='language', attn_drop=0.1, proj_drop=0.1,
+        hidden_drop=0., embed_drop=0.1,
         init_cfg=dict(leave_out=['patch_embed'])),
     neck=None)
 crop = dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), interpolation='bicubic')

@@ -57,5 +57,5 @@ ARMS: Dict[str, Arm] = {
 }
 #: What a ``language`` dict without ``arm`` has.
 DEFAULT_ARM = 'language'
-#: What layers beyond the chosen blocks start from.
-EXTRA_LAYERS_ARM = 'random'
+#: What layers beyond the chosen blocks start from, and parts that ``language.fresh`` names.
+EXTRA_LAYERS_ARM = FRESH_ARM = 'random'

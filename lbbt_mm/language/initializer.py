@@ -109,9 +109,9 @@ class LanguageInit:
         for path, key in self.targets.items():
             indices = self.options.block_indices(key)
             for layer in range(self.options.num_layers(key, len(module.get_submodule(path)))):
-                block = ((indices[layer], self.options.arm) if layer < len(indices)
+                block = ((indices[layer], self.options.arm_of('blocks')) if layer < len(indices)
                          else (self.options.spec.num_blocks + layer, EXTRA_LAYERS_ARM))
                 plan[block].append(f'{path}.{layer}')
         for path, part in self.others.items():
-            plan[part, self.options.arm].append(path)
+            plan[part, self.options.arm_of(part)].append(path)
         return plan

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from .activations import ACTIVATIONS
-from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM
+from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM, FRESH_ARM
 from .families import FAMILIES, read_spec
 from .rotary import same_function
 from .source import open_checkpoint
 from .spec import BlockSelection, BlockSpec, LanguageModelSpec, parse_blocks
 from .spec_checks import check_std
 
-_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'extra_layers', 'init_std', 'fit')
+_KEYS = ('checkpoint', 'revision', 'config', 'arm', 'seed', 'fresh', 'extra_layers', 'init_std', 'fit')
+#: What can start at random whatever the arm is
+_FRESH = ('blocks', 'position_table', 'final_norm')
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class LanguageOptions:
         revision: Branch, tag or commit on the hub.
         arm: Where the start values come from, one of :data:`lbbt_mm.language.arms.ARMS`.
         seed: Seed of the arms ``random``, ``shuffled`` and ``moment_matched``, and of extra layers.
+        fresh: Which of ``blocks``, ``position_table`` and ``final_norm`` start as the arm ``random`` does, whatever ``arm``
+            is: to tell which of them an effect comes from.
         extra_layers: ``'random'`` lets a component have more layers than blocks; the rest start at random.
         fit: How blocks meet a component of another width, where it offers that: ``'project'`` runs them at their own width,
             ``'select'`` takes a part of them (:mod:`lbbt_mm.language.weight_selection`).
@@ -38,6 +42,7 @@ class LanguageOptions:
     revision: Optional[str] = None
     arm: str = DEFAULT_ARM
     seed: int = 0
+    fresh: Sequence[str] = ()
     extra_layers: Optional[str] = None
     fit: Optional[str] = None
     init_std: Optional[float] = None
@@ -67,6 +72,9 @@ class LanguageOptions:
                              'Remove it, or set it beside `language`.')
         options = {key: language[key] for key in _KEYS if key in language and key != 'config'}
         check_choice('language.arm', options.get('arm', DEFAULT_ARM), ARMS)
+        fresh = options.get('fresh', ())
+        for part in fresh if isinstance(fresh, (list, tuple)) else [fresh]:
+            check_choice('language.fresh', part, _FRESH)
         check_choice('language.extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
         check_choice('language.fit', options.get('fit'), (None, 'project', 'select'))
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
@@ -116,6 +124,10 @@ class LanguageOptions:
                 'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and '
                 "models differ by more than twice). Set language.init_std, to the value in the model's config.json.")
         return replace(self.spec, initializer_range=std)
+
+    def arm_of(self, part: str) -> str:
+        """The arm that ``blocks``, ``position_table`` or ``final_norm`` start from."""
+        return FRESH_ARM if part in self.fresh and not ARMS[self.arm].leaves_host else self.arm
 
     def block_indices(self, key: str) -> List[int]:
         """Indices of the blocks that ``key`` selects."""

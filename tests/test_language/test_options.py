@@ -62,6 +62,7 @@ def test_unknown_key_is_named_with_those_that_are_known():
     ('arm', 'scratch', "'language', 'host', 'random', 'shuffled', 'moment_matched'"),
     ('arm', None, "'language', 'host'"),
     ('extra_layers', 'repeat', "None, 'random'"),
+    ('fresh', 'heads', "'blocks', 'position_table', 'final_norm'"),
 ])
 def test_value_that_is_not_among_the_choices_lists_them(key, value, expected):
     with pytest.raises(ValueError, match=f'language.{key}={value!r}: expected one of {expected}'):

@@ -9,6 +9,8 @@ model = dict(
         final_norm='language',
         attn_drop=0.1,
         proj_drop=0.1,
+        hidden_drop=0.,
+        embed_drop=0.1,
         drop_path_rate=0.),
     head=dict(loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')))
 param_scheduler = [

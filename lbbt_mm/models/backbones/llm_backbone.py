@@ -14,6 +14,8 @@ from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.freezing import freeze
 from lbbt_mm.models.initializers.init_steps import with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
+from lbbt_mm.models.layers.fast_dropout import Dropout
+from lbbt_mm.models.layers.language_block import check_rate
 from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table
 from lbbt_mm.registry import MODELS
 from .backbone_checks import block_numbers, check_choices, check_image, check_sizes, check_table
@@ -46,11 +48,14 @@ class LLMBackbone(BaseModule):
         frozen_stages: -1 freezes nothing, 0 patch embedding and positions, n also the first n blocks, and the depth the
             final norm too. Frozen parts stay in evaluation mode. Defaults to -1.
         attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
-        proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.
+        proj_drop: Dropout rate of attention output and feed-forward output. Defaults to 0.
+        hidden_drop: Dropout rate of the feed-forward networks' hidden units; GPT-2 has none there. Defaults to None,
+            ``proj_drop``.
+        embed_drop: Dropout rate of the tokens that the first block gets. Defaults to 0.
         drop_path_rate: Stochastic-depth rate of the last block; it grows linearly from 0. Defaults to 0.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
         attention_kernel: What computes attention, see :func:`lbbt_mm.models.layers.attention.attend`; second derivatives
-            need ``math`` or ``chunked``. Defaults to ``auto``, the quickest.
+            need ``math``. Defaults to ``auto``, the quickest.
         interpolate_mode: How the position table is resized. Defaults to ``bicubic``.
         patch_cfg: Further options of mmcv's PatchEmbed.
         init_cfg: Initialisation. With a ``Pretrained`` or ``lbbt_mm.BridgeInit`` step no language weights are read.
@@ -71,6 +76,8 @@ class LLMBackbone(BaseModule):
                  frozen_stages: int = -1,
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
+                 hidden_drop: Optional[float] = None,
+                 embed_drop: float = 0.,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False,
                  attention_kernel: str = 'auto',
@@ -107,11 +114,14 @@ class LLMBackbone(BaseModule):
             check_table(options, num_tokens)
         self.rotary = RotaryEmbedding(spec) if position == 'rotary' else None
         self.pos_embed = None if position == 'rotary' else nn.Parameter(torch.zeros(1, num_tokens, spec.embed_dims))
+        check_rate('embed_drop', embed_drop)
+        self.embed_drop = Dropout(embed_drop)
         self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
         self._register_state_dict_hook(note_identity)
 
         self.blocks = block_stack(spec, self.num_layers, drop_path_rate, attention=attention, attn_drop=attn_drop,
-                                  proj_drop=proj_drop, with_cp=with_cp, attention_kernel=attention_kernel)
+                                  proj_drop=proj_drop, hidden_drop=hidden_drop, with_cp=with_cp,
+                                  attention_kernel=attention_kernel)
         self.norm = build_norm(spec) if final_norm else nn.Identity()
         frozen = self._frozen_parts()
         freeze(self, lambda name: not is_below(name, frozen))
@@ -174,7 +184,7 @@ class LLMBackbone(BaseModule):
         if self.rotary is None:
             x = x + resize_position_table(self.pos_embed, self.patch_resolution, tuple(resolution), self.interpolate_mode,
                                           self.num_extra_tokens)
-        return x, tuple(resolution)
+        return self.embed_drop(x), tuple(resolution)
 
     def run(self, x: Tensor) -> Dict[int, Tensor]:
         """Run tokens through the blocks, as far as the last of ``out_indices``.

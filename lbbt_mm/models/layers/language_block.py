@@ -103,16 +103,18 @@ class LanguageMLP(nn.Module):
 
     Args:
         spec: The block's spec. A gated network keeps gate (first half) and up projection in one ``fc1``.
-        proj_drop: Dropout rate after the activation and of the output, as in the host models.
+        proj_drop: Dropout rate of the output.
+        hidden_drop: Dropout rate after the activation. Defaults to None, ``proj_drop``, as in the host models.
     """
 
-    def __init__(self, spec: BlockSpec, proj_drop: float = 0.) -> None:
+    def __init__(self, spec: BlockSpec, proj_drop: float = 0., hidden_drop: Optional[float] = None) -> None:
         super().__init__()
         self.gated = spec.gated
         self.act = ACTIVATIONS[spec.activation]
         self.fc1 = nn.Linear(spec.embed_dims, spec.ffn_dims * (2 if spec.gated else 1), bias=spec.ffn_bias)
         self.fc2 = nn.Linear(spec.ffn_dims, spec.embed_dims, bias=spec.ffn_bias)
         self.drop = Dropout(proj_drop)
+        self.hidden_drop = Dropout(proj_drop if hidden_drop is None else hidden_drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, N, C)`` to ``(B, N, C)``."""
@@ -124,7 +126,7 @@ class LanguageMLP(nn.Module):
             hidden = hidden * up if torch.is_grad_enabled() else hidden.mul_(up)
         else:
             hidden = self.act(hidden)
-        return self.drop(self.fc2(self.drop(hidden)))
+        return self.drop(self.fc2(self.hidden_drop(hidden)))
 
 
 class LanguageBlock(nn.Module):
@@ -140,11 +142,12 @@ class LanguageBlock(nn.Module):
         attention: ``bidirectional`` (patches have no order) or ``causal``.
         norm: ``pre`` or ``post``.
         attn_drop: Dropout rate of the attention weights.
-        proj_drop: Dropout rate of attention output, hidden units and feed-forward output.
+        proj_drop: Dropout rate of attention output and feed-forward output.
+        hidden_drop: Dropout rate of the feed-forward network's hidden units. Defaults to None, ``proj_drop``.
         drop_path_rate: Stochastic-depth rate of each residual branch.
         with_cp: Whether to recompute activations in the backward pass, to save memory.
         attention_kernel: What computes attention: one of :data:`lbbt_mm.models.layers.attention.KERNELS`. Second
-            derivatives need ``math`` or ``chunked``.
+            derivatives need ``math``.
     """
 
     def __init__(self,
@@ -154,6 +157,7 @@ class LanguageBlock(nn.Module):
                  norm: str = 'pre',
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
+                 hidden_drop: Optional[float] = None,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False,
                  attention_kernel: str = 'auto') -> None:
@@ -163,6 +167,7 @@ class LanguageBlock(nn.Module):
         check_choice('attention_kernel', attention_kernel, KERNELS)
         check_rate('attn_drop', attn_drop)
         check_rate('proj_drop', proj_drop)
+        check_rate('hidden_drop', hidden_drop or 0.)
         check_rate('drop_path_rate', drop_path_rate)
         self.spec = spec
         self.norm = norm
@@ -173,7 +178,7 @@ class LanguageBlock(nn.Module):
         self.cross_norm = build_norm(spec) if cross_attention else None
         self.cross_attn = LanguageAttention(spec, False, *attention_options) if cross_attention else None
         self.norm2 = build_norm(spec)
-        self.mlp = LanguageMLP(spec, proj_drop)
+        self.mlp = LanguageMLP(spec, proj_drop, hidden_drop)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def forward(self,

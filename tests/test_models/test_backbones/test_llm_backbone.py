@@ -288,6 +288,31 @@ def test_options_reach_every_block():
             for block in plain} == {(0., 0., 0., False, False)}
 
 
+def test_dropout_as_gpt2_has_it():
+    """On attention weights, residual branches and embeddings, and none on hidden units."""
+    backbone = initialised(language=dict(arm='random'), attn_drop=0.1, proj_drop=0.1, hidden_drop=0., embed_drop=0.5)
+    assert {(block.mlp.drop.p, block.mlp.hidden_drop.p) for block in backbone.blocks} == {(0.1, 0.)}
+    plain, dropped = (backbone.train(mode).embed(images(count=32))[0] for mode in (False, True))
+    kept = dropped != 0
+    assert (~kept).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert_close(dropped[kept], 2 * plain[kept])
+    with pytest.raises(ValueError, match='embed_drop=1.5'):
+        backbone_of(embed_drop=1.5)
+
+
+@pytest.mark.parametrize('fresh', ['blocks', 'position_table', 'final_norm'])
+def test_a_part_that_is_drawn_anew_leaves_the_others_to_the_arm(fresh, folders):
+    """And is what the arm ``random`` draws."""
+    options = dict(folder=folders['gpt2'], position='language', final_norm='language')
+    language, random = (initialised(language=dict(arm=arm), **options).state_dict() for arm in ('language', 'random'))
+    mixed = initialised(language=dict(arm='language', fresh=[fresh]), **options).state_dict()
+    prefix = dict(blocks='blocks.', position_table='pos_embed', final_norm='norm.')[fresh]
+    for name, tensor in mixed.items():
+        if not name.startswith('patch_embed'):
+            assert torch.equal(tensor, (random if name.startswith(prefix) else language)[name]), name
+    assert any(not torch.equal(language[name], random[name]) for name in mixed if name.startswith(prefix))
+
+
 def test_stochastic_depth_grows_linearly():
     backbone = backbone_of(drop_path_rate=0.3)
     rates = [getattr(block.drop_path, 'drop_prob', 0.) for block in backbone.blocks]
