@@ -50,7 +50,7 @@ def test_component_chooses_the_keys_that_select_blocks():
 
 def test_unknown_key_is_named_with_those_that_are_known():
     with pytest.raises(ValueError, match='language.check_point is not an option here; expected some of: checkpoint, '
-                                         'revision, config, blocks, arm, seed, extra_layers, init_std. Remove it, '
+                                         'revision, config, blocks, arm, seed, fresh, extra_layers, init_std. Remove it, '
                                          'or set '
                                          'it beside'):
         options(check_point='gpt2')
