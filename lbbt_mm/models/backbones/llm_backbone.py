@@ -30,7 +30,7 @@ class LLMBackbone(BaseModule):
     patches are pooled by their mean, then normalised; positions are learned, and rotary ones are off.
 
     Args:
-        language: ``checkpoint, revision, config, blocks, arm, seed, extra_layers``; see
+        language: ``checkpoint, revision, config, blocks, arm, seed, fresh, extra_layers``; see
             :class:`lbbt_mm.language.options.LanguageOptions`.
         img_size: Height and width of the images, in pixels. Defaults to 224.
         patch_size: Height and width of a patch, in pixels. Defaults to 16.

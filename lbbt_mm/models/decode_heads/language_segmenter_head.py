@@ -31,7 +31,7 @@ class LanguageSegmenterHead(BaseDecodeHead):
 
     Args:
         in_channels: Width of the encoder's features; with ``input_transform='resize_concat'`` a list of them.
-        language: ``checkpoint, revision, config, blocks, arm, seed, extra_layers, fit``; see
+        language: ``checkpoint, revision, config, blocks, arm, seed, fresh, extra_layers, fit``; see
             :class:`lbbt_mm.language.options.LanguageOptions`. ``arm='host'`` is Segmenter's own initialisation.
         num_layers: Number of blocks. Defaults to None, as many as ``language.blocks`` selects; more need ``extra_layers``.
         embed_dims: Width of the decoder. Defaults to None: the language model's, with ``fit='select'`` the encoder's.

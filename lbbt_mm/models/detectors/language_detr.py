@@ -31,7 +31,7 @@ class LanguageDETR(DETR):
     after each residual sum.
 
     Args:
-        language: ``checkpoint, revision, config, encoder_blocks, decoder_blocks, arm, seed, extra_layers``; see
+        language: ``checkpoint, revision, config, encoder_blocks, decoder_blocks, arm, seed, fresh, extra_layers``; see
             :class:`lbbt_mm.language.options.LanguageOptions`.
         norm: ``pre`` or ``post``. Defaults to ``pre``.
         attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
