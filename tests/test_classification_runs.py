@@ -47,7 +47,8 @@ def data_root(tmp_path, monkeypatch) -> Path:
 
 def run(name: str, tmp_path: Path, checkpoint=None, resume=None, hooks=(), changes=None, **options) -> Runner:
     """Train a row for two epochs at 16 x 16 pixels with six tiny blocks."""
-    cfg = Config.fromfile(next(CONFIGS.rglob(f'{name}.py')))
+    cfg = Config.fromfile(next(path for folder in ('', 'classification', 'small', 'demo')
+                               for path in (CONFIGS / folder).glob(f'{name}.py')))
     cfg.merge_from_dict({
         'work_dir': str(tmp_path / name), 'model.backbone.img_size': 16, 'model.backbone.patch_size': 4,
         'model.backbone.language': dict(_delete_=True, **LANGUAGE), 'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 1,

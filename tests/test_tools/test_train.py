@@ -137,7 +137,8 @@ class TestResuming:
         mine.write_bytes(b'mine')
         source = trained.checkpoint(4)
         returncode, output = run_tool('train.py', trained.dumped, '--work-dir', mine.parent, '--resume', source)
-        assert returncode == 2 and f'\n--resume {source}: {mine.parent} holds checkpoints already' in output, output
+        assert returncode == 2, output
+        assert f'\n--resume {source}: {mine.parent} holds checkpoints already' in f'\n{output}', output
         assert list(mine.parent.iterdir()) == [mine] and mine.read_bytes() == b'mine'
 
     def test_the_number_of_workers_does_not_matter(self, trained, random_config, folders, tmp_path):
