@@ -99,6 +99,8 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
     rules.update({f'{loader}.{name}': rule for loader in loaders for name, rule in _LOADER.items()})
     rules.update({f'{found.where}.indices': _INDICES for found in find_datasets(cfg, loaders)})
     yield from ((key, get_key(cfg, key), rule) for key, rule in rules.items() if get_key(cfg, key) is not None)
+    if 'train_dataloader' in loaders:
+        yield from _schedules(cfg)
     for model in ('model', 'model.module'):
         test = get_key(cfg, f'{model}.test_cfg')
         has_heads = any(parts_at(cfg, f'{model}.decode_head'))
@@ -111,6 +113,16 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
             yield f'{model}.test_cfg.stride', stride, Rule(
                 lambda value, window=window: _are_sides(value) and all(map(le, value, window)),
                 f'{_WINDOW.expected}, no more than crop_size={window!r}, or pixels between two windows have no prediction')
+
+
+def _schedules(cfg: Config) -> Iterator[Tuple[str, Any, Rule]]:
+    """A schedule whose end is that of the training has to begin before it, which shorter trainings may not leave room for."""
+    for place, schedule in parts_at(cfg, 'param_scheduler'):
+        length = 'train_cfg.max_epochs' if schedule.get('by_epoch', True) else 'train_cfg.max_iters'
+        begin, end = schedule.get('begin', 0), get_key(cfg, length)
+        if isinstance(begin, int) and _is_whole(end, 1) and schedule.get('end') is None:
+            yield f'{place}.begin', begin, Rule(
+                lambda value, end=end: value < end, f'less than {length}={end}, with which this schedule ends')
 
 
 def _check_optimizer(cfg: Config) -> None:

@@ -24,6 +24,19 @@ def test_numbers_that_no_run_can_have(key, value):
     check_values(Config(CONFIG), ['train_dataloader'])
 
 
+@pytest.mark.parametrize('schedule, fits', [
+    (dict(begin=1), True), (dict(begin=2), False), (dict(begin=5), False), (dict(begin=5, end=9), True), (dict(), True),
+    (dict(begin=5, by_epoch=False), True)])
+def test_a_schedule_that_begins_when_the_training_has_ended(schedule, fits):
+    """As where a training with warm-up epochs is made shorter than these."""
+    cfg = Config(dict(CONFIG, param_scheduler=[dict(type='LinearLR'), dict(type='CosineAnnealingLR', **schedule)]))
+    if fits:
+        check_values(cfg, ['train_dataloader'])
+        return
+    with pytest.raises(ValueError, match=r'param_scheduler.1.begin=\d: expected less than train_cfg.max_epochs=2, with which'):
+        check_values(cfg, ['train_dataloader'])
+
+
 def test_an_optimizer_that_is_not_registered():
     cfg = Config(CONFIG)
     check_values(cfg, ['train_dataloader'])
