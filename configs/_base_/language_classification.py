@@ -10,7 +10,8 @@ model = dict(
         out_type='avg_featmap',
         attention='bidirectional',
         position='learned',
-        final_norm='new'),
+        final_norm='new',
+        language=dict(blocks=None, arm='language', seed=0)),
     head=dict(
         type='LinearClsHead',
         num_classes=None,

@@ -2,7 +2,7 @@
 # mmseg's own, with the original's dropout
 _base_ = [
     '../_base_/language_segmenter.py', '../_base_/datasets/ade20k.py', '../_base_/segmenter_160k.py',
-    '../_base_/segmentation_runtime.py', '../_base_/language/gpt2.py'
+    '../_base_/language/gpt2.py'
 ]
 model = dict(
     type='lbbt_mm.LanguageEncoderDecoder',
