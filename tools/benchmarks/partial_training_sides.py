@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from contenders import giga_flops, held_bytes
 from harness import CLOCKS, Row, Timing, spread, time_rounds
-from llm_backbone_sides import CHANNELS, PATCH, First, our_backbone
+from llm_backbone_sides import CHANNELS, PATCH, our_backbone
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -19,7 +19,7 @@ from lbbt_mm.models.layers import LanguageBlock
 
 HEAD_DIMS, CLASSES = 64, 100
 KINDS, MEASURED = ('forward', 'activations', 'weights'), 'training step'
-EMBEDDING = ('first.backbone.patch_embed', 'first.backbone.pos_embed')
+EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')
 
 
 def classifier(size: SimpleNamespace) -> nn.Module:
@@ -30,7 +30,7 @@ def classifier(size: SimpleNamespace) -> nn.Module:
     """
     fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width,
                   initializer_range=0.02)
-    return nn.Sequential(OrderedDict(first=First(our_backbone(fields, size)), head=nn.Linear(size.width, CLASSES)))
+    return nn.Sequential(OrderedDict(backbone=our_backbone(fields, size), head=nn.Linear(size.width, CLASSES)))
 
 
 class TrainingStep:
@@ -48,8 +48,8 @@ class TrainingStep:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, weight_decay=0.05)
         runner = SimpleNamespace(model=self.model, optim_wrapper=OptimWrapper(self.optimizer),
                                  logger=logging.getLogger('partial_training'))
-        also = ('first.backbone.norm', 'head') + (EMBEDDING if embedding else ())
-        PartialFreezeHook('first.backbone.blocks', trainable, also).before_run(runner)
+        also = ('backbone.norm', 'head') + (EMBEDDING if embedding else ())
+        PartialFreezeHook('backbone.blocks', trainable, also).before_run(runner)
         self.images = torch.randn(size.batch, CHANNELS, size.image, size.image)
         self.labels = torch.randint(CLASSES, (size.batch, ))
         self.optimizer_seconds: List[float] = []
@@ -74,7 +74,7 @@ def calibrating_calls(step: TrainingStep) -> Dict[str, Callable[[], None]]:
     ``forward`` is the forward pass without gradients; ``activations`` goes backward to the input too, all weights frozen;
     ``weights`` to all weights besides.
     """
-    backbone = step.model.first.backbone
+    backbone = step.model.backbone
     blocks = nn.Sequential(*(LanguageBlock(block.spec) for block in backbone.blocks))
     tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
 
