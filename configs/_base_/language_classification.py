@@ -1,6 +1,5 @@
 # An image classifier of language-model blocks, without data and schedule. What depends on the language model is None.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
-default_scope = 'mmpretrain'
 model = dict(
     type='lbbt_mm.LanguageClassifier',
     backbone=dict(

@@ -4,8 +4,9 @@ import statistics
 from collections import OrderedDict
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from contenders import giga_flops, held_bytes
@@ -108,7 +109,7 @@ def measure(row: Row, size: SimpleNamespace, timing: Timing) -> Tuple[List[Dict[
     trainable, embedding = row.options['trainable'], row.options['embedding']
     step = TrainingStep(trainable, embedding, size, timing.clock)
     calls = calibrating_calls(step)
-    calibration = differences([giga_flops(call) for call in calls.values()])
+    calibration = np.diff([giga_flops(call) for call in calls.values()], prepend=0)
     done = giga_flops(step)
     step.optimizer.zero_grad(set_to_none=True)
     backward, trained = trained_blocks(trainable, embedding, size.layers)
@@ -117,10 +118,10 @@ def measure(row: Row, size: SimpleNamespace, timing: Timing) -> Tuple[List[Dict[
     counted = [share * work + head for share, work in zip((1, backward / size.layers, trained / size.layers), calibration)]
     counted = [counted[0] + patches, counted[1], counted[2] + patches * embedding]
     seconds = time_rounds({**calls, MEASURED: step}, timing)
-    rounds = [[work / max(took, 1e-9) for work, took in zip(calibration, differences(times))]
-              for times in zip(*(seconds[kind] for kind in KINDS))]
-    predicted = [sum(work / rate for work, rate in zip(counted, rates)) for rates in rounds]
-    rates = dict(zip(KINDS, map(statistics.median, zip(*rounds))))
+    times = list(zip(*(seconds[kind] for kind in KINDS)))
+    rounds = calibration / np.diff(times, prepend=0).clip(1e-9)  # one row for each
+    predicted = (counted / rounds).sum(1).tolist()
+    rates = dict(zip(KINDS, np.median(rounds, axis=0).tolist()))
     print(f'{row.title}, GFLOP/s: ' + ', '.join(f'{kind} {rate:.0f}' for kind, rate in rates.items()), flush=True)
     return [dict(
         trained=row.title, counted=dict(zip(KINDS, counted)), done=done, predicted_seconds=statistics.median(predicted),
@@ -134,9 +135,3 @@ def trained_blocks(trainable: str, embedding: bool, layers: int) -> Tuple[int, i
     """How many of so many blocks hand gradients on, and how many are trained."""
     trained = layers if trainable == 'all' else int(trainable.split(':')[1])
     return trained if trainable.startswith('last') and not embedding else layers, trained
-
-
-def differences(values: Sequence[float]) -> Tuple[float, ...]:
-    """The first of three values, and what each of the others adds to the one before it."""
-    forward, activations, weights = values
-    return forward, activations - forward, weights - activations
