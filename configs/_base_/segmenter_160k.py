@@ -1,4 +1,5 @@
 # Segmenter's schedule on ADE20K: Nesterov's SGD 1e-3, polynomial decay, 160k iterations of 8 images
+_base_ = './language_segmenter.py'
 optim_wrapper = dict(
     type='OptimWrapper', clip_grad=None,
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0., nesterov=True))

@@ -1,6 +1,6 @@
 # A Segmenter for CPUs, on any data in the ADE20K layout: no dropout, bfloat16 autocast, AdamW, a short warm-up.
 # Masks are as ADE20K has them: 0 is ignored, the first class is 1
-_base_ = ['./language_segmenter.py', './datasets/ade20k.py', './segmenter_160k.py']
+_base_ = ['./segmenter_160k.py', './datasets/ade20k.py']
 model = dict(pretrained=None, decode_head=dict(attn_drop=0., proj_drop=0.))
 img_ratios = [0.75, 1.0, 1.25]
 dataset = dict(type='BaseSegDataset', reduce_zero_label=True)
