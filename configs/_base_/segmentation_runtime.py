@@ -3,7 +3,6 @@
 _base_ = './language_runtime.py'
 default_scope = 'mmseg'
 env_cfg = dict(cudnn_benchmark=True)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 log_processor = dict(by_epoch=False)
 tta_model = dict(type='SegTTAModel')

@@ -14,6 +14,7 @@ model = dict(
         strides=(1, 1),
         dilations=(1, 1),
         out_indices=(1, ),
+        norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
         zero_init_residual=False),
     decode_head=dict(
