@@ -8,8 +8,7 @@ gallery = _base_.train_dataloader.dataset
 model = dict(
     _delete_=True,
     type='ImageToImageRetriever',
-    image_encoder=dict(
-        _base_.model.backbone, language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
+    image_encoder=dict(_base_.model.backbone, language=dict(_base_.model.backbone.language, **_base_.language)),
     prototype=dict(
         batch_size=128,
         num_workers=4,

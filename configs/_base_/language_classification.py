@@ -1,6 +1,5 @@
 # An image classifier of language-model blocks, without data and schedule. What depends on the language model is None.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
-default_scope = 'mmpretrain'
 model = dict(
     type='lbbt_mm.LanguageClassifier',
     backbone=dict(
@@ -10,7 +9,8 @@ model = dict(
         out_type='avg_featmap',
         attention='bidirectional',
         position='learned',
-        final_norm='new'),
+        final_norm='new',
+        language=dict(blocks=None, arm='language', seed=0)),
     head=dict(
         type='LinearClsHead',
         num_classes=None,

@@ -2,6 +2,7 @@
 _base_ = ['mmdet::detr/detr_r50_8xb2-150e_coco.py', './language_runtime.py']
 model = dict(
     type='lbbt_mm.LanguageDETR',
+    language=dict(encoder_blocks='0:12', decoder_blocks='0:12', arm='language', seed=0),
     norm='pre',
     attn_drop=0.,
     proj_drop=0.1,

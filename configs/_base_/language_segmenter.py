@@ -1,6 +1,7 @@
 # Segmenter-T-Mask/16 (ViT-Tiny encoder) with language blocks in its mask transformer. What depends on the language
 # model is None. Where mmseg's Segmenter differs from the original (arXiv 2105.05633 and its code), these are the
 # original's values.
+_base_ = './segmentation_runtime.py'
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -30,6 +31,7 @@ model = dict(
         interpolate_mode='bilinear'),
     decode_head=dict(
         type='lbbt_mm.LanguageSegmenterHead',
+        language=dict(blocks='0:2', arm='language', seed=0, fit='project'),
         in_channels=192,
         embed_dims=None,
         num_layers=None,

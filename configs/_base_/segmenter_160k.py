@@ -1,4 +1,5 @@
 # Segmenter's schedule on ADE20K: Nesterov's SGD 1e-3, polynomial decay, 160k iterations of 8 images
+_base_ = './language_segmenter.py'
 optim_wrapper = dict(
     type='OptimWrapper', clip_grad=None,
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0., nesterov=True))
@@ -7,10 +8,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=16000
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=16000, max_keep_ckpts=3, save_best='mIoU'),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'))
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -1,6 +1,4 @@
 # Table 4 of the LBBT paper: GPT-2 medium learns random labels of ImageNet-1K
 _base_ = ['../_base_/bridge_100e.py', '../_base_/datasets/imagenet.py', '../_base_/language/gpt2_medium.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 train_dataloader = dict(dataset=dict(pipeline=[_base_.random_label, *_base_.images, _base_.pack_labels]))

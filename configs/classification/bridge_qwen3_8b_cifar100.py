@@ -1,6 +1,4 @@
 # Table 5 of the LBBT paper: Qwen3-8B learns random labels of CIFAR-100
 _base_ = ['../_base_/bridge_400e.py', '../_base_/datasets/cifar100.py', '../_base_/language/qwen3_8b.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 train_dataloader = dict(dataset=dict(pipeline=[_base_.random_label, *_base_.images, _base_.pack_labels]))

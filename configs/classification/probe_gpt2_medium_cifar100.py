@@ -1,6 +1,4 @@
 # Tables 3 and 14 of the LBBT paper: linear probe of a bridged GPT-2 medium on CIFAR-100, of either arm
 _base_ = ['../_base_/probe_100e.py', '../_base_/datasets/cifar100.py', '../_base_/language/gpt2_medium.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 train_dataloader = dict(batch_size=128)

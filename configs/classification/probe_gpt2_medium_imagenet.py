@@ -1,6 +1,4 @@
 # Stage 2 of LBBT: linear probe of a bridged GPT-2 medium on ImageNet-1K, of either arm
 _base_ = ['../_base_/probe_100e.py', '../_base_/datasets/imagenet.py', '../_base_/language/gpt2_medium.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 train_dataloader = dict(batch_size=128)

@@ -3,7 +3,7 @@ _base_ = ['../_base_/small_detr.py', '../_base_/language/smollm2_135m.py']
 model = dict(
     num_queries=25,
     # Middle blocks: the first one's gains are 0.03 on average, so that its attention hardly writes anything.
-    language=dict(encoder_blocks='10:11', decoder_blocks='10:12', arm='language', seed=0, **_base_.language),
+    language=dict(**_base_.language, encoder_blocks='10:11', decoder_blocks='10:12'),
     backbone=dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1, )),
     neck=dict(in_channels=[64]),
     # Boxes come first and their gradients are large; with its usual weight of 1 the class is hardly learned in minutes.

@@ -9,7 +9,7 @@ train_dataloader = dict(dataset=dict(_base_.dataset, _delete_=True, data_prefix=
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 train_cfg = dict(max_epochs=5, val_interval=5)
 val_cfg = dict(_delete_=True, fp16=True)
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+param_scheduler = [_base_.param_scheduler[1]]
 default_hooks = dict(
     logger=dict(interval=10),
     partial_freeze=dict(type='lbbt_mm.PartialFreezeHook', trainable='none', also=('neck', 'head')))

@@ -1,9 +1,6 @@
 # A Segmenter whose encoder is GPT-2: its 12 blocks on patches of 16, from language alone; the mask transformer is
 # mmseg's own, with the original's dropout
-_base_ = [
-    '../_base_/language_segmenter.py', '../_base_/datasets/ade20k.py', '../_base_/segmenter_160k.py',
-    '../_base_/segmentation_runtime.py', '../_base_/language/gpt2.py'
-]
+_base_ = ['../_base_/segmenter_160k.py', '../_base_/datasets/ade20k.py', '../_base_/language/gpt2.py']
 model = dict(
     type='lbbt_mm.LanguageEncoderDecoder',
     data_preprocessor=dict(test_cfg=dict(size_divisor=16)),  # LLMBackbone takes whole patches only

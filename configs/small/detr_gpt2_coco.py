@@ -1,6 +1,6 @@
 # LanguageDETR for a CPU and minutes, on any data in the COCO layout under LBBT_DATA_ROOT: 3 + 3 blocks of GPT-2
 _base_ = ['../_base_/small_detr.py', '../_base_/language/gpt2.py']
-model = dict(language=dict(encoder_blocks='0:3', decoder_blocks='0:3', arm='language', seed=0, **_base_.language))
+model = dict(language=dict(**_base_.language, encoder_blocks='0:3', decoder_blocks='0:3'))
 
 train_cfg = dict(max_epochs=60, val_interval=10)
 param_scheduler = [

@@ -12,6 +12,6 @@ val_dataloader = dict(dataset=dict(_base_.test_dataloader.dataset, _delete_=True
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=15, val_interval=15)
 val_cfg = dict(_delete_=True, fp16=True)
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+param_scheduler = [_base_.param_scheduler[1]]
 default_hooks = dict(
     checkpoint=dict(save_best=None, rule=None), partial_freeze=dict(trainable='none', also=('neck', 'head')))

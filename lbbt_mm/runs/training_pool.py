@@ -136,13 +136,9 @@ def job_environment(jobs: int, gpu: Optional[str] = None) -> Dict[str, str]:
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """Let SIGTERM, which batch systems send, and SIGHUP end the trainings as Ctrl-C does."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
     # nohup's SIGHUP stays ignored
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:

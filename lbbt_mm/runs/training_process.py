@@ -4,6 +4,7 @@ import shlex
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
@@ -14,7 +15,6 @@ class TrainingProcess:
     """A process that is started once."""
 
     def __init__(self) -> None:
-        self._process: Optional[subprocess.Popen] = None
         self._stopped_at: Optional[float] = None
 
     @property
@@ -23,9 +23,8 @@ class TrainingProcess:
         return self._stopped_at is not None
 
     def stop(self) -> None:
-        """Ask it to end; it is ended where it does not."""
+        """Have it asked to end by who waits for it, and ended where it does not."""
         self._stopped_at = time.monotonic()
-        self._signal(signal.SIGTERM)
 
     def run(self, command: List[str], log: Path, env: Mapping[str, str], lock: int,
             look: Callable[[], None]) -> int:
@@ -45,28 +44,22 @@ class TrainingProcess:
             output.write(f'$ {shlex.join(command)}\n'.encode())
             output.flush()
             # a session of its own: Ctrl-C reaches this process alone, which then ends the training with its workers
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                             env=env, start_new_session=True, pass_fds=(lock, ))
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env,
+                                       start_new_session=True, pass_fds=(lock, ))
         try:
-            return self._wait(look)
+            return self._wait(process, look)
         except BaseException:  # no process stays behind, however this one comes to its end
             self.stop()
-            self._wait()
+            self._wait(process)
             raise
 
-    def _wait(self, look: Callable[[], None] = lambda: None) -> int:
+    def _wait(self, process: subprocess.Popen, look: Callable[[], None] = lambda: None) -> int:
         while True:
             if self.was_stopped:  # also when stop() came before the process was there
                 late = time.monotonic() - self._stopped_at > _SECONDS_TO_END
-                self._signal(signal.SIGKILL if late else signal.SIGTERM)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL if late else signal.SIGTERM)
             try:
-                return self._process.wait(timeout=0.25)
+                return process.wait(timeout=0.25)
             except subprocess.TimeoutExpired:
                 look()
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                pass

@@ -5,15 +5,15 @@ heads at once here, and their score matrices leave the cache; a kernel that keep
 part. Causal attention is counted in full, and a kernel can leave out nearly half of it. The convolution of a patch embedding
 is not among the products, below a hundredth of the work.)
 """
+import math
 import re
 from collections import Counter
 from functools import reduce
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 # (how many at once, rows, summed over, columns)
@@ -84,62 +84,58 @@ def held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, 
                 optimizer=sum(value.nbytes for value in state if isinstance(value, Tensor)))
 
 
-class ProductCounter(TorchDispatchMode):
-    """Counts the matrix products that torch does while this is on: ``counts``, product -> how often."""
+def giga_flops(call: Callable[[], Any], formulas: Optional[Mapping[Any, Callable[..., int]]] = None) -> float:
+    """Floating-point operations of a call in units of 1e9, as torch counts them; fused attention kernels are left out.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: 'Counter[Product]' = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
-        """Run an operator, and count it if it is a product."""
-        if func.overloadpacket in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm):
-            left, right = args[-2:]
-            # an outer product, such as positions times frequencies, sums over nothing and is none
-            if left.shape[-1] > 1:
-                self.counts[(left.shape[0] if left.dim() == 3 else 1, *left.shape[-2:], right.shape[-1])] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def giga_flops(call: Callable[[], Any]) -> float:
-    """Floating-point operations of a call in units of 1e9, as torch counts them; fused attention kernels are left out."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    Args:
+        call: Is called once.
+        formulas: Operators of torch -> what gives their operations from the shapes of their arguments, in place of torch's.
+    """
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         call()
     return 1e-9 * counter.get_total_flops()
 
 
 def matrix_products(contender: Contender) -> Tuple[float, 'Counter[Product]']:
-    """GFLOP of a contender's pass in float32, and its matrix products.
+    """GFLOP of a contender's pass in float32, and its matrix products: product -> how often.
 
     With gradients on, which keeps torch from the transformer layers that it fuses whole; there is no backward pass in
     evaluation for that.
     """
+    counts: 'Counter[Product]' = Counter()
+
+    def count(*shapes: Any, **_: Any) -> int:
+        (*stack, rows, inner), (*_, columns) = shapes[-2:]
+        product = (*(stack or [1]), rows, inner, columns)
+        # an outer product, such as positions times frequencies, sums over nothing and is none
+        if inner > 1:
+            counts[product] += 1
+        return 2 * math.prod(product)
 
     def run() -> None:
         output = contender.run()
         if contender.training:
             output.abs().mean().backward()
 
-    with torch.enable_grad(), ProductCounter() as counter:
-        flops = giga_flops(run)
+    with torch.enable_grad():
+        flops = giga_flops(run, dict.fromkeys((aten.mm, aten.addmm, aten.bmm, aten.baddbmm), count))
     contender.forget()
-    return flops, counter.counts
+    return flops, counts
 
 
 def floor_call(counts: Mapping[Product, int], dtype: torch.dtype) -> Callable[[], None]:
     """A function that computes the products into memory set aside beforehand."""
-    buffers = {(stack, rows, inner, columns): (torch.ones(stack, rows, inner, dtype=dtype),
-                                               torch.ones(stack, inner, columns, dtype=dtype),
-                                               torch.empty(stack, rows, columns, dtype=dtype))
-               for stack, rows, inner, columns in counts}
+    buffers = {}
+    for product in counts:
+        *stack, rows, inner, columns = product if product[0] > 1 else product[1:]
+        buffers[product] = [torch.ones(*stack, *sides, dtype=dtype)
+                            for sides in ((rows, inner), (inner, columns), (rows, columns))]
 
     @torch.no_grad()
     def call() -> None:
         for product, (left, right, out) in buffers.items():
+            multiply = torch.bmm if product[0] > 1 else torch.mm
             for _ in range(counts[product]):
-                if product[0] == 1:
-                    torch.mm(left[0], right[0], out=out[0])
-                else:
-                    torch.bmm(left, right, out=out)
+                multiply(left, right, out=out)
 
     return call

@@ -47,18 +47,6 @@ class LanguageModelOnPatches(nn.Module):
         return self.model(inputs_embeds=self.projection(images).flatten(2).transpose(1, 2)).last_hidden_state
 
 
-class First(nn.Module):
-    """The only output of a backbone, which comes in a tuple."""
-
-    def __init__(self, backbone: LLMBackbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(B, 3, H, W)`` to the backbone's output."""
-        return self.backbone(images)[0]
-
-
 def depth(fields: Dict[str, Any], size: Size) -> Dict[str, Any]:
     """Config fields with as many blocks and, for GPT-2, as many positions as the sizes say."""
     if fields['model_type'] == 'gpt2':
@@ -67,9 +55,11 @@ def depth(fields: Dict[str, Any], size: Size) -> Dict[str, Any]:
 
 
 def our_backbone(fields: Dict[str, Any], size: Size, **options: Any) -> LLMBackbone:
-    """LLMBackbone with blocks of the family's random initialisation."""
+    """LLMBackbone with blocks of the family's random initialisation, which gives its only output without the tuple."""
     language = dict(config=depth(fields, size), arm='random')
-    return LLMBackbone(language, img_size=size.image, patch_size=PATCH, in_channels=CHANNELS, **options)
+    backbone = LLMBackbone(language, img_size=size.image, patch_size=PATCH, in_channels=CHANNELS, **options)
+    backbone.register_forward_hook(lambda module, images, outputs: outputs[0])
+    return backbone
 
 
 def timm_and_ours(size: Size) -> Dict[str, nn.Module]:
@@ -80,7 +70,7 @@ def timm_and_ours(size: Size) -> Dict[str, nn.Module]:
     ours = {'exact GELU': our_backbone(VIT, size), "GPT-2's GELU": our_backbone(GPT2, size)}
     for backbone in ours.values():
         take_over(backbone, theirs.state_dict(), _TIMM_NAMES)
-    return {'timm': theirs, **{name: First(backbone) for name, backbone in ours.items()}}
+    return {'timm': theirs, **ours}
 
 
 def transformers_and_ours(fields: Dict[str, Any], size: Size) -> Dict[str, nn.Module]:
@@ -96,7 +86,7 @@ def transformers_and_ours(fields: Dict[str, Any], size: Size) -> Dict[str, nn.Mo
     ours.norm.load_state_dict((theirs.model.ln_f if gpt2 else theirs.model.norm).state_dict())
     if gpt2:
         ours.load_state_dict({'pos_embed': weights['wpe.weight'][None]}, strict=False)
-    return {type(theirs.model).__name__: theirs, 'causal': First(ours)}
+    return {type(theirs.model).__name__: theirs, 'causal': ours}
 
 
 def build_models(family: str, size: Size) -> Dict[str, nn.Module]:

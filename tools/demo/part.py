@@ -16,7 +16,6 @@ from rich.console import Console
 from lbbt_mm.experiments.compare_arms import main as compare_arms
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.files.whole_files import whole_file
-from lbbt_mm.launch.config_options import option
 from lbbt_mm.runs.training_run import TrainingRun
 from tools.demo.sizes import Sizes
 
@@ -32,20 +31,20 @@ class Part(NamedTuple):
         config: The config file.
         metrics: What is measured.
         make_data: Makes the data set in the demo's folder with some sizes.
-        options: Overrides of the config for a language model, a data set and some sizes.
+        options: Overrides of the config for a language model and some sizes.
         data: What the data are; names of sizes in braces.
         note: Said at the end; ``{out}`` is the part's folder.
-        arms: Two arms, the one that the other is compared with last; the sizes' own where there are none.
+        arms: The arms, the one that the others are compared with last; where there are none, those of the sizes.
         more: Further arguments of ``compare_arms.py`` for some sizes.
         draw: Draws predictions of each arm's run with the first seed for a data set.
     """
     config: Path
     metrics: Sequence[str]
     make_data: Callable[[Path, Sizes], Path]
-    options: Callable[[Path, Path, Sizes], List[str]]
+    options: Callable[[Path, Sizes], List[str]]
     data: str
     note: str
-    arms: Sequence[str] = ()
+    arms: Sequence[str] = ('language', 'host')
     more: Callable[[Sizes], List[str]] = lambda sizes: []
     draw: Optional[Callable[[Runs, Path, Path], None]] = None
 
@@ -67,10 +66,10 @@ def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, 
     except (OSError, ValueError) as error:  # its folder holds something else
         sys.exit(str(error))
     console.print(f'Data: {part.data.format(**args.sizes._asdict())}, in {data}', soft_wrap=True, highlight=False)
-    os.environ['LBBT_DATA_ROOT'] = str(data)  # configs' pipelines name the folder too
+    os.environ['LBBT_DATA_ROOT'] = str(data)  # from where configs take it
     out = args.out / name
     runs = compare(part.config, part.arms or args.sizes.bridge_arms, part.metrics,
-                   part.options(checkpoint, data, args.sizes), out, args.seeds, args.fresh, part.more(args.sizes))
+                   part.options(checkpoint, args.sizes), out, args.seeds, args.fresh, part.more(args.sizes))
     if part.draw:
         part.draw(runs, data, out / 'predictions.png')
     console.print(part.note.format(out=out), soft_wrap=True, highlight=False)
@@ -104,33 +103,17 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
     return {arm: TrainingRun(config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
 
 
-def canvas_maker(make: Callable[..., Path], layout: str) -> Callable[[Path, Sizes], Path]:
-    """What makes a data set of canvases in the demo's folder; ``make`` is that of a :class:`CanvasSet`."""
-
-    def make_data(out: Path, sizes: Sizes) -> Path:
-        return make(out / f'digits_{layout}-{sizes.canvases}', sizes.canvases, sizes.validation_canvases)
-
-    return make_data
-
-
-def data_options(data: Path, *evaluated: str) -> List[str]:
-    """Overrides that say where all data sets of a config are, and files that evaluators compare with."""
-    return [*(option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', 'val', 'test')),
-            *(option(f'{name}_evaluator.ann_file', data / file) for name in ('val', 'test') for file in evaluated)]
-
-
 def length(epochs: Optional[int]) -> List[str]:
     """Overrides for a length, measured at its end; none for the config's own. The schedules follow."""
     return [] if epochs is None else [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']
 
 
-def infer(inferencer: str, run: TrainingRun, config: Path, images: Sequence[Path], **options: Any) -> Tuple[List[Any], dict]:
+def infer(inferencer: str, run: TrainingRun, images: Sequence[Path], **options: Any) -> Tuple[List[Any], dict]:
     """What a run's last checkpoint predicts.
 
     Args:
         inferencer: mm's inferencer, ``MODULE.NAME``.
         run: The run.
-        config: The config that it was started with.
         images: Image files.
         **options: Of the inferencer's call.
 
@@ -144,7 +127,7 @@ def infer(inferencer: str, run: TrainingRun, config: Path, images: Sequence[Path
     with quiet():
         module, name = inferencer.rsplit('.', 1)
         loaded = getattr(import_module(module), name)(
-            str(run.work_dir / config.name), str(run.checkpoint()), device='cpu', show_progress=False)
+            str(run.work_dir / run.config.name), str(run.checkpoint()), device='cpu', show_progress=False)
         return loaded([str(image) for image in images], **options)['predictions'], loaded.model.dataset_meta
 
 
@@ -157,26 +140,23 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> Tuple[An
         width: Inches of a column.
         height: Inches of a row.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), layout='constrained', squeeze=False)
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False)
     for cell in axes.flat:
         cell.set_axis_off()
     return figure, axes
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure, whole or not at all, and close it.
+    """Write a figure, whole or not at all.
 
     Args:
-        figure: A figure of pyplot.
+        figure: A figure of matplotlib.
         path: Picture to write.
     """
-    import matplotlib.pyplot as plt
     with whole_file(path) as file:
         figure.savefig(file, dpi=120, format='png')
-    plt.close(figure)
 
 
 @contextmanager

@@ -6,17 +6,14 @@ import numpy as np
 
 from lbbt_mm.data_makers.digits_to_ade import make_digits_segmentation
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import (CANVASES, CONFIGS, Part, Runs, canvas_maker, data_options, infer, new_figure,
-                             save_figure)
+from tools.demo.part import CANVASES, CONFIGS, Part, Runs, infer, new_figure, save_figure
 from tools.demo.sizes import Sizes
 
-CONFIG = CONFIGS / 'segmenter_smollm2_digits.py'
 
-
-def options(checkpoint: Path, data: Path, sizes: Sizes) -> List[str]:
+def options(checkpoint: Path, sizes: Sizes) -> List[str]:
     """Overrides of the config."""
     iterations = sizes.segmentation_iterations
-    given = [option('model.decode_head.language.checkpoint', checkpoint), *data_options(data)]
+    given = [option('model.decode_head.language.checkpoint', checkpoint)]
     if iterations:
         given += [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
                   f'param_scheduler.1.end={max(iterations, 31)}', f'default_hooks.checkpoint.interval={iterations}',
@@ -39,7 +36,7 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 8) -> No
               for image in images]
     masks, meta = {'truth': [np.where(truth == 0, 255, truth - 1) for truth in truths]}, {}
     for arm, run in runs.items():
-        masks[f'arm {arm}'], meta = infer('mmseg.apis.MMSegInferencer', run, CONFIG, images, show=False)
+        masks[f'arm {arm}'], meta = infer('mmseg.apis.MMSegInferencer', run, images, show=False)
     palette = np.asarray(meta['palette'])
     colours = np.vstack([palette, np.zeros((256 - len(palette), 3))]).astype(np.uint8)
     figure, axes = new_figure(len(masks) + 1, columns, 1.5, 1.8)
@@ -59,10 +56,10 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 8) -> No
 
 
 PART = Part(
-    config=CONFIG,
-    arms=('language', 'host'),
+    config=CONFIGS / 'segmenter_smollm2_digits.py',
     metrics=('mIoU', 'aAcc'),
-    make_data=canvas_maker(make_digits_segmentation, 'ade'),
+    make_data=lambda out, sizes: make_digits_segmentation(out / f'digits_ade-{sizes.canvases}', sizes.canvases,
+                                                          sizes.validation_canvases),
     options=options,
     data=CANVASES + ' with masks',
     note='Predicted masks beside the truth: {out}/predictions.png',

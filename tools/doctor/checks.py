@@ -118,18 +118,14 @@ def accepts(spec: str, version: str) -> bool:
 
 
 def check_python(env: Environment) -> Iterator[Trap]:
-    """Find a Python that is too old, or newer than any mm release lists."""
+    """Find a Python that is too old, newer than any mm release lists, or not the one that ``make install`` set up."""
+    if env.unused_venv:
+        yield Trap('note', 'another interpreter', 'This report is about the Python that runs it, and this checkout has an '
+                   'environment of its own.', f'{env.unused_venv} tools/doctor/doctor.py')
     if not accepts(PYTHON, env.python):
         severity = 'error' if numbers(env.python) < numbers('3.9') else 'warning'
         yield Trap(severity, 'python', f'Python {env.python} is outside {PYTHON}; the mm packages list no such release.',
                    'Make the environment with Python 3.11: PYTHON=python3.11 make install.')
-
-
-def check_interpreter(env: Environment) -> Iterator[Trap]:
-    """Find a report about another interpreter than the one that ``make install`` set up."""
-    if env.unused_venv:
-        yield Trap('note', 'another interpreter', 'This report is about the Python that runs it, and this checkout has an '
-                   'environment of its own.', f'{env.unused_venv} tools/doctor/doctor.py')
 
 
 def check_libraries(env: Environment) -> Iterator[Trap]:
@@ -237,20 +233,15 @@ def check_opencv(env: Environment) -> Iterator[Trap]:
                    + ('.' if same else ', and their versions differ.'), f'When cv2 breaks: {repair}')
 
 
-def check_setuptools(env: Environment) -> Iterator[Trap]:
-    """Find an environment without pkg_resources, which setuptools dropped in release 82."""
+def check_mmengine(env: Environment) -> Iterator[Trap]:
+    """Find what mmengine lacks: pkg_resources, which setuptools dropped in release 82; for upstream, a way to resume."""
+    upstream = any(family == 'upstream' for family, _, _ in env.installed('mmengine'))
     if not env.has_pkg_resources:
-        upstream = any(family == 'upstream' for family, _, _ in env.installed('mmengine'))
         found = f"setuptools {env.versions['setuptools']}" if 'setuptools' in env.versions else 'This environment'
         yield Trap('error' if upstream else 'warning', 'no pkg_resources',
                    f"{found} has no pkg_resources: upstream mmengine imports it to find bases such as 'mmdet::...', and "
                    'so do builds of older packages.', "pip install 'setuptools>=77,<81'")
-
-
-def check_resuming(env: Environment) -> Iterator[Trap]:
-    """Find the pair of upstream mmengine and a torch that refuses its checkpoints."""
-    if any(family == 'upstream' for family, _, _ in env.installed('mmengine')) and \
-            accepts('>=2.6', env.versions.get('torch', '0')):
+    if upstream and accepts('>=2.6', env.versions.get('torch', '0')):
         yield Trap('warning', 'upstream mmengine cannot resume', f"torch {env.versions['torch']} loads weights only, and "
                    "upstream mmengine's checkpoints hold classes of its own: its stock tools cannot resume.",
                    'Resume with tools/train.py of lbbt_mm, which allows just those classes.')
@@ -265,8 +256,8 @@ def check_imports(env: Environment) -> Iterator[Trap]:
         yield Trap('error', f'{codebase} does not import', error, remedy)
 
 
-CHECKS = (check_interpreter, check_python, check_libraries, check_versions, check_families, check_codebases,
-          check_transformers, check_mmcv_ops, check_opencv, check_setuptools, check_resuming)
+CHECKS = (check_python, check_libraries, check_versions, check_families, check_codebases, check_transformers,
+          check_mmcv_ops, check_opencv, check_mmengine)
 
 
 def find_traps(env: Environment) -> List[Trap]:

@@ -2,22 +2,14 @@
 _base_ = './segmentation.py'
 data_root = '{{$LBBT_DATA_ROOT:data/ade/ADEChallengeData2016}}'
 train_pipeline = [
-    _base_.load,
-    _base_.annotations,
+    *_base_.loaded,
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
-    _base_.flip,
-    dict(type='PhotoMetricDistortion'),
-    _base_.pack
+    *_base_.augmented
 ]
-# Annotations come behind Resize: the truth keeps its size
-test_pipeline = [_base_.load, dict(type='Resize', scale=(2048, 512), keep_ratio=True), _base_.annotations, _base_.pack]
-img_ratios = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
-resizes = [dict(type='Resize', scale=(int(2048 * r), int(512 * r)), keep_ratio=True) for r in img_ratios]
-tta_pipeline = [
-    _base_.load,
-    dict(type='TestTimeAug', transforms=[resizes, _base_.mirrored, [_base_.annotations], [_base_.pack]])
-]
+test_pipeline = [_base_.load, dict(_base_.resize, scale=(2048, 512)), *_base_.annotated]
+resizes = [dict(_base_.resize, scale=(int(2048 * r), int(512 * r))) for r in _base_.img_ratios]
+tta_pipeline = [_base_.load, dict(type='TestTimeAug', transforms=[resizes, *_base_.mirrored_annotated])]
 dataset = dict(type='ADE20KDataset', data_root=data_root)
 train_dataloader = dict(
     batch_size=8,
