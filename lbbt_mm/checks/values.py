@@ -116,7 +116,7 @@ def _rules(cfg: Config, loaders: Sequence[str]) -> Iterator[Tuple[str, Any, Rule
 
 
 def _schedules(cfg: Config) -> Iterator[Tuple[str, Any, Rule]]:
-    """A schedule whose end is that of the training has to begin before it, which shorter trainings may not leave room for."""
+    """A schedule that ends with the training has to begin before it, for which shorter trainings may leave no room."""
     for place, schedule in parts_at(cfg, 'param_scheduler'):
         length = 'train_cfg.max_epochs' if schedule.get('by_epoch', True) else 'train_cfg.max_iters'
         begin, end = schedule.get('begin', 0), get_key(cfg, length)

@@ -46,7 +46,8 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
     tables = [*([_grid(plan, summary)] if len(plan.cells) > 1 else []), _metric_rows(plan, summary, results, metrics)]
     name = plan.stages[0].config.name
     if plan.is_matched:
-        console.print(_metric_table(name, *tables[0]))
+        about = f'{name}: mean ± standard deviation; below, minus {plan.baseline} [{CONFIDENCE:.0%} interval]'
+        console.print(_metric_table(about if len(tables) > 1 else name, *tables[0]))
         for sentence in sentences:
             console.print(sentence, soft_wrap=True, highlight=False)
     else:
@@ -153,7 +154,8 @@ def _grid(plan: Plan, summary: pd.DataFrame) -> Tuple[List[str], Dict[str, List[
     texts = {}
     for row in summary.itertuples():
         compared = '' if math.isnan(row.difference) else f'\n{number(row.difference, sign=True)} {_interval(row)}'
-        texts[row.metric, row.arm] = f'{number(row.mean)} ± {number(row.std)}{compared}'
+        spread = '' if math.isnan(row.std) else f' ± {number(row.std)}'
+        texts[row.metric, row.arm] = f'{number(row.mean)}{spread}{compared}'
     starts = [(source, arm) for source, arm in plan.starts if source.cell == plan.cells[0]]
     rows = {metric: [[source._replace(cell=Cell()).label(arm),
                       *(texts.get((metric, source._replace(cell=cell).label(arm)), '-') for cell in plan.cells)]

@@ -33,7 +33,7 @@ def test_a_schedule_that_begins_when_the_training_has_ended(schedule, fits):
     if fits:
         check_values(cfg, ['train_dataloader'])
         return
-    with pytest.raises(ValueError, match=r'param_scheduler.1.begin=\d: expected less than train_cfg.max_epochs=2, with which'):
+    with pytest.raises(ValueError, match=r'param_scheduler.1.begin=\d: expected less than train_cfg.max_epochs=2'):
         check_values(cfg, ['train_dataloader'])
 
 

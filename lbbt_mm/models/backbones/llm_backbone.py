@@ -49,8 +49,7 @@ class LLMBackbone(BaseModule):
             final norm too. Frozen parts stay in evaluation mode. Defaults to -1.
         attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
         proj_drop: Dropout rate of attention output and feed-forward output. Defaults to 0.
-        hidden_drop: Dropout rate of the feed-forward networks' hidden units. Defaults to None,
-            ``proj_drop``.
+        hidden_drop: Dropout rate of the feed-forward networks' hidden units. Defaults to None, ``proj_drop``.
         embed_drop: Dropout rate of the tokens that the first block gets. Defaults to 0.
         drop_path_rate: Stochastic-depth rate of the last block; it grows linearly from 0. Defaults to 0.
         with_cp: Whether to recompute activations in the backward pass. Defaults to False.
