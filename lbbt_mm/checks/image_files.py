@@ -146,7 +146,7 @@ def missing_files(paths: Sequence[str]) -> List[str]:
 
 
 def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budget,
-                   sizes: Sequence[Size] = ()) -> Iterator[Problem]:
+                   sizes: Sequence[Size] = (), may_pass: bool = True) -> Iterator[Problem]:
     """Look at images that a run will load.
 
     Args:
@@ -155,12 +155,13 @@ def look_at_images(where: str, paths: Sequence[str], pipeline: Any, budget: Budg
         pipeline: Their pipeline; ``ignore_empty=True`` of its LoadImageFromFile passes over what cannot be loaded.
         budget: How many to open.
         sizes: Width and height that each has by its annotations, if they say so.
+        may_pass: Whether the data set takes another sample for one that is passed over; with ``test_mode`` it does not.
 
     Yields:
         Problem: What is wrong, in one line each.
     """
     loading = pipeline_step(pipeline, 'LoadImageFromFile') or {}
-    passes, wanted = bool(loading.get('ignore_empty')), dict(zip(paths, sizes))
+    passes, wanted = bool(loading.get('ignore_empty')) and may_pass, dict(zip(paths, sizes))
     missing = missing_files(paths)
     yield from of_some(where, missing, len(paths), 'images are not there', 'Add them, take them out of the annotations, or '
                        'correct data_root or data_prefix.', None if passes else True)

@@ -133,17 +133,25 @@ def _alone(partial: Path) -> Iterator[IO]:
             raise FileExistsError(f'{partial}: another process is writing a data set there. Wait until it has ended, then '
                                   'run the command again.')
         try:
-            for path in partial.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != MARK:
-                    path.unlink()
+            _empty(partial)
             file.truncate()
             file.write(_UNFINISHED)
             file.flush()
             yield file
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if partial.is_dir():  # it has not been renamed
+                _empty(partial)
+                (partial / MARK).unlink()  # last, so that what an interruption leaves is known to be ours
+                partial.rmdir()
+
+
+def _empty(partial: Path) -> None:
+    """Remove all but the mark from a folder of ours."""
+    for path in partial.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARK:
+            path.unlink()
 
 
 def _is_ours(partial: Path) -> bool:

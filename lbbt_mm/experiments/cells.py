@@ -23,10 +23,23 @@ def read_levels(text: str) -> List[Cell]:
         argparse.ArgumentTypeError: If it has no key, or fewer than two values.
     """
     key, _, values = text.partition('=')
-    found = re.findall(r'(?:[^,\[("]|\[[^]]*\]|\([^)]*\)|"(?:[^"\\]|\\.)*")+', values)
-    if not key or len(set(found)) < 2 or ','.join(found) != values:
+    found = _split(values)
+    if not key or len(set(found)) < 2 or not all(found):
         raise argparse.ArgumentTypeError(f'{text}: expected KEY=VALUE,VALUE with two values or more')
     return [Cell(f'{key.split(".")[-1]}={value}', (f'{key}={value}', )) for value in found]
+
+
+def _split(values: str) -> List[str]:
+    """Values between commas; none where brackets or quotes do not end."""
+    found, depth, quoted = [''], 0, False
+    for letter in values:
+        quoted ^= letter == '"' and not found[-1].endswith('\\')
+        depth += 0 if quoted else (letter in '[(') - (letter in '])')
+        if letter == ',' and not depth and not quoted:
+            found.append('')
+        else:
+            found[-1] += letter
+    return [] if depth or quoted else found
 
 
 def combine(levels: Sequence[Sequence[Cell]], named: Sequence[Sequence[str]]) -> List[Cell]:
@@ -40,24 +53,18 @@ def combine(levels: Sequence[Sequence[Cell]], named: Sequence[Sequence[str]]) ->
         list[Cell]: The cells; one without a name where nothing is given.
 
     Raises:
-        ValueError: If names or keys do not fit together.
+        ValueError: If names do not fit together; keys are looked at with the config, by the plan.
     """
     cells = [Cell(name, tuple(options)) for name, *options in named]
     wrong = next((option for cell in cells for option in cell.options if '=' not in option), None)
     if wrong:
         raise ValueError(f'--cell: found {wrong}; expected NAME KEY=VALUE ... Give each cell its own --cell.')
     factors = ([cells] if cells else []) + list(levels)
-    found = []
-    for parts in itertools.product(*factors):
-        options = tuple(option for part in parts for option in part.options)
-        keys = [option.split('=')[0] for option in options]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice:
-            raise ValueError(f'--cells, --cell: {twice} is set twice in one cell. Name it once.')
-        found.append(Cell('+'.join(part.name for part in parts), options))
+    found = [Cell('+'.join(part.name for part in parts), tuple(option for part in parts for option in part.options))
+             for parts in itertools.product(*factors)]
     names = [cell.name for cell in found]
     for name in names if factors else ():
-        if names.count(name) > 1 or not re.fullmatch(r'\w[^/\\\0]*', name):
+        if names.count(name) > 1 or not re.fullmatch(r'\w[^/\\\0]{,99}', name):
             raise ValueError(f'--cells, --cell: found the name {name!r}; expected names that differ and can be part of that '
                              'of a folder. Name the cells by --cell NAME KEY=VALUE ...')
     return found

@@ -7,6 +7,7 @@ from lbbt_mm.config_keys import get_key, shared_options
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.launch.config_options import option
+from lbbt_mm.launch.settings import meant_keys
 from lbbt_mm.runs.run_request import override
 from .cells import Cell
 from .source import Source
@@ -130,15 +131,27 @@ class Plan:
             other = dict(checkpoint=source.checkpoint, config=None) if source.checkpoint else {}
             if any(ARMS[arm].is_drawn and not ARMS[arm].asks_std for arm in self.arms):
                 LanguageOptions.check_random_start({**language, **other})
-        of_cells = [given.split('=')[0] for given in self.cells[0].options]
-        for flag, options, stages, more in (('--cfg-options', self.options, self.stages[:1], of_cells),
-                                            ('--cells', self.cells[0].options, self.stages[:1], ()),
-                                            ('--probe-cfg-options', self.probe_options, self.stages[1:], of_cells)):
-            varied = [*more, *(key for stage in stages for key in self._varied(stage))]
-            for given in options:
-                if given.split('=')[0] in varied:
-                    raise ValueError(f'{flag} {given}: this key is what the experiment varies. Use --arms, --seeds, '
-                                     '--lrs, --sources or --cells.')
+        of_cells = [given for cell in self.cells for given in cell.options]
+        for stage in self.stages:
+            shared = shared_options(of_cells, stage.base) if stage.bridge_init else of_cells
+            varied = self._varied(stage)
+            self._refuse_varied('--cells', stage, shared, varied)
+            flag, options = (('--probe-cfg-options', self.probe_options) if stage.bridge_init
+                             else ('--cfg-options', self.options))
+            in_cells = [key for given in shared for key in meant_keys(stage.cfg, given.split('=')[0])]
+            self._refuse_varied(flag, stage, options, [*varied, *in_cells])
+        for cell in self.cells:
+            keys = [key for given in cell.options for key in meant_keys(first.cfg, given.split('=')[0])]
+            twice = next((key for key in keys if keys.count(key) > 1), None)
+            if twice:
+                raise ValueError(f'--cells, --cell: {twice} is set twice in the cell {cell.name}. Name it once.')
+
+    @staticmethod
+    def _refuse_varied(flag: str, stage: Stage, options: Sequence[str], varied: Sequence[str]) -> None:
+        for given in options:
+            if set(meant_keys(stage.cfg, given.split('=')[0])) & set(varied):
+                raise ValueError(f'{flag} {given}: this key is what the experiment varies. Use --arms, --seeds, --lrs, '
+                                 '--sources or --cells.')
 
     def _varied(self, stage: Stage) -> List[str]:
         """The keys of a stage's config that runs differ in."""

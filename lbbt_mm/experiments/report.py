@@ -43,7 +43,7 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
     _check_metrics(metrics, results)
     summary, sentences = _compare(plan, runs, results, metrics)
     sentences += _notes(plan, choice, metrics)
-    tables = [*([_grid(plan, summary)] if len(plan.cells) > 1 else []), _metric_rows(plan, summary, results, metrics)]
+    tables = [*([_grid(plan, summary, metrics)] if len(plan.cells) > 1 else []), _metric_rows(plan, summary, results, metrics)]
     name = plan.stages[0].config.name
     if plan.is_matched:
         about = f'{name}: mean ± standard deviation; below, minus {plan.baseline} [{CONFIDENCE:.0%} interval]'
@@ -74,7 +74,8 @@ def _compare(plan: Plan, runs: Sequence[Run], results: pd.DataFrame,
         baseline = source.label(plan.baseline)
         tables.append(summarize_arms(results[[run.source == source for run in runs]], metrics, baseline, CONFIDENCE))
         sentences += verdicts(tables[-1], baseline)
-        tables[-1].insert(0, 'cell', source.cell.name)
+        if source.cell.name:
+            tables[-1].insert(0, 'cell', source.cell.name)
     return pd.concat(tables, ignore_index=True), sentences
 
 
@@ -149,17 +150,18 @@ def _metric_table(title: str, header: Sequence[str], rows: Mapping[str, Sequence
     return make_table(['metric', *header], lines, title, ('metric', 'arm', 'runs'))
 
 
-def _grid(plan: Plan, summary: pd.DataFrame) -> Tuple[List[str], Dict[str, List[List[str]]]]:
+def _grid(plan: Plan, summary: pd.DataFrame, metrics: Sequence[str]) -> Tuple[List[str], Dict[str, List[List[str]]]]:
     """A table with a row for each arm and a column for each cell: mean and standard deviation, difference and interval."""
     texts = {}
     for row in summary.itertuples():
         compared = '' if math.isnan(row.difference) else f'\n{number(row.difference, sign=True)} {_interval(row)}'
         spread = '' if math.isnan(row.std) else f' ± {number(row.std)}'
-        texts[row.metric, row.arm] = f'{number(row.mean)}{spread}{compared}'
+        part = '' if row.n == row.runs else f' ({row.n} of {row.runs} finished)'
+        texts[row.metric, row.arm] = f'{number(row.mean)}{spread}{part}{compared}'
     starts = [(source, arm) for source, arm in plan.starts if source.cell == plan.cells[0]]
     rows = {metric: [[source._replace(cell=Cell()).label(arm),
                       *(texts.get((metric, source._replace(cell=cell).label(arm)), '-') for cell in plan.cells)]
-                     for source, arm in starts] for metric in summary['metric'].unique()}
+                     for source, arm in starts] for metric in metrics}
     return ['arm', *(cell.name for cell in plan.cells)], rows
 
 

@@ -25,6 +25,8 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
     options: LanguageOptions = module.language
     facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, init_std=options.init_std,
                  config=plain(options.spec.config))
+    if options.fresh:
+        facts['fresh'] = list(options.fresh)
     for key in options.selections:
         facts[key] = options.block_indices(key)
     facts.update({name: plain(getattr(module, name)) for name in (*FUNCTION, 'patch_resolution', 'out_type')
@@ -75,6 +77,7 @@ def adopt_start(module: nn.Module, found: Mapping[str, Any]) -> None:
         found: What :func:`describe_backbone` said when the checkpoint was written.
     """
     start = {name: found[name] for name in ('arm', 'seed', 'init_std') if found.get(name) is not None}
+    start['fresh'] = tuple(found.get('fresh') or ())
     module.language = replace(module.language, **start)
 
 

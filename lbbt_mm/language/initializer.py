@@ -50,6 +50,10 @@ class LanguageInit:
         self.targets = dict(targets or {'blocks': 'blocks'})
         self.others = dict(others or {})
         self.options = LanguageOptions.from_dict(language, tuple(dict.fromkeys(self.targets.values())), offers_fit=True)
+        absent = [part for part in self.options.fresh if part not in ('blocks', *self.others.values())]
+        if absent:
+            raise ValueError(f'language.fresh: {absent[0]} does not come from the language model here; expected some of '
+                             f'{", ".join(("blocks", *self.others.values()))}. Remove it, or take that part from there.')
 
     def __call__(self, module: nn.Module) -> None:
         """Initialise ``module``'s blocks in place.

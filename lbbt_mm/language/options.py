@@ -28,8 +28,8 @@ class LanguageOptions:
         revision: Branch, tag or commit on the hub.
         arm: Where the start values come from, one of :data:`lbbt_mm.language.arms.ARMS`.
         seed: Seed of the arms ``random``, ``shuffled`` and ``moment_matched``, and of extra layers.
-        fresh: Which of ``blocks``, ``position_table`` and ``final_norm`` start as the arm ``random`` does, whatever ``arm``
-            is: to tell which of them an effect comes from.
+        fresh: Which of ``blocks``, ``position_table`` and ``final_norm`` start as the arm ``random`` does, while the others
+            start as ``arm`` says: to tell which of them an effect comes from. Not with ``host`` and ``random_tuned``.
         extra_layers: ``'random'`` lets a component have more layers than blocks; the rest start at random.
         fit: How blocks meet a component of another width, where it offers that: ``'project'`` runs them at their own width,
             ``'select'`` takes a part of them (:mod:`lbbt_mm.language.weight_selection`).
@@ -75,6 +75,10 @@ class LanguageOptions:
         fresh = options.get('fresh', ())
         for part in fresh if isinstance(fresh, (list, tuple)) else [fresh]:
             check_choice('language.fresh', part, _FRESH)
+        arm = ARMS[options.get('arm', DEFAULT_ARM)]
+        if fresh and (arm.leaves_host or arm.asks_std):
+            raise ValueError(f'language.fresh={fresh!r} beside arm={options["arm"]!r}: expected an arm that reads weights, '
+                             "or 'random'. Remove one of the two.")
         check_choice('language.extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
         check_choice('language.fit', options.get('fit'), (None, 'project', 'select'))
         if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
@@ -127,7 +131,7 @@ class LanguageOptions:
 
     def arm_of(self, part: str) -> str:
         """The arm that ``blocks``, ``position_table`` or ``final_norm`` start from."""
-        return FRESH_ARM if part in self.fresh and not ARMS[self.arm].leaves_host else self.arm
+        return FRESH_ARM if part in self.fresh else self.arm
 
     def block_indices(self, key: str) -> List[int]:
         """Indices of the blocks that ``key`` selects."""

@@ -2,7 +2,7 @@
 import argparse
 import os
 import os.path as osp
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -54,19 +54,25 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If a key is nowhere in the config and nothing reads it, or no part has such a type.
     """
-    placed: Dict[str, Any] = {}
-    for key, value in options.items():
-        name, _, argument = key.partition('.')
-        if not argument or not name[:1].isupper() or name in cfg:
-            placed[key] = value
-            continue
-        places = [place for place, _ in find_types(cfg.to_dict(), name) if place.split('.')[0] in TOP_NAMES]
-        if not places:
-            raise ValueError(f'--cfg-options {key}: no part of the config that a run reads has type={name!r}. Correct the '
-                             'name, or give the whole key.')
-        placed.update({f'{place}.{argument}': value for place in places})
+    placed = {place: value for key, value in options.items() for place in meant_keys(cfg, key)}
     check_options(cfg, placed)
     cfg.merge_from_dict(placed)
+
+
+def meant_keys(cfg: Config, key: str) -> List[str]:
+    """The keys that a key of a command line stands for: itself, or one in each part of the type that it begins with.
+
+    Raises:
+        ValueError: If no part has such a type.
+    """
+    name, _, argument = key.partition('.')
+    if not argument or not name[:1].isupper() or name in cfg:
+        return [key]
+    places = [place for place, _ in find_types(cfg.to_dict(), name) if place.split('.')[0] in TOP_NAMES]
+    if not places:
+        raise ValueError(f'--cfg-options {key}: no part of the config that a run reads has type={name!r}. Correct the '
+                         'name, or give the whole key.')
+    return [f'{place}.{argument}' for place in places]
 
 
 def record_language_config(cfg: Config) -> None:

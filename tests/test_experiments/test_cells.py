@@ -14,7 +14,8 @@ WIDTHS = 'model.backbone.width=8,16'
 
 @pytest.mark.parametrize('text, values', [
     ('a.b=1,2', ['1', '2']), ('b=x,y,z', ['x', 'y', 'z']), ('b=[1,2],[3,4]', ['[1,2]', '[3,4]']),
-    ('b=(1,2),3', ['(1,2)', '3']), ('b="p, q",r', ['"p, q"', 'r']), ('b=a=1,2', ['a=1', '2'])])
+    ('b=(1,2),3', ['(1,2)', '3']), ('b=[[1,2],[3]],[[4]]', ['[[1,2],[3]]', '[[4]]']),
+    ('b="p, q",r', ['"p, q"', 'r']), ('b=a=1,2', ['a=1', '2'])])
 def test_values_are_split_at_commas_of_their_own(text, values):
     key = text.split('=')[0]
     assert read_levels(text) == [Cell(f'b={value}', (f'{key}={value}', )) for value in values]
@@ -35,7 +36,6 @@ def test_every_combination_is_a_cell():
 
 @pytest.mark.parametrize('levels, named, message', [
     ([], [['ours', 'theirs', 'a=1']], 'found theirs; expected NAME KEY=VALUE'),
-    (['a=1,2'], [['ours', 'a=3']], 'a is set twice in one cell'),
     ([], [['ours'], ['ours', 'a=3']], "found the name 'ours'; expected names that differ"),
     (['a=x/1,x/2'], [], "found the name 'a=x/1'; expected names .* part of that of a folder"),
 ])
@@ -86,6 +86,11 @@ class TestExperiment:
     @pytest.mark.parametrize('options, message', [
         (['--cfg-options', 'model.backbone.width=4'], '--cfg-options model.backbone.width=4: this key is what'),
         (['--probe-cfg-options', 'model.backbone.width=4'], '--probe-cfg-options model.backbone.width=4: this key is what'),
+        (['--cell', 'ours', '--cell', 'theirs', 'model.backbone.language.arm=host'],
+         '--cells model.backbone.language.arm=host: this key is what'),
+        (['--lrs', '0.1', '--cells', 'SGD.lr=1,2'], '--cells SGD.lr=1: this key is what the experiment varies'),
+        (['--cells', 'randomness.seed=3,4', 'model.backbone.width=9,10'], 'this key is what'),
+        (['--cell', 'ours', 'model.backbone.width=3'], 'model.backbone.width is set twice in the cell ours+width=8'),
         (['--cells', 'randomness.seed=1,2'], '--cells randomness.seed=1: this key is what the experiment varies'),
         (['--cells', 'optim_wrapper.optimzer.lr=1,2'], 'optim_wrapper has no .optimzer.'),
         (['--cells', 'RandomLabel.ratio=0,1'], "no part of the config that a run reads has type='RandomLabel'"),
@@ -94,3 +99,15 @@ class TestExperiment:
         status, output = compare('--cells', WIDTHS, '--probe', folder / 'probe.py', *options)
         assert status == 2 and not starts(folder)
         assert message.replace('.optimzer.', "'optimzer'") in output
+
+    def test_runs_that_failed_show_what_failed_and_how_many_are_counted(self, compare, folder):
+        behave(folder, **{'width=8-language-seed0-lr0.01': 'fail', 'width=8-random-seed0-lr0.01': 'fail'})
+        status, output = compare('--cells', WIDTHS, '--keep-going', seeds='0 1')
+        assert status == 1 and 'KeyError' not in output
+        assert '(1 of 2 finished)' in (folder / 'out' / 'summary.md').read_text()
+
+    def test_an_experiment_without_a_validation_says_what_went_wrong(self, compare, folder):
+        behave(folder, **{f'width={width}-{arm}-seed0-lr0.01': 'fail'
+                          for width in (8, 16) for arm in ('language', 'random')})
+        status, output = compare('--cells', WIDTHS, seeds='0')
+        assert status == 1 and 'KeyError' not in output and 'failed' in output

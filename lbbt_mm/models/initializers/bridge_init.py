@@ -38,11 +38,11 @@ class BridgeInit:
     """
 
     def __init__(self, checkpoint: Optional[str] = None, prefix: str = 'backbone.', allow_unknown: bool = False,
-                 leave_out: Sequence[str] = ()) -> None:
+                 leave_out: Optional[Sequence[str]] = None) -> None:
         self.checkpoint = checkpoint
         self.prefix = prefix
         self.allow_unknown = allow_unknown
-        self.leave_out = [leave_out] if isinstance(leave_out, str) else list(leave_out)
+        self.leave_out = [leave_out] if isinstance(leave_out, str) else list(leave_out or ())
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module`` in place.
@@ -54,7 +54,8 @@ class BridgeInit:
         for part in self.leave_out:
             if not any(is_below(name, [part]) for name in module.state_dict()):
                 raise ValueError(f'init_cfg.leave_out: the backbone has no {part!r}; expected some of '
-                                 f'{", ".join(dict(module.named_children()))}. Correct or remove it.')
+                                 f'{", ".join(dict.fromkeys(name.split(".")[0] for name in module.state_dict()))}. '
+                                 'Correct or remove it.')
         loaded = read_bridge_checkpoint(self.checkpoint)
         tensors = OrderedDict((name[len(self.prefix):], tensor) for name, tensor in loaded['state_dict'].items()
                               if name.startswith(self.prefix))
@@ -73,8 +74,8 @@ class BridgeInit:
             del tensors[name]
         tensors._metadata = {'': {IDENTITY_KEY: found}}  # by which the backbone fits what depends on the image size
         self._load(module, tensors)
-        if found:
-            adopt_start(module, found)
+        if found and not is_below('blocks', self.leave_out):
+            adopt_start(module, found)  # otherwise the blocks are those that the model has by itself
         count = sum(tensor.numel() for tensor in tensors.values())
         left = len(loaded['state_dict']) - len(tensors)
         anew = f'; {", ".join(self.leave_out)} start anew' if self.leave_out else ''

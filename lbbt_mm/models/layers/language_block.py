@@ -167,7 +167,7 @@ class LanguageBlock(nn.Module):
         check_choice('attention_kernel', attention_kernel, KERNELS)
         check_rate('attn_drop', attn_drop)
         check_rate('proj_drop', proj_drop)
-        check_rate('hidden_drop', hidden_drop or 0.)
+        check_rate('hidden_drop', 0. if hidden_drop is None else hidden_drop)
         check_rate('drop_path_rate', drop_path_rate)
         self.spec = spec
         self.norm = norm
@@ -241,7 +241,7 @@ class LanguageBlock(nn.Module):
 
 def check_rate(name: str, rate: float) -> None:
     """Raise ValueError if a rate of dropout is none."""
-    if not 0 <= rate < 1:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
         raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
 
 

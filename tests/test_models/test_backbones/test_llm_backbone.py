@@ -311,6 +311,17 @@ def test_a_part_that_is_drawn_anew_leaves_the_others_to_the_arm(fresh, folders):
         if not name.startswith('patch_embed'):
             assert torch.equal(tensor, (random if name.startswith(prefix) else language)[name]), name
     assert any(not torch.equal(language[name], random[name]) for name in mixed if name.startswith(prefix))
+    assert mixed._metadata['']['lbbt_mm_backbone']['fresh'] == [fresh], 'what a probe of it is told'
+
+
+@pytest.mark.parametrize('language, options, message', [
+    (dict(arm='host', fresh=['blocks']), {}, "fresh=\\['blocks'\\] beside arm='host'"),
+    (dict(arm='random_tuned', init_std=0.3, fresh=['blocks']), {}, "beside arm='random_tuned'"),
+    (dict(arm='language', fresh=['final_norm']), {}, 'final_norm does not come from the language model here'),
+])
+def test_parts_that_cannot_be_drawn_anew(language, options, message, folders):
+    with pytest.raises(ValueError, match=message):
+        initialised(folder=folders['gpt2'], language=language, **options)
 
 
 def test_stochastic_depth_grows_linearly():

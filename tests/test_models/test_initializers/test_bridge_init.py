@@ -77,9 +77,12 @@ def test_parts_that_are_left_out_start_anew_and_all_else_comes_along(bridged, fo
         assert torch.equal(tensor, bridged.state_dict()[name]) != anew, name
     assert probe.patch_embed.projection.weight.std() > 0.01, 'as a ViT starts'
     assert any('; patch_embed start anew' in message for message in log)
+    bare = backbone(folders['gpt2'], path, leave_out=['blocks'], language=dict(seed=3))
+    bare.init_weights()
+    assert describe_backbone(bare)['seed'] == 3, 'its blocks are not those of the bridge, so it does not say so'
     with pytest.raises(CheckpointError, match='it lacks norm.weight'):
         backbone(folders['gpt2'], write(path, bridged, drop=['norm.weight']), leave_out=['patch_embed']).init_weights()
-    with pytest.raises(ValueError, match="leave_out: the backbone has no 'patch_embd'; expected some of patch_embed, "):
+    with pytest.raises(ValueError, match="leave_out: the backbone has no 'patch_embd'; expected some of pos_embed, "):
         backbone(folders['gpt2'], path, leave_out='patch_embd').init_weights()
 
 
