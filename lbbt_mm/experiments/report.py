@@ -43,7 +43,8 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
     _check_metrics(metrics, results)
     summary, sentences = _compare(plan, runs, results, metrics)
     sentences += _notes(plan, choice, metrics)
-    tables = [*([_grid(plan, summary, metrics)] if len(plan.cells) > 1 else []), _metric_rows(plan, summary, results, metrics)]
+    grids = [_grid(plan, summary, metrics)] if len(plan.cells) > 1 else []
+    tables = [*grids, _metric_rows(plan, summary, results, metrics)]
     name = plan.stages[0].config.name
     if plan.is_matched:
         about = f'{name}: mean ± standard deviation; below, minus {plan.baseline} [{CONFIDENCE:.0%} interval]'

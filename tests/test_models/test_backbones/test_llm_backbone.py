@@ -415,7 +415,7 @@ def test_torch_compile_gives_the_same_gradients(folders, backend):
             parameter.copy_(other)
     for forward in (plain, torch.compile(compiled, backend=backend)):
         for _ in range(2):  # the first forward pass of a model that was initialised has a check of its own
-            forward(images())[0].square().mean().backward()
+            forward(images())[0].pow(3).sum().backward()  # a norm's output has one mean square whatever goes in
     for (name, parameter), other in zip(compiled.named_parameters(), plain.parameters()):
         assert_close(parameter.grad, other.grad, depth=2 * NUM_BLOCKS, msg=name)
 
