@@ -77,8 +77,8 @@ def classes_of(dataset: Mapping, cfg: Config) -> List[str]:
     if classes is None:
         from mmdet.datasets import CocoDataset
         kind = class_of(dataset.get('type'), cfg.get('default_scope', 'mmdet')) or CocoDataset
-        classes = kind.METAINFO.get('classes')
-    return list(classes or ())
+        classes = kind.METAINFO.get('classes') or CocoDataset.METAINFO['classes']
+    return list(classes)
 
 
 def _open_file(found: Found, with_boxes: bool) -> CocoFile:

@@ -11,6 +11,7 @@ from .datasets import TRAINING_LOADERS, Found, find_datasets
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 BRIDGE_LOADER = 'val_cfg.train_dataloader'
 _LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='', exclude_true=False)
+_DRAW_SETTINGS = {**_LABEL_SETTINGS, 'key': None, 'draw': 'permute', 'data_root': None}
 # Settings of a dataset that leave its samples and their numbers as they are
 _SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch')
 # Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
@@ -96,16 +97,24 @@ def _check_sample_numbers(sets: Sequence[Found]) -> None:
 
 def _check_same_labels(cfg: Config) -> None:
     """Train-acc1 on labels other than those that were trained would be chance, and look like a model that learns nothing."""
-    trained, evaluated = ([one for found in find_datasets(cfg, [loader]) for one in _settings(found)]
-                          for loader in ('train_dataloader', BRIDGE_LOADER))
-    for where, found in evaluated if trained else ():
-        if found['ratio'] != 0 and all(found != other for _, other in trained):  # ratio 0 asks for the true labels
-            first = trained[0][1]
-            name = next(name for name in found if found[name] != first[name])
-            numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
-            raise ValueError(f'{where}: RandomLabel has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
-                             f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not '
-                             'trained. Give both the same settings.')
+    loaders = ('train_dataloader', BRIDGE_LOADER)
+    labels = [[one for found in find_datasets(cfg, [loader]) for one in _settings(found)] for loader in loaders]
+    for kind, (trained, evaluated) in (('RandomLabel', labels),
+                                       ('RandomLabelDataset', [list(_draws(cfg, loader)) for loader in loaders])):
+        for where, found in evaluated if trained else ():
+            if found['ratio'] != 0 and all(found != other for _, other in trained):  # ratio 0 asks for the true labels
+                first = trained[0][1]
+                name = next(name for name in found if found[name] != first[name])
+                numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
+                raise ValueError(f'{where}: {kind} has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
+                                 f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not '
+                                 'trained. Give both the same settings.')
+
+
+def _draws(cfg: Config, loader: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """The settings of a loader's data sets that replace the labels of an exact share, comparable; with their keys."""
+    for where, wrapper in find_types(get_key(cfg, loader), 'RandomLabelDataset', key=loader):
+        yield where, {name: wrapper.get(name, default) for name, default in _DRAW_SETTINGS.items()}
 
 
 def _settings(found: Found) -> Iterator[Tuple[str, Dict[str, Any]]]:

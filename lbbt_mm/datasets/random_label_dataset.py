@@ -65,10 +65,16 @@ class RandomLabelDataset(DatasetView):
         if draw not in ('permute', 'uniform'):
             raise ValueError(f"RandomLabelDataset: draw={draw!r}; expected 'permute' or 'uniform'.")
         of_uniform = dict(num_classes=num_classes, exclude_true=exclude_true, key=key, data_root=data_root, salt=salt)
-        given = [name for name, value in of_uniform.items() if value not in (None, False, '')]
+        given = [name for name, value in of_uniform.items() if value is not None and value is not False and value != '']
         if draw == 'permute' and given:
             raise ValueError(f"RandomLabelDataset: {given[0]}={of_uniform[given[0]]!r} is of draw='uniform'; found "
                              "draw='permute'. Remove it, or set draw='uniform'.")
+        if key == 'img_path' and not data_root:
+            raise ValueError("RandomLabelDataset: key='img_path' needs data_root, found none; expected the folder that "
+                             "image paths are made relative to. Set it, or choose key='sample_idx'.")
+        if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
+            raise ValueError(f'RandomLabelDataset: num_classes={num_classes!r}; expected a whole number of at least 1, or '
+                             "None for the dataset's own.")
         if key == 'pixels':
             raise ValueError("RandomLabelDataset: key='pixels'; expected 'img_path' or 'sample_idx', since images are not "
                              'loaded where the share is drawn.')
@@ -114,6 +120,9 @@ class RandomLabelDataset(DatasetView):
             ndarray: Their indices.
         """
         classes = self._of_uniform['num_classes'] or len(self.CLASSES or ())
+        if not classes:
+            raise ValueError("RandomLabelDataset: draw='uniform' needs the number of classes, and the dataset names none. "
+                             'Set num_classes, to that of model.head.')
         transform = RandomLabel(**{**self._of_uniform, 'num_classes': classes}, seed=self.seed)
         true_labels = [transform.true_label(info) for info in infos]  # all are checked
         identities = list(map(transform.identity, infos))

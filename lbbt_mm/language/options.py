@@ -66,7 +66,7 @@ class LanguageOptions:
         if not isinstance(language, Mapping):
             raise ValueError(f'language={language!r}: expected a dict such as dict(checkpoint=..., config=...).')
         allowed = (*_KEYS[:3], *block_keys, *_KEYS[3:None if offers_fit else -1])
-        unknown = [key for key in language if key not in allowed]
+        unknown = [key for key in language if key not in allowed and (key, language[key]) != ('fit', None)]
         if unknown:
             raise ValueError(f'language.{unknown[0]} is not an option here; expected some of: {", ".join(allowed)}. '
                              'Remove it, or set it beside `language`.')

@@ -101,6 +101,21 @@ def test_train_acc1_is_measured_on_the_labels_that_are_trained(root, name, value
     check_random_labels(cfg)
 
 
+@pytest.mark.parametrize('name, value', [('seed', 4), ('ratio', 0.3), ('exclude_true', True), ('draw', 'permute')])
+def test_nor_on_another_exact_share_of_them(root, name, value):
+    cfg = run_config(root, train_labels=())
+    wrapped = dict(type='lbbt_mm.RandomLabelDataset', draw='uniform', num_classes=3, dataset=cfg.train_dataloader.dataset)
+    cfg.train_dataloader.dataset = dict(wrapped)
+    cfg.val_cfg = dict(type='lbbt_mm.BridgeValLoop', train_dataloader=dict(dataset=dict(wrapped)))
+    check_random_labels(cfg)
+    cfg.val_cfg.train_dataloader.dataset[name] = value
+    with pytest.raises(ValueError, match=rf'val_cfg.train_dataloader.dataset: RandomLabelDataset has {name}={value!r}'):
+        check_random_labels(cfg)
+    cfg.train_dataloader.dataset.num_classes = 4
+    with pytest.raises(ValueError, match='train_dataloader.dataset: RandomLabelDataset has num_classes=4, but model.head'):
+        check_random_labels(cfg)
+
+
 def below(cfg: Config, root: Path, **options) -> None:
     """Give the loader of Train-acc1 another root or other samples."""
     cfg.val_cfg.train_dataloader.dataset.pipeline[1].data_root = str(root)

@@ -252,6 +252,7 @@ class TestUniform:
         (dict(draw='uniform', key='pixels'), "key='pixels'; expected 'img_path' or 'sample_idx'"),
         (dict(draw='uniform', num_classes=2), 'num_classes=2, but a sample has the true label 2'),
         (dict(draw='uniform', key='img_path'), "key='img_path' needs data_root"),
+        (dict(draw='uniform', num_classes=0), 'num_classes=0; expected a whole number of at least 1'),
     ])
     def test_what_does_not_fit(self, root, options, message):
         with pytest.raises(ValueError, match=message):
