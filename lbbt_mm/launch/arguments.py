@@ -16,8 +16,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=ConfigOptions,
         metavar='KEY=VALUE',
-        help='override settings of the config, for example model.language.arm=shuffled. TYPE.KEY=VALUE sets it in every part '
-        'of that type: RandomLabel.ratio=0.15. Lists: key="[a,b]" or key=a,b')
+        help='override settings of the config, for example model.language.arm=shuffled. TYPE.KEY=VALUE sets it in every '
+        'part of that type: RandomLabel.ratio=0.15. Lists: key="[a,b]" or key=a,b')
     parser.add_argument(
         '--leave-out',
         **several,
