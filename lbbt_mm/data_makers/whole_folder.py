@@ -44,7 +44,7 @@ def write_once(out: Path, converter: str, recipe: Mapping[str, Any], write: Call
         print(f'{out} holds this data set already: kept')
         return out
     partial = out.with_name(f'{out.name}.lbbt_mm.partial')
-    with _alone(partial) as file:
+    with _alone(partial, mark) as file:
         if not _holds(out, mark):  # as it would if another process has finished it just now
             write(partial)
             file.seek(0)
@@ -121,9 +121,9 @@ def _read_mark(path: Path) -> Optional[Dict[str, Any]]:
 
 
 @contextmanager
-def _alone(partial: Path) -> Iterator[IO]:
+def _alone(partial: Path, mark: Mapping[str, Any]) -> Iterator[IO]:
     """An empty folder to write to, which no other process does meanwhile, and its mark; in the end it is gone or renamed."""
-    if partial.is_symlink() or partial.exists() and not (partial.is_dir() and _is_ours(partial)):
+    if partial.is_symlink() or partial.exists() and not (partial.is_dir() and _is_ours(partial, mark)):
         raise FileExistsError(f'{partial}, where the data set is written first, is there and not ours. Nothing was touched: '
                               'give another folder, or remove this one yourself.')
     partial.mkdir(parents=True, exist_ok=True)
@@ -154,12 +154,12 @@ def _empty(partial: Path) -> None:
             path.unlink()
 
 
-def _is_ours(partial: Path) -> bool:
-    """Whether a writer of ours left a folder: marked, or killed before it could mark it."""
-    left, mark = {path.name for path in partial.iterdir()}, partial / MARK
-    if not left or mark.is_symlink() or not mark.is_file():
+def _is_ours(partial: Path, mark: Mapping[str, Any]) -> bool:
+    """Whether a writer of ours left a folder: marked, killed before it could, or as it was to rename this very data set."""
+    left, file = {path.name for path in partial.iterdir()}, partial / MARK
+    if not left or file.is_symlink() or not file.is_file():
         return not left
-    return _read_mark(mark) is not None or mark.read_bytes() in (_UNFINISHED.encode(), *([b''] if left == {MARK} else []))
+    return _read_mark(file) == mark or file.read_bytes() in (_UNFINISHED.encode(), *([b''] if left == {MARK} else []))
 
 
 def _lock(file: IO, path: Path) -> bool:

@@ -226,7 +226,8 @@ class TestInterruption:
         write_once(tmp_path / 'out', 'test.py', RECIPE, write)
         assert [path.name for path in tmp_path.iterdir()] == ['out']
 
-    @pytest.mark.parametrize('mark', (None, '', '{}', '{"made_by": "someone"}'))
+    @pytest.mark.parametrize('mark', (None, '', '{}', '{"made_by": "someone"}',
+                                      '{"made_by": "lbbt_mm test.py", "another": "data set that is finished"}'))
     def test_a_partial_folder_with_a_mark_that_is_not_ours_is_refused(self, mark, tmp_path):
         partial = tmp_path / 'out.lbbt_mm.partial'
         partial.mkdir()

@@ -128,6 +128,6 @@ def test_the_file_that_a_name_means(name, file, monkeypatch):
 
 
 def test_the_file_that_names_the_last_checkpoint_is_none(tmp_path):
-    (tmp_path / 'last_checkpoint').write_text('/work/epoch_3.pth')
-    with pytest.raises(ValueError, match="is the text file that says which checkpoint is the last .'/work/epoch_3.pth'"):
+    (tmp_path / 'last_checkpoint').write_text('/runs/epoch_3.pth')
+    with pytest.raises(ValueError, match="is the text file that says which checkpoint is the last .'/runs/epoch_3.pth'"):
         load_checkpoint_safely(tmp_path / 'last_checkpoint')
