@@ -1,0 +1,209 @@
+"""Covariance alignment of networks and of trained models: measured and tabled."""
+import argparse
+import sys
+from functools import partial
+from typing import Any, Dict, Iterable, List, Tuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from lbbt_mm.analysis.alignment import (Eigenspaces, PatchMoments, align, eigenspaces, second_moment, smoothness, transfer)
+from lbbt_mm.analysis.gaussian_network import GaussianNetwork, train_on_random_labels
+from .alignment_panels import NETWORK, draw
+from .features import part_name
+from .numbers import print_numbers, write_numbers
+from .parts import Parts
+from .progress import track
+from .trained import OpenedRun, preprocess, read_trained
+
+#: What is said of each layer, beside its label and when it is looked at
+_MEASURES = ('alignment', 'high', 'overlap', 'overlap_chance', 'smooth', 'smooth_high', 'smooth_p', 'rank')
+#: Of the table: a measure and, in brackets, what chance gives
+_SHOWN = (('alignment', 'high'), ('overlap', 'overlap_chance'), ('smooth', 'smooth_high'), ('rank', None))
+#: What is looked at: the weights, or what training has added to them
+WEIGHTS, CHANGE = 'weights', 'change'
+
+Rows = List[Dict[str, Any]]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all of them before work begins
+    parts = Parts(args.out / 'alignment.parts.json', {name: getattr(args, name) for name in ('rotations', 'seed')})
+    rows = _networks(args, parts) + _runs(opened, args, parts)
+    frame, points = pd.DataFrame(rows), ['sigma', 'size', 'tau']
+    curves = frame[['label', 'number', 'at', 'what', *points]].explode(points).astype(dict(sigma=float, size=int, tau=float))
+    frame = frame.drop(columns=points)
+    write_numbers(frame, args.out, 'alignment')
+    write_numbers(curves, args.out, 'alignment_transfer')
+    draw(frame, curves).save(args.out, 'alignment')
+    print_numbers(summarise(frame), 'First-layer weights and the covariance of what they see; ± standard deviation.\nIn '
+                  'brackets: what 95% of random rotations have at most; of overlap, what they have on average; of smooth, '
+                  'what 95% of permutations have at most', ['label', 'at', 'what'])
+    for sentence in verdicts(frame):
+        print(sentence)
+
+
+# the theorem's networks
+
+
+def _networks(args: argparse.Namespace, parts: Parts) -> Rows:
+    """Rows of all networks, and of the covariance that all of them have together."""
+    if not args.networks:
+        return []
+    network = GaussianNetwork(dimensions=args.dimensions, samples=args.inputs, width=args.width, activation=args.activation,
+                              optimizer=args.optimizer, lr=args.lr)
+    spaces = eigenspaces(torch.diag(network.sigma**2))
+    steps = sorted({0, args.steps, *np.geomspace(min(10, args.steps), args.steps, 8).astype(int).tolist()})
+    rows, moments = [], []
+    for number in track(range(args.networks), 'networks'):
+        found = parts.get(f'{network} {steps} {args.seed + number}',
+                          partial(_train, network, args.seed + number, steps, spaces, args))
+        rows += [dict(row, label=NETWORK, number=str(number)) for row in found['rows']]
+        moments.append(torch.tensor(found['moments'], dtype=torch.float64))
+    if len(moments) > 1:
+        for at, what, moment in zip((0, steps[-1], steps[-1]), (WEIGHTS, WEIGHTS, CHANGE), torch.stack(moments).mean(0)):
+            rows.append(dict(_measured(moment, spaces, args), label=NETWORK, number='all', at=str(at), what=what))
+    return rows
+
+
+def _train(network: GaussianNetwork, seed: int, steps: List[int], spaces: Eigenspaces,
+           args: argparse.Namespace) -> Dict[str, Any]:
+    """Rows of a network at each of some steps; and Sigma_w at the start and at the end, and that of the change."""
+    rows, start = [], None
+    for snapshot in train_on_random_labels(network, seed, steps):
+        start = snapshot.weights if start is None else start
+        change = second_moment(snapshot.weights - start)
+        for what, moment in ((WEIGHTS, second_moment(snapshot.weights)), (CHANGE, change)):
+            if snapshot.step or what == WEIGHTS:
+                rows.append(dict(at=str(snapshot.step), what=what, accuracy=snapshot.accuracy,
+                                 **_measured(moment, spaces, args)))
+    moments = second_moment(start), second_moment(snapshot.weights), change
+    return dict(rows=rows, moments=[moment.tolist() for moment in moments])
+
+
+# trained models
+
+
+def _runs(opened: List[OpenedRun], args: argparse.Namespace, parts: Parts) -> Rows:
+    rows, numbers = [], {}
+    for run in track(opened, 'runs'):
+        found = parts.get(part_name(run, args.layer, args.split, args.max_samples), partial(_look, run, args))
+        number = numbers[run.label] = numbers.get(run.label, -1) + 1
+        if len(found) == 1:
+            print(f'{run.label}: its config has no randomness.seed, so its start and what changed since are not known. They '
+                  'are left out.', file=sys.stderr)
+        rows += [dict(row, label=run.label, number=str(number), checkpoint=str(run.checkpoint)) for row in found]
+    return rows
+
+
+def _look(run: OpenedRun, args: argparse.Namespace) -> Rows:
+    """Rows of a run's first layer: at the start, at the end, and of the change; of the end alone without a known start."""
+    end = run.at_end(args.device)
+    layer = first_layer(end, args.layer, run.label)
+    moments = PatchMoments(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    with torch.no_grad():
+        for images, samples in run.images(args.split, args.max_samples, args.batch_size):
+            images = preprocess(end, images, samples)['inputs']
+            if images.shape[1] != layer.in_channels:
+                raise ValueError(f'{run.label}: --layer {args.layer} takes {layer.in_channels} channels, and images have '
+                                 f'{images.shape[1]}. Name the layer that sees the images.')
+            moments.add(images.cpu())
+    try:
+        spaces = eigenspaces(moments.covariance())
+    except ValueError as error:
+        raise ValueError(f'{run.label}, {args.split} split: {error}') from None
+    looked = [('end', WEIGHTS, _rows_of(layer))]
+    if (run.cfg.get('randomness') or {}).get('seed') is not None:
+        start = _rows_of(first_layer(run.at_start(args.device), args.layer, run.label))
+        looked = [('start', WEIGHTS, start), *looked, ('end', CHANGE, looked[0][2] - start)]
+    return [dict(at=at, what=what, **_measured(second_moment(weights), spaces, args)) for at, what, weights in looked]
+
+
+def first_layer(model: nn.Module, name: str, label: str) -> nn.Conv2d:
+    """The convolution that sees the images.
+
+    Args:
+        model: The model.
+        name: Of the convolution.
+        label: What figures call the model.
+
+    Raises:
+        ValueError: If the model has no convolution of that name whose filters see all channels.
+    """
+    convolutions = [key for key, module in model.named_modules() if isinstance(module, nn.Conv2d) and module.groups == 1]
+    if name not in convolutions:
+        there = ', '.join(convolutions[:4]) + (', ...' if len(convolutions) > 4 else '')
+        raise ValueError(f'{label}: --layer {name} is no convolution of its model; there are {there or "none"}. Name the '
+                         'one that sees the images.')
+    layer = model.get_submodule(name)
+    if isinstance(layer.padding, str):
+        raise ValueError(f'{label}: --layer {name} has padding={layer.padding!r}; expected pixels. Name another.')
+    return layer
+
+
+def _rows_of(layer: nn.Conv2d) -> Tensor:
+    return layer.weight.detach().flatten(1).double().cpu()
+
+
+# numbers
+
+
+def _measured(moment: Tensor, spaces: Eigenspaces, args: argparse.Namespace) -> Dict[str, Any]:
+    """All that is said of a covariance of weights; the points of its transfer function too."""
+    sigma, tau = spaces.values.sqrt().tolist(), transfer(moment, spaces).tolist()
+    values = (*align(moment, spaces, args.rotations, args.seed), *smoothness(sigma, tau, seed=args.seed))
+    return dict(zip(_MEASURES, values), sigma=sigma, size=spaces.sizes.tolist(), tau=tau)
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the networks, or the runs of a label: at the start and at the end."""
+    ends = {label: {'start', 'end'} if label != NETWORK else {rows['at'].iloc[0], rows['at'].iloc[-1]}
+            for label, rows in frame.groupby('label')}
+    kept = frame[[row.at in ends[row.label] for row in frame.itertuples()]]
+    kept = kept.assign(label=kept['label'] + np.where(kept['number'] == 'all', ', all together', ''))
+    groups = kept.groupby(['label', 'at', 'what'], sort=False)
+    mean, spread = groups.mean(numeric_only=True), groups.std(numeric_only=True)
+    nothing = mean['rank'] * np.nan
+    cells = {name: [_cell(*values) for values in zip(mean[name], spread[name], mean.get(chance, nothing))]
+             for name, chance in _SHOWN}
+    return pd.DataFrame({'n': groups.size(), **cells}).reset_index()
+
+
+def _cell(value: float, spread: float, chance: float) -> str:
+    parts = f'{value:.3f}', f' ± {spread:.3f}' if spread == spread else '', f' ({chance:.3f})' if chance == chance else ''
+    return '-' if value != value else ''.join(parts)
+
+
+def verdicts(frame: pd.DataFrame) -> List[str]:
+    """For each label, by how much alignment has risen, and how smooth the transfer function is, with 95% intervals.
+
+    Args:
+        frame: ``label, number, at, what, alignment, smooth, smooth_p``: rows of networks and runs.
+    """
+    said, one_each = [], frame[(frame['number'] != 'all') & (frame['what'] == WEIGHTS)]
+    for label, rows in one_each.groupby('label', sort=False):
+        first, last = (rows[rows['at'] == at].set_index('number') for at in (rows['at'].iloc[0], rows['at'].iloc[-1]))
+        rise = (last['alignment'] - first['alignment']).dropna()
+        low, high = _interval(rise)
+        apart = 'one alone tells nothing of the spread' if low != low else (
+            'rises' if low > 0 else 'falls' if high < 0 else 'not told apart from no change')
+        risen = (f'alignment {first["alignment"].mean():.3f} -> {last["alignment"].mean():.3f}, {rise.mean():+.3f} '
+                 f'[{low:+.3f}, {high:+.3f}] (n = {len(rise)}): {apart}')
+        if rows['at'].nunique() < 2:
+            risen = f'alignment at the end {last["alignment"].mean():.3f}, at a start that is not known'
+        low, high = _interval(last['smooth'])
+        smoother = f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'
+        said.append(f'{label}: {risen}. Transfer function at the end: R2 {last["smooth"].mean():.3f} '
+                    f'[{low:.3f}, {high:.3f}], smoother than 95% of permutations in {smoother}.')
+    return said
+
+
+def _interval(values: Iterable[float]) -> Tuple[float, float]:
+    """Student's 95% interval of the mean; NaN for fewer than two values."""
+    values = pd.Series(values).dropna()
+    ends = np.array(stats.t.interval(0.95, len(values) - 1)) if len(values) > 1 else np.full(2, np.nan)
+    return tuple(values.mean() + values.sem() * ends)

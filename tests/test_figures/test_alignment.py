@@ -1,0 +1,182 @@
+"""tools/analysis/alignment.py: the networks of the theorem, and the first layer of trained models."""
+import logging
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from mmpretrain.registry import MODELS
+
+from lbbt_mm.analysis.alignment import PatchMoments, align, eigenspaces, second_moment, transfer
+from lbbt_mm.figures import alignment
+from lbbt_mm.figures.alignment_measures import verdicts
+from tests.image_folders import folder_config, write_image_folder
+
+NETWORKS = ['--networks', '2', '--steps', '30', '--dimensions', '8', '--width', '16', '--inputs', '50']
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger():
+    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def trained(tmp_path, folders):
+    """Writes a run of a tiny model, whose patch embedding it changes at will; returns CONFIG,CHECKPOINT."""
+    write_image_folder(tmp_path / 'images', dict(a=3, b=3), size=8)
+
+    def write(name='run', change=lambda weight: weight + 0.1 * torch.randn_like(weight), seed=0, **backbone):
+        cfg = Config(dict(
+            default_scope='mmpretrain', randomness=dict(seed=seed) if seed is not None else {},
+            custom_imports=dict(imports=['lbbt_mm'], allow_failed_imports=False),
+            model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=2, in_channels=32),
+                       data_preprocessor=dict(mean=[127.] * 3, std=[64.] * 3, to_rgb=True),
+                       backbone={**dict(type='lbbt_mm.LLMBackbone', img_size=8, patch_size=4,
+                                        language=dict(checkpoint=str(folders['gpt2']))), **backbone}),
+            train_dataloader=dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=True),
+                                  dataset=folder_config(tmp_path / 'images'))))
+        cfg.dump(tmp_path / f'{name}.py')
+        init_default_scope('mmpretrain')
+        set_random_seed(seed or 0)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        weight = model.backbone.patch_embed.projection.weight
+        start = weight.detach().clone()
+        with torch.no_grad():
+            weight.copy_(change(weight))
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / f'{name}.pth')
+        write.weights = start, weight.detach().clone()
+        return f'{tmp_path / name}.py,{tmp_path / name}.pth'
+
+    return write
+
+
+@pytest.fixture
+def tool(tmp_path, capfd):
+    """Runs the tool without networks unless some are named; returns its exit status and what it printed."""
+
+    def run(*arguments):
+        networks = [] if '--networks' in arguments else ['--networks', '0']
+        status = alignment.main([*map(str, arguments), *networks, '--out', str(tmp_path / 'out'), '--rotations', '5'])
+        captured = capfd.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def numbers(tmp_path, name='alignment'):
+    return pd.read_csv(tmp_path / 'out' / f'{name}.csv', dtype=dict(at=str, number=str))
+
+
+def test_numbers_of_a_run_are_those_of_its_weights_and_patches(trained, tool, tmp_path):
+    status, output = tool(f'one={trained()}')
+    assert status == 0, output
+    moments = PatchMoments((4, 4), (4, 4))
+    for path in sorted((tmp_path / 'images').glob('*/*.png')):
+        image = torch.from_numpy(cv2.imread(str(path))[:, :, ::-1].copy()).permute(2, 0, 1).float()
+        moments.add(((image - 127) / 64)[None])
+    spaces = eigenspaces(moments.covariance())
+    table, points = numbers(tmp_path).set_index(['at', 'what']), numbers(tmp_path, 'alignment_transfer')
+    start, end = (weight.flatten(1).double() for weight in trained.weights)
+    for key, weights in ((('start', 'weights'), start), (('end', 'weights'), end), (('end', 'change'), end - start)):
+        expected = align(second_moment(weights), spaces, rotations=5)
+        assert table.loc[key, 'alignment'] == pytest.approx(expected.alignment, abs=1e-6), key
+        assert table.loc[key, 'overlap'] == pytest.approx(expected.overlap, abs=1e-4), key
+        rows = points[(points['at'] == key[0]) & (points['what'] == key[1])]
+        np.testing.assert_allclose(rows['sigma'], spaces.values.sqrt(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(rows['tau'], transfer(second_moment(weights), spaces), rtol=1e-4)
+    assert 'one: alignment' in output and 'one alone tells nothing of the spread' in output
+    for ending in ('png', 'pdf'):
+        assert (tmp_path / 'out' / f'alignment.{ending}').stat().st_size > 5000
+
+
+def test_networks_are_shown_over_their_training_and_together(tool, tmp_path):
+    status, output = tool(*NETWORKS)
+    assert status == 0, output
+    table = numbers(tmp_path)
+    assert set(table['number']) == {'0', '1', 'all'} and table['at'].iloc[0] == '0' and '30' in set(table['at'])
+    assert table.groupby('number')['accuracy'].last()[['0', '1']].notna().all()
+    assert 'network: alignment' in output and '(n = 2)' in output
+    image = cv2.imread(str(tmp_path / 'out' / 'alignment.png'))
+    assert 2 < image.shape[1] / image.shape[0] < 3.5, 'one row of two panels'
+
+
+def test_what_is_done_is_not_done_again(trained, tool, tmp_path, monkeypatch):
+    run = trained()
+    assert tool(run, *NETWORKS)[0] == 0
+    files = {name: (tmp_path / 'out' / name).read_bytes() for name in ('alignment.csv', 'alignment.png')}
+    for name in ('_look', '_train'):
+        monkeypatch.setattr(f'lbbt_mm.figures.alignment_measures.{name}', lambda *args: pytest.fail('done again'))
+    assert tool(run, *NETWORKS)[0] == 0
+    assert files == {name: (tmp_path / 'out' / name).read_bytes() for name in files}
+
+
+def test_a_run_without_a_seed_has_no_start(trained, tool, tmp_path):
+    status, output = tool(f'known={trained()}', f'unknown={trained("other", seed=None)}')
+    assert status == 0 and 'unknown: its config has no randomness.seed, so its start and what changed' in output
+    table = numbers(tmp_path)
+    assert table.loc[table['label'] == 'unknown', 'at'].tolist() == ['end']
+    assert 'unknown: alignment at the end' in output and 'a start that is not known' in output
+
+
+def test_a_frozen_first_layer_has_not_changed(trained, tool, tmp_path):
+    status, output = tool(trained(change=lambda weight: weight))
+    assert status == 0, output
+    change = numbers(tmp_path).query("what == 'change'")
+    assert change['alignment'].isna().all() and len(change) == 1
+
+
+def test_constant_pixels_are_handled(trained, tool, tmp_path):
+    for path in (tmp_path / 'images').glob('*/*.png'):
+        image = cv2.imread(str(path))
+        image[:, ::2] = 100
+        cv2.imwrite(str(path), image)
+    status, output = tool(trained())
+    assert status == 0, output
+    points = numbers(tmp_path, 'alignment_transfer').query("at == 'end' and what == 'weights'")
+    assert (points['sigma'] == 0).sum() == 1 and points['size'].sum() == 48 and points['tau'].notna().all()
+
+
+@pytest.mark.parametrize('arguments, said', (
+    (('--layer', 'backbone.none'), 'RUN: --layer backbone.none is no convolution of its model; there are '
+     'backbone.patch_embed.projection. Name the one that sees the images.'),
+    (('--split', 'val'), 'RUN: its config has no val_dataloader. Give another split.')))
+def test_what_is_not_there_is_one_line(arguments, said, trained, tool, tmp_path):
+    status, output = tool(f'RUN={trained()}', *arguments)
+    assert status == 2 and output.strip() == said and not (tmp_path / 'out' / 'alignment.csv').exists()
+
+
+def test_images_of_one_colour_have_no_direction(trained, tool, tmp_path):
+    for path in (tmp_path / 'images').glob('*/*.png'):
+        cv2.imwrite(str(path), np.full((8, 8, 3), 100, np.uint8))
+    status, output = tool(f'RUN={trained()}')
+    assert status == 2 and output.startswith('RUN, train split: The covariance of the inputs is a multiple of the identity')
+
+
+def test_all_runs_are_looked_for_before_work_begins(trained, tool, tmp_path):
+    status, output = tool(trained(), tmp_path / 'nothing')
+    assert status == 2 and 'nothing' in output and len(output.strip().splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_nothing_to_show_is_refused(capfd):
+    with pytest.raises(SystemExit) as caught:
+        alignment.parse_args(['--networks', '0'])
+    assert caught.value.code == 2 and '--networks 0 without a run leaves nothing to show' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('ends, word', (((0.5, 0.6, 0.55), 'rises'), ((-0.5, -0.6, -0.55), 'falls'),
+                                        ((0.5, -0.5, 0.1), 'not told apart from no change')))
+def test_a_verdict_is_computed(ends, word):
+    rows = [dict(label='a', number=str(number), at=at, what='weights', alignment=value, smooth=0.9 + number / 100,
+                 smooth_p=0.001 + number / 20)
+            for number, end in enumerate(ends) for at, value in (('start', 0.), ('end', end))]
+    sentence, = verdicts(pd.DataFrame(rows))
+    assert f'(n = 3): {word}.' in sentence and 'R2 0.910 [0.885, 0.935]' in sentence and 'in 1 of 3' in sentence
