@@ -1,4 +1,5 @@
 """Hooks; importing this registers them in scope ``lbbt_mm``."""
+from .activation_ratio_hook import ActivationRatioHook
 from .bridge_encoder_hook import BridgeEncoderHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .language_config_hook import LanguageConfigHook
@@ -9,6 +10,6 @@ from .seeding_hook import SeedingHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'NamedFilesHook', 'PartialFreezeHook',
-    'PendingValidationHook', 'SeedingHook', 'WholeCheckpointHook'
+    'ActivationRatioHook', 'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'NamedFilesHook',
+    'PartialFreezeHook', 'PendingValidationHook', 'SeedingHook', 'WholeCheckpointHook'
 ]

@@ -1,0 +1,133 @@
+"""Neuron activation ratios of trained models: measured, tabled and drawn."""
+import argparse
+import sys
+from functools import partial
+from typing import Any, Dict, List
+
+import pandas as pd
+import torch
+from torch import nn
+
+from lbbt_mm.analysis.activation import ActivationRatio, control_images
+from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from .canvas import Canvas, styles
+from .features import part_name
+from .numbers import print_numbers, write_numbers
+from .parts import Parts
+from .progress import track
+from .trained import OpenedRun, preprocess, read_trained
+
+_NUMBERS = ['ratio', 'always', 'never', 'between_images']
+#: What the axes call the kinds of images
+_IMAGES = {'pixels': 'shuffled pixels', 'noise': 'noise images', 'constant': 'mean colours'}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    controls = [kind for kind in dict.fromkeys(args.control) if kind != 'none']
+    frame = measure(args, ['real', *controls])
+    write_numbers(frame, args.out, 'activation')
+    draw(frame, controls[:1]).save(args.out, 'activation')
+    title = f'Activation ratio ({args.variant}), mean over the blocks, ± standard deviation over the runs'
+    print_numbers(summarise_runs(frame), title, ['label', 'at', 'images'])
+
+
+def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
+    """Numbers of each run, at its start and end, on each kind of images, by block.
+
+    Args:
+        args: The command line.
+        kinds: Some of :data:`lbbt_mm.analysis.activation.IMAGES`.
+
+    Returns:
+        DataFrame: A row for each block; a block that did not run has no numbers.
+    """
+    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    names = ('variant', 'units', 'module', 'split', 'max_samples', 'batch_size', 'device', 'seed')
+    parts = Parts(args.out / 'activation.parts.json', {name: getattr(args, name) for name in names})
+    rows = []
+    for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
+        keys = {kind: part_name(run, at, kind) for kind in kinds}
+        model = None
+        if any(key not in parts for key in keys.values()):
+            model = (run.at_start if at == 'start' else run.at_end)(args.device)
+        for kind, key in keys.items():
+            found = parts.get(key, partial(_blocks, run, model, kind, args))
+            shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, images=kind)
+            rows += [dict(shared, **row) for row in found]
+    frame = pd.DataFrame(rows)
+    for (label, at), gaps in frame[frame.ratio.isna()].groupby(['label', 'at'], sort=False):
+        print(f'{label}, {at}: no number for {", ".join(dict.fromkeys(gaps.block))}, which did not run, or whose '
+              'activations are not finite.', file=sys.stderr)
+    return frame
+
+
+@torch.no_grad()
+def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """Numbers of a model's blocks on a kind of images."""
+    blocks = find_blocks(model, args.module)
+    ratios = {name: ActivationRatio(args.variant) for name in blocks}
+    generator = torch.Generator().manual_seed(args.seed)
+    with BlockWatch(blocks, lambda name, units, tokens: ratios[name].add(units, tokens),
+                    'attention' if args.variant == 'public' else args.units):
+        for images, samples in run.images(args.split, args.max_samples, args.batch_size):
+            several = isinstance(images, (list, tuple))  # of different sizes, as in detection
+            images = [control_images(image, kind, generator) for image in images] if several else control_images(
+                images, kind, generator)
+            model(**preprocess(model, images, samples), mode='tensor')
+    if not any(ratio.images for ratio in ratios.values()):
+        raise ValueError(f'{run.label}: none of its blocks {args.module} ran on an image of the {args.split} split. Give '
+                         'another --module or --split.')
+    nothing = dict.fromkeys(_NUMBERS, float('nan'))
+    return [dict(block=name, number=number, neurons=len(ratio.rates()) if ratio.images else 0, samples=ratio.images,
+                 **(ratio.summary() if ratio.images else nothing)) for number, (name, ratio) in enumerate(ratios.items())]
+
+
+def summarise_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mean over blocks, and over the runs of a label."""
+    of_runs = frame.groupby(['label', 'at', 'images', 'checkpoint'], sort=False)[_NUMBERS].mean()
+    groups = of_runs.groupby(['label', 'at', 'images'], sort=False)
+    mean, spread, count = groups.mean(), groups.std(), groups.size()
+    table = pd.DataFrame({'runs': count, **{name: [
+        '-' if value != value else f'{value:.3f}' + (f' ± {std:.3f}' if std == std else '')
+        for value, std in zip(mean[name], spread[name])] for name in _NUMBERS}})
+    return table.reset_index()
+
+
+def draw(frame: pd.DataFrame, control: List[str]) -> Canvas:
+    """The ratio by block, what of it other images lack, and how much of it differs from image to image.
+
+    Args:
+        frame: What :func:`measure` returns.
+        control: The kind of the other images, or none.
+    """
+    keys = ['label', 'at', 'checkpoint', 'number']
+    real = frame[frame.images == 'real'].set_index(keys)
+    rows = {'activated pairs\n(share)': real.ratio, 'part of its variance\nbetween images': real.between_images}
+    for kind in control:
+        other = frame[frame.images == kind].set_index(keys).ratio
+        rows = {'activated pairs\n(share)': real.ratio, f'minus that\non {_IMAGES[kind]}': real.ratio - other, **rows}
+    stages, looks = list(dict.fromkeys(frame['at'])), styles(list(dict.fromkeys(frame.label)))
+    canvas = Canvas(len(rows), len(stages), height=1.75, sharex=True, sharey='row')
+    for axes_of_row, (name, values) in zip(canvas.axes, rows.items()):
+        for axes, at in zip(axes_of_row, stages):
+            for label, look in looks.items():
+                _line(axes, values.xs((label, at), level=('label', 'at')), label, look)
+            if name.startswith('minus'):
+                axes.axhline(0, color='0.4', linewidth=0.6)
+        axes_of_row[0].set_ylabel(name)
+    for axes, at in zip(canvas.axes[0], stages):
+        axes.set_title(f'{at} of training', fontsize=8)
+    for axes in canvas.axes[-1]:
+        axes.set_xlabel('block')
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    canvas.legend()
+    return canvas
+
+
+def _line(axes: Any, values: pd.Series, label: str, look: Dict[str, Any]) -> None:
+    """The mean over runs, and one standard deviation around it where there are several."""
+    by_block = values.groupby(level='number')
+    mean, spread = by_block.mean(), by_block.std()
+    axes.plot(mean.index, mean, label=label, linewidth=1.2, markersize=3, **look)
+    axes.fill_between(mean.index, mean - spread, mean + spread, color=look['color'], alpha=0.2, linewidth=0)

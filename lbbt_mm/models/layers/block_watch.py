@@ -1,0 +1,105 @@
+"""Looks into LanguageBlocks from outside while they run; a block that nobody looks into is as it was."""
+import inspect
+from fnmatch import fnmatchcase
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+
+import torch
+from torch import Tensor, nn
+
+from .language_block import LanguageBlock
+
+#: What can be looked at: of the feed-forward network the activated gate or what its down projection gets, and the output of
+#: self-attention
+UNITS = ('gate', 'product', 'attention')
+
+
+def find_blocks(model: nn.Module, pattern: str = '*') -> Dict[str, LanguageBlock]:
+    """The LanguageBlocks of a model.
+
+    Args:
+        model: Any model.
+        pattern: Which names of modules, as a shell matches file names. Defaults to ``'*'``, all.
+
+    Returns:
+        dict: Name -> block, in the model's order.
+
+    Raises:
+        ValueError: If there are none, or none of such a name.
+    """
+    blocks = {name: module for name, module in model.named_modules() if isinstance(module, LanguageBlock)}
+    found = {name: block for name, block in blocks.items() if fnmatchcase(name, pattern)}
+    if not found:
+        there = f'has {next(iter(blocks))} to {[*blocks][-1]}' if blocks else 'has no LanguageBlock'
+        raise ValueError(f'{type(model).__name__} {there}; expected blocks that are called {pattern}. '
+                         + ('Give another pattern.' if blocks else 'Give a model that was built with a `language` dict.'))
+    return found
+
+
+class BlockWatch:
+    """Shows hidden units or attention outputs of blocks, as they run, to a function.
+
+    Hidden units are what comes out of the activation, before dropout. Of a plain network ``'gate'`` and ``'product'`` are
+    the same, ``act(fc1(x))``; of a gated one ``'gate'`` is ``act(gate(x))``, and ``'product'`` is ``act(gate(x)) * up(x)``.
+
+    Args:
+        blocks: Name -> block.
+        look: Called with a block's name, what it has, ``(B, N, F)`` without gradients, and which tokens are none of padding,
+            ``(B, N)`` or None for all.
+        units: One of :data:`UNITS`. Defaults to ``'gate'``.
+        once: Whether a block is shown the first time it runs and not again, as where its activations are recomputed in the
+            backward pass. Defaults to False.
+
+    Example:
+        >>> with BlockWatch(find_blocks(model), lambda name, units, tokens: print(name, units.shape)):
+        >>>     model(images)
+    """
+
+    def __init__(self, blocks: Mapping[str, LanguageBlock], look: Callable[[str, Tensor, Optional[Tensor]], None],
+                 units: str = 'gate', once: bool = False) -> None:
+        if units not in UNITS:
+            raise ValueError(f'units={units!r}: expected one of {", ".join(UNITS)}.')
+        self._look, self._units, self._once = look, units, once
+        self._seen: Set[str] = set()
+        self._handles: List[Any] = []
+        for name, block in blocks.items():
+            self._watch(name, block)
+
+    def __enter__(self) -> 'BlockWatch':
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Look no more."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _watch(self, name: str, block: LanguageBlock) -> None:
+        arguments, signature = {}, inspect.signature(block.forward)
+
+        def remember(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            arguments.update(mask=signature.bind(*args, **kwargs).arguments.get('mask'))
+
+        @torch.no_grad()
+        def show(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            if not (self._once and name in self._seen):
+                self._seen.add(name)
+                self._look(name, self._of(block, output.detach()), _are_real(arguments['mask'], len(output)))
+
+        watched = block.attn if self._units == 'attention' else block.mlp.fc1
+        self._handles += [block.register_forward_pre_hook(remember, with_kwargs=True), watched.register_forward_hook(show)]
+
+    def _of(self, block: LanguageBlock, output: Tensor) -> Tensor:
+        """What is shown of the output of attention, or of ``fc1``."""
+        if self._units == 'attention':
+            return output
+        if not block.mlp.gated:
+            return block.mlp.act(output)
+        gate, up = output.chunk(2, dim=-1)
+        return block.mlp.act(gate) * up if self._units == 'product' else block.mlp.act(gate)
+
+
+def _are_real(mask: Optional[Tensor], size: int) -> Optional[Tensor]:
+    """The tokens ``(B, N)`` that any token may look at, of a mask ``(B or 1, 1, 1 or N, N)``: the others are padding."""
+    return None if mask is None else mask.any(dim=2)[:, 0].expand(size, -1)

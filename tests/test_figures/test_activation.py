@@ -1,0 +1,218 @@
+"""tools/analysis/activation.py: its numbers are those of the models, and what it cannot measure it says."""
+import logging
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lbbt_mm.figures import activation, activation_ratios
+from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
+from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from tests import tiny_detection
+from tests.tiny_runs import write_images, write_run
+from tests.tool_processes import run_tool
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger():
+    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def trained(tmp_path, folders):
+    """Writes runs, by default of blocks of a plain network."""
+    images = write_images(tmp_path / 'images', each=4)
+    return lambda name='run', model_type='gpt2', **options: write_run(tmp_path, images, folders[model_type], name, **options)
+
+
+@pytest.fixture
+def tool(tmp_path, capfd):
+    """Runs the tool; returns its exit status, what it printed, and its numbers."""
+
+    def run(*arguments, out='out'):
+        status = activation.main([*map(str, arguments), '--out', str(tmp_path / out)])
+        captured, path = capfd.readouterr(), tmp_path / out / 'activation.csv'
+        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
+
+    return run
+
+
+def normalised_images(tmp_path):
+    paths = sorted((tmp_path / 'images' / 'test').glob('*/*.png'))
+    images = [torch.from_numpy(cv2.imread(str(path))[:, :, ::-1].copy()).permute(2, 0, 1).float() for path in paths]
+    return (torch.stack(images) - 127) / 64
+
+
+@torch.no_grad()
+def ratios_of(model, images):
+    """Equations 5 and 6 on the input of the down projection."""
+    found = []
+    handles = [block.mlp.fc2.register_forward_pre_hook(
+        lambda module, args: found.append((args[0].mean(dim=1) > 0).double().mean().item()))
+        for block in find_blocks(model).values()]
+    model(images)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def test_numbers_are_those_of_the_model_at_its_start_and_end(trained, tool, tmp_path):
+    run = trained()
+    status, output, table = tool(f'one={run}', '--batch-size', 5)
+    assert status == 0 and 'one' in output, output
+    opened = OpenedRun(read_trained(run))
+    real = table[table.images == 'real'].set_index('at')
+    for at, model in (('start', opened.at_start()), ('end', opened.at_end())):
+        expected = ratios_of(model, normalised_images(tmp_path))
+        assert real.loc[at].ratio.tolist() == pytest.approx(expected)
+        assert real.loc[at].block.tolist() == [f'backbone.blocks.{number}' for number in range(4)]
+    assert real.loc['start'].ratio.tolist() != real.loc['end'].ratio.tolist()
+    assert set(table.samples) == {12} and set(table.neurons) == {128} and set(table.images) == {'real', 'pixels'}
+    for ending in ('png', 'pdf'):
+        assert (tmp_path / 'out' / f'activation.{ending}').stat().st_size > 1000
+
+
+def test_control_images_are_what_the_model_gets(trained, tool, tmp_path):
+    status, output, table = tool(trained(), '--control', 'constant', 'noise', '--at', 'end')
+    assert status == 0, output
+    images = (normalised_images(tmp_path) * 64 + 127).mean((-1, -2), keepdim=True).round()
+    model = OpenedRun(read_trained(f'{tmp_path}/run.py,{tmp_path}/run.pth')).at_end()
+    expected = ratios_of(model, ((images - 127) / 64).expand(-1, -1, 8, 8))
+    assert table[table.images == 'constant'].ratio.tolist() == pytest.approx(expected)
+    assert set(table.images) == {'real', 'constant', 'noise'} and set(table['at']) == {'end'}
+
+
+def test_the_public_code_s_variant_counts_outputs_of_attention(trained, tool, tmp_path):
+    run = trained()
+    status, output, table = tool(run, '--variant', 'public', '--at', 'end', '--batch-size', 5, '--control', 'none')
+    assert status == 0, output
+    model, found = OpenedRun(read_trained(run)).at_end(), []
+    with torch.no_grad(), BlockWatch(find_blocks(model), lambda name, out, tokens: found.append(out), 'attention'):
+        model(normalised_images(tmp_path))
+    magnitudes = [out.abs().mean(dim=1) for out in found]
+    assert table.ratio.tolist() == pytest.approx([(one > 0.6 * one.mean()).double().mean().item() for one in magnitudes])
+    assert set(table.neurons) == {32}
+
+
+def test_units_of_a_gated_network(trained, tool):
+    run = trained(model_type='llama')
+    gate, product = (tool(run, '--units', units, '--at', 'end', '--control', 'none', out=units)[2] for units in (
+        'gate', 'product'))
+    assert set(gate.neurons) == set(product.neurons) == {64}
+    assert gate.ratio.tolist() != product.ratio.tolist()
+
+
+def test_runs_of_one_label_are_a_mean_with_a_deviation(trained, tool):
+    runs = [trained(f'seed{seed}', seed=seed) for seed in (0, 1)]
+    status, output, table = tool(*(f'same={run}' for run in runs), f'other={runs[0]}', '--at', 'end', '--control', 'none')
+    assert status == 0, output
+    values = table[table.label == 'same'].groupby('checkpoint').ratio.mean()
+    assert len(values) == 2 and f'{values.mean():.3f} ± {values.std():.3f}' in output
+    assert f'{table[table.label == "other"].ratio.mean():.3f} ' in output
+
+
+def test_what_is_done_is_not_done_again(trained, tool, monkeypatch):
+    run, calls, blocks = trained(), [], activation_ratios._blocks
+    monkeypatch.setattr(activation_ratios, '_blocks', lambda *args: calls.append(args[2]) or blocks(*args))
+    first = tool(run, '--at', 'end')[2]
+    assert calls == ['real', 'pixels']
+    assert tool(run, '--at', 'end')[2].equals(first) and len(calls) == 2
+    again = tool(f'one={run}', trained('two', seed=1), '--at', 'end', '--control', 'pixels', 'noise')[2]
+    assert calls[2:] == ['noise', 'real', 'pixels', 'noise'], 'only what is new'
+    assert again[(again.label == 'one') & (again.images == 'real')].ratio.tolist() == first[
+        first.images == 'real'].ratio.tolist()
+    tool(run, '--at', 'end', '--max-samples', '6')
+    assert calls[6:] == ['real', 'pixels'], 'another question'
+
+
+def test_the_picture_shows_the_numbers(trained):
+    frame = pd.DataFrame([dict(label=label, at=at, images=images, checkpoint=str(seed), number=number, block=str(number),
+                               ratio=0.1 * number + 0.01 * seed + (0.2 if images == 'real' else 0.), between_images=0.3)
+                          for label in ('a', 'b') for seed in (0, 2) for at in ('start', 'end')
+                          for images in ('real', 'pixels') for number in range(3)])
+    axes = activation_ratios.draw(frame, ['pixels']).axes
+    assert axes.shape == (3, 2) and [one.get_title() for one in axes[0]] == ['start of training', 'end of training']
+    lines = {line.get_label(): line.get_ydata() for line in axes[0, 1].lines}
+    assert lines['a'] == pytest.approx([0.21, 0.31, 0.41]) and set(lines) == {'a', 'b'}
+    assert axes[1, 0].lines[0].get_ydata() == pytest.approx([0.2] * 3), 'real minus shuffled'
+    band = axes[0, 0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((0.21 - np.std([0, 0.02], ddof=1), 0.41 + np.std([0, 0.02], ddof=1)))
+    assert all(one.get_ylabel() for one in axes[:, 0]) and all(one.get_xlabel() == 'block' for one in axes[-1])
+    assert activation_ratios.draw(frame, []).axes.shape == (2, 2)
+
+
+def broken(model):
+    model.backbone.blocks[2].mlp.fc1.weight[0, 0] = float('nan')
+
+
+@pytest.mark.parametrize('options, missing', [(dict(out_indices=1), [2, 3]), (dict(change=broken), [2, 3])])
+def test_blocks_without_a_number_are_gaps_that_are_named(trained, tool, options, missing):
+    status, output, table = tool(f'one={trained(**options)}', '--at', 'end')
+    assert status == 0, output
+    assert sorted(set(table[table.ratio.isna()].number)) == missing and table.ratio.notna().sum() == 4
+    assert 'one, end: no number for backbone.blocks.2, backbone.blocks.3, which did not run, or whose' in output
+
+
+def refused(result, *texts):
+    status, output, table = result
+    assert status == 2 and table is None and len(output.strip().splitlines()) == 1, output
+    assert all(text in output for text in texts), output
+
+
+def test_a_pattern_that_no_block_has(trained, tool):
+    refused(tool(trained(), '--module', 'neck.*', '--at', 'end'),
+            'has backbone.blocks.0 to backbone.blocks.3; expected blocks that are called neck.*. Give another pattern')
+
+
+def test_blocks_none_of_which_runs(trained, tool):
+    refused(tool(trained(out_indices=1), '--module', '*.3', '--at', 'end'), 'none of its blocks *.3 ran')
+
+
+def test_a_start_that_is_not_known(trained, tool):
+    run = trained(seed=None)
+    refused(tool(run), 'no randomness.seed')
+    assert tool(run, '--at', 'end')[0] == 0
+
+
+def test_a_split_that_the_run_does_not_have(trained, tool):
+    refused(tool(trained(), '--split', 'val', '--at', 'end'), 'has no val_dataloader. Give another split')
+
+
+def test_a_file_that_is_not_there(trained, tool, tmp_path):
+    refused(tool(trained(), tmp_path / 'none.py,none.pth'), 'none.py')
+
+
+def test_padding_of_a_detector_s_batch_does_not_count(tmp_path, tool, folders):
+    data = tiny_detection.write_dataset(tmp_path / 'data', num_val=4, sizes=[(64, 32), (32, 64)])
+    language = dict(checkpoint=str(folders['gpt2']), config=None)
+    cfg = tiny_detection.run_config(data, language=language, randomness=dict(seed=0))
+    cfg.dump(tmp_path / 'detr.py')
+    torch.save(dict(state_dict=tiny_detection.MODELS.build(cfg.model).state_dict()), tmp_path / 'detr.pth')
+    run = f'{tmp_path}/detr.py,{tmp_path}/detr.pth'
+    status, output, table = tool(run, '--at', 'end', '--control', 'none')
+    assert status == 0, output
+    assert table.block.tolist() == [f'{part}.layers.{number}' for part in ('encoder', 'decoder') for number in (0, 1)]
+
+    opened, hidden, masks = OpenedRun(read_trained(run)), [], []
+    model = opened.at_end()
+    model.encoder.layers[1].mlp.fc2.register_forward_pre_hook(lambda module, args: hidden.append(args[0]))
+    model.encoder.register_forward_pre_hook(lambda module, args, kwargs: masks.append([*args, *kwargs.values()][-1]),
+                                            with_kwargs=True)
+    with torch.no_grad():
+        for images, samples in opened.images('test', 4, 4):
+            model(**preprocess(model, images, samples), mode='tensor')
+    real = masks[0][:, 0, 0]
+    assert (~real).any(dim=1).all(), 'each image is padded'
+    expected = torch.stack([units[tokens].mean(dim=0) > 0 for units, tokens in zip(hidden[0], real)]).double().mean()
+    assert table.ratio[1] == pytest.approx(expected.item())
+    assert expected != (hidden[0].mean(dim=1) > 0).double().mean(), 'with padding it would be another'
+
+
+def test_the_command(trained, tmp_path):
+    status, output = run_tool('analysis/activation.py', f'one={trained()}', '--at', 'end', '--out', tmp_path / 'out')
+    assert status == 0 and 'Activation ratio (paper)' in output and (tmp_path / 'out' / 'activation.png').exists(), output
