@@ -55,4 +55,5 @@ setup(
         **UPSTREAM,
         'all': sorted({requirement for extra in UPSTREAM.values() for requirement in extra}),
         'onedl': MAINTAINED,
+        'analysis': ['scikit-learn>=1.3', 'curvlinops-for-pytorch>=3,<4; python_version >= "3.10"'],
     })

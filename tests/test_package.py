@@ -18,7 +18,7 @@ from tests.tool_processes import REPO, environment
 #: Rooms from the ground up: a room imports those before it, and itself.
 ROOMS = ('version', 'registry', 'text_table', 'random_state', 'config_keys', 'argument_types', 'mmengine_internals',
          'language', 'files', 'data_makers', 'datasets', 'evaluation', 'models', 'checks', 'engine', 'launch', 'runs',
-         'experiments')
+         'figures', 'experiments')
 MODULES = sorted((REPO / 'lbbt_mm').rglob('*.py'))
 
 
@@ -49,6 +49,13 @@ def test_a_room_imports_those_below_it(path):
     assert not above
 
 
+def test_analysis_knows_tensors_only():
+    """What a figure's number is can be read, and used elsewhere, without the rest of the package or an mm codebase."""
+    for path in (REPO / 'lbbt_mm' / 'analysis').glob('*.py'):
+        assert {room(name) for name in imported(path)} <= {'analysis'}, path
+        assert not re.search(r'^\s*(from|import) (mm\w+|transformers)\b', path.read_text(), re.M), path
+
+
 def test_every_room_is_in_the_order():
     names = {path.relative_to(REPO / 'lbbt_mm').with_suffix('').parts[0] for path in MODULES}
     assert names - {'__init__', 'analysis'} == set(ROOMS)
@@ -58,6 +65,7 @@ def test_every_room_is_in_the_order():
                                   'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
                                   'dataset_converters/digits_to_imagefolder.py',
                                   'dataset_converters/tiny_imagenet_to_imagefolder.py', *(
+                                      f'analysis/{path.name}' for path in (REPO / 'tools' / 'analysis').glob('*.py')), *(
                                       f'benchmarks/{name}.py' for name in (
                                           'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',
                                           'partial_training', 'segmenter_head', 'cpu_attention'))])

@@ -1,1 +1,1 @@
-"""Looks at what came out: tensors and tables in, numbers and figures out. Imports no mm codebase."""
+"""Numbers about weights, features and gradients: tensors, state dicts and closures in, numbers out; no file, no runner."""

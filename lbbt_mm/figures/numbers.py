@@ -1,0 +1,46 @@
+"""The numbers behind a figure: a CSV file, and a table on the screen."""
+import math
+import sys
+from pathlib import Path
+from typing import Any, Sequence
+
+import pandas as pd
+
+from lbbt_mm.files.whole_files import whole_file
+from lbbt_mm.text_table import make_table
+
+
+def write_numbers(frame: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write a table as CSV, a number with all its digits.
+
+    Args:
+        frame: The numbers, a row an observation.
+        folder: Where; it is made where it is absent.
+        name: File name without its ending.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / f'{name}.csv', 'w', newline='', encoding='utf-8') as file:
+        frame.to_csv(file, index=False)
+
+
+def print_numbers(frame: pd.DataFrame, title: str, left: Sequence[str] = ()) -> None:
+    """Print a table; a number that is not there is a dash.
+
+    Args:
+        frame: What to print.
+        title: What it is about.
+        left: Columns that hold text. Defaults to the first.
+    """
+    from rich.console import Console
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    rows = [[shown(value) for value in row] for row in frame.itertuples(index=False)]
+    console.print(make_table([str(name) for name in frame.columns], rows, title, left))
+
+
+def shown(value: Any) -> str:
+    """A value of a table as text: four digits that count, a dash for a number that is not there."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if math.isnan(value):
+        return '-'
+    return f'{value:.4g}' if abs(value) < 1e5 else f'{value:,.0f}'

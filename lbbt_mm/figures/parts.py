@@ -1,0 +1,52 @@
+"""Long work that can be stopped: parts that are done are kept in a file, and not done again."""
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+from lbbt_mm.files.whole_files import read_dict, write_whole
+
+
+class Parts:
+    """Results of the parts of a computation, kept in a JSON file as soon as each is there.
+
+    Args:
+        path: The file. One that answers another question is begun anew.
+        question: All that the results depend on: settings, and files with their size and time. JSON has to have it.
+    """
+
+    def __init__(self, path: Path, question: Any) -> None:
+        self.path = path
+        self._question = hashlib.sha256(json.dumps(question, sort_keys=True, default=str).encode()).hexdigest()
+        found = read_dict(path)
+        fits = found.get('question') == self._question and isinstance(found.get('parts'), dict)
+        self._done: Dict[str, Any] = found['parts'] if fits else {}
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._done
+
+    def get(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The result of a part, computed where it is not there yet.
+
+        Args:
+            name: The part.
+            compute: Gives its result, which JSON has to have.
+        """
+        if name not in self._done:
+            self._done[name] = compute()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, json.dumps(dict(question=self._question, parts=self._done)))
+        return self._done[name]
+
+
+def stamp(path: Any) -> Dict[str, Any]:
+    """What tells a file from a later one of the same name: its path, size and time.
+
+    Args:
+        path: The file.
+    """
+    found = Path(path).stat()
+    return dict(path=str(Path(path).resolve()), size=found.st_size, time=found.st_mtime_ns)

@@ -1,0 +1,212 @@
+"""Trained models, as their config and checkpoint say, at the start and at the end of their training, and images for them."""
+import argparse
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from lbbt_mm.files.overwriting import is_dumped_config
+from .parts import stamp
+
+
+class Trained(NamedTuple):
+    """A model that a run has trained.
+
+    Attributes:
+        label: What figures call it.
+        config: Its config file, or the folder of the run.
+        checkpoint: Its checkpoint; None for the latest of the run's folder.
+    """
+    label: str
+    config: Path
+    checkpoint: Optional[Path] = None
+
+
+def read_trained(text: str) -> Trained:
+    """Read ``[LABEL=]RUN`` or ``[LABEL=]CONFIG,CHECKPOINT``, of a command line.
+
+    Args:
+        text: What the user gave. Without a label it is the name of the run's folder, or of the checkpoint.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    named = re.fullmatch(r'([^=/]+)=(.+)', text)
+    label, where = named.groups() if named else ('', text)
+    config, _, checkpoint = where.partition(',')
+    if not config or (checkpoint == '') == config.endswith(('.py', '.json', '.yaml', '.yml')):
+        raise argparse.ArgumentTypeError(f'{text}: expected the folder of a run, or CONFIG.py,CHECKPOINT.pth')
+    path = Path(checkpoint or config)
+    return Trained(label or (path.stem if checkpoint else path.resolve().name), Path(config),
+                   Path(checkpoint) if checkpoint else None)
+
+
+class OpenedRun:
+    """A run's config, and its model at the start or at the end.
+
+    Args:
+        trained: The run.
+        options: Overrides of its config, ``'KEY=VALUE'``.
+
+    Raises:
+        FileNotFoundError: If the folder has no run, or the run no checkpoint.
+        ValueError: If its config cannot be read.
+    """
+
+    def __init__(self, trained: Trained, options: Sequence[str] = ()) -> None:
+        from mmengine.utils import import_modules_from_strings
+
+        from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
+        from lbbt_mm.runs.run_request import override
+        self.label = trained.label
+        cfg, folder = _read_config(trained.config)
+        if cfg.get('custom_imports'):
+            import_modules_from_strings(**cfg.custom_imports)
+        #: Its config as it was trained.
+        self.cfg = override(cfg, options)
+        #: The checkpoint of its end.
+        self.checkpoint = trained.checkpoint or _latest(folder, self.cfg)
+        refuse_unsafe_checkpoints([str(self.checkpoint)], trust=False)
+
+    @property
+    def question(self) -> Dict[str, Any]:
+        """What tells this run from others, for :class:`~lbbt_mm.figures.parts.Parts`."""
+        return dict(config=self.cfg.pretty_text, checkpoint=stamp(self.checkpoint))
+
+    def at_end(self, device: str = 'cpu') -> nn.Module:
+        """The trained model, in evaluation mode.
+
+        Raises:
+            CheckpointMisfit: If the checkpoint is another model's.
+        """
+        from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
+        from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
+        model = self._build()
+        loaded = load_checkpoint_safely(self.checkpoint)
+        state = loaded.get('state_dict', loaded)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[1:2] or [str(error)]
+            raise CheckpointMisfit(f'{self.checkpoint}: does not fit the model of {self.cfg.filename or "its config"} '
+                                   f'({first[0].strip():.300}). Give the config that it was trained with.') from None
+        return model.to(device).eval()
+
+    def at_start(self, device: str = 'cpu') -> nn.Module:
+        """The model as its training began, in evaluation mode; the language weights are read for it.
+
+        Raises:
+            ValueError: If the run has no seed, so that its start is not known.
+        """
+        from mmengine.logging import MMLogger
+        from mmengine.runner import set_random_seed
+        seed = (self.cfg.get('randomness') or {}).get('seed')
+        if seed is None:
+            raise ValueError(f'{self.label}: its config has no randomness.seed, so its start was drawn anew and is not '
+                             'known. Train it with --cfg-options randomness.seed=0.')
+        set_random_seed(seed)
+        model, logger = self._build(), MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel('WARNING')  # mmengine logs three lines for each parameter
+        try:
+            model.init_weights()
+        finally:
+            logger.setLevel(level)
+        return model.to(device).eval()
+
+    def _build(self) -> nn.Module:
+        from mmengine.registry import MODELS, init_default_scope
+        init_default_scope(self.cfg.get('default_scope', 'mmengine'))
+        model = deepcopy(self.cfg.model)
+        if self.cfg.get('data_preprocessor') is not None:  # as mmengine's Runner does
+            model.setdefault('data_preprocessor', deepcopy(self.cfg.data_preprocessor))
+        return MODELS.build(model)
+
+    def images(self, split: str, most: int, batch_size: int) -> Iterator[Tuple[Tensor, List[Any]]]:
+        """Evenly spaced samples of one of the run's data sets, always the same.
+
+        Args:
+            split: ``train``, with the labels that it was trained with; ``val``; or ``test``.
+            most: How many; all where the data set has fewer.
+            batch_size: How many at once.
+
+        Yields:
+            tuple: Images as the data set gives them ``(B, C, H, W)``, and data samples; for the model's data preprocessor.
+
+        Raises:
+            ValueError: If the config has no such data set.
+        """
+        from mmengine.registry import init_default_scope
+        from mmengine.runner import Runner
+
+        from lbbt_mm.random_state import random_state_kept, seed_all
+        init_default_scope(self.cfg.get('default_scope', 'mmengine'))
+        loader = self.cfg.get(f'{split}_dataloader')
+        if loader is None:
+            raise ValueError(f'{self.label}: its config has no {split}_dataloader. Give another split.')
+        loader = deepcopy(loader)
+        for key in ('batch_sampler', 'persistent_workers', 'prefetch_factor', 'drop_last', 'num_batch_per_epoch'):
+            loader.pop(key, None)
+        # set, not updated: mmengine's dicts would merge the sampler and data set that are there
+        loader.batch_size, loader.num_workers, loader.sampler = batch_size, 0, dict(type='DefaultSampler', shuffle=False)
+        loader.dataset = dict(type='lbbt_mm.EvenSubset', num_samples=most, at_most=True, dataset=loader.dataset)
+        with random_state_kept():
+            seed_all(0)  # of augmentation
+            for batch in Runner.build_dataloader(loader):
+                yield batch['inputs'], batch['data_samples']
+
+
+def _read_config(path: Path) -> Tuple[Config, Optional[Path]]:
+    """A run's config, and its folder where this is what was given."""
+    from lbbt_mm.runs.run_folder import read_request
+    from lbbt_mm.runs.run_request import read_config
+    if not path.is_dir():
+        return read_config(path), None
+    request = read_request(path)
+    if request:
+        return Config(request['config']), path
+    dumped = sorted(filter(is_dumped_config, path.glob('*.py')), key=lambda found: found.stat().st_mtime)
+    if not dumped:
+        raise FileNotFoundError(f'{path}: holds no run; expected a config that tools/train.py wrote there. Give the folder '
+                                'of a run, or CONFIG.py,CHECKPOINT.pth.')
+    return read_config(dumped[-1]), path
+
+
+def _latest(folder: Optional[Path], cfg: Config) -> Path:
+    from lbbt_mm.launch.work_directory import latest_checkpoint
+    latest = latest_checkpoint(folder, cfg)
+    if latest is None:
+        raise FileNotFoundError(f'{folder}: its run has no complete checkpoint. Train it to its end first.')
+    return Path(latest.path)
+
+
+@torch.no_grad()
+def preprocess(model: nn.Module, images: Tensor, samples: List[Any]) -> Dict[str, Any]:
+    """Have the model's data preprocessor normalise images, on the model's device.
+
+    Args:
+        model: Any model of an mm codebase.
+        images: As :meth:`OpenedRun.images` gives them.
+        samples: Their data samples.
+
+    Returns:
+        dict: ``inputs`` and ``data_samples``, the arguments of the model's ``forward``.
+    """
+    return model.data_preprocessor(dict(inputs=images, data_samples=samples), False)
+
+
+def labels_of(samples: List[Any], key: str = 'gt_label') -> Tensor:
+    """Class labels of data samples of mmpretrain.
+
+    Args:
+        samples: Data samples.
+        key: ``gt_label``, or ``true_label`` where labels are random.
+
+    Returns:
+        Tensor: ``(B, )``, int64.
+    """
+    return torch.tensor([int(getattr(sample, key)) for sample in samples])
