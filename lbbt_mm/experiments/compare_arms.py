@@ -21,7 +21,7 @@ A probe takes over what it would of --cfg-options.
   tools/compare_arms.py CONFIG --cells LLMBackbone.attention=bidirectional,causal RandomLabel.exclude_true=False,True
   tools/compare_arms.py CONFIG --cell mine --cell theirs LLMBackbone.attention=causal LLMBackbone.out_type=last_token
 
-Written to --out: results.csv (one row for each run), summary.csv and summary.md, curves.png and curves.csv,
+Written to --out: results.csv (one row for each run), summary.csv and summary.md, curves.png, .pdf and .csv,
 runs/[CELL-][SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
 """
 import argparse

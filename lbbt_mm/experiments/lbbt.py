@@ -7,7 +7,7 @@ goes through tools/train.py. What is done is not done again, and what was interr
   tools/lbbt.py BRIDGE --probe PROBE --gpus 0,1,2,3
 
 Written to --work-dir: runs/ARM-seedS-lrLR/, the bridge, there probes/PROBE_NAME/; results.csv (its row has the last values
-of the training logs too), summary.csv and summary.md, curves.png and curves.csv.
+of the training logs too), summary.csv and summary.md, curves.png, .pdf and .csv.
 """
 import argparse
 from pathlib import Path

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from lbbt_mm.files.run_records import curve, in_validation
 from lbbt_mm.files.whole_files import write_whole
+from lbbt_mm.figures.curve_panels import Panel, draw_curves
 from lbbt_mm.text_table import make_table, markdown_table
 from .cells import Cell
 from .choose import Choice
 from .collect import Outcome, StageOutcome
-from .curves import Panel, draw_curves
 from .plan import Plan, Run
 from .statistics import status_column, summarize_arms
 
@@ -61,10 +61,10 @@ def report(plan: Plan, collected: Mapping[Run, Outcome], console: Console) -> No
         *(f'- {sentence}\n' for sentence in sentences)]))
     panels = _panels(plan, collected, runs, metrics)
     if panels:
-        draw_curves(panels, out / 'curves.png')
+        draw_curves(panels).save(out, 'curves')
         write_whole(out / 'curves.csv', pd.concat(panel.curves for panel in panels.values()).to_csv(index=False))
     console.print(f'Runs: {out / "results.csv"}\nSummary: {out / "summary.md"} and .csv\n'
-                  f'Curves: {out / "curves.png"} and .csv', soft_wrap=True, highlight=False)
+                  f'Curves: {out / "curves.png"}, .pdf and .csv', soft_wrap=True, highlight=False)
 
 
 def _compare(plan: Plan, runs: Sequence[Run], results: pd.DataFrame,
@@ -211,6 +211,7 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
         prefix = collected[runs[0]].owner(metric)
         name = metric[len(prefix):]
         points: Dict[str, list] = {cell.name: [] for cell in plan.cells}
+        diverged = []
         unit = next(stage.unit for stage in plan.stages if stage.prefix == prefix)
         for run in runs:
             records = collected[run].stages[prefix].records
@@ -218,11 +219,14 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
             unit = unit if not found or in_validation(records, name) else 'iteration'
             label = run.source._replace(cell=Cell()).label(run.arm)
             points[run.source.cell.name] += [(label, run.seed, *point) for point in found]
+            if collected[run].stages[prefix].status == 'diverged':
+                diverged.append((run.source.cell.name, label, run.seed))
         title = f'{metric} (training)' if metric in losses else metric
         for cell, found in points.items():
             if found:
                 curves = pd.DataFrame(found, columns=['arm', 'seed', 'step', 'value']).assign(metric=metric, cell=cell)
-                panels[f'{title}\n{cell}' if cell else title] = Panel(curves, unit)
+                ends = [(label, seed) for name, label, seed in diverged if name == cell]
+                panels[f'{title}\n{cell}' if cell else title] = Panel(curves, unit, ends)
     return panels
 
 

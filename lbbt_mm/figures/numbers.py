@@ -1,8 +1,9 @@
 """The numbers behind a figure: a CSV file, and a table on the screen."""
 import math
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import pandas as pd
 
@@ -23,6 +24,25 @@ def write_numbers(frame: pd.DataFrame, folder: Path, name: str) -> None:
         frame.to_csv(file, index=False)
 
 
+#: Where tables that are printed go too, see :func:`printed_tables`.
+_KEPT: List[List[Tuple[str, pd.DataFrame]]] = []
+
+
+@contextmanager
+def printed_tables() -> Iterator[List[Tuple[str, pd.DataFrame]]]:
+    """Keep the tables that are printed inside a ``with`` block, for a page that shows them too.
+
+    Yields:
+        list: Pairs of a title and a table, which grows.
+    """
+    kept: List[Tuple[str, pd.DataFrame]] = []
+    _KEPT.append(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.pop()
+
+
 def print_numbers(frame: pd.DataFrame, title: str, left: Sequence[str] = ()) -> None:
     """Print a table; a number that is not there is a dash.
 
@@ -32,6 +52,8 @@ def print_numbers(frame: pd.DataFrame, title: str, left: Sequence[str] = ()) -> 
         left: Columns that hold text. Defaults to the first.
     """
     from rich.console import Console
+    for kept in _KEPT:
+        kept.append((title, frame))
     console = Console(width=None if sys.stdout.isatty() else 140)
     rows = [[shown(value) for value in row] for row in frame.itertuples(index=False)]
     console.print(make_table([str(name) for name in frame.columns], rows, title, left))

@@ -1,6 +1,7 @@
 """What tests of experiments share: configs for whose trainings the fake stands in, and the tool that compares arms."""
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', (fake_training.__file__, ))
     for name in [name for name in os.environ if name.startswith('SLURM_')]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(report, 'draw_curves', lambda panels, path: path.touch())  # half a second each time
+    drawn = SimpleNamespace(save=lambda folder, name: [(folder / f'{name}.{kind}').touch() for kind in ('png', 'pdf')])
+    monkeypatch.setattr(report, 'draw_curves', lambda panels: drawn)  # half a second each time
     write_configs(tmp_path)
     return tmp_path
 

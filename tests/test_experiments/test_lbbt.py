@@ -104,7 +104,7 @@ class TestStages:
         text = (folder / 'out' / 'summary.md').read_text()
         assert f'| language | 0.01 | 1 | {final:.0f} | - | finished |' in text and 'minus' not in text
         assert {path.name for path in (folder / 'out').iterdir()} == {
-            'runs', 'results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.csv', '.lbbt_mm.json'}
+            'runs', 'results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.pdf', 'curves.csv', '.lbbt_mm.json'}
 
     def test_the_arm_and_the_seeds_are_the_config_s(self, run_lbbt, folder):
         given = ('model.backbone.language.arm=shuffled', 'randomness.seed=3', 'model.backbone.language.seed=5')

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 from lbbt_mm.experiments import report
-from lbbt_mm.experiments.curves import draw_curves
 from lbbt_mm.experiments.report import verdicts
 from lbbt_mm.experiments.statistics import summarize_arms
+from lbbt_mm.figures.curve_panels import draw_curves
 from tests.experiment_folder import results, summary
 from tests.fake_training import accuracy, behave, starts
 

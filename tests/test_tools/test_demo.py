@@ -26,7 +26,8 @@ from tools.demo.sizes import FULL, SHORT, Sizes
 def comparison(tmp_path, monkeypatch):
     """A comparison of a part, for whose trainings the fake stands in."""
     monkeypatch.setattr(training_run, 'TRAIN_TOOL', (fake_training.__file__, ))
-    monkeypatch.setattr('lbbt_mm.experiments.report.draw_curves', lambda panels, path: None)
+    drawn = SimpleNamespace(save=lambda folder, name: None)
+    monkeypatch.setattr('lbbt_mm.experiments.report.draw_curves', lambda panels: drawn)
     return partial(compare, write_configs(tmp_path), ('language', 'random'), ('accuracy/top1', ),
                    ['optim_wrapper.optimizer.lr=0.1'], tmp_path / 'out')
 
