@@ -5,7 +5,7 @@ header may say is the safetensors package's rule, what a pickle may name torch's
 bounds on sizes, and kinds of tensors.
 """
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Protocol, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Protocol, Union
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -120,13 +120,20 @@ class SafetensorsFile:
 
     def read(self, name: str) -> Tensor:
         """Read one tensor's bytes."""
+        return self._read(name, *self.names[name]['data_offsets']).view(self.names[name]['shape'])
+
+    def read_pieces(self, name: str, size: int) -> Iterator[Tensor]:
+        """Read one tensor's numbers, flat, so many bytes at once."""
+        start, end = self.names[name]['data_offsets']
+        for first in range(start, end, size):
+            yield self._read(name, first, min(first + size, end))
+
+    def _read(self, name: str, start: int, end: int) -> Tensor:
         entry = self.names[name]
         if entry['dtype'] not in _DTYPES:
             raise CheckpointError(f'{self.path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
                                   f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
-        start, end = entry['data_offsets']
-        data = read_range(self.path, self.head_size + start, end - start, name)
-        return data.view(_DTYPES[entry['dtype']]).view(entry['shape'])
+        return read_range(self.path, self.head_size + start, end - start, name).view(_DTYPES[entry['dtype']])
 
 
 class PickleFile:
@@ -140,7 +147,7 @@ class PickleFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.names = _unwrapped(load_torch_file(path, allowed={}, mmap=True))
+            self.names = unwrapped(load_torch_file(path, allowed={}, mmap=True))
         except Exception as error:  # pickle, zip and torch each raise their own types here
             reason = str(error).strip().split('\n')[0]
             raise CheckpointError(
@@ -166,8 +173,12 @@ class PickleFile:
 OpenedFile = Union[SafetensorsFile, PickleFile]
 
 
-def _unwrapped(found: Any) -> Any:
-    """The state dict in what a training script saved beside other things, under one of the usual keys."""
+def unwrapped(found: Any) -> Any:
+    """The state dict in what a training script saved beside other things, under one of the usual keys.
+
+    Args:
+        found: What the file holds; returned as it is where it is none of these.
+    """
     # a loss or a step beside it is one number
     if isinstance(found, Mapping) and not any(isinstance(value, Tensor) and value.ndim for value in found.values()):
         return next((found[key] for key in ('state_dict', 'model_state_dict', 'model', 'module')

@@ -1,0 +1,203 @@
+"""Outliers among the weights of checkpoints, and the tails of their distributions: by layer, by kind of tensor, in all.
+
+Figs. 2, 10, 11 and 14 of LBBT (section 3, appendices B and D). A checkpoint of any size is read tensor by tensor:
+
+  tools/analysis/outliers.py MODEL
+  tools/analysis/outliers.py language=gpt2_folder vision=vit.pth --rule absolute --threshold 1.0
+  tools/analysis/outliers.py RUN_FOLDER... --before --rule robust
+  tools/analysis/outliers.py detector.pth --only 'backbone.*'
+
+MODEL is a folder in Hugging Face format, a hub id, a .safetensors, .gguf or .pth file, or the folder of a run. The paper
+names no rule; `absolute` is its public code's: |w| above a threshold, whatever the scale of a model. The rules that do not
+depend on scale stand beside it in every table: `std`, more than so many standard deviations of its tensor from its mean, and
+`robust`, the same with median and MAD. Kurtosis and Hill's index say how heavy the tails are without a threshold.
+
+Written to --out: outliers.png and .pdf, outliers.csv (a row for each tensor), outliers_groups.csv (by layer, by kind, in
+all), outliers_curves.csv (what is drawn as curves). An interrupted command goes on where it was when it is given again.
+"""
+import argparse
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from lbbt_mm import argument_types
+from .arguments import add_output
+
+NAME = 'outliers'
+_DEFAULTS = dict(absolute=1., std=6., robust=6.)
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('models', nargs='+', type=_labelled, metavar='[LABEL=]MODEL')
+    add_output(parser, NAME)
+    parser.add_argument('--rule', choices=_DEFAULTS, default='absolute', help='what is drawn by layer; default: %(default)s')
+    parser.add_argument('--threshold', type=argument_types.positive, metavar='X',
+                        help='of this rule; default: 1.0 for absolute, 6 for std and robust')
+    parser.add_argument('--tail', type=_share, default=0.01, metavar='SHARE',
+                        help="largest weights of a tensor that Hill's index is estimated from; default: %(default)s")
+    parser.add_argument('--only', nargs='+', default=[], metavar='PATTERN',
+                        help="tensors of these names alone, for example 'backbone.*' '*.attn.*'")
+    parser.add_argument('--before', action='store_true', help='of each run also the model as its training began')
+    parser.add_argument('--jobs', type=argument_types.count, default=min(4, os.cpu_count() or 1), metavar='N',
+                        help='tensors at once; default: %(default)s')
+    args = parser.parse_args(arguments)
+    labels = [label for label, _ in args.models]
+    repeated = next((label for label in labels if labels.count(label) > 1), None)
+    if repeated:
+        parser.error(f'two models are called {repeated}: give each a name of its own, LABEL=MODEL')
+    return args
+
+
+def _labelled(text: str) -> Tuple[str, str]:
+    named = re.fullmatch(r'([^=/]+)=(.+)', text)
+    label, where = named.groups() if named else ('', text)
+    path = Path(where)
+    is_file = path.suffix in ('.pth', '.pt', '.bin', '.safetensors', '.gguf')
+    return label or (path.stem if is_file else path.resolve().name), where
+
+
+def _share(text: str) -> float:
+    number = argument_types.positive(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected a share below 1')
+    return number
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+    args = parse_args(arguments)
+    from lbbt_mm.launch.user_errors import run_tool
+    return run_tool(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Open all checkpoints, then read them, then write and draw.
+
+    Args:
+        args: As :func:`parse_args` gives them.
+
+    Raises:
+        ValueError: If a checkpoint is none, has no tensor that was asked for, or holds NaN; or if the layers of several
+            cannot be set side by side.
+    """
+    import torch
+
+    from lbbt_mm.analysis.weight_statistics import Rules
+    from .outlier_tables import Tables
+    from .parts import Parts
+    rules = Rules(**{**_DEFAULTS, **({args.rule: args.threshold} if args.threshold else {})}, tail=args.tail)
+    models = {label: _only(weights, args.only) for label, weights in _open_all(args)}
+    places = _places(models)
+    torch.set_num_threads(1)  # tensors are spread over threads
+    parts = Parts(args.out / f'{NAME}.parts.json', dict(rules=rules, only=args.only, version=1, models={
+        label: weights.question for label, weights in models.items()}))
+    rows = [row for label, weights in models.items()
+            for row in _measure(label, weights, places[label], rules, parts, args.jobs)]
+    tables = Tables(rows, {label: weights.left_out for label, weights in models.items()}, rules, args.rule)
+    tables.write(args.out, NAME)
+    from .outlier_figure import draw
+    draw(tables, args.out, NAME)
+    tables.show()
+    parts.path.unlink(missing_ok=True)
+
+
+def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
+    from .weights import open_weights, weights_of
+    runs = [label for label, where in args.models if (Path(where) / 'last_checkpoint').is_file()]
+    if args.before and not runs:
+        raise ValueError('--before: none of the models is the folder of a run, which has a last_checkpoint. Give one, or '
+                         'leave the option out.')
+    for label, where in args.models:
+        weights = open_weights(where)
+        if args.before and label in runs:
+            from .trained import OpenedRun, Trained
+            opened = OpenedRun(Trained(label, Path(where)))
+            yield f'{label}, start', weights_of(opened.at_start().state_dict(), f'{where}, its start',
+                                                [opened.question, 'start'])
+        yield label, weights
+
+
+def _only(weights: Any, patterns: Sequence[str]) -> Any:
+    """The weights whose names fit a pattern."""
+    from fnmatch import fnmatchcase
+    if not patterns:
+        return weights
+    chosen = [one for one in weights.tensors if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+    if not chosen:
+        raise ValueError(f'{weights.location}: no tensor is named like --only {" ".join(patterns)}; found for example '
+                         f'{weights.tensors[0].name} and {weights.tensors[-1].name}. Correct the pattern.')
+    return weights._replace(tensors=chosen)
+
+
+def _places(models: Dict[str, Any]) -> Dict[str, Any]:
+    from lbbt_mm.analysis.tensor_kinds import find_places, unmatched
+    places = {label: find_places([one.name for one in weights.tensors]) for label, weights in models.items()}
+    reason = unmatched({label: found.values() for label, found in places.items()})
+    if reason:
+        raise ValueError(f"{reason}; expected one stack of numbered layers in each model, or the same stacks in all. Choose "
+                         "one with --only 'NAME.*', or give the models one by one.")
+    return places
+
+
+def _measure(label: str, weights: Any, places: Any, rules: Any, parts: Any, jobs: int) -> Iterator[Dict[str, Any]]:
+    """Describe a model's tensors, in parts that are kept."""
+    from .progress import track
+    batches = _batches(weights.tensors)
+    for number, batch in enumerate(track(batches, f'{label} (parts)') if len(batches) > 1 else batches):
+        found = parts.get(f'{label}/{number}',
+                          lambda batch=batch: describe_all(batch, rules, jobs, weights.location, label))
+        for one, numbers in zip(batch, found):
+            yield dict(model=label, tensor=one.name, **places[one.name]._asdict(), shape='x'.join(map(str, one.shape)),
+                       **numbers)
+
+
+def _batches(tensors: Sequence[Any], most: int = 2**30) -> List[List[Any]]:
+    """Tensors in a row, each batch of about so many numbers."""
+    batches, room = [], 0
+    for one in tensors:
+        if room <= 0:
+            batches.append([])
+            room = most
+        batches[-1].append(one)
+        room -= math.prod(one.shape)
+    return batches
+
+
+def describe_all(tensors: Sequence[Any], rules: Any, jobs: int, location: str, label: str) -> List[Dict[str, Any]]:
+    """Describe tensors on several threads, the largest first, so that none is left at the end with a long one.
+
+    Args:
+        tensors: Of :class:`lbbt_mm.figures.weights.Weight`.
+        rules: See :func:`lbbt_mm.analysis.weight_statistics.describe`.
+        jobs: Threads, which should be all: torch's own are of no use here.
+        location: The checkpoint, for messages.
+        label: What it is called while this goes on.
+
+    Returns:
+        list[dict]: What is found of each.
+
+    Raises:
+        ValueError: If one holds NaN or infinity.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lbbt_mm.analysis.weight_statistics import describe
+    from .progress import track
+
+    def describe_one(one: Any) -> Dict[str, Any]:
+        try:
+            return describe(one.pieces, rules)
+        except ValueError as error:
+            if type(error) is not ValueError:  # of the file, which says where
+                raise
+            raise ValueError(f'{location}: tensor {one.name!r} {error}. The file is damaged, or its training diverged; use '
+                             'another checkpoint.') from None
+
+    order = sorted(range(len(tensors)), key=lambda index: -math.prod(tensors[index].shape))
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(track(pool.map(describe_one, [tensors[index] for index in order]), label, len(order)))
+    return [numbers for _, numbers in sorted(zip(order, found), key=lambda pair: pair[0])]
