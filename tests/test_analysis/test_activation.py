@@ -61,6 +61,13 @@ def test_what_is_not_finite_gives_no_number(variant, value):
     assert all(math.isnan(number) for number in counted(variant, activations(), broken).summary().values())
 
 
+def test_a_neuron_at_rest_is_not_active():
+    """As all of a ReLU's that its input does not reach."""
+    hidden = torch.zeros(2, 3, 4)
+    hidden[1, 2, 0] = 1e-6
+    assert counted('paper', hidden).rates().tolist() == [0.5, 0, 0, 0]
+
+
 def test_without_images_there_is_no_ratio():
     with pytest.raises(ValueError, match='no image was counted; expected one at least'):
         ActivationRatio().rates()
