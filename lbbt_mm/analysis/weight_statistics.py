@@ -202,6 +202,8 @@ class _Values:
         near, far = _sorted_pair(abs(self._low - median), abs(self._high - median))
         near[(self._low < median) & (median < self._high)] = 0
         mad, middles = self._middle(near, far), (self._low + self._high) / 2
+        for end in middles[[0, -1]]:
+            self._want(self._low, self._high, end)
         reach = rules.robust * mad / NORMAL_QUARTILE
         outliers = (self._outside(-rules.absolute, rules.absolute),
                     math.nan if equal else self._outside(mean - rules.std * std, mean + rules.std * std),
@@ -210,7 +212,7 @@ class _Values:
         eighths = torch.from_numpy(middles).float().view(torch.int32).bitwise_right_shift(20).bitwise_and(0xfff).numpy()
         density = np.bincount(eighths, self._counts)
         return dict(
-            weights=self.size, **dict(zip(OUTLIERS, outliers)), largest=float(max(-middles[0], middles[-1])),
+            weights=self.size, **dict(zip(OUTLIERS, outliers)), largest=float(abs(middles[[0, -1]]).max()),
             mean=mean, std=0. if equal else std, median=median, mad=mad, kurtosis=math.nan if equal else kurtosis,
             hill=self._hill(rules.tail), further=[] if equal else further[::-1].cumsum()[::-1][1:].astype(int).tolist(),
             density={str(bin): int(density[bin]) for bin in density.nonzero()[0]})

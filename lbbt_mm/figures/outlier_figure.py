@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .canvas import Canvas, styles
-from .outlier_tables import Tables
+from .outlier_tables import START, Tables
 
 
 def draw(tables: Tables, folder: Path, name: str) -> None:
@@ -23,8 +23,11 @@ def draw(tables: Tables, folder: Path, name: str) -> None:
                 ylabel='share of weights\nfurther away')
     layers.set(xlabel='layer', ylabel=f'outliers ({tables.rule_text(tables.rule)})')
     layers.set_yscale('symlog', linthresh=1)
-    for label, style in styles(tables.models).items():
-        line = dict(color=style['color'], linestyle=style['linestyle'], linewidth=1)
+    each = styles(list(dict.fromkeys(label.removesuffix(START) for label in tables.models)))
+    for label in tables.models:
+        style = each[label.removesuffix(START)]
+        line = dict(color=style['color'], linewidth=1,
+                    linestyle=(0, (1, 2)) if label.endswith(START) else style['linestyle'])
         curves = tables.curves(label)
         density.stairs(*_filled(curves[curves['curve'] == 'density']), baseline=None, **line)
         share = curves[(curves['curve'] == 'further') & (curves['value'] > 0)]
@@ -32,7 +35,7 @@ def draw(tables: Tables, folder: Path, name: str) -> None:
         groups = tables.groups[(tables.groups['model'] == label) & (tables.groups['by'] == 'layer')
                                & (tables.groups['group'] != 'outside')]
         layers.plot(groups['group'].astype(int), groups[f'outliers_{tables.rule}'], **line, marker=style['marker'],
-                    markersize=3)
+                    markersize=3, fillstyle='none' if label.endswith(START) else 'full')
     _draw_normal(further)
     layers.set_ylim(-0.3, 2 * max(1, layers.dataLim.y1))
     if (tables.groups['module'] == '').all():

@@ -10,6 +10,8 @@ from lbbt_mm.analysis.tensor_kinds import KINDS, OTHER
 from lbbt_mm.analysis.weight_statistics import DISTANCES, OUTLIERS, Rules, combine, density_edges
 from .numbers import print_numbers, write_numbers
 
+#: How the start of a run is told from its end, behind its label.
+START = ', start'
 _GROUPED = ('tensors', 'weights', *OUTLIERS, 'largest', 'std', 'kurtosis', 'hill')
 
 

@@ -106,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
+    from .outlier_tables import START
     from .weights import open_weights, weights_of
     runs = [label for label, where in args.models if (Path(where) / 'last_checkpoint').is_file()]
     if args.before and not runs:
@@ -116,7 +117,7 @@ def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
         if args.before and label in runs:
             from .trained import OpenedRun, Trained
             opened = OpenedRun(Trained(label, Path(where)))
-            yield f'{label}, start', weights_of(opened.at_start().state_dict(), f'{where}, its start',
+            yield f'{label}{START}', weights_of(opened.at_start().state_dict(), f'{where}, its start',
                                                 [opened.question, 'start'])
         yield label, weights
 

@@ -55,10 +55,11 @@ class Weights(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A tensor of any type in a file."""
+    """A tensor of any type in a file; tied ones, one tensor under several names, are in one place of the memory."""
     shape: Tuple[int, ...]
     is_float: bool
     pieces: Callable[[], Iterator[Tensor]]
+    place: Any = None
 
 
 def open_weights(location: str) -> Weights:
@@ -94,6 +95,8 @@ def weights_of(state: Mapping[str, Tensor], location: str, question: Any) -> Wei
 
 def _weights(location: str, found: Mapping[str, _Found], question: Any) -> Weights:
     refuse_other_kinds(found, location)
+    first = {one.place or name: name for name, one in reversed(found.items())}
+    found = {name: one for name, one in found.items() if first[one.place or name] == name}
     named = {name: found[stored] for name, stored in stored_names(found, location).items()}
     chosen = [Weight(name, one.shape, one.pieces) for name, one in named.items()
               if one.is_float and 0 not in one.shape and not is_buffer(name, one.shape)]
@@ -205,18 +208,15 @@ def _gguf_pieces(name: str, stored: GGUFTensor) -> Iterator[Tensor]:
 
 
 def _in_state_dict(location: str, state: Mapping[str, Any]) -> Dict[str, _Found]:
-    """Tensors of a state dict, each once: tied ones are one tensor under several names."""
-    found, seen = {}, set()
+    found = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             continue
         if value.is_floating_point() and (value.layout is not torch.strided or value.is_meta or value.dtype not in _FLOATS):
             raise CheckpointError(f'{location}: tensor {name!r} is stored as {value.dtype}, {value.layout}; expected plain '
                                   'numbers of 16, 32 or 64 bits. Save the model unquantised.')
-        place = (value.data_ptr(), value.shape, value.stride()) if value.layout is torch.strided and value.numel() else name
-        if place not in seen:
-            seen.add(place)
-            found[name] = _Found(tuple(value.shape), value.is_floating_point(), partial(_state_pieces, value))
+        place = value.layout is torch.strided and value.numel() and (value.data_ptr(), value.shape, value.stride())
+        found[name] = _Found(tuple(value.shape), value.is_floating_point(), partial(_state_pieces, value), place or None)
     return found
 
 

@@ -1,0 +1,186 @@
+"""tools/analysis/outliers.py: counts of several models side by side, written, printed and drawn."""
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lbbt_mm.analysis import weight_statistics
+from lbbt_mm.figures import outlier_figure, outliers
+from tests.test_figures.trained_bridge import train_bridge
+from tests.tiny_checkpoints import build_model
+from tests.tool_processes import run_tool
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch, capfd):
+    """Runs the tool, which draws where that is asked for; gives its exit status and what it printed."""
+    monkeypatch.setenv('COLUMNS', '200')
+    monkeypatch.setattr(torch, 'set_num_threads', lambda number: None)  # of the tests' own process
+
+    def run(*arguments, draws=False):
+        if not draws:
+            monkeypatch.setattr(outlier_figure, 'draw', lambda *arguments: None)
+        status = outliers.main([*map(str, arguments), '--out', str(tmp_path / 'out')])
+        captured = capfd.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+@pytest.fixture
+def vit(tmp_path) -> Path:
+    """A checkpoint of mmpretrain's kind."""
+    state = {f'backbone.layers.{index}.{name}': torch.randn(20, 60) * (1 + index)
+             for index in range(2) for name in ('attn.qkv.weight', 'ffn.layers.0.0.weight')}
+    state.update({'backbone.ln1.weight': torch.ones(20), 'backbone.strange': torch.randn(5),
+                  'head.fc.weight': torch.zeros(3, 20), 'backbone.steps': torch.tensor(3),
+                  'backbone.patch_embed.projection.weight': torch.randn(20, 3, 4, 4)})
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'vit.pth')
+    return tmp_path / 'vit.pth'
+
+
+def numbers(tmp_path, name=''):
+    return pd.read_csv(tmp_path / 'out' / f'outliers{name}.csv', keep_default_na=False, na_values=['', 'nan'])
+
+
+def test_counts_by_tensor_by_group_and_in_all_are_those_of_the_weights(tool, vit, folders, tmp_path):
+    status, said = tool(f'ViT={vit}', f'GPT-2={folders["gpt2"]}', '--threshold', 0.9)
+    assert status == 0, said
+    frame, groups = numbers(tmp_path), numbers(tmp_path, '_groups')
+    states = {'ViT': {name: tensor for name, tensor in torch.load(vit)['state_dict'].items() if name != 'backbone.steps'},
+              'GPT-2': dict(build_model('gpt2').transformer.state_dict(prefix='transformer.'))}
+    for model, state in states.items():
+        mine = frame[frame['model'] == model].set_index('tensor')
+        assert set(mine.index) == set(state)
+        for name, tensor in state.items():
+            assert mine.loc[name, 'outliers_absolute'] == (tensor.abs() > 0.9).sum(), name
+            assert mine.loc[name, 'largest'] == pytest.approx(float(tensor.abs().max()))
+        group = groups[groups['model'] == model].set_index(['by', 'group'])['outliers_absolute']
+        assert group['all'].sum() == group['kind'].sum() == group['layer'].sum() == mine['outliers_absolute'].sum()
+    found = groups[groups['model'] == 'ViT'].set_index(['by', 'group'])
+    assert found.loc[('layer', '1'), 'module'] == 'backbone.layers.1'
+    assert found.loc[('layer', '1'), 'outliers_absolute'] == sum(
+        int((tensor.abs() > 0.9).sum()) for name, tensor in states['ViT'].items() if '.layers.1.' in name)
+    assert found.loc[('kind', 'other'), 'weights'] == 5
+    assert '|w| > 0.9' in said and '> 6 std' in said and '> 6 MAD' in said
+    assert 'ViT: no rule knows the kind of 1 tensors (backbone.strange): other.' in said
+    assert 'ViT: left out: 1 tensors of integers or that nothing trains (backbone.steps).' in said
+    assert 'ViT: 2 of 8 tensors hold equal numbers only' in said
+
+
+def test_figure_and_curves(tool, vit, tmp_path):
+    assert tool(vit, '--rule', 'std', '--threshold', 2, draws=True)[0] == 0
+    assert (tmp_path / 'out' / 'outliers.png').stat().st_size > 10000 and (tmp_path / 'out' / 'outliers.pdf').is_file()
+    curves = numbers(tmp_path, '_curves')
+    density, further = (curves[curves['curve'] == name] for name in ('density', 'further'))
+    assert ((density['high'] - density['low']) * density['value']).sum() == pytest.approx(1)
+    assert (density['low'].to_numpy()[1:] >= density['high'].to_numpy()[:-1]).all()
+    state = torch.load(vit)['state_dict']
+    values = torch.cat([tensor.flatten() for tensor in state.values() if tensor.is_floating_point()])
+    for bin in density.itertuples():
+        inside = (values >= bin.low) & (values < bin.high) if bin.low > 0 else (values > bin.low) & (values <= bin.high)
+        if bin.low * bin.high > 0:
+            assert bin.value * (bin.high - bin.low) * len(values) == pytest.approx(float(inside.sum()), abs=1e-3)
+    assert (np.diff(further['value']) <= 0).all() and further['value'].iloc[0] > 0.8
+
+
+def test_a_constant_tensor_is_a_gap(tool, vit, tmp_path):
+    status, said = tool(vit, '--only', '*.ln1.*', 'head.*')
+    assert status == 0
+    frame = numbers(tmp_path)
+    assert frame['kurtosis'].isna().all() and frame['outliers_std'].isna().all() and (frame['outliers_absolute'] == 0).all()
+    assert 'no numbered layers' not in said and '-' in said.split('Outliers in all')[1]
+
+
+def test_only_chooses_tensors(tool, vit, tmp_path):
+    assert tool(vit, '--only', '*.attn.*')[0] == 0
+    assert numbers(tmp_path)['kind'].unique().tolist() == ['attention qkv']
+
+
+@pytest.mark.slow
+def test_a_run_before_and_after(tool, tmp_path):
+    run = train_bridge(tmp_path, 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1')
+    status, said = tool(f'bridge={run}', '--before')
+    assert status == 0, said
+    frame = numbers(tmp_path)
+    start, end = (frame[frame['model'] == model].set_index('tensor') for model in ('bridge, start', 'bridge'))
+    assert set(start.index) == set(end.index)
+    assert start.loc['head.fc.bias', 'std'] == 0 < end.loc['head.fc.bias', 'std']
+    block = build_model('gpt2').transformer.h[1].mlp.c_fc.weight.detach()
+    assert start.loc['backbone.blocks.1.mlp.fc1.weight', 'largest'] == pytest.approx(float(block.abs().max()))
+    assert 'attention qkv' in said
+
+
+def test_an_interrupted_command_goes_on_where_it_was(tool, vit, folders, monkeypatch, tmp_path):
+    described, describe = [], weight_statistics.describe
+
+    def counted(read, rules):
+        described.append(1)
+        if len(described) == 10:
+            raise KeyboardInterrupt
+        return describe(read, rules)
+
+    monkeypatch.setattr(weight_statistics, 'describe', counted)
+    models = f'a={vit}', f'b={folders["gpt2"]}', '--jobs', 1
+    assert tool(*models)[0] == 130
+    first = len(described)
+    assert tool(*models)[0] == 0
+    assert len(described) - first == len(numbers(tmp_path)) - 8  # those of the first model are known
+    assert not (tmp_path / 'out' / 'outliers.parts.json').exists()
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+def refused(tool, *arguments) -> str:
+    status, said = tool(*arguments)
+    assert status == 2 and said.count('\n') == 1, said
+    return said
+
+
+def test_nan_is_refused_with_the_tensor_s_name(tool, tmp_path):
+    torch.save({'layers.0.a': torch.ones(3), 'layers.1.a': torch.tensor([1, math.nan])}, tmp_path / 'a.pth')
+    assert "a.pth: tensor 'layers.1.a' holds NaN or infinity; expected finite numbers. The file is damaged" in refused(
+        tool, tmp_path / 'a.pth')
+
+
+def test_models_whose_layers_cannot_be_set_side_by_side_are_refused(tool, vit, tmp_path):
+    torch.save({'fc.weight': torch.ones(3)}, tmp_path / 'mlp.pth')
+    assert 'mlp has no numbered layers; expected one stack of numbered layers in each model' in refused(
+        tool, vit, tmp_path / 'mlp.pth')
+    assert tool(tmp_path / 'mlp.pth', draws=True)[0] == 0
+
+
+def test_a_module_that_is_not_there_is_refused(tool, vit):
+    assert 'vit.pth: no tensor is named like --only decoder.*; found for example backbone.layers.0.attn.qkv.weight and ' in \
+        refused(tool, vit, '--only', 'decoder.*')
+
+
+def test_a_file_that_changed_its_length_is_refused_as_such(tool, folders, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+    save_file({'layers.0.a': torch.randn(100, 100)}, tmp_path / 'a.safetensors')
+    from lbbt_mm.figures import weights
+    opened = weights.open_weights(str(tmp_path / 'a.safetensors'))
+    (tmp_path / 'a.safetensors').write_bytes((tmp_path / 'a.safetensors').read_bytes()[:9000])
+    monkeypatch.setattr(weights, 'open_weights', lambda where: opened)
+    assert "tensor 'layers.0.a' is cut off" in refused(tool, tmp_path / 'a.safetensors')
+
+
+def test_before_without_a_run_is_refused(tool, vit):
+    assert '--before: none of the models is the folder of a run' in refused(tool, vit, '--before')
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['a.pth', 'b/a.pth'], 'two models are called a: give each a name of its own'),
+    (['a.pth', '--threshold', '0'], 'expected a number above 0'), (['a.pth', '--tail', '1'], 'expected a share below 1'),
+    (['a.pth', '--rule', 'none'], 'invalid choice')])
+def test_command_lines_that_cannot_be(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        outliers.parse_args(arguments)
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_the_tool_itself(vit, tmp_path):
+    done = run_tool('analysis/outliers.py', vit, '--rule', 'robust', '--out', tmp_path / 'out')
+    assert done.returncode == 0 and 'Outliers by layer' in done.output, done.output
