@@ -199,13 +199,13 @@ def smoothness(sigma: Sequence[float], tau: Sequence[float], permutations: int =
     basis = np.linalg.qr(np.vander((x - x.mean()) / x.std(), _TERMS))[0]
     rest = 1 - (basis**2).sum(1)  # of a point's residual, what is left of it when the point is in the fit
 
-    def predicted(values: np.ndarray) -> float:
-        left_out = (values - basis @ (basis.T @ values)) / rest
-        return 1 - (left_out**2).sum() / ((values - values.mean())**2).sum()
+    def predicted(values: np.ndarray) -> np.ndarray:
+        left_out = (values - values @ basis @ basis.T) / rest
+        return 1 - (left_out**2).sum(-1) / ((tau - tau.mean())**2).sum()
 
-    found, draw = predicted(tau), np.random.default_rng(seed)
-    drawn = np.array([predicted(draw.permutation(tau)) for _ in range(permutations)])
-    return Smoothness(found, float(np.quantile(drawn, 0.95)), (1 + (drawn >= found).sum()) / (1 + permutations),
+    found = float(predicted(tau))
+    drawn = predicted(np.random.default_rng(seed).permuted(np.tile(tau, (permutations, 1)), axis=1))
+    return Smoothness(found, float(np.quantile(drawn, 0.95)), float((1 + (drawn >= found).sum()) / (1 + permutations)),
                       float(spearmanr(sigma, tau).statistic))
 
 

@@ -22,7 +22,8 @@ A probe takes over what it would of --cfg-options.
   tools/compare_arms.py CONFIG --cell mine --cell theirs LLMBackbone.attention=causal LLMBackbone.out_type=last_token
 
 Written to --out: results.csv (one row for each run), summary.csv and summary.md, curves.png, .pdf and .csv,
-runs/[CELL-][SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/.
+runs/[CELL-][SOURCE-]ARM-seedS-lrLR[-stdSTD]/, there probes/PROBE_NAME/; with --report also report.html and, in report/, the
+figures and numbers that it shows.
 """
 import argparse
 import os
@@ -43,6 +44,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('config', type=Path, help='path of the config')
     parser.add_argument('--out', type=Path, help='folder of the experiment; default: work_dirs/NAME_OF_CONFIG-arms')
     add_common_options(parser)
+    parser.add_argument('--report', action='store_true', help='in the end write report.html, one page with all figures of '
+                        'the runs, which takes minutes (see tools/analysis/report.py); add --report-only to do so without '
+                        'training')
     _add_comparison(parser.add_argument_group('what is compared'))
     _add_rules(parser.add_argument_group('learning rate'))
     _add_shares(parser.add_argument_group('several trainings at once'))

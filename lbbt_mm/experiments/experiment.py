@@ -52,6 +52,7 @@ def run_experiment(args: argparse.Namespace) -> int:
         collected = collect(plan)
         if any(outcome.status != 'missing' for outcome in collected.values()):
             report(plan, collected, console)
+            failures += write_page(plan) if args.report else []
         elif args.report_only:
             failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or give its folder.']
         if not plan.is_matched and plan.probes and 'diverged' in {outcome.status for outcome in collected.values()}:
@@ -156,6 +157,15 @@ def train(plan: Plan, args: argparse.Namespace, console: Console) -> List[str]:
         console.print(f'No setting yet for {", ".join(waiting)}: the sweep lacks {", ".join(missing)}, which other '
                       'shares do. When they have ended, run this command again for the rest.', soft_wrap=True)
     return failures + train_runs(plan.comparison(choice.settings, args.shard), plan.stages[1:])
+
+
+def write_page(plan: Plan) -> List[str]:
+    """Write ``report.html``, which gives a reason for each figure that it lacks; returns why there is no page, if so."""
+    if not (plan.out / 'summary.csv').is_file():
+        return ['No report.html: no setting is chosen yet, so no runs are compared.']
+    from lbbt_mm.figures.report import main
+    status = main([str(plan.out)])
+    return [f'{plan.out / "report.html"} was not written, see above.'] if status else []
 
 
 def print_commands(plan: Plan, args: argparse.Namespace, console: Console) -> None:

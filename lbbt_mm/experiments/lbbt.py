@@ -20,7 +20,7 @@ from .arguments import add_common_options, finish, start
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(tool='lbbt.py', jobs=1, shard=(0, 1), keep_going=False)
+    parser.set_defaults(tool='lbbt.py', jobs=1, shard=(0, 1), keep_going=False, report=False)
     parser.add_argument('config', type=Path, help='config of the bridge')
     parser.add_argument('--work-dir', dest='out', type=Path, help='folder of all stages; default: '
                         'work_dirs/NAME_OF_CONFIG-lbbt')

@@ -8,7 +8,7 @@ from lbbt_mm.files.whole_files import read_dict, write_whole
 from lbbt_mm.runs.run_folder import is_run
 
 #: The files that are written there.
-RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.pdf', 'curves.csv')
+RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.pdf', 'curves.csv', 'report.html')
 #: Files of these names in the folder are the tool's.
 MARK = '.lbbt_mm.json'
 

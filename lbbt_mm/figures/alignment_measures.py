@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     print_numbers(summarise(frame), 'First-layer weights and the covariance of what they see; ± standard deviation.\nIn '
                   'brackets: what 95% of random rotations have at most; of overlap, what they have on average; of smooth, '
                   'what 95% of permutations have at most', ['label', 'at', 'what'])
-    for sentence in verdicts(frame):
-        print(sentence)
+    print_numbers(verdicts(frame), 'By how much alignment rises from start to end, and how smooth the transfer function is '
+                  'at the end; means with 95% intervals', ['label', 'it', 'rise', 'R2', 'smooth in'])
 
 
 # the theorem's networks
@@ -178,28 +178,32 @@ def _cell(value: float, spread: float, chance: float) -> str:
     return '-' if value != value else ''.join(parts)
 
 
-def verdicts(frame: pd.DataFrame) -> List[str]:
+def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     """For each label, by how much alignment has risen, and how smooth the transfer function is, with 95% intervals.
 
     Args:
         frame: ``label, number, at, what, alignment, smooth, smooth_p``: rows of networks and runs.
+
+    Returns:
+        DataFrame: A row a label. ``smooth in`` counts those that are smoother than 95% of permutations.
     """
-    said, one_each = [], frame[(frame['number'] != 'all') & (frame['what'] == WEIGHTS)]
-    for label, rows in one_each.groupby('label', sort=False):
-        first, last = (rows[rows['at'] == at].set_index('number') for at in (rows['at'].iloc[0], rows['at'].iloc[-1]))
-        rise = (last['alignment'] - first['alignment']).dropna()
+    rows, one_each = [], frame[(frame['number'] != 'all') & (frame['what'] == WEIGHTS)]
+    for label, own in one_each.groupby('label', sort=False):
+        first, last = (own[own['at'] == at].set_index('number') for at in (own['at'].iloc[0], own['at'].iloc[-1]))
+        known = own['at'].nunique() > 1
+        rise = (last['alignment'] - first['alignment']).dropna() if known else pd.Series(dtype=float)
         low, high = _interval(rise)
-        apart = 'one alone tells nothing of the spread' if low != low else (
-            'rises' if low > 0 else 'falls' if high < 0 else 'not told apart from no change')
-        risen = (f'alignment {first["alignment"].mean():.3f} -> {last["alignment"].mean():.3f}, {rise.mean():+.3f} '
-                 f'[{low:+.3f}, {high:+.3f}] (n = {len(rise)}): {apart}')
-        if rows['at'].nunique() < 2:
-            risen = f'alignment at the end {last["alignment"].mean():.3f}, at a start that is not known'
-        low, high = _interval(last['smooth'])
-        smoother = f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'
-        said.append(f'{label}: {risen}. Transfer function at the end: R2 {last["smooth"].mean():.3f} '
-                    f'[{low:.3f}, {high:.3f}], smoother than 95% of permutations in {smoother}.')
-    return said
+        rows.append({
+            'label': label, 'n': len(last), 'start': first['alignment'].mean() if known else np.nan,
+            'end': last['alignment'].mean(), 'rise': _with_interval(rise),
+            'it': '-' if low != low else 'rises' if low > 0 else 'falls' if high < 0 else 'is not told apart from no change',
+            'R2': _with_interval(last['smooth']), 'smooth in': f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'})
+    return pd.DataFrame(rows)
+
+
+def _with_interval(values: pd.Series) -> str:
+    low, high = _interval(values)
+    return '-' if not values.notna().any() else f'{values.mean():.3f}' + (f' [{low:.3f}, {high:.3f}]' if low == low else '')
 
 
 def _interval(values: Iterable[float]) -> Tuple[float, float]:

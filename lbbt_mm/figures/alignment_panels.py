@@ -48,7 +48,7 @@ def _over_training(axes: Any, rows: pd.DataFrame) -> None:
     for what, kind in (('weights', '-'), ('change', '--')):
         groups = rows[rows['what'] == what].groupby('step')['alignment']
         mean, spread = groups.mean(), groups.std().fillna(0.)
-        axes.plot(mean.index, mean, kind, color=_COLOR)
+        axes.plot(mean.index, mean, kind, color=_COLOR, lw=1.2)
         axes.fill_between(mean.index, mean - spread, mean + spread, color=_COLOR, alpha=0.15, linewidth=0)
     axes.set_xscale('symlog', linthresh=10)
     _chance(axes, rows['high'].mean())
@@ -90,7 +90,7 @@ def _transfer(axes: Any, curves: pd.DataFrame, looks: Dict[str, Dict[str, Any]])
         # eigenvalues of runs whose images differ are matched by their rank
         ranked = rows.assign(rank=rows.groupby('number').cumcount()).groupby('rank')
         sigma, tau, spread = ranked['sigma'].mean(), ranked['tau'].mean(), ranked['tau'].std().fillna(0.)
-        axes.plot(sigma, tau, _KINDS[kind], color=looks[label]['color'])
+        axes.plot(sigma, tau, _KINDS[kind], color=looks[label]['color'], lw=1.2)
         axes.fill_between(sigma, tau - spread, tau + spread, color=looks[label]['color'], alpha=0.15, linewidth=0)
     axes.set_xscale('log')
     axes.set_ylim(bottom=0)

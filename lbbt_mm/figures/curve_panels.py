@@ -85,7 +85,7 @@ def _draw_lines(axes: Any, panel: Panel, looks: Mapping[str, Dict[str, Any]]) ->
             continue
         whole = line['n'] == runs['seed'].nunique()
         mean, spread = line['mean'].where(whole), line['std'].where(whole)
-        axes.plot(line['step'], mean, **{**look, 'marker': look['marker'] if len(line) < _MANY else None})
+        axes.plot(line['step'], mean, **{**look, 'marker': look['marker'] if len(line) < _MANY else None}, ms=3, lw=1.2)
         axes.fill_between(line['step'], mean - spread, mean + spread, alpha=0.2, color=look['color'], linewidth=0)
         begin = line.loc[whole, 'step'].max()  # from here on each seed for itself; NaN if they have no step in common
         for seed, run in curves[curves['arm'] == arm].groupby('seed', sort=False):
@@ -105,8 +105,9 @@ def _draw_points(axes: Any, panel: Panel, looks: Mapping[str, Dict[str, Any]]) -
     for row in band(panel.curves).itertuples():
         seeds = panel.curves.loc[panel.curves['arm'] == row.arm, 'value']
         place, style = arms.index(row.arm), dict(color=looks[row.arm]['color'], marker=looks[row.arm]['marker'])
-        axes.plot([place + 0.15] * len(seeds), seeds, ms=3, ls='', alpha=0.6, **style)
-        axes.errorbar(place, row.mean, row.std, label=row.arm, ms=5, capsize=4, **style)
+        several = len(seeds) > 1  # one seed has no spread, not one of 0
+        axes.plot([place + 0.15] * len(seeds) * several, seeds[:len(seeds) * several], ms=3, ls='', alpha=0.6, **style)
+        axes.errorbar(place, row.mean, row.std if several else None, label=row.arm, ms=5, capsize=4, **style)
     axes.set_xticks(range(len(arms)), [_wrapped(arm, 12) for arm in arms])
     axes.set_xlim(-0.5, len(arms) - 0.5)
     axes.grid(axis='x', visible=False)

@@ -8,6 +8,7 @@ from scipy import stats
 from lbbt_mm.experiments import report
 from lbbt_mm.experiments.report import verdicts
 from lbbt_mm.experiments.statistics import summarize_arms
+from lbbt_mm.figures import report_sections
 from lbbt_mm.figures.curve_panels import draw_curves
 from tests.experiment_folder import results, summary
 from tests.fake_training import accuracy, behave, starts
@@ -117,3 +118,35 @@ class TestResults:
         assert compare('--probe', folder / 'probe.py', seeds='0')[0] == 0
         assert starts(folder).count('probe') == 1
         assert summary(folder, 'probe/accuracy/top1').loc['language', 'diverged'] == 1
+
+
+class TestPage:
+
+    @pytest.fixture
+    def quick(self, monkeypatch):
+        """Sections that need models say at once that there are none."""
+        status = report_sections._status
+        monkeypatch.setattr(report_sections, '_status',
+                            lambda name, arguments: status(name, arguments) if name == 'curves' else 2)
+
+    def test_it_has_the_results_and_the_curves_of_the_runs_that_were_compared(self, compare, folder, quick):
+        behave(folder, **{'language-seed1-lr0.01': 'nan_error'})
+        status, output = compare('--report', '--lrs', 0.01, 0.1, seeds='0 1')
+        assert status == 0, output
+        page = (folder / 'out' / 'report.html').read_text()
+        assert f'Report: {folder / "out" / "report.html"}' in output
+        assert 'accuracy/top1: language - random: ' in page and 'language-seed1-lr0.01) diverged' in page
+        table = pd.read_csv(folder / 'out' / 'report' / 'curves' / 'curves.csv')
+        compared = {f'{arm}-seed{seed}-lr0.01' for arm in ('language', 'random') for seed in (0, 1)}
+        assert {path.rsplit('/', 1)[1] for path in table['run']} == compared, 'not those of the sweep'
+
+    def test_with_report_only_nothing_is_trained(self, compare, folder, quick):
+        compare(seeds='0 1')
+        before = starts(folder)
+        assert not (folder / 'out' / 'report.html').exists(), 'without --report there is none'
+        status, output = compare('--report', '--report-only', seeds='0 1')
+        assert status == 0 and starts(folder) == before and (folder / 'out' / 'report.html').exists()
+
+    def test_without_compared_runs_there_is_none(self, compare, folder, quick):
+        status, output = compare('--report', '--report-only', seeds='0')
+        assert status == 1 and 'has no runs of this experiment' in output and not (folder / 'out' / 'report.html').exists()

@@ -1,0 +1,53 @@
+"""All figures of finished runs in one page, report.html: a file to open or to send, with figures and tables inside it.
+
+  tools/analysis/report.py EXPERIMENT
+  tools/analysis/report.py language=RUN0 language=RUN1 random=RUN0 random=RUN1 --out FOLDER
+  tools/analysis/report.py EXPERIMENT --sections results curves alignment
+
+EXPERIMENT is a folder that compare_arms.py wrote: its results, and the runs that it compared; compare_arms.py --report
+does the same. RUN is the folder of a run; runs under one label are seeds of one arm. A section is one of the tools beside
+this one, with small settings: landscape, hessian and outliers look at the first run of each label. For more, run the tool
+itself. What cannot be made is listed at the end of the page, with the reason.
+
+Written to --out: report.html; the sections' own files in report/SECTION/, where what is done is not done again.
+"""
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from lbbt_mm import argument_types
+from lbbt_mm.launch.user_errors import run_tool
+
+#: In the order of the page; see :mod:`lbbt_mm.figures.report_sections`.
+SECTIONS = ('results', 'curves', 'separability', 'activation', 'outliers', 'alignment', 'landscape', 'hessian')
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', nargs='+', metavar='[LABEL=]RUN', help='or the folder of one experiment')
+    parser.add_argument('--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), metavar='SECTION',
+                        help=f'of {", ".join(SECTIONS)}; default: all')
+    parser.add_argument('--max-samples', type=argument_types.count, default=256, metavar='N',
+                        help='images that models are run on; landscape takes at most 32, hessian 16; default: %(default)s')
+    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--out', type=Path, help='default: the folder of the experiment, else work_dirs/analysis/report')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+
+    def run() -> int:
+        args = parse_args(arguments)
+        from lbbt_mm.launch.quiet_imports import quiet_imports
+        quiet_imports()
+        from .report_sections import run as make_sections
+        return make_sections(args)
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    import sys
+    sys.exit(main())

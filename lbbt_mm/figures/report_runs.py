@@ -1,0 +1,91 @@
+"""The runs that a report is of: those that are named, or those that an experiment compared."""
+import re
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import pandas as pd
+
+from lbbt_mm.runs.run_folder import is_run
+from .run_curves import LoggedRun, read_runs
+
+_FOLDER = r'-seed(?P<seed>\d+)(-lr(?P<lr>[\d.]+(e[-+]?\d+)?))?(-std(?P<std>.+))?'
+
+
+class ReportedRuns(NamedTuple):
+    """Runs of a report.
+
+    Attributes:
+        logged: All that have logs.
+        whole: Those that came to their end, which the other sections are about: ``LABEL=RUN`` for command lines.
+        left_out: Why others are in no section but the curves, or in none, a sentence each.
+        experiment: Folder of the experiment; None where runs were named.
+    """
+    logged: List[str]
+    whole: List[str]
+    left_out: List[str]
+    experiment: Optional[Path] = None
+
+    @property
+    def firsts(self) -> List[str]:
+        """The first whole run of each label."""
+        return list({text.split('=')[0]: text for text in reversed(self.whole)}.values())[::-1]
+
+
+def find_runs(texts: Sequence[str]) -> ReportedRuns:
+    """Read what the command line names.
+
+    Args:
+        texts: ``[LABEL=]RUN``, or one folder of an experiment.
+
+    Raises:
+        ValueError: If there is none, or an experiment has no results yet.
+    """
+    folder = Path(texts[0])
+    if len(texts) > 1 or not (folder / 'runs').is_dir():
+        return _sort(read_runs(texts), [], None)
+    named, left_out = _compared(folder)
+    runs = read_runs(named) if named else []
+    return _sort(runs, left_out, folder)
+
+
+def _sort(runs: Sequence[LoggedRun], left_out: Sequence[str], experiment: Optional[Path]) -> ReportedRuns:
+    found = ReportedRuns([], [], list(left_out), experiment)
+    for run in runs:
+        text = f'{run.label.replace("=", ":")}={run.folder}'  # a label ends at the first =
+        found.logged.append(text)
+        ended = (run.folder / 'done').is_file() or not is_run(run.folder)
+        if run.diverged or not ended:
+            why = 'diverged' if run.diverged else 'has not come to its end'
+            found.left_out.append(f'{run.name} {why}; it is in the curves alone.')
+        else:
+            found.whole.append(text)
+    return found
+
+
+def _compared(folder: Path) -> Tuple[List[str], List[str]]:
+    """The runs that an experiment compared, as its summary says; and why some are not here."""
+    try:
+        summary = pd.read_csv(folder / 'summary.csv')
+        rates = dict(zip(summary['arm'], summary['lr']))
+    except (OSError, ValueError, KeyError):
+        raise ValueError(f'{folder}: has no summary.csv of an experiment yet. Let compare_arms.py come to its end, or name '
+                         'the runs: LABEL=RUN.') from None
+    named, left_out = [], []
+    for label, rate in rates.items():
+        by_std: Dict[str, List[Tuple[int, Path]]] = {}
+        for path in (folder / 'runs').iterdir():
+            match = re.fullmatch(re.escape(str(label)) + _FOLDER, path.name)
+            if match and (pd.isna(rate) or match['lr'] is None or float(match['lr']) == rate):
+                by_std.setdefault(match['std'] or '', []).append((int(match['seed']), path))
+        most = max(map(len, by_std.values()), default=0)
+        chosen = [runs for runs in by_std.values() if len(runs) == most]  # others were tried with the first seed alone
+        if len(chosen) != 1:
+            left_out.append(f'{label}: ' + (f'{folder / "runs"} has none of its runs.' if not chosen else
+                                            'which of its standard deviations was chosen cannot be seen from one seed.'))
+            continue
+        for _, path in sorted(chosen[0]):
+            if any(path.glob('*/vis_data/scalars.json')):
+                named.append(f'{str(label).replace("=", ":")}={path}')
+            else:
+                left_out.append(f'{path.name}: has no log.')
+    return named, left_out

@@ -1,0 +1,294 @@
+"""tools/analysis/report.py: all figures of some runs in one page."""
+import base64
+import json
+import math
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lbbt_mm.figures import report, report_sections
+from lbbt_mm.figures.numbers import print_numbers, write_numbers
+from lbbt_mm.figures.report_page import Shown, make_page, table
+from lbbt_mm.figures.report_runs import find_runs
+from lbbt_mm.figures.report_sections import TOOLS
+from tests.browser import find_browser, look_at, take_picture
+from tests.tool_processes import run_tool
+
+REQUEST = json.dumps(dict(id='a', config={}, options=[]))
+
+
+def write_log(folder: Path, ends: str = 'finished', losses=(3., 2., 1.)) -> Path:
+    """Write the log of a run of ours, and how it ended."""
+    path = folder / 'a' / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(''.join(json.dumps(dict(loss=loss, iter=step, step=step)) + '\n' for step, loss in enumerate(losses, 1)))
+    (folder / 'request.json').write_text(REQUEST)
+    if ends:
+        (folder / 'done').write_text(ends)
+    return folder
+
+
+class Balanced(HTMLParser):
+    """Checks that tags are closed in the order that they were opened in, and collects what matters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.text = [], [], [], [], ''
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == 'id']
+        self.links += [value for name, value in attrs if name in ('src', 'href')]
+        if tag not in ('meta', 'img', 'link', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """Tools that take no time in place of all but the curves; ``fail`` says how one ends, ``calls`` what each got."""
+    status = report_sections._status
+
+    def run(name, arguments):
+        run.calls[name] = arguments
+        if name == 'curves':
+            return status(name, arguments)
+        if name in run.fail:
+            print(run.fail[name], file=sys.stderr)
+            return 2
+        out = Path(arguments[arguments.index('--out') + 1])
+        out.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(out / f'{name}.png'), np.full((20, 30, 3), 200, np.uint8))
+        frame = pd.DataFrame(dict(label=['<i>language</i>', 'random'], value=[1.5, math.nan]))
+        write_numbers(frame, out, name)
+        print_numbers(frame, f'Table of {name}')
+        return 0
+
+    run.calls, run.fail = {}, {}
+    monkeypatch.setattr(report_sections, '_status', run)
+    return run
+
+
+@pytest.fixture
+def make(tmp_path, tools, capfd):
+    """Runs the tool; gives its exit status, what it printed, and the page."""
+
+    def run(*arguments, out=tmp_path / 'out'):
+        status = report.main([*map(str, arguments), *(['--out', str(out)] if out else [])])
+        captured = capfd.readouterr()
+        page = (out or Path(arguments[0])) / 'report.html'
+        return status, captured.out + captured.err, page.read_text() if page.exists() else None
+
+    return run
+
+
+def test_every_section_has_its_figure_its_tables_and_its_numbers_inside(make, tmp_path):
+    status, output, text = make(f'language={write_log(tmp_path / "a")}', f'random={write_log(tmp_path / "b")}')
+    assert status == 0 and f'Report: {tmp_path / "out" / "report.html"}' in output
+    page = Balanced(text)
+    assert page.ids == [*TOOLS] and set(page.ids) == {link[1:] for link in page.links if link.startswith('#')}
+    assert all(link.startswith(('data:', '#')) for link in page.links), 'nothing is loaded from elsewhere'
+    assert not [tag for tag, _ in page.tags if tag in ('script', 'iframe', 'object')]
+    pictures = [attrs for tag, attrs in page.tags if tag == 'img']
+    assert len(pictures) == len(TOOLS) and all(attrs['alt'] for attrs in pictures)
+    found = [base64.b64decode(attrs['src'].split(',')[1]) for attrs in pictures]
+    assert found == [(tmp_path / 'out' / 'report' / name / f'{name}.png').read_bytes() for name in TOOLS]
+    for name in TOOLS:
+        file = tmp_path / 'out' / 'report' / name / f'{name}.csv'
+        link, = [attrs['href'] for _, attrs in page.tags if attrs.get('download') == f'{name}.csv']
+        assert base64.b64decode(link.split(',')[1]) == file.read_bytes()
+        assert name == 'curves' or f'Table of {name}' in page.text
+    assert '<i>language</i>' in page.text and '<i>' not in text, 'labels are escaped'
+    assert 'What could not be made' not in text
+
+
+def test_what_could_not_be_made_is_said_with_its_reason(make, tools, tmp_path):
+    tools.fail['hessian'] = 'progress\ncurvlinops is not installed <here>.'
+    status, output, text = make(f'language={write_log(tmp_path / "a")}')
+    assert status == 0 and 'The Hessian of the loss: curvlinops is not installed <here>.' in output
+    page = Balanced(text)
+    assert page.text.count('curvlinops is not installed <here>.') == 2, 'in its section and in the list'
+    assert 'missing' in page.ids and len([tag for tag, _ in page.tags if tag == 'img']) == len(TOOLS) - 1
+
+
+def test_notes_of_a_tool_are_in_its_section(make, tools, tmp_path, monkeypatch):
+    inner = report_sections._status
+
+    def noisy(name, arguments):
+        if name == 'alignment':
+            print('b: its start is not known. It is left out.\nnetworks: 3 of 5\n  UserWarning: x.', file=sys.stderr)
+        return inner(name, arguments)
+
+    monkeypatch.setattr(report_sections, '_status', noisy)
+    _, _, text = make(f'language={write_log(tmp_path / "a")}')
+    assert re.findall(r'<p class="note">(.*?)</p>', text) == ['b: its start is not known. It is left out.']
+
+
+def test_a_run_that_diverged_or_goes_on_is_in_the_curves_alone(make, tools, tmp_path):
+    runs = [f'a={write_log(tmp_path / "a")}', f'a={write_log(tmp_path / "b", "diverged")}',
+            f'b={write_log(tmp_path / "c", "finished", (3., math.nan))}', f'c={write_log(tmp_path / "d", "")}']
+    status, _, text = make(*runs)
+    assert status == 0 and set(tools.calls) == set(TOOLS)
+    assert tools.calls['curves'][:4] == runs
+    assert tools.calls['alignment'][0] == runs[0] and not set(runs[1:]) & set(tools.calls['alignment'])
+    text = Balanced(text).text
+    assert f'a ({tmp_path / "b"}) diverged; it is in the curves alone.' in text
+    assert f'b ({tmp_path / "c"}) diverged' in text and f'c ({tmp_path / "d"}) has not come to its end' in text
+
+
+def test_without_a_whole_run_there_are_curves(make, tools, tmp_path):
+    status, _, text = make(f'a={write_log(tmp_path / "a", "diverged")}')
+    assert status == 0 and list(tools.calls) == ['curves']
+    assert text.count('no run that came to its end') == 2 * (len(TOOLS) - 1)
+
+
+def test_what_a_tool_refuses_and_one_that_is_not_there_do_not_end_the_report(capfd):
+    assert report_sections._status('alignment', ['--networks', '0']) == 2
+    assert report_sections._status('nothing', []) == 2
+    assert 'leaves nothing to show' in (said := capfd.readouterr().err) and 'lbbt_mm.figures.nothing' in said
+
+
+def test_sections_can_be_chosen(make, tools, tmp_path):
+    _, _, text = make(write_log(tmp_path / 'a'), '--sections', 'curves', 'alignment')
+    assert Balanced(text).ids == ['curves', 'alignment'] and set(tools.calls) == {'curves', 'alignment'}
+
+
+def test_heavy_tools_see_the_first_run_of_each_label(make, tools, tmp_path):
+    make(*(f'{label}={write_log(tmp_path / name)}' for label, name in (('a', 'a0'), ('a', 'a1'), ('b', 'b0'))))
+    firsts = [f'a={tmp_path / "a0"}', f'b={tmp_path / "b0"}']
+    for name in ('outliers', 'landscape', 'hessian'):
+        assert [text for text in tools.calls[name] if '=' in text] == firsts
+    assert len([text for text in tools.calls['alignment'] if '=' in text]) == 3
+
+
+def test_every_tool_understands_what_it_is_told(tmp_path):
+    """Its own command line reads it; the names of options are nowhere else checked."""
+    runs = find_runs([f'a={write_log(tmp_path / "a")}', f'b={write_log(tmp_path / "b")}'])
+    args = report.parse_args(['x', '--max-samples', '20'])
+    for name, section in TOOLS.items():
+        parsed = import_module(f'lbbt_mm.figures.{name}').parse_args([*section.arguments(runs, args), '--out', 'y'])
+        assert parsed.out == Path('y')
+        assert getattr(parsed, 'max_samples', 20) <= 20
+
+
+class TestExperiment:
+
+    @pytest.fixture
+    def experiment(self, tmp_path):
+        folder = tmp_path / 'experiment'
+        for name in ('cell=1-language-seed0-lr0.1', 'cell=1-language-seed1-lr0.1', 'cell=1-language-seed0-lr0.01',
+                     'random-seed0-lr3e-05', 'tuned-seed0-lr0.1-std0.02', 'tuned-seed0-lr0.1-std0.04',
+                     'tuned-seed1-lr0.1-std0.04'):
+            write_log(folder / 'runs' / name)
+        pd.DataFrame(dict(metric='acc', arm=['cell=1-language', 'random', 'tuned'], lr=[0.1, 3e-5, 0.1],
+                          mean=[1., 2., 3.])).to_csv(folder / 'summary.csv', index=False)
+        pd.DataFrame(dict(arm=['cell=1-language'], status=['finished'])).to_csv(folder / 'results.csv', index=False)
+        (folder / 'summary.md').write_text('# x\n\n| a |\n|---|\n\n- acc: language - random: +1.\n')
+        return folder
+
+    def test_the_runs_that_were_compared(self, experiment):
+        names = [text.split('=')[0] + ' ' + Path(text.split('=', 1)[1]).name for text in find_runs([str(experiment)]).whole]
+        assert names == ['cell:1-language cell=1-language-seed0-lr0.1', 'cell:1-language cell=1-language-seed1-lr0.1',
+                         'random random-seed0-lr3e-05', 'tuned tuned-seed0-lr0.1-std0.04', 'tuned tuned-seed1-lr0.1-std0.04']
+
+    def test_its_results_and_sentences_are_in_the_page(self, make, tools, experiment):
+        status, _, text = make(experiment, out=None)
+        assert status == 0 and set(tools.calls) == set(TOOLS), 'beside the experiment itself, by default'
+        page = Balanced(text)
+        assert page.ids[0] == 'results' and 'acc: language - random: +1.' in page.text and 'Report: experiment' in page.text
+
+    def test_an_arm_without_runs_is_said(self, make, experiment):
+        for path in (experiment / 'runs').glob('random*'):
+            shutil.rmtree(path)
+        shutil.rmtree(experiment / 'runs' / 'tuned-seed1-lr0.1-std0.04')
+        _, _, text = make(experiment, '--sections', 'curves')
+        text = Balanced(text).text
+        assert 'random: ' in text and 'has none of its runs' in text
+        assert 'tuned: which of its standard deviations was chosen cannot be seen from one seed' in text
+
+    def test_one_without_results_is_refused(self, make, experiment):
+        (experiment / 'summary.csv').unlink()
+        status, output, text = make(experiment)
+        assert status == 2 and 'has no summary.csv of an experiment yet' in output and text is None
+
+
+def test_a_folder_without_a_log_is_one_line(make, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    status, output, text = make(tmp_path / 'empty')
+    assert status == 2 and 'has no records in */vis_data/scalars.json' in output and len(output.strip().splitlines()) == 1
+    assert text is None
+
+
+class TestPage:
+
+    def test_a_table_has_its_numbers_to_the_right_and_gaps(self):
+        rows = [['a&b', 1.23456, '0.3 ± 0.1 (0.0)'], ['c', math.nan, '-']]
+        text = table(pd.DataFrame(rows, columns=['x', 'n', 'n']), 'A "title"')
+        Balanced(text)
+        assert '<td class="text">a&amp;b</td><td>1.235</td><td>0.3 ± 0.1 (0.0)</td>' in text
+        assert '<td class="text">c</td><td>-</td><td>-</td>' in text and text.count('class="text"') == 3
+        assert '<caption>A &quot;title&quot;</caption>' in text
+
+    def test_a_long_table_is_folded_up(self):
+        long, short = (table(pd.DataFrame(dict(x=range(rows))), 'T') for rows in (100, 10))
+        assert '<details><summary>T: 100 rows</summary>' in long and '<details>' not in short
+        Balanced(long)
+
+    def test_text_is_escaped_everywhere(self, tmp_path):
+        picture = tmp_path / 'a_<b>.png'
+        picture.write_bytes(b'x')
+        shown = Shown('s', '<u>', '<u>', [picture], [('<u>', pd.DataFrame({'<u>': ['<u>']}))], [], ['<u>'], '<u>', ['<u>'])
+        text = make_page('<u>', ['<u>'], [shown], ['<u>'])
+        assert '<u>' not in text and '&lt;u&gt;' in text
+        Balanced(text)
+
+
+needs_browser = pytest.mark.skipif(find_browser() is None, reason='no Chromium: apt-get install chromium')
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_browser_sees_what_is_broken(tmp_path):
+    """That the checks of the next test can fail: a picture that is none, one that is not there, and two errors."""
+    page = tmp_path / 'page.html'
+    page.write_text('<!DOCTYPE html><html><body><img alt="bad" src="data:image/png;base64,AAAA">'
+                    '<img alt="gone" src="none.png"><script>nothing.at.all()</script>'
+                    '<script>console.error("said")</script></body></html>')
+    seen = look_at(page, tmp_path)
+    assert seen.images == [('bad', 0), ('gone', 0)] and seen.requests == ['none.png']
+    assert any('nothing is not defined' in line for line in seen.console) and any('said' in line for line in seen.console)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_of_a_real_run_in_a_browser(tmp_path):
+    from tests.test_figures.trained_bridge import train_bridge
+    run = train_bridge(tmp_path)
+    sections = 'curves', 'activation', 'outliers', 'alignment', 'landscape'  # what is quick
+    done = run_tool('analysis/report.py', f'tiny <b>={run}', '--max-samples', '12', '--sections', *sections, '--out',
+                    tmp_path / 'out')
+    assert done.returncode == 0, done.output
+    page = tmp_path / 'out' / 'report.html'
+    parsed = Balanced(page.read_text())
+    seen = look_at(page, tmp_path)
+    assert parsed.ids == [*sections] and len(seen.images) >= len(sections), parsed.text
+    assert all(width > 300 for _, width in seen.images), seen.images
+    assert not seen.console and not seen.requests
+    take_picture(page, tmp_path / 'page.png')
+    assert (cv2.imread(str(tmp_path / 'page.png')).reshape(-1, 3).std(0) > 10).all(), 'not an empty page'
