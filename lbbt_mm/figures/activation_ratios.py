@@ -53,7 +53,8 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
             model = (run.at_start if at == 'start' else run.at_end)(args.device)
         for kind, key in keys.items():
             found = parts.get(key, partial(_blocks, run, model, kind, args))
-            shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, images=kind)
+            shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, variant=args.variant, units=args.units,
+                          images=kind)
             rows += [dict(shared, **row) for row in found]
     frame = pd.DataFrame(rows)
     for (label, at), gaps in frame[frame.ratio.isna()].groupby(['label', 'at'], sort=False):
