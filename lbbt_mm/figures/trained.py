@@ -2,6 +2,7 @@
 import argparse
 import re
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -72,7 +73,7 @@ class OpenedRun:
         self.checkpoint = trained.checkpoint or _latest(folder, self.cfg)
         refuse_unsafe_checkpoints([str(self.checkpoint)], trust=False)
 
-    @property
+    @cached_property  # mmengine formats the text for a second
     def question(self) -> Dict[str, Any]:
         """What tells this run from others, for :class:`~lbbt_mm.figures.parts.Parts`."""
         return dict(config=self.cfg.pretty_text, checkpoint=stamp(self.checkpoint))

@@ -31,8 +31,8 @@ def dense_hessian(net, batches):
 
     def loss(flat):
         parts = flat.split([size.numel() for size in sizes])
-        return F.cross_entropy(functional_call(net, {name: part.view(size) for name, part, size in zip(names, parts, sizes)}, x),
-                               y)
+        tensors = {name: part.view(size) for name, part, size in zip(names, parts, sizes)}
+        return F.cross_entropy(functional_call(net, tensors, x), y)
 
     return torch.autograd.functional.hessian(loss, torch.cat([p.detach().flatten() for p in net.parameters()]))
 

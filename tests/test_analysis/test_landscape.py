@@ -6,8 +6,7 @@ from lbbt_mm.analysis.landscape import (GROUPS, local_minima, orthogonal_directi
                                         unit_direction)
 from lbbt_mm.analysis.parameter_space import parameters_kept
 
-START = dict(conv=torch.randn(4, 3, 2, generator=torch.Generator().manual_seed(1)), bias=torch.randn(4), scalar=torch.ones(1),
-             frozen=torch.ones(2))
+START = dict(conv=torch.randn(4, 3, 2), bias=torch.randn(4), scalar=torch.ones(1), frozen=torch.ones(2))
 END = dict(START, conv=START['conv'] + torch.randn(4, 3, 2), bias=START['bias'] + 1., scalar=torch.tensor([3.]))
 
 
@@ -94,7 +93,8 @@ def test_losses_of_a_quadratic_are_those_of_the_formula():
     parameters = {name: torch.nn.Parameter(START[name].clone()) for name in step}
     with parameters_kept(parameters) as origin:
         alphas = [-0.5, 0., 1., 2.]
-        losses = plane_losses(lambda: 0.5 * flat(parameters).detach().square().sum(), parameters, origin, (step, other), alphas, 0.75)
+        losses = plane_losses(lambda: 0.5 * flat(parameters).detach().square().sum(), parameters, origin, (step, other),
+                              alphas, 0.75)
     theta, length = flat(origin), flat(step).square().sum()
     expected = [0.5 * theta @ theta + a * theta @ flat(step) + 0.75 * theta @ flat(other) + (a * a + 0.75**2) / 2 * length
                 for a in alphas]

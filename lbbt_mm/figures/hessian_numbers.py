@@ -1,0 +1,163 @@
+"""Table 15 and the spectral density from draws: numbers, table and picture."""
+import argparse
+import math
+import sys
+from functools import partial
+from typing import Any, Dict, List, Tuple
+
+import pandas as pd
+
+from lbbt_mm.analysis import hessian
+from lbbt_mm.analysis.lanczos import Quadrature, estimate
+from lbbt_mm.analysis.sensitivity import noise_area
+from .canvas import Canvas, COLORS
+from .hessian_draws import make_draws
+from .numbers import print_numbers, write_numbers
+from .trained import OpenedRun, read_trained
+
+#: Points of the density's curve.
+_POINTS = 1024
+#: Papyan's kappa: how much lower a normal curve is in the middle between two values than at one, were they evenly spaced.
+_NARROWING = 3.
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    rows, curves = [], []
+    for opened_run, at, draws in make_draws(opened, args, lambda line: print(line, file=sys.stderr)):
+        shared = dict(label=opened_run.label, checkpoint=str(opened_run.checkpoint), at=at)
+        rows += [dict(shared, **row) for row in numbers(draws, args)]
+        curves.append((opened_run.label, at, draws['gradient'][0]['parameters'], density(draws['lanczos'])))
+    frame = pd.DataFrame(rows)
+    write_numbers(frame, args.out, 'hessian')
+    densities = [curve.assign(label=label, at=at) for label, at, _, curve in curves]
+    write_numbers(pd.concat(densities), args.out, 'hessian-density')
+    draw(curves).save(args.out, 'hessian')
+    for at in dict.fromkeys(args.at):
+        print_numbers(summarise(frame[frame['at'] == at]), f'The Hessian of the loss at the {at} of training, '
+                      f'{args.max_samples} images of {args.split}', ['measure', 'of'])
+
+
+def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """All measures at a point.
+
+    Args:
+        draws: As :func:`lbbt_mm.figures.hessian_draws.make_draws` gives them.
+        args: The command line.
+
+    Returns:
+        list[dict]: ``measure``, ``of`` (which eigenvalues), ``value``, ``standard_error``, ``where``.
+    """
+    spectra, gradient = draws['lanczos'], draws['gradient'][0]
+    zero = args.zero * max(float(spectrum.values.abs().max()) for spectrum in spectra)
+    most = max(gradient['sensitivity'], key=gradient['sensitivity'].get)
+    measures = {
+        'kurtosis of eigenvalues': hessian.kurtosis,
+        'participation ratio': hessian.participation_ratio,
+        'negative eigenvalue ratio': partial(hessian.negative_ratio, zero=zero),
+        'negative share of curvature': hessian.negative_energy,
+    }
+    rows = [
+        _row('loss', '', (gradient['loss'], float('nan'))),
+        _row('eigenvalue decay rate', f'largest {args.leading}', _over(spectra, lambda found: hessian.decay_rate(
+            found.values, args.leading))),
+        _row('trace of the Hessian', 'all', hessian.mean_and_error(draws['trace'])),
+        _row('spectral gap', 'largest 2', _over(spectra, lambda found: hessian.spectral_gap(found.values))),
+        _row('largest eigenvalue', '', _over(spectra, lambda found: float(found.values.max()))),
+        _row('smallest eigenvalue', '', _over(spectra, lambda found: float(found.values.min())))]
+    for name, measure in measures.items():
+        rows += [_row(name, 'all', estimate(spectra, measure)),
+                 _row(name, f'leading {args.leading}', _over(spectra, partial(_of_leading, measure, args.leading)))]
+    return rows + [
+        _row('distance to an eigenvalue, at most', f'leading {args.leading}', _over(spectra, partial(
+            _residual, args.leading))),
+        _row('noise sensitivity AUC', '', hessian.mean_and_error([noise_area(args.noise, made) for made in draws['noise']])),
+        _row('gradient predictiveness: change', '', (gradient['change'], float('nan'))),
+        _row('gradient predictiveness: cosine', '', (gradient['cosine'], float('nan'))),
+        _row('maximum parameter sensitivity', '', (gradient['sensitivity'][most], float('nan')), most)]
+
+
+def _row(measure: str, of: str, value: Tuple[float, float], where: str = '') -> Dict[str, Any]:
+    return dict(measure=measure, of=of, value=value[0], standard_error=value[1], where=where)
+
+
+def _over(spectra: List[Quadrature], measure: Any) -> Tuple[float, float]:
+    """A measure that each draw gives by itself: where its eigenvalues have converged, all give the same."""
+    return hessian.mean_and_error([measure(found) for found in spectra])
+
+
+def _of_leading(measure: Any, number: int, found: Quadrature) -> float:
+    values = hessian.leading(found.values, number)
+    return measure(values, hessian.alike(values))
+
+
+def _residual(number: int, found: Quadrature) -> float:
+    return float(found.residuals[found.values.abs().argsort(descending=True)][:number].max())
+
+
+def density(spectra: List[Quadrature]) -> pd.DataFrame:
+    """The spectral density, each value widened to a normal curve as in Papyan (2020, section D.2).
+
+    Args:
+        spectra: The draws.
+
+    Returns:
+        DataFrame: ``eigenvalue`` and ``density``, of integral 1.
+    """
+    from curvlinops.papyan2020traces.spectrum import lanczos_approximate_spectrum_from_iter
+    ends = (min(float(found.values.min()) for found in spectra), max(float(found.values.max()) for found in spectra))
+    if ends[0] == ends[1]:
+        raise ValueError('the Hessian is 0 wherever it was looked at; expected a loss that is not linear. Give another run.')
+    deviation = 1 / (min(len(found.values) for found in spectra) - 1) / math.sqrt(8 * math.log(_NARROWING))  # of the range
+    margin = 3.5 * deviation / max(0.1, 1 - 7 * deviation)  # else the widened outer ones are cut off
+    curves = [lanczos_approximate_spectrum_from_iter((found.values, found.weights.sqrt()[None]), ends, _POINTS, _NARROWING,
+                                                     margin) for found in spectra]
+    mean = sum(curve for _, curve in curves) / len(curves)
+    return pd.DataFrame(dict(eigenvalue=curves[0][0].numpy(), density=mean.numpy()))
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """A column for each label: the value and its standard error; of several runs, mean and standard deviation.
+
+    Args:
+        frame: Rows of one stage.
+    """
+    table = {}
+    for label, rows in frame.groupby('label', sort=False):
+        groups = rows.groupby(['measure', 'of'], sort=False)
+        several = rows.checkpoint.nunique() > 1
+        table[label] = [_shown(value, error) for value, error in zip(
+            groups.value.mean(), groups.value.std() if several else groups.standard_error.mean())]
+    index = frame[['measure', 'of']].drop_duplicates()
+    return pd.DataFrame({'measure': index.measure, 'of': index.of, **table})
+
+
+def _shown(value: float, error: float) -> str:
+    if value != value:
+        return '-'
+    return f'{value:.4g}' + (f' ± {error:.2g}' if error == error else '')
+
+
+def draw(curves: List[Tuple[str, str, int, pd.DataFrame]]) -> Canvas:
+    """The spectral density of each run, at its start and end; of several runs of one label, the first.
+
+    Args:
+        curves: Label, stage, number of parameters and density.
+    """
+    labels, stages = (list(dict.fromkeys(curve[index] for curve in curves)) for index in (0, 1))
+    canvas = Canvas(len(labels), len(stages), height=1.5, sharey=True)
+    first = {(label, at): (parameters, curve) for label, at, parameters, curve in reversed(curves)}
+    for (label, at), (_, curve) in first.items():
+        axes = canvas.axes[labels.index(label)][stages.index(at)]
+        axes.semilogy(curve.eigenvalue, curve.density, color=COLORS[0])
+        axes.axvline(0, color='0.4', linewidth=0.6)
+        axes.set_title(f'{label}, {at} of training', fontsize=8)
+    # one eigenvalue, spread over all of the range; what lies below is the tail of a normal curve
+    lowest = min(1 / parameters / (curve.eigenvalue.max() - curve.eigenvalue.min()) for parameters, curve in first.values())
+    canvas.axes[0][0].set_ylim(lowest, 3 * max(curve.density.max() for _, curve in first.values()))
+    for axes in canvas.axes[:, 0]:
+        axes.set_ylabel('density')
+    for axes in canvas.axes[-1]:
+        axes.set_xlabel('eigenvalue of the Hessian')
+    return canvas

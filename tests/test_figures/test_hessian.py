@@ -1,0 +1,158 @@
+"""tools/analysis/hessian.py: its numbers are those of the dense Hessian of a run whose head alone trains."""
+import logging
+import re
+import sys
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lbbt_mm.figures import hessian, hessian_draws
+from lbbt_mm.figures.losses import FixedLoss, load_batches
+from lbbt_mm.figures.trained import OpenedRun, read_trained
+from tests.tiny_runs import write_images, write_run
+
+pytest.importorskip('curvlinops')
+FEW = ['--steps', '10', '--draws', '2', '--trace-draws', '6', '--leading', '4', '--noise-draws', '2', '--noise', '0.1']
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger():
+    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def trained(tmp_path, folders):
+    """Writes runs, by default of one whose head alone trains: 99 parameters."""
+    images = write_images(tmp_path / 'images', each=4)
+    return lambda name='run', model_type='gpt2', **options: write_run(
+        tmp_path, images, folders[model_type], name, **{**dict(frozen_stages=4), **options})
+
+
+@pytest.fixture
+def tool(tmp_path, capfd):
+    """Runs the tool; returns its exit status, what it printed, and its numbers."""
+
+    def run(*arguments, out='out'):
+        status = hessian.main([*map(str, arguments), '--out', str(tmp_path / out)])
+        captured, path = capfd.readouterr(), tmp_path / out / 'hessian.csv'
+        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
+
+    return run
+
+
+def dense(text, side):
+    """Loss, gradient and Hessian of the head, from features."""
+    run = OpenedRun(read_trained(text))
+    model = getattr(run, f'at_{side}')()
+    batch = load_batches(run, model, 'train', 64, 64)[0][1]
+    features = model.extract_feat(batch['inputs'])[-1].detach().double()
+    labels = torch.tensor([int(sample.gt_label) for sample in batch['data_samples']])
+    flat = torch.cat([model.head.fc.weight.flatten(), model.head.fc.bias]).detach().double()
+
+    def loss(flat):
+        return F.cross_entropy(features @ flat[:-3].view(3, -1).T + flat[-3:], labels)
+
+    return loss(flat), torch.autograd.functional.jacobian(loss, flat), torch.autograd.functional.hessian(loss, flat)
+
+
+@pytest.mark.parametrize('side', ['start', 'end'])
+def test_numbers_are_those_of_the_dense_hessian(trained, tool, tmp_path, side):
+    text = trained()
+    status, said, numbers = tool(f'a={text}', *FEW, '--at', side, '--draws', 6, '--steps', 30)
+    assert status == 0, said
+    numbers = numbers.fillna({'of': ''}).set_index(['measure', 'of'])
+    loss, gradient, matrix = dense(text, side)
+    values = torch.linalg.eigvalsh(matrix)
+    exact = {
+        ('loss', ''): loss, ('largest eigenvalue', ''): values[-1], ('spectral gap', 'largest 2'): values[-1] - values[-2],
+        ('maximum parameter sensitivity', ''): gradient.abs().max(),
+        ('participation ratio', 'leading 4'): values[-4:].sum()**2 / (4 * values[-4:].square().sum()),
+        ('negative eigenvalue ratio', 'leading 4'): 0., ('negative eigenvalue ratio', 'all'): 0.}
+    for key, value in exact.items():
+        assert numbers.value[key] == pytest.approx(float(value), rel=1e-3, abs=1e-4), key
+    for key, value in {('trace of the Hessian', 'all'): values.sum(),
+                       ('participation ratio', 'all'): values.sum()**2 / (len(values) * values.square().sum())}.items():
+        assert abs(numbers.value[key] - float(value)) < 4 * numbers.standard_error[key], key
+    assert numbers['where'][('maximum parameter sensitivity', '')] in ('head.fc.weight', 'head.fc.bias')
+    for name in ('hessian.png', 'hessian.pdf'):
+        assert (tmp_path / 'out' / name).stat().st_size > 5000
+
+
+def test_the_density_has_one_eigenvalue_s_share_at_each(trained, tool, tmp_path):
+    tool(trained(), *FEW, '--at', 'end', '--draws', 6)
+    curve = pd.read_csv(tmp_path / 'out' / 'hessian-density.csv')
+    step = curve.eigenvalue.diff().mean()
+    assert curve.density.sum() * step == pytest.approx(1, abs=0.01)
+    assert curve.eigenvalue[curve.density.idxmax()] == pytest.approx(0, abs=0.1 * curve.eigenvalue.max())  # most are 0
+
+
+def test_of_all_parts_it_takes_those_that_train(trained, tool):
+    """And both ends, and a network with gates, grouped heads and RMSNorm."""
+    status, said, numbers = tool(f'a={trained(model_type="qwen3", frozen_stages=2)}', *FEW)
+    assert status == 0, said
+    assert '52 Hessian-vector products on 64 images' in said and 'start of training' in said and 'end of training' in said
+    assert numbers.value.notna().sum() >= len(numbers) - 2
+
+
+def test_a_seed_gives_the_same_and_what_is_done_is_not_done_again(trained, tool, monkeypatch):
+    text = trained()
+    first = tool(text, *FEW)[2]
+    pd.testing.assert_frame_equal(tool(text, *FEW, out='again')[2], first)
+    assert not first.value.equals(tool(text, *FEW, '--seed', 1, out='other')[2].value)
+    real = hessian_draws.Point.make
+    monkeypatch.setattr(hessian_draws.Point, 'make', lambda self, kind, number: real(self, kind, number) if (
+        kind == 'trace' and number >= 6) else pytest.fail('made again'))
+    status, said, more = tool(text, *FEW, '--trace-draws', 8)
+    assert status == 0 and '4 Hessian-vector products' in said, said
+    same = first.measure != 'trace of the Hessian'
+    pd.testing.assert_frame_equal(more[same], first[same])
+    monkeypatch.setattr(hessian_draws, 'Point', None)
+    pd.testing.assert_frame_equal(tool(text, *FEW, '--trace-draws', 8)[2], more)
+
+
+def test_several_runs_of_a_label_are_a_mean_and_a_deviation(trained, tool):
+    texts = [trained(), trained('other', seed=1)]
+    said, numbers = tool(*(f'a={text}' for text in texts), *FEW, '--at', 'end')[1:]
+    values = numbers[numbers.measure == 'largest eigenvalue'].value
+    assert len(values) == 2
+    assert f'{values.mean():.4g} ± {values.std():.2g}' in said
+
+
+def diverge(model):
+    model.head.fc.weight[0, 0] = float('inf')
+
+
+@pytest.mark.parametrize('options, arguments, found', [
+    (dict(change=diverge), [], 'a: head.fc.weight has values that are not finite, so the run has diverged'),
+    (dict(seed=None), [], 'a: its config has no randomness.seed, so its start'),
+    ({}, ['--split', 'val'], 'a: its config has no val_dataloader. Give another split'),
+])
+def test_runs_that_have_no_hessian(trained, tool, options, arguments, found):
+    status, said, numbers = tool(f'a={trained(**options)}', *FEW, *arguments)
+    assert status == 2 and numbers is None and found in said, said
+    said = [line for line in said.strip().splitlines() if 'Hessian-vector products' not in line]
+    assert len(said) == 1, said
+
+
+def test_without_curvlinops_it_says_what_to_install(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, 'curvlinops', None)
+    assert hessian.main(['a']) == 2
+    said = capfd.readouterr().err
+    assert re.fullmatch(r"curvlinops is not installed.* pip install 'curvlinops-for-pytorch>=3,<4'\n", said)
+
+
+def test_the_loss_has_to_depend_on_something(trained):
+    run = OpenedRun(read_trained(trained()))
+    args = hessian.parse_args(['a', *FEW])
+    model = run.at_end()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    run.at_end = lambda device: model
+    with pytest.raises(ValueError, match='its loss depends on no trainable parameter; expected a run that trains'):
+        hessian_draws.Point(run, 'end', args, iter(()))
+    assert FixedLoss(model, load_batches(run, model, 'train', 4, 4)).used_parameters() == {}

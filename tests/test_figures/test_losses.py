@@ -1,0 +1,89 @@
+"""A run's loss on fixed images: what it is, what it does not depend on, and its derivatives."""
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lbbt_mm.analysis.hessian_operator import HessianOperator
+from lbbt_mm.figures.losses import FixedLoss, load_batches, refuse_diverged
+from lbbt_mm.figures.trained import OpenedRun, read_trained
+from tests.tiny_runs import write_images, write_run
+
+
+@pytest.fixture
+def opened(tmp_path, folders):
+    """Opens a run of 12 training images."""
+    images = write_images(tmp_path / 'images', each=4)
+    return lambda model_type='gpt2', **options: OpenedRun(read_trained(
+        write_run(tmp_path, images, folders[model_type], **options)))
+
+
+def loss_of(run, model, most=12, batch_size=5, **options):
+    return FixedLoss(model, load_batches(run, model, 'train', most, batch_size), **options)
+
+
+def test_it_is_the_mean_over_images_with_their_random_labels(opened):
+    run = opened()
+    model = run.at_end()
+    batches = load_batches(run, model, 'train', 12, 5)
+    assert [size for size, _ in batches] == [5, 5, 2]
+    labels, true = (torch.tensor([int(getattr(sample, key)) for _, batch in batches for sample in batch['data_samples']])
+                    for key in ('gt_label', 'true_label'))
+    assert not torch.equal(labels, true)
+    scores = model(torch.cat([batch['inputs'] for _, batch in batches]), mode='tensor').detach()
+    assert FixedLoss(model, batches)() == pytest.approx(float(F.cross_entropy(scores, labels)), rel=1e-5)
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 12])
+def test_it_does_not_depend_on_the_batch_size(opened, batch_size):
+    run = opened()
+    model = run.at_end()
+    whole, parted = loss_of(run, model, batch_size=12), loss_of(run, model, batch_size=batch_size)
+    assert parted() == pytest.approx(whole(), rel=1e-5)
+    parameters = whole.used_parameters()
+    for name, part in whole.gradient(parameters).items():
+        torch.testing.assert_close(parted.gradient(parameters)[name], part, rtol=1e-3, atol=1e-6)
+
+
+def test_dropout_and_drop_path_are_off(opened):
+    run = opened(proj_drop=0.5, attn_drop=0.5, embed_drop=0.5, drop_path_rate=0.5)
+    model = run.at_end()
+    loss = loss_of(run, model.train())
+    assert loss() == loss()
+
+
+def test_what_is_frozen_or_not_run_is_no_parameter_of_it(opened):
+    run = opened(frozen_stages=1, out_indices=2)
+    names = set(loss_of(run, run.at_end()).used_parameters())
+    assert {name.split('.')[2] for name in names if 'blocks' in name} == {'1', '2'}
+    assert 'backbone.pos_embed' not in names and 'head.fc.weight' in names
+
+
+@pytest.mark.parametrize('model_type', ['gpt2', 'qwen3'])
+def test_it_can_be_differentiated_twice_however_the_run_was_trained(opened, model_type):
+    """The product with a vector is a difference of gradients, with the kernel that is chosen and with recomputation."""
+    run = opened(model_type, with_cp=True, attention_kernel='chunked')
+    model = run.at_end().double()
+    batches = load_batches(run, model, 'train', 6, 4)
+    for _, batch in batches:
+        batch['inputs'] = batch['inputs'].double()
+    loss = FixedLoss(model, batches, twice=True)
+    parameters = loss.used_parameters()
+    along = {name: torch.randn_like(parameter) for name, parameter in parameters.items()}
+    vector = torch.cat([part.flatten() for part in along.values()])
+    product = HessianOperator(loss.terms, tuple(parameters.values())) @ vector
+    gradients = []
+    for length in (1e-6, -2e-6, 1e-6):
+        for name, parameter in parameters.items():
+            parameter.data += length * along[name]
+        gradients.append(torch.cat([part.flatten() for part in loss.gradient(parameters).values()]))
+    assert product.norm() > 1e-2
+    difference = (gradients[0] - gradients[1]) / 2e-6
+    torch.testing.assert_close(product, difference, rtol=1e-4, atol=1e-5 * float(product.abs().max()))
+
+
+def test_a_model_that_diverged(opened):
+    model = opened().at_end()
+    refuse_diverged('a', model)
+    model.backbone.norm.weight.data[3] = float('inf')
+    with pytest.raises(ValueError, match='^a: backbone.norm.weight has values that are not finite, so the run has diverged'):
+        refuse_diverged('a', model)
