@@ -1,7 +1,7 @@
 """Numbers of the loss's Hessian (LBBT, Table 15), and its spectral density: as a run began and as it ended.
 
 The loss is the run's own, in evaluation mode, the mean over some training images with the labels that it is trained on.
-Its Hessian is known by products with vectors (each costs about three gradients); it is never formed. Trace: Hutchinson's
+Its Hessian is known by products with vectors (each costs about four gradients); it is never formed. Trace: Hutchinson's
 estimator. Density and extreme eigenvalues: Lanczos from random vectors. Beside each number stands the standard error over
 the draws or, where several runs have one label (seeds), the standard deviation over them. docs/analysis.md defines all
 numbers; the paper does not.

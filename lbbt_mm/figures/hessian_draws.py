@@ -12,7 +12,7 @@ from lbbt_mm.analysis.lanczos import Quadrature, lanczos
 from lbbt_mm.analysis.sensitivity import gradient_predictiveness, noise_curve, parameter_sensitivity
 from lbbt_mm.random_state import derive_bytes, random_state_kept
 from .features import part_name
-from .losses import FixedLoss, load_batches, refuse_diverged
+from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun
@@ -113,8 +113,10 @@ def make_draws(runs: Sequence[OpenedRun], args: argparse.Namespace,
     names = [part_name(draw.run, *draw[1:], getattr(args, _SETTINGS_OF.get(draw.kind, 'split'))) for draw in work]
     missing = [draw.kind for draw, name in zip(work, names) if name not in parts]
     products = missing.count('trace') + missing.count('lanczos') * args.steps
-    say(f'{products} Hessian-vector products on {args.max_samples} images (about 3 gradients each), and '
+    say(f'{products} Hessian-vector products on {args.max_samples} images (about 4 gradients each), and '
         f'{2 * len(args.noise) * missing.count("noise")} losses; {len(work) - len(missing)} of {len(work)} draws are there.')
+    if 'end' in args.at:
+        check_ends(runs[1:])  # the first is looked at next
     found: Dict[Tuple[int, str], Dict[str, List[Any]]] = {}
     where, point, progress = None, None, track(range(products), 'products with the Hessian')
     for draw, name in zip(work, names):

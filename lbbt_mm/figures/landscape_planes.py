@@ -16,7 +16,7 @@ from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.random_state import derive_bytes
 from .features import part_name
 from .landscape_picture import draw
-from .losses import FixedLoss, load_batches, refuse_diverged
+from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
 from .numbers import print_numbers, write_numbers
 from .parts import Parts, stamp
 from .progress import track
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
     parts = Parts(args.out / 'landscape.parts.json', {name: getattr(args, name) for name in _SETTINGS})
+    check_ends(opened[1:])  # the first is looked at next
     grids, table = [], []
     for opened_run in opened:
         grid, about = measure(opened_run, args, parts)

@@ -108,3 +108,17 @@ def refuse_diverged(label: str, model: nn.Module) -> None:
     if name:
         raise ValueError(f'{label}: {name} has values that are not finite, so the run has diverged; expected finite '
                          'weights. Leave the run out, or give an earlier checkpoint.')
+
+
+def check_ends(runs: Sequence[OpenedRun]) -> None:
+    """Look at the checkpoints of runs before long work begins.
+
+    Args:
+        runs: The runs.
+
+    Raises:
+        CheckpointMisfit: If one is another model's.
+        ValueError: If a run has diverged.
+    """
+    for run in runs:
+        refuse_diverged(run.label, run.at_end())

@@ -139,6 +139,12 @@ def test_runs_that_have_no_hessian(trained, tool, options, arguments, found):
     assert len(said) == 1, said
 
 
+def test_a_run_that_diverged_is_found_before_work_begins(trained, tool, tmp_path):
+    status, said, numbers = tool(f'a={trained()}', f'b={trained("other", change=diverge)}', *FEW)
+    assert status == 2 and 'b: head.fc.weight has values that are not finite' in said
+    assert not (tmp_path / 'out').exists()
+
+
 def test_without_curvlinops_it_says_what_to_install(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, 'curvlinops', None)
     assert hessian.main(['a']) == 2

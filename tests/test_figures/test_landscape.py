@@ -182,6 +182,12 @@ def test_runs_that_have_no_plane(trained, tool, options, arguments, found):
     assert len(said.strip().splitlines()) == 1, said
 
 
+def test_a_run_that_diverged_is_found_before_work_begins(trained, tool, tmp_path):
+    status, said, numbers = tool(f'a={trained()}', f'b={trained("other", change=diverge)}', *GRID)
+    assert status == 2 and said.startswith('b: head.fc.weight has values that are not finite')
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_checkpoint_of_another_model(trained, tool, tmp_path):
     other = trained('other', 'llama').split(',')[1]
     status, said, numbers = tool(trained(), '--from', other)

@@ -1,4 +1,4 @@
-"""A bridge with a tiny GPT-2, trained by our own tool until it has learned its random labels, and what can be wrong with it."""
+"""A bridge with a tiny GPT-2, trained by our own tool until it has learned its random labels."""
 from pathlib import Path
 
 from tests.image_folders import write_image_folder
