@@ -83,10 +83,10 @@ def measure(run: OpenedRun, args: argparse.Namespace, parts: Parts) -> Tuple[pd.
         losses = parts.get(names[beta], partial(_row, plane, alphas, beta))
         rows[beta] = [float('nan') if loss is None else loss for loss in losses]
     grid = pd.DataFrame(rows.values(), index=betas, columns=alphas, dtype=float)
-    lowest = grid.stack().idxmin() if grid.notna().any(axis=None) else (float('nan'), ) * 2
-    return grid, dict(found, lowest=grid.min(axis=None), **{'at alpha': lowest[1], 'at beta': lowest[0]},
-                      highest=grid.max(axis=None), **{'local minima': local_minima(grid.values)},
-                      gaps=int(grid.isna().sum(axis=None)))
+    finite = grid.stack().dropna()
+    beta, alpha = finite.idxmin() if len(finite) else (float('nan'), ) * 2
+    return grid, dict(found, lowest=finite.min(), **{'at alpha': alpha, 'at beta': beta}, highest=finite.max(),
+                      **{'local minima': local_minima(grid.values)}, gaps=grid.size - len(finite))
 
 
 def open_plane(run: OpenedRun, args: argparse.Namespace) -> Plane:
