@@ -123,8 +123,9 @@ def _edges(dtype: torch.dtype) -> Tuple[np.ndarray, np.ndarray]:
 
 def _upper_half(part: Tensor) -> Tensor:
     """Pattern of a 16-bit number, or of the upper half of a 32-bit one, ``int32``."""
-    bits = part.view(torch.int32) >> 16 if part.dtype is torch.float32 else part.view(torch.int16).int()
-    return bits.bitwise_and_(_PATTERNS - 1)
+    if part.dtype is torch.float32:
+        return (part.view(torch.int32) >> 16).bitwise_and_(_PATTERNS - 1)
+    return part.view(torch.uint16).int()
 
 
 class _Values:
@@ -142,7 +143,9 @@ class _Values:
             raise ValueError('holds NaN or infinity; expected finite numbers')
         if dtype is not torch.float32:
             shift = float(low @ counts[there]) / self.size
-            sums = np.array([(low - shift)**power @ counts[there] for power in (1, 2, 3, 4)])
+            far = low - shift
+            square = far * far
+            sums = np.array([part @ counts[there] for part in (far, square, square * far, square * square)])
         self._moments = _moments(sums / self.size, shift)
         self._set(there, low, high, counts[there])
 
@@ -210,12 +213,13 @@ class _Values:
                     math.nan if mad == 0 else self._outside(median - reach, median + reach))
         further = np.histogram(abs(middles - mean), [0, *(DISTANCES * std), math.inf], weights=self._counts)[0]
         eighths = torch.from_numpy(middles).float().view(torch.int32).bitwise_right_shift(20).bitwise_and(0xfff).numpy()
-        density = np.bincount(eighths, self._counts)
+        density = np.bincount(eighths, self._counts).astype(int)
+        bins = density.nonzero()[0]
         return dict(
             weights=self.size, **dict(zip(OUTLIERS, outliers)), largest=float(abs(middles[[0, -1]]).max()),
             mean=mean, std=0. if equal else std, median=median, mad=mad, kurtosis=math.nan if equal else kurtosis,
             hill=self._hill(rules.tail), further=[] if equal else further[::-1].cumsum()[::-1][1:].astype(int).tolist(),
-            density={str(bin): int(density[bin]) for bin in density.nonzero()[0]})
+            density=dict(zip(map(str, bins.tolist()), density[bins].tolist())))
 
     def _want(self, low: np.ndarray, high: np.ndarray, value: float) -> None:
         """Note the interval that a value lies in, and, if it is one, those beside: the value may move when others do."""

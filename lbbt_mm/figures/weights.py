@@ -19,7 +19,7 @@ from lbbt_mm.language.tensor_names import refuse_other_kinds, stored_names
 from .parts import stamp
 
 #: Bytes that are read at once.
-_PIECE = 2**23
+_PIECE = 2**22
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _EXPECTED = (f'expected {_SAFETENSORS}, {_PICKLE} or the shards of one with their index, or the checkpoint of a run. Give '

@@ -22,7 +22,7 @@ def assert_equal(found: dict, wanted: dict) -> None:
         assert torch.equal(tensor, wanted[name]), name
 
 
-@pytest.fixture(params=[2**23, 1000])
+@pytest.fixture(params=[2**22, 1000])
 def piece(request, monkeypatch):
     """Bytes that are read at once; the tiny models' tensors have some thousands."""
     monkeypatch.setattr(module, '_PIECE', request.param)
