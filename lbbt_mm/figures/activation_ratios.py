@@ -122,7 +122,7 @@ def draw(frame: pd.DataFrame, control: List[str]) -> Canvas:
     for axes in canvas.axes[-1]:
         axes.set_xlabel('block')
         axes.xaxis.get_major_locator().set_params(integer=True)
-    canvas.legend()
+    canvas.legend(columns=4)
     return canvas
 
 
