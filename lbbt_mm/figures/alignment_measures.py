@@ -196,7 +196,7 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append({
             'label': label, 'n': len(last), 'start': first['alignment'].mean() if known else np.nan,
             'end': last['alignment'].mean(), 'rise': _with_interval(rise),
-            'it': '-' if low != low else 'rises' if low > 0 else 'falls' if high < 0 else 'is not told apart from no change',
+            'it': '-' if low != low else 'rises' if low > 0 else 'falls' if high < 0 else 'is not told apart',
             'R2': _with_interval(last['smooth']), 'smooth in': f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'})
     return pd.DataFrame(rows)
 

@@ -1,5 +1,5 @@
 """Curves over training, an arm a line, with a band for the spread over seeds."""
-import textwrap
+import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 import pandas as pd
@@ -66,6 +66,7 @@ def draw_curves(panels: Mapping[str, Panel], columns: int = 2) -> Canvas:
             ends |= _draw_lines(axes, panel, looks)
         else:
             _draw_points(axes, panel, looks)
+        axes.set_ylabel(title.splitlines()[0].split('/')[-1])
         note = f'\n({panel.note})' if panel.note else ''
         axes.set_title(_wrapped(f'{title}{note}', _PAGE_CHARACTERS // max(2, columns)), fontsize=8)
     for axes in canvas.axes.flat[len(panels):]:
@@ -126,4 +127,14 @@ def _is_finite(curves: pd.DataFrame) -> pd.Series:
 
 
 def _wrapped(text: str, width: int) -> str:
-    return '\n'.join(textwrap.fill(line, width) for line in text.splitlines())
+    """A text in lines that are no longer; names may end in the middle behind a sign."""
+    lines = []
+    for line in text.splitlines():
+        parts = iter(re.findall(rf'[^\s_+/=-]{{1,{width}}}[\s_+/=-]*|[\s_+/=-]+', line))
+        lines.append(next(parts, ''))
+        for part in parts:
+            if len((lines[-1] + part).rstrip()) <= width:
+                lines[-1] += part
+            else:
+                lines.append(part)
+    return '\n'.join(line.rstrip() for line in lines)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lbbt_mm.figures.canvas import COLORS
-from lbbt_mm.figures.curve_panels import Panel, band, draw_curves
+from lbbt_mm.figures.curve_panels import Panel, _wrapped, band, draw_curves
 
 
 def points(*rows):
@@ -106,3 +106,13 @@ def test_long_titles_and_notes_stay_inside_their_panel():
     panels = {title: Panel(curves, 'epoch', note='not logged: b (1 of 3)'), 'loss': Panel(curves, 'epoch')}
     axes = draw_curves(panels).axes[0, 0]
     assert max(map(len, axes.get_title().splitlines())) <= 48 and '(not logged: b (1 of 3))' in axes.get_title()
+
+
+def test_names_are_torn_behind_a_sign():
+    assert _wrapped('moment_matched', 12) == 'moment_\nmatched' and _wrapped('language', 12) == 'language'
+    assert _wrapped('a b c d e f\nx', 5) == 'a b c\nd e f\nx' and _wrapped('abcdefgh', 3) == 'abc\ndef\ngh'
+
+
+def test_axes_say_what_they_have():
+    axes = draw_curves({'train/accuracy/top1\ncell': Panel(points(('a', 0, 1, 1.), ('a', 0, 2, 2.)), 'epoch')}).axes[0, 0]
+    assert axes.get_xlabel() == 'epoch' and axes.get_ylabel() == 'top1' and axes.get_title() == 'train/accuracy/top1\ncell'
