@@ -104,10 +104,11 @@ def draw(frame: pd.DataFrame, control: List[str]) -> Canvas:
     """
     keys = ['label', 'at', 'checkpoint', 'number']
     real = frame[frame.images == 'real'].set_index(keys)
-    rows = {'activated pairs\n(share)': real.ratio, 'part of its variance\nbetween images': real.between_images}
+    share = f'activated pairs\n(share, {frame.variant.iloc[0]})'
+    rows = {share: real.ratio, 'part of its variance\nbetween images': real.between_images}
     for kind in control:
         other = frame[frame.images == kind].set_index(keys).ratio
-        rows = {'activated pairs\n(share)': real.ratio, f'minus that\non {_IMAGES[kind]}': real.ratio - other, **rows}
+        rows = {share: real.ratio, f'minus that\non {_IMAGES[kind]}': real.ratio - other, **rows}
     stages, looks = list(dict.fromkeys(frame['at'])), styles(list(dict.fromkeys(frame.label)))
     canvas = Canvas(len(rows), len(stages), height=1.75, sharex=True, sharey='row')
     for axes_of_row, (name, values) in zip(canvas.axes, rows.items()):
