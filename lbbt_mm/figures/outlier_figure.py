@@ -26,8 +26,8 @@ def draw(tables: Tables, folder: Path, name: str) -> None:
     each = styles(list(dict.fromkeys(label.removesuffix(START) for label in tables.models)))
     for label in tables.models:
         style = each[label.removesuffix(START)]
-        line = dict(color=style['color'], linewidth=1,
-                    linestyle=(0, (1, 2)) if label.endswith(START) else style['linestyle'])
+        line = dict(color=style['color'], linestyle=style['linestyle'], linewidth=1,
+                    alpha=0.4 if label.endswith(START) else 1)
         curves = tables.curves(label)
         density.stairs(*_filled(curves[curves['curve'] == 'density']), baseline=None, **line)
         share = curves[(curves['curve'] == 'further') & (curves['value'] > 0)]
