@@ -1,4 +1,5 @@
 """How planes of losses look: filled contours on one scale of colours, start and end of the training marked."""
+import math
 from typing import Any, List, Sequence, Tuple
 
 import numpy as np
@@ -49,7 +50,8 @@ def draw(grids: Sequence[Tuple[str, pd.DataFrame]], public: bool, start: str, en
         axes.set_xlabel('first random direction' if public else 'alpha, training direction')
     for axes in canvas.axes[:, 0]:
         axes.set_ylabel('second random direction' if public else 'beta, random direction')
-    bar = canvas.figure.colorbar(filled, ax=canvas.axes, shrink=0.9, format='%.3g')
+    digits = 3 + max(0, math.ceil(-math.log10(np.ptp(levels) / np.abs(levels).max())))  # a narrow range needs more
+    bar = canvas.figure.colorbar(filled, ax=canvas.axes, shrink=0.9, format=f'%.{digits}g')
     bar.set_label('loss', size=_FONT)
     bar.ax.tick_params(labelsize=_FONT - 1)
     marked = {name: mark for axes in canvas.axes.flat for mark, name in zip(*axes.get_legend_handles_labels())}

@@ -70,7 +70,8 @@ def measure(run: OpenedRun, args: argparse.Namespace, parts: Parts) -> Tuple[pd.
     Returns:
         tuple: A grid, beta by alpha, NaN where the loss is not finite; and a row of the table.
     """
-    alphas, betas = (torch.linspace(*ends, args.points).tolist() for ends in (args.alphas, args.betas))
+    alphas, betas = ([round(value, 12) for value in torch.linspace(*ends, args.points, dtype=torch.float64).tolist()]
+                     for ends in (args.alphas, args.betas))
     where = [side if side in ('start', 'end') else stamp(side) for side in (args.start, args.end)]
     names = {beta: part_name(run, where, 'row', beta) for beta in betas}
     about = part_name(run, where, 'about')
