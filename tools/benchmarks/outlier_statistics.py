@@ -55,6 +55,23 @@ def shards(folder: str) -> List[Path]:
     return sorted(Path(folder).glob('*.safetensors'))
 
 
+def statistics_of(folder: str, threads: int) -> Callable[[], None]:
+    """Import all that is needed; the function that is left describes all tensors."""
+    import rich.progress  # noqa: F401
+    import torch
+
+    from lbbt_mm.analysis.weight_statistics import Rules, describe
+    from lbbt_mm.figures.outliers import describe_all
+    from lbbt_mm.figures.weights import open_weights
+    describe(lambda: [torch.randn(1000).bfloat16()], Rules())  # what is imported late
+
+    def describe_tensors() -> None:
+        torch.set_num_threads(1)
+        describe_all(open_weights(folder).tensors, Rules(), threads, folder, 'checkpoint')
+
+    return describe_tensors
+
+
 def measure(folder: str, repeats: int, threads: int) -> Dict[str, Any]:
     """Time all sides in turns; to be run in a fresh process.
 
@@ -63,17 +80,7 @@ def measure(folder: str, repeats: int, threads: int) -> Dict[str, Any]:
         before, of a round before these.
     """
     import torch
-
-    from lbbt_mm.analysis.weight_statistics import Rules, describe
-    from lbbt_mm.figures.outliers import describe_all
-    from lbbt_mm.figures.weights import open_weights
-    describe(lambda: [torch.randn(1000).bfloat16()], Rules())  # what is imported late
-    import rich.progress  # noqa: F401
-
-    def ours() -> None:
-        torch.set_num_threads(1)
-        describe_all(open_weights(folder).tensors, Rules(), threads, folder, 'checkpoint')
-
+    ours = statistics_of(folder, threads)
     gc.collect()
     evict(folder)
     Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far
