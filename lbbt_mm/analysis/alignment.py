@@ -9,6 +9,8 @@ from torch import Tensor
 
 #: Eigenvalues below this share of the largest count as zero.
 _ZERO = 1e-9
+#: Rotations that an overlap is averaged over at most: it hardly differs from one to the next, and matching takes time.
+_MATCHED = 10
 #: Terms of the polynomial that a transfer function is compared with: 1, x, x^2, x^3.
 _TERMS = 4
 
@@ -39,7 +41,7 @@ class Alignment(NamedTuple):
             weights have no direction, their covariance being a multiple of the identity.
         high: 95% of random rotations have at most this alignment.
         overlap: Share of an eigenvector's length that lies in the eigenspace it is matched with, squared; the mean.
-        overlap_chance: What random rotations give on average.
+        overlap_chance: What random rotations give on average, of 10 at most.
     """
     alignment: float
     high: float
@@ -173,10 +175,11 @@ def align(moment: Tensor, spaces: Eigenspaces, rotations: int = 100, seed: int =
         return Alignment(*[math.nan] * 4)
     vectors = _own_vectors(inside)
     generator, shares, overlaps = torch.Generator().manual_seed(seed), [], []
-    for _ in range(rotations):
+    for number in range(rotations):
         turned = _rotation(size, generator)
         shares.append(_share((turned * (traceless @ turned)).sum(0), traceless, spaces))
-        overlaps.append(_overlap(turned.T @ vectors, spaces))
+        if number < _MATCHED:
+            overlaps.append(_overlap(turned.T @ vectors, spaces))
     return Alignment(_share(traceless.diagonal(), traceless, spaces), float(np.quantile(shares, 0.95)),
                      _overlap(vectors, spaces), float(np.mean(overlaps)))
 

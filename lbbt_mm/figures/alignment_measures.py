@@ -182,7 +182,7 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     """For each label, by how much alignment has risen, and how smooth the transfer function is, with 95% intervals.
 
     Args:
-        frame: ``label, number, at, what, alignment, smooth, smooth_p``: rows of networks and runs.
+        frame: ``label, number, at, what, alignment, high, smooth, smooth_p``: rows of networks and runs.
 
     Returns:
         DataFrame: A row a label. ``smooth in`` counts those that are smoother than 95% of permutations.
@@ -196,9 +196,17 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append({
             'label': label, 'n': len(last), 'start': first['alignment'].mean() if known else np.nan,
             'end': last['alignment'].mean(), 'rise': _with_interval(rise),
-            'it': '-' if low != low else 'rises' if low > 0 else 'falls' if high < 0 else 'is not told apart',
+            'it': _said(low, high, last['alignment'].mean() > last['high'].mean()),
             'R2': _with_interval(last['smooth']), 'smooth in': f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'})
     return pd.DataFrame(rows)
+
+
+def _said(low: float, high: float, above_chance: bool) -> str:
+    if low != low:  # one alone tells nothing of the spread
+        return '-'
+    if low > 0:
+        return 'rises' if above_chance else 'rises, but not above 95% of rotations'
+    return 'falls' if high < 0 else 'is not told apart'
 
 
 def _with_interval(values: pd.Series) -> str:

@@ -153,10 +153,12 @@ def test_nothing_to_show_is_refused(capfd):
     assert caught.value.code == 2 and '--networks 0 without a run leaves nothing to show' in capfd.readouterr().err
 
 
-@pytest.mark.parametrize('ends, word', (((0.5, 0.6, 0.55), 'rises'), ((-0.5, -0.6, -0.55), 'falls'),
+@pytest.mark.parametrize('ends, word', (((0.5, 0.6, 0.55), 'rises'),
+                                        ((0.05, 0.06, 0.055), 'rises, but not above 95% of rotations'),
+                                        ((-0.5, -0.6, -0.55), 'falls'),
                                         ((0.5, -0.5, 0.1), 'is not told apart')))
 def test_a_verdict_is_computed(ends, word):
-    rows = [dict(label='a', number=str(number), at=at, what='weights', alignment=value, smooth=0.9 + number / 100,
+    rows = [dict(label='a', number=str(number), at=at, what='weights', alignment=value, high=0.4, smooth=0.9 + number / 100,
                  smooth_p=0.001 + number / 20)
             for number, end in enumerate(ends) for at, value in (('start', 0.), ('end', end))]
     row, = verdicts(pd.DataFrame(rows)).to_dict('records')
@@ -165,6 +167,6 @@ def test_a_verdict_is_computed(ends, word):
 
 
 def test_one_alone_has_no_interval():
-    rows = [dict(label='a', number='0', at='end', what='weights', alignment=0.5, smooth=0.9, smooth_p=0.001)]
+    rows = [dict(label='a', number='0', at='end', what='weights', alignment=0.5, high=0.1, smooth=0.9, smooth_p=0.001)]
     row, = verdicts(pd.DataFrame(rows)).to_dict('records')
     assert np.isnan(row['start']) and (row['rise'], row['it'], row['R2']) == ('-', '-', '0.900')

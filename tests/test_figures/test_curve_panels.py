@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from lbbt_mm.figures.canvas import COLORS
+from lbbt_mm.figures.canvas import COLORS, styles
 from lbbt_mm.figures.curve_panels import Panel, _wrapped, band, draw_curves
 
 
@@ -116,3 +116,8 @@ def test_names_are_torn_behind_a_sign():
 def test_axes_say_what_they_have():
     axes = draw_curves({'train/accuracy/top1\ncell': Panel(points(('a', 0, 1, 1.), ('a', 0, 2, 2.)), 'epoch')}).axes[0, 0]
     assert axes.get_xlabel() == 'epoch' and axes.get_ylabel() == 'top1' and axes.get_title() == 'train/accuracy/top1\ncell'
+
+
+def test_more_arms_than_colours_look_different():
+    looks = styles([str(number) for number in range(20)])
+    assert len({(look['color'], look['marker'], str(look['linestyle'])) for look in looks.values()}) == 20
