@@ -31,8 +31,10 @@ def run(args: argparse.Namespace) -> None:
     frame, planes = measure_runs(args)
     write_numbers(frame, args.out, 'separability')
     draw(planes, list(dict.fromkeys(args.colors))).save(args.out, 'separability')
+    table, where = summarise_runs(frame), ['label', 'at', 'space']
     title = 'Separability by the true labels; in brackets by permuted ones; ± standard deviation over the runs'
-    print_numbers(summarise_runs(frame), title, ['label', 'at', 'space'])
+    print_numbers(table[[*where, 'runs', *MEASURES]], title, where)
+    print_numbers(table[[*where, 'silhouette of clusters', 'spread']], 'Without labels', where)
 
 
 def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str, str], Part]]:
@@ -95,7 +97,7 @@ def summarise_runs(frame: pd.DataFrame) -> pd.DataFrame:
     mean, spread, count = groups.mean(numeric_only=True), groups.std(numeric_only=True), groups.size()
 
     def cells(name: str) -> List[str]:
-        return ['-' if value != value else f'{value:.3f}' + (f' ± {std:.3f}' if std == std else '')
+        return ['-' if value != value else f'{value:.3f}' + (f'±{std:.3f}' if std == std else '')
                 for value, std in zip(mean[name], spread[name])]
 
     columns = {name: [f'{cell} ({permuted:.3f})' if permuted == permuted else cell

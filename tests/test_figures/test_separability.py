@@ -66,7 +66,7 @@ def test_runs_of_one_label_are_a_mean_with_a_deviation(trained, tool):
     status, output, table = tool(*(f'same={run}' for run in runs), '--at', 'end')
     assert status == 0, output
     values = table[table.space == 'features'].silhouette
-    assert len(values) == 2 and f'{values.mean():.3f} ± {values.std():.3f}' in output
+    assert len(values) == 2 and f'{values.mean():.3f}±{values.std():.3f}' in output
 
 
 def test_what_is_done_is_not_done_again(trained, tool, monkeypatch):
