@@ -3,6 +3,7 @@ import argparse
 import io
 import re
 import sys
+from collections import Counter
 from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
@@ -90,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
             shown.append(make_section(name, runs, args, out / 'report' / name))
         elif runs.experiment:
             shown.append(results(runs.experiment))
-    title = runs.experiment.resolve().name if runs.experiment else ', '.join(_labels(runs.logged))
-    about = [f'Runs: {", ".join(text.split("=")[0] for text in runs.logged) or "none"}.',
+    labels = Counter(text.split('=')[0] for text in runs.logged)
+    title = runs.experiment.resolve().name if runs.experiment else ', '.join(labels)
+    about = [f'Runs: {", ".join(f"{label} ({count})" for label, count in labels.items()) or "none"}.',
              'Made by tools/analysis/report.py of lbbt_mm; docs/analysis.md defines what is shown. Sections are made with '
              'small settings: for more, run the tool of that name.']
     out.mkdir(parents=True, exist_ok=True)
@@ -101,10 +103,6 @@ def run(args: argparse.Namespace) -> int:
             print(f'{section.title}: {section.missing}', file=sys.stderr)
     print(f'Report: {out / "report.html"}')
     return 0
-
-
-def _labels(texts: Sequence[str]) -> List[str]:
-    return list(dict.fromkeys(text.split('=')[0] for text in texts))
 
 
 def make_section(name: str, runs: ReportedRuns, args: argparse.Namespace, folder: Path) -> Shown:

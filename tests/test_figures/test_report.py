@@ -115,7 +115,7 @@ def test_every_section_has_its_figure_its_tables_and_its_numbers_inside(make, tm
         assert base64.b64decode(link.split(',')[1]) == file.read_bytes()
         assert name == 'curves' or f'Table of {name}' in page.text
     assert '<i>language</i>' in page.text and '<i>' not in text, 'labels are escaped'
-    assert 'What could not be made' not in text
+    assert 'What could not be made' not in text and 'Runs: language (1), random (1).' in page.text
 
 
 def test_what_could_not_be_made_is_said_with_its_reason(make, tools, tmp_path):
