@@ -9,8 +9,8 @@ class HessianOperator:
     """The Hessian of a loss, by differentiating the gradient's product with a vector (Pearlmutter, 1994).
 
     It stands where curvlinops takes an operator. curvlinops' own ``HessianLinearOperator`` takes forward derivatives of
-    ``torch.func.jacrev``. In torch 2.9 these are wrong, in silence, at LayerNorm's weights, and not there for SiLU (of Llama
-    and Qwen) or where a loss leaves torch (the matching of DETR). For other networks the two are equal.
+    ``torch.func.jacrev``. In torch 2.9 these are wrong, in silence, at LayerNorm's weights, and not there for SiLU (of gated
+    networks) or where a loss leaves torch (the matching of DETR). For other networks the two are equal.
 
     Args:
         terms: Gives the terms of the loss anew, for example one for each batch; each is a scalar with a gradient that has

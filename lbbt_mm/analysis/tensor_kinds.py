@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def is_buffer(name: str, shape: Sequence[int]) -> bool:
-    """Whether a floating-point tensor is no weight: a statistic, a mask (GPT-2's ``attn.bias``), a table that is computed.
+    """Whether a floating-point tensor is no weight: a statistic, a causal mask (``attn.bias``), a table that is computed.
 
     Args:
         name: Its name.

@@ -3,7 +3,7 @@
 Figs. 2, 10, 11 and 14 of LBBT (section 3, appendices B and D). A checkpoint of any size is read tensor by tensor:
 
   tools/analysis/outliers.py MODEL
-  tools/analysis/outliers.py language=gpt2_folder vision=vit.pth --rule absolute --threshold 1.0
+  tools/analysis/outliers.py language=LM_FOLDER vision=VIT.pth --rule absolute --threshold 1.0
   tools/analysis/outliers.py RUN_FOLDER... --before --rule robust
   tools/analysis/outliers.py detector.pth --only 'backbone.*'
 
