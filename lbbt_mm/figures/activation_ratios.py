@@ -119,7 +119,7 @@ def draw(frame: pd.DataFrame, control: List[str]) -> Canvas:
                 axes.axhline(0, color='0.4', linewidth=0.6)
         axes_of_row[0].set_ylabel(name)
     for axes, at in zip(canvas.axes[0], stages):
-        axes.set_title(f'{at} of training', fontsize=8)
+        axes.set_title(f'{at} of training')
     for axes in canvas.axes[-1]:
         axes.set_xlabel('block')
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -9,7 +9,7 @@ from .canvas import Canvas, styles
 NETWORK = 'network'
 #: Kinds of line: when, and of what
 _KINDS = {'at the start': ':', 'at the end': '-', 'their change': '--'}
-_COLOR, _TITLE = 'black', dict(fontsize=8)
+_COLOR = 'black'
 
 
 def draw(frame: pd.DataFrame, curves: pd.DataFrame) -> Canvas:
@@ -29,16 +29,16 @@ def draw(frame: pd.DataFrame, curves: pd.DataFrame) -> Canvas:
         own = curves[(curves['label'] == NETWORK) & (curves['number'] != 'all')]
         ends = own.assign(at=own['at'].replace({own['at'].iloc[0]: 'start', own['at'].iloc[-1]: 'end'}))
         _transfer(right, ends[ends['at'].isin(['start', 'end'])], {NETWORK: dict(color=_COLOR)})
-        left.set_title('networks of the theorem: alignment', **_TITLE)
-        right.set_title('their transfer function', **_TITLE)
+        left.set_title('networks of the theorem: alignment')
+        right.set_title('their transfer function')
     looks = styles(labels)
     if labels:
         left, right = rows.pop(0)
         runs = frame[frame['label'] != NETWORK]
         _before_and_after(left, runs, looks)
         _transfer(right, curves[curves['label'] != NETWORK], looks)
-        left.set_title('first layer of trained models: alignment', **_TITLE)
-        right.set_title('their transfer function', **_TITLE)
+        left.set_title('first layer of trained models: alignment')
+        right.set_title('their transfer function')
     _legend(canvas, looks)
     return canvas
 

@@ -78,6 +78,8 @@ class Canvas:
         """
         from matplotlib import rc_context
         folder.mkdir(parents=True, exist_ok=True)
+        for axes in self.figure.axes:  # a title's size is that of when it is set
+            axes.title.set_fontsize(_STYLE['axes.titlesize'])
         with rc_context(_STYLE):
             for kind, options in (('png', dict(dpi=200)), ('pdf', dict(metadata=dict(CreationDate=None)))):
                 with whole_file(folder / f'{name}.{kind}') as file:

@@ -68,7 +68,7 @@ def draw_curves(panels: Mapping[str, Panel], columns: int = 2) -> Canvas:
             _draw_points(axes, panel, looks)
         axes.set_ylabel(title.splitlines()[0].split('/')[-1])
         note = f'\n({panel.note})' if panel.note else ''
-        axes.set_title(_wrapped(f'{title}{note}', _PAGE_CHARACTERS // max(2, columns)), fontsize=8)
+        axes.set_title(_wrapped(f'{title}{note}', _PAGE_CHARACTERS // max(2, columns)))
     for axes in canvas.axes.flat[len(panels):]:
         axes.set_visible(False)
     _legend(canvas, looks, sorted(ends))

@@ -152,7 +152,7 @@ def draw(curves: List[Tuple[str, str, int, pd.DataFrame]]) -> Canvas:
         axes = canvas.axes[labels.index(label)][stages.index(at)]
         axes.semilogy(curve.eigenvalue, curve.density, color=COLORS[0])
         axes.axvline(0, color='0.4', linewidth=0.6)
-        axes.set_title(f'{label}, {at} of training', fontsize=8)
+        axes.set_title(f'{label}, {at} of training')
     # one eigenvalue, spread over all of the range; what lies below is the tail of a normal curve
     lowest = min(1 / parameters / (curve.eigenvalue.max() - curve.eigenvalue.min()) for parameters, curve in first.values())
     canvas.axes[0][0].set_ylim(lowest, 3 * max(curve.density.max() for _, curve in first.values()))
