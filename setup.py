@@ -21,7 +21,8 @@ MAINTAINED = [
     'onedl-mmpretrain>=1.3', 'transformers>=4.53,<5',
     'ftfy', 'regex'
 ]
-
+# Two of tools/analysis/ need one each: clusters, and products with the Hessian (Python 3.10 and later)
+ANALYSIS = ['scikit-learn>=1.3', 'curvlinops-for-pytorch>=3,<4']
 
 
 class BuildWithConfigs(build_py):
@@ -55,5 +56,5 @@ setup(
         **UPSTREAM,
         'all': sorted({requirement for extra in UPSTREAM.values() for requirement in extra}),
         'onedl': MAINTAINED,
-        'analysis': ['scikit-learn>=1.3', 'curvlinops-for-pytorch>=3,<4; python_version >= "3.10"'],
+        'analysis': ANALYSIS,
     })

@@ -22,7 +22,8 @@ is_nccl_available = lambda: False
 LIBRARIES = {
     'torch': '2.9.1', 'torchvision': '0.24.1', 'numpy': '2.2.6', 'transformers': '4.57.6', 'huggingface_hub': '0.36.2',
     'safetensors': '0.8.0', 'gguf': '0.19.0', 'rich': '15.0.0', 'setuptools': '80.10.2',
-    'orjson': '3.13.0', 'pandas': '3.1.1', 'scipy': '1.17.1', 'matplotlib': '3.11.2'
+    'orjson': '3.13.0', 'pandas': '3.1.1', 'scipy': '1.17.1', 'matplotlib': '3.11.2',
+    'scikit-learn': '1.9.1', 'curvlinops-for-pytorch': '3.0.1'
 }
 MAINTAINED = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6'}
 UPSTREAM = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmpretrain': '1.2.0'}

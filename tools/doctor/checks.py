@@ -26,11 +26,11 @@ def ranges(requirements: Iterable[str]) -> Dict[str, str]:
     return dict(re.match(r'([\w-]+)(.*)', requirement).groups() for requirement in requirements)
 
 
-# What lbbt_mm asks for, and torchvision, which the codebases do.
+# What lbbt_mm asks for, with its extra for analyses, and torchvision, which the codebases ask for.
 _SETUP = read_setup(Path(__file__).parents[2] / 'setup.py')
 PYTHON = _SETUP['python_requires']
-LIBRARIES = {**ranges(_SETUP['install_requires']), 'torchvision': ''}
-OPTIONAL = {'torchvision', 'rich', 'orjson'}
+LIBRARIES = {**ranges(_SETUP['install_requires'] + _SETUP['ANALYSIS']), 'torchvision': ''}
+OPTIONAL = {'torchvision', 'rich', 'orjson', *ranges(_SETUP['ANALYSIS'])}
 # Family -> import package -> (distribution, range)
 _IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
 FAMILIES: Dict[str, Dict[str, Tuple[str, str]]] = {
