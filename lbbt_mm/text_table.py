@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 from rich import box as boxes
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], title: str = '', left: Sequence[str] = (),
@@ -18,14 +19,15 @@ def make_table(columns: Sequence[str], rows: Sequence[Optional[Sequence[str]]], 
         left: Headings of the columns that hold text; the others hold numbers. Defaults to the first.
         box: How lines are drawn.
     """
-    table = Table(title=title or None, box=box, title_justify='left')
+    # as Text: names may have brackets and colons, which rich would read as markup
+    table = Table(title=Text(title, 'table.title') if title else None, box=box, title_justify='left')
     for column in columns:
-        table.add_column(column, overflow='fold', justify='left' if column in (left or columns[:1]) else 'right')
+        table.add_column(Text(column), overflow='fold', justify='left' if column in (left or columns[:1]) else 'right')
     for row in rows:
         if row is None:
             table.add_section()
         else:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
     return table
 
 

@@ -27,3 +27,8 @@ def test_lines_between_rows():
 
 def test_markdown():
     assert markdown_table(('a', 'b'), [('1', '2')]) == '| a | b |\n| --- | --- |\n| 1 | 2 |\n'
+
+
+def test_brackets_and_colons_are_text():
+    text = render_table('[red] of :car:', ('part', '[b]'), [('[red]', '[/x]')])
+    assert '[red] of :car:' in text and '| [red] | [/x] |' in text and '[b]' in text

@@ -15,7 +15,7 @@ from .features import part_name
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
-from .trained import OpenedRun, preprocess, read_trained
+from .trained import OpenedRun, open_runs, preprocess
 
 _NUMBERS = ['ratio', 'always', 'never', 'between_images']
 #: What the axes call the kinds of images
@@ -42,7 +42,7 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
     Returns:
         DataFrame: A row for each block; a block that did not run has no numbers.
     """
-    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    opened = open_runs(args)
     names = ('variant', 'units', 'module', 'split', 'max_samples', 'batch_size', 'device', 'seed')
     parts = Parts(args.out / 'activation.parts.json', {name: getattr(args, name) for name in names})
     rows = []
@@ -50,7 +50,8 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
         keys = {kind: part_name(run, at, kind) for kind in kinds}
         model = None
         if any(key not in parts for key in keys.values()):
-            model = (run.at_start if at == 'start' else run.at_end)(args.device)
+            check = partial(find_blocks, pattern=args.module)
+            model = run.at_start(args.device, check) if at == 'start' else run.at_end(args.device)
         for kind, key in keys.items():
             found = parts.get(key, partial(_blocks, run, model, kind, args))
             shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, variant=args.variant, units=args.units,
@@ -58,8 +59,11 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
             rows += [dict(shared, **row) for row in found]
     frame = pd.DataFrame(rows)
     for (label, at), gaps in frame[frame.ratio.isna()].groupby(['label', 'at'], sort=False):
-        print(f'{label}, {at}: no number for {", ".join(dict.fromkeys(gaps.block))}, which did not run, or whose '
-              'activations are not finite.', file=sys.stderr)
+        for ran, why in ((gaps.samples == 0, 'which did not run.'),
+                         (gaps.samples > 0, 'whose activations are not finite: the run has diverged. Give an earlier '
+                          'checkpoint.')):
+            if ran.any():
+                print(f'{label}, {at}: no number for {", ".join(dict.fromkeys(gaps.block[ran]))}, {why}', file=sys.stderr)
     return frame
 
 

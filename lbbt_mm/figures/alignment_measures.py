@@ -17,7 +17,7 @@ from .features import part_name
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
-from .trained import OpenedRun, preprocess, read_trained
+from .trained import OpenedRun, open_runs, preprocess
 
 #: What is said of each layer, beside its label and when it is looked at
 _MEASURES = ('alignment', 'high', 'overlap', 'overlap_chance', 'smooth', 'smooth_high', 'smooth_p', 'rank')
@@ -31,7 +31,7 @@ Rows = List[Dict[str, Any]]
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all of them before work begins
+    opened = open_runs(args)
     parts = Parts(args.out / 'alignment.parts.json', {name: getattr(args, name) for name in ('rotations', 'seed')})
     rows = _networks(args, parts) + _runs(opened, args, parts)
     frame, points = pd.DataFrame(rows), ['sigma', 'size', 'tau']

@@ -1,10 +1,89 @@
 """The command line that all figures share."""
+import argparse
+import os
+import re
 from pathlib import Path
+from typing import Tuple
 
 from lbbt_mm import argument_types
 
 #: How a tool's ``--help`` names what :func:`lbbt_mm.figures.trained.read_trained` takes.
 TRAINED = '[LABEL=]RUN or [LABEL=]CONFIG,CHECKPOINT'
+
+
+def split_label(text: str) -> Tuple[str, str]:
+    """Split ``[LABEL=]WHAT``; a path that is there as it stands has no label, whatever is in its name.
+
+    Args:
+        text: What the user gave: one path, or CONFIG,CHECKPOINT.
+
+    Returns:
+        tuple: The label, empty where there is none, and the rest.
+    """
+    named = re.fullmatch(r'([^=/]+)=(.+)', text)
+    config, checkpoint = split_pair(text)
+    if not named or os.path.exists(text) or checkpoint and os.path.exists(config):
+        return '', text
+    return named.groups()
+
+
+def split_pair(text: str) -> Tuple[str, str]:
+    """Split ``CONFIG,CHECKPOINT`` at the comma that leaves two files, else at the first; none in a path that is there."""
+    commas = [] if os.path.exists(text) else [found.start() for found in re.finditer(',', text)]
+    pairs = [(text[:place], text[place + 1:]) for place in commas]
+    return next((pair for pair in pairs if all(map(os.path.isfile, pair))), pairs[0] if pairs else (text, ''))
+
+
+def check_label(label: str, text: str) -> str:
+    """Refuse a label that matplotlib would hide or read as a formula.
+
+    Args:
+        label: What figures would call something.
+        text: What the user gave for it.
+
+    Raises:
+        argparse.ArgumentTypeError: If it begins with _ or has a $.
+    """
+    if label.startswith('_') or '$' in label:
+        raise argparse.ArgumentTypeError(f'{text}: the label {label!r} begins with _ or has a $; expected one that figures '
+                                         'can show. Give another: LABEL=...')
+    return label
+
+
+def output_folder(text: str) -> Path:
+    """A folder that is there and can be written to, or that can be made.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    path = Path(text)
+    there = next(folder for folder in [path.absolute(), *path.absolute().parents] if os.path.lexists(folder))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise argparse.ArgumentTypeError(f'{text}: {there} is no folder that can be written to. Give another --out')
+    return path
+
+
+def device(text: str) -> str:
+    """A device that PyTorch can compute on here.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is none of that name.
+    """
+    if text != 'cpu':
+        import torch
+        try:
+            torch.zeros(1, device=text).item()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise argparse.ArgumentTypeError(f'{text}: not on this machine ({reason:.120}). Leave the option out for cpu, '
+                                             'or give another') from None
+    return text
 
 
 def add_output(parser: argument_types.Parser, name: str) -> None:
@@ -14,7 +93,7 @@ def add_output(parser: argument_types.Parser, name: str) -> None:
         parser: The tool's parser.
         name: What the figure is called; the default folder is named after it.
     """
-    parser.add_argument('--out', type=Path, default=Path('work_dirs', 'analysis', name),
+    parser.add_argument('--out', type=output_folder, default=os.path.join('work_dirs', 'analysis', name),
                         help=f'folder for {name}.png, .pdf and .csv; default: %(default)s')
 
 
@@ -28,7 +107,7 @@ def add_samples(parser: argument_types.Parser, most: int) -> None:
     parser.add_argument('--max-samples', type=argument_types.count, default=most, metavar='N',
                         help='evenly spaced images of the data set; default: %(default)s')
     parser.add_argument('--batch-size', type=argument_types.count, default=64, metavar='N', help='default: %(default)s')
-    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--device', type=device, default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=argument_types.seed, default=0, help='of what is drawn; default: %(default)s')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='override settings of every config, as in tools/train.py')

@@ -77,10 +77,23 @@ def true_labels(run: OpenedRun, split: str, samples: List[Any]) -> Tensor:
     return labels_of(samples, key)
 
 
-def _of_stage(model: nn.Module, inputs: Tensor, stage: str) -> Tensor:
-    if not hasattr(getattr(model, 'head', None), 'pre_logits'):
+def check_stage(model: nn.Module, stage: Union[str, int]) -> None:
+    """Refuse a model that has no such stage.
+
+    Args:
+        model: The model.
+        stage: As :func:`read_features` takes it.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if isinstance(stage, str) and not hasattr(getattr(model, 'head', None), 'pre_logits'):
         raise ValueError(f'{type(model).__name__} has no head with pre_logits; expected an image classifier of mmpretrain. '
                          'Give the run of a bridge, a probe or a classifier.')
+
+
+def _of_stage(model: nn.Module, inputs: Tensor, stage: str) -> Tensor:
+    check_stage(model, stage)
     found = model.extract_feat(inputs, stage=stage)
     return found[-1] if isinstance(found, (tuple, list)) else found
 

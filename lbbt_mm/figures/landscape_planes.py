@@ -20,7 +20,7 @@ from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
 from .numbers import print_numbers, write_numbers
 from .parts import Parts, stamp
 from .progress import track
-from .trained import OpenedRun, read_trained
+from .trained import OpenedRun, open_runs
 
 #: What the losses depend on beside the run: options of the command line.
 _SETTINGS = ('directions', 'norm', 'norm_of', 'alphas', 'points', 'split', 'max_samples', 'batch_size', 'device', 'seed')
@@ -45,7 +45,7 @@ class Plane(NamedTuple):
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    opened = open_runs(args)
     parts = Parts(args.out / 'landscape.parts.json', {name: getattr(args, name) for name in _SETTINGS})
     check_ends(opened[1:])  # the first is looked at next
     grids, table = [], []

@@ -12,11 +12,11 @@ itself. What cannot be made is listed at the end of the page, with the reason.
 Written to --out: report.html; the sections' own files in report/SECTION/, where what is done is not done again.
 """
 import argparse
-from pathlib import Path
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
 from lbbt_mm.launch.user_errors import run_tool
+from .arguments import device, output_folder
 
 #: In the order of the page; see :mod:`lbbt_mm.figures.report_sections`.
 SECTIONS = ('results', 'curves', 'separability', 'activation', 'outliers', 'alignment', 'landscape', 'hessian')
@@ -30,8 +30,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help=f'of {", ".join(SECTIONS)}; default: all')
     parser.add_argument('--max-samples', type=argument_types.count, default=256, metavar='N',
                         help='images that models are run on; landscape takes at most 32, hessian 16; default: %(default)s')
-    parser.add_argument('--device', default='cpu', help='default: %(default)s')
-    parser.add_argument('--out', type=Path, help='default: the folder of the experiment, else work_dirs/analysis/report')
+    parser.add_argument('--device', type=device, default='cpu', help='default: %(default)s')
+    parser.add_argument('--out', type=output_folder,
+                        help='default: the folder of the experiment, else work_dirs/analysis/report')
     return parser.parse_args(arguments)
 
 

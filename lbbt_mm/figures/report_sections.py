@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence
 import pandas as pd
 
 from lbbt_mm.files.whole_files import write_whole
+from .arguments import output_folder
 from .numbers import printed_tables
 from .report_page import Shown, make_page
 from .report_runs import ReportedRuns, find_runs
@@ -83,7 +84,7 @@ TOOLS: Dict[str, Section] = {
 def run(args: argparse.Namespace) -> int:
     """Make the sections and the page; returns the exit status."""
     runs = find_runs(args.runs)
-    out = args.out or runs.experiment or Path('work_dirs', 'analysis', 'report')
+    out = args.out or output_folder(str(runs.experiment or Path('work_dirs', 'analysis', 'report')))
     shown = []
     for name in [name for name in ('results', *TOOLS) if name in args.sections]:
         print(f'Section {name}', file=sys.stderr)

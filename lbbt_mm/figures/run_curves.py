@@ -8,6 +8,7 @@ import pandas as pd
 
 from lbbt_mm.files.run_records import (Record, curve, in_validation, loss_is_finite, read_records, validation_is_finite,
                                        validation_metrics)
+from .arguments import check_label, split_label
 from .curve_panels import Panel, band, draw_curves
 from .numbers import print_numbers, write_numbers
 
@@ -66,13 +67,14 @@ def read_runs(texts: Sequence[str]) -> List[LoggedRun]:
         texts: ``[LABEL=]RUN``, as the command line has them.
 
     Raises:
+        argparse.ArgumentTypeError: If a label cannot be shown.
         ValueError: If one is no folder with logs, or is named twice.
     """
     runs: List[LoggedRun] = []
     for text in texts:
-        named = re.fullmatch(r'([^=/]+)=(.+)', text) if not Path(text).is_dir() else None
-        folder = Path(named.group(2) if named else text)
-        label = named.group(1) if named else _SEED.sub('', folder.resolve().name)
+        label, where = split_label(text)
+        folder = Path(where)
+        label = check_label(label or _SEED.sub('', folder.resolve().name), text)
         records = read_records(folder)
         if not records['train'] and not records['val']:
             raise ValueError(f'{folder}: has no records in */vis_data/scalars.json; expected the folder of a run that has '

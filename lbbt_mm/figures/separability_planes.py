@@ -9,11 +9,11 @@ import pandas as pd
 
 from lbbt_mm.analysis.separability import MEASURES, check_points, cluster, embed, measure, spread_of, standardise
 from .canvas import COLORS, MARKERS, Canvas
-from .features import part_name, read_features
+from .features import check_stage, part_name, read_features
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
-from .trained import OpenedRun, read_trained
+from .trained import OpenedRun, open_runs
 
 #: Panels side by side
 _COLUMNS = 4
@@ -50,7 +50,7 @@ def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str
     Raises:
         ValueError: If no run has numbers.
     """
-    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    opened = open_runs(args)
     parts = Parts(args.out / 'separability.parts.json', {name: getattr(args, name) for name in _SETTINGS})
     rows, planes, problems = [], {}, []
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
@@ -69,7 +69,8 @@ def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str
 
 def _measure(run: OpenedRun, at: str, args: argparse.Namespace) -> Part:
     """Numbers of a model in its features and in their plane; or why there are none."""
-    model = (run.at_start if at == 'start' else run.at_end)(args.device)
+    check = partial(check_stage, stage=args.stage)
+    model = run.at_start(args.device, check) if at == 'start' else run.at_end(args.device)
     features, labels = read_features(run, model, args.split, args.max_samples, args.batch_size, args.stage)
     features, labels = features.numpy(), labels.numpy()
     try:

@@ -1,16 +1,17 @@
 """Trained models, as their config and checkpoint say, at the start and at the end of their training, and images for them."""
 import argparse
-import re
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from lbbt_mm.config_keys import walk
 from lbbt_mm.files.overwriting import is_dumped_config
+from .arguments import check_label, split_label, split_pair
 from .parts import stamp
 
 
@@ -34,16 +35,37 @@ def read_trained(text: str) -> Trained:
         text: What the user gave. Without a label it is the name of the run's folder, or of the checkpoint.
 
     Raises:
-        argparse.ArgumentTypeError: If it is neither.
+        argparse.ArgumentTypeError: If it is neither, or its label cannot be shown.
     """
-    named = re.fullmatch(r'([^=/]+)=(.+)', text)
-    label, where = named.groups() if named else ('', text)
-    config, _, checkpoint = where.partition(',')
+    label, where = split_label(text)
+    config, checkpoint = split_pair(where)
     if not config or (checkpoint == '') == config.endswith(('.py', '.json', '.yaml', '.yml')):
         raise argparse.ArgumentTypeError(f'{text}: expected the folder of a run, or CONFIG.py,CHECKPOINT.pth')
     path = Path(checkpoint or config)
-    return Trained(label or (path.stem if checkpoint else path.resolve().name), Path(config),
-                   Path(checkpoint) if checkpoint else None)
+    label = check_label(label or (path.stem if checkpoint else path.resolve().name), text)
+    return Trained(label, Path(config), Path(checkpoint) if checkpoint else None)
+
+
+def open_runs(args: argparse.Namespace) -> List['OpenedRun']:
+    """Open the runs of a command line, all of them before work begins.
+
+    Args:
+        args: With ``runs``, ``cfg_options`` and ``split``.
+
+    Raises:
+        argparse.ArgumentTypeError: If one is no run.
+        FileNotFoundError: If a run is not there.
+        ValueError: If a run is named twice, which would count as two, or has no such split.
+    """
+    opened: List[OpenedRun] = []
+    for text in args.runs:
+        run = OpenedRun(read_trained(text), args.cfg_options)
+        run.loader(args.split)
+        same = [other for other in opened if other.checkpoint.resolve() == run.checkpoint.resolve()]
+        if any(other.cfg.to_dict() == run.cfg.to_dict() for other in same):
+            raise ValueError(f'{text}: this run is named twice. Name each run once.')
+        opened.append(run)
+    return opened
 
 
 class OpenedRun:
@@ -55,7 +77,7 @@ class OpenedRun:
 
     Raises:
         FileNotFoundError: If the folder has no run, or the run no checkpoint.
-        ValueError: If its config cannot be read.
+        ValueError: If its config cannot be read, or has no model.
     """
 
     def __init__(self, trained: Trained, options: Sequence[str] = ()) -> None:
@@ -65,6 +87,9 @@ class OpenedRun:
         from lbbt_mm.runs.run_request import override
         self.label = trained.label
         cfg, folder = _read_config(trained.config)
+        if not isinstance(cfg.get('model'), dict):
+            raise ValueError(f'{trained.config}: has no model; expected the config of a run, as it was trained.')
+        self._folder = folder or trained.config.parent
         if cfg.get('custom_imports'):
             import_modules_from_strings(**cfg.custom_imports)
         #: Its config as it was trained.
@@ -86,9 +111,10 @@ class OpenedRun:
         """
         from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
         from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
+        from lbbt_mm.language.stores import unwrapped
         model = self._build()
         loaded = load_checkpoint_safely(self.checkpoint)
-        state = loaded.get('state_dict', loaded)
+        state = unwrapped(loaded)
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
@@ -97,16 +123,24 @@ class OpenedRun:
                                    f'({first[0].strip():.300}). Give the config that it was trained with.') from None
         return model.to(device).eval()
 
-    def at_start(self, device: str = 'cpu') -> nn.Module:
+    def at_start(self, device: str = 'cpu', check: Callable[[nn.Module], Any] = lambda model: None) -> nn.Module:
         """The model as its training began, in evaluation mode; the language weights are read for it.
 
+        Args:
+            device: Where to.
+            check: Refuses a model that the figure cannot show; it is asked before the start is said to be unknown.
+
         Raises:
-            ValueError: If the run has no seed, so that its start is not known.
+            CheckpointMisfit: If its training began from a checkpoint that does not fit.
+            ValueError: If the run has no seed, or was resumed from elsewhere, so that its start is not known.
         """
         from mmengine.logging import MMLogger
         from mmengine.runner import set_random_seed
+
+        from .starts import load_start
         seed = (self.cfg.get('randomness') or {}).get('seed')
         if seed is None:
+            check(self.at_end())  # a config of another model is the first thing to say
             raise ValueError(f'{self.label}: its config has no randomness.seed, so its start was drawn anew and is not '
                              'known. Train it with --cfg-options randomness.seed=0.')
         set_random_seed(seed)
@@ -117,6 +151,7 @@ class OpenedRun:
             model.init_weights()
         finally:
             logger.setLevel(level)
+        load_start(model, self.cfg, self._folder, self.label)
         return model.to(device).eval()
 
     def _build(self) -> nn.Module:
@@ -126,6 +161,28 @@ class OpenedRun:
         if self.cfg.get('data_preprocessor') is not None:  # as mmengine's Runner does
             model.setdefault('data_preprocessor', deepcopy(self.cfg.data_preprocessor))
         return MODELS.build(model)
+
+    def loader(self, split: str) -> Dict[str, Any]:
+        """The config of one of its data loaders.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+
+        Raises:
+            ValueError: If it has no such data loader.
+        """
+        found = self.cfg.get(f'{split}_dataloader')
+        if found is None:
+            raise ValueError(f'{self.label}: its config has no {split}_dataloader. Give another split.')
+        return found
+
+    def _no_data(self, split: str, error: OSError) -> FileNotFoundError:
+        key = f'{split}_dataloader.dataset'
+        roots = (found for found in walk(self.loader(split).dataset, key) if found[0].endswith('.data_root') and found[1])
+        place, root = next(roots, (f'{key}.data_root', ''))
+        return FileNotFoundError(f'{self.label}: its data set is not there: {place}={root} ({error.filename or error}). Put '
+                                 f'it there, or say where it is: --cfg-options {place}=PATH, or LBBT_DATA_ROOT where the '
+                                 'config reads it.')
 
     def images(self, split: str, most: int, batch_size: int) -> Iterator[Tuple[Tensor, List[Any]]]:
         """Evenly spaced samples of one of the run's data sets, always the same.
@@ -139,6 +196,7 @@ class OpenedRun:
             tuple: Images as the data set gives them ``(B, C, H, W)``, and data samples; for the model's data preprocessor.
 
         Raises:
+            FileNotFoundError: If the data set is not there.
             ValueError: If the config has no such data set.
         """
         from mmengine.registry import init_default_scope
@@ -146,10 +204,7 @@ class OpenedRun:
 
         from lbbt_mm.random_state import random_state_kept, seed_all
         init_default_scope(self.cfg.get('default_scope', 'mmengine'))
-        loader = self.cfg.get(f'{split}_dataloader')
-        if loader is None:
-            raise ValueError(f'{self.label}: its config has no {split}_dataloader. Give another split.')
-        loader = deepcopy(loader)
+        loader = deepcopy(self.loader(split))
         for key in ('batch_sampler', 'persistent_workers', 'prefetch_factor', 'drop_last', 'num_batch_per_epoch'):
             loader.pop(key, None)
         # set, not updated: mmengine's dicts would merge the sampler and data set that are there
@@ -157,7 +212,11 @@ class OpenedRun:
         loader.dataset = dict(type='lbbt_mm.EvenSubset', num_samples=most, at_most=True, dataset=loader.dataset)
         with random_state_kept():
             seed_all(0)  # of augmentation
-            for batch in Runner.build_dataloader(loader):
+            try:
+                built = Runner.build_dataloader(loader)
+            except FileNotFoundError as error:
+                raise self._no_data(split, error) from None
+            for batch in built:
                 yield batch['inputs'], batch['data_samples']
 
 

@@ -108,8 +108,8 @@ def test_units_of_a_gated_network(trained, tool):
 
 
 def test_runs_of_one_label_are_a_mean_with_a_deviation(trained, tool):
-    runs = [trained(f'seed{seed}', seed=seed) for seed in (0, 1)]
-    status, output, table = tool(*(f'same={run}' for run in runs), f'other={runs[0]}', '--at', 'end', '--control', 'none')
+    *runs, other = [trained(f'seed{seed}', seed=seed) for seed in range(3)]
+    status, output, table = tool(*(f'same={run}' for run in runs), f'other={other}', '--at', 'end', '--control', 'none')
     assert status == 0, output
     values = table[table.label == 'same'].groupby('checkpoint').ratio.mean()
     assert len(values) == 2 and f'{values.mean():.3f} ± {values.std():.3f}' in output
@@ -151,12 +151,14 @@ def broken(model):
     model.backbone.blocks[2].mlp.fc1.weight[0, 0] = float('nan')
 
 
-@pytest.mark.parametrize('options, missing', [(dict(out_indices=1), [2, 3]), (dict(change=broken), [2, 3])])
-def test_blocks_without_a_number_are_gaps_that_are_named(trained, tool, options, missing):
+@pytest.mark.parametrize('options, why', [
+    (dict(out_indices=1), 'which did not run.'),
+    (dict(change=broken), 'whose activations are not finite: the run has diverged. Give an earlier checkpoint.')])
+def test_blocks_without_a_number_are_gaps_that_are_named(trained, tool, options, why):
     status, output, table = tool(f'one={trained(**options)}', '--at', 'end')
     assert status == 0, output
-    assert sorted(set(table[table.ratio.isna()].number)) == missing and table.ratio.notna().sum() == 4
-    assert 'one, end: no number for backbone.blocks.2, backbone.blocks.3, which did not run, or whose' in output
+    assert sorted(set(table[table.ratio.isna()].number)) == [2, 3] and table.ratio.notna().sum() == 4
+    assert f'one, end: no number for backbone.blocks.2, backbone.blocks.3, {why}\n' in output
 
 
 def refused(result, *texts):
@@ -178,6 +180,12 @@ def test_a_start_that_is_not_known(trained, tool):
     run = trained(seed=None)
     refused(tool(run), 'no randomness.seed')
     assert tool(run, '--at', 'end')[0] == 0
+    refused(tool(run, '--module', 'neck.*', out='other'), 'expected blocks that are called neck.*')
+
+
+def test_a_run_that_is_named_twice(trained, tool):
+    run = trained()
+    refused(tool(f'one={run}', f'two={run}'), 'this run is named twice. Name each run once')
 
 
 def test_a_split_that_the_run_does_not_have(trained, tool):
