@@ -13,7 +13,7 @@ from lbbt_mm.analysis.sensitivity import noise_area
 from .canvas import Canvas, COLORS
 from .hessian_draws import make_draws
 from .numbers import print_numbers, write_numbers
-from .trained import OpenedRun, read_trained
+from .trained import open_runs
 
 #: Points of the density's curve.
 _POINTS = 1024
@@ -23,7 +23,7 @@ _NARROWING = 3.
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    opened = [OpenedRun(read_trained(text), args.cfg_options) for text in args.runs]  # all are looked at before work begins
+    opened = open_runs(args)
     rows, curves = [], []
     for opened_run, at, draws in make_draws(opened, args, lambda line: print(line, file=sys.stderr)):
         shared = dict(label=opened_run.label, checkpoint=str(opened_run.checkpoint), at=at)

@@ -1,0 +1,61 @@
+"""What a training took from a checkpoint before its first step: it is a part of the run's start."""
+from pathlib import Path
+from typing import List, Optional
+
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from lbbt_mm.config_keys import find_types
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, Fit, is_below, load_and_compare
+from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
+from lbbt_mm.language.stores import unwrapped
+
+
+def load_start(model: nn.Module, cfg: Config, folder: Path, label: str) -> None:
+    """Load ``load_from`` into a model that is initialised, as the training did.
+
+    What ``tools/train.py --leave-out`` names is in no config; a checkpoint that does not fit without it is refused.
+
+    Args:
+        model: The model, in place.
+        cfg: The run's config.
+        folder: Of the run; a run that was resumed says there what it started from.
+        label: What figures call the run.
+
+    Raises:
+        CheckpointMisfit: If the checkpoint does not fit, ``leave_out`` of the config aside.
+        ValueError: If the run was resumed and its folder does not say how it began, or the checkpoint cannot be loaded.
+    """
+    cfg = _first_attempt(folder, label) if cfg.get('resume') else cfg
+    source = cfg.get('load_from')
+    if not source:
+        return
+    refuse_unsafe_checkpoints([source], trust=False)
+    state = unwrapped(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
+    left_out = _left_out(cfg)
+    taken = {name[7:] if name.startswith('module.') else name: tensor for name, tensor in state.items()}
+    taken = {name: tensor for name, tensor in taken.items() if not is_below(name, left_out)}
+    fit = load_and_compare(model, taken, source)
+    misfits = Fit([], [name for name in fit.missing if not is_below(name, left_out)], fit.extra, fit.misshapen)
+    if misfits.names:
+        raise CheckpointMisfit(f'{label}: its training began from load_from={source}, which does not fit: '
+                               f'{misfits.describe()}. Name what the training left out: --cfg-options '
+                               "leave_out=['PART'].")
+
+
+def _left_out(cfg: Config) -> List[str]:
+    found = [cfg.get('leave_out'), *(hook.get('leave_out') for _, hook in find_types(
+        cfg.get('custom_hooks'), 'CheckpointFitHook'))]
+    return [name for part in found if part for name in ([part] if isinstance(part, str) else part)]
+
+
+def _first_attempt(folder: Path, label: str) -> Config:
+    """The config of the last start in a folder that was no resumption."""
+    from lbbt_mm.runs.run_request import read_config
+    for path in sorted(folder.glob('*/vis_data/config.py'), reverse=True):
+        found: Optional[Config] = read_config(path)
+        if not found.get('resume'):
+            return found
+    raise ValueError(f'{label}: its config resumes another run (resume=True), and {folder} does not say how that one began '
+                     '(*/vis_data/config.py), so its start is not known. Show its end alone.')
