@@ -3,6 +3,7 @@
 All but the decay rate and the gap are functions of eigenvalues and their weights, so that they serve for all eigenvalues (a
 quadrature of their density, see :mod:`lbbt_mm.analysis.lanczos`) and for some (each with the same weight).
 """
+import math
 from typing import Sequence, Tuple
 
 import torch
@@ -10,13 +11,24 @@ from torch import Tensor
 
 
 def leading(values: Tensor, number: int) -> Tensor:
-    """The eigenvalues that are largest in magnitude, in order.
+    """Places of the eigenvalues that are largest in magnitude, in order.
 
     Args:
         values: Eigenvalues ``(m, )``.
         number: How many, at most.
     """
-    return values[values.abs().argsort(descending=True)][:number]
+    return values.abs().argsort(descending=True)[:number]
+
+
+def largest(values: Tensor, number: int, above: float = -math.inf) -> Tensor:
+    """Places of the largest eigenvalues, in order.
+
+    Args:
+        values: Eigenvalues ``(m, )``.
+        number: How many, at most.
+        above: Only those above this. Defaults to all.
+    """
+    return values.argsort(descending=True)[:min(number, int((values > above).sum()))]
 
 
 def alike(values: Tensor) -> Tensor:
@@ -31,16 +43,16 @@ def decay_rate(values: Tensor, number: int) -> float:
 
     Args:
         values: Eigenvalues ``(m, )``.
-        number: How many of the largest ones are used, those above 0 only.
+        number: How many of the largest ones are used, three or more.
 
     Returns:
-        float: NaN where fewer than three are above 0.
+        float: NaN where fewer are above 0: a slope over fewer ranks is another number.
     """
-    largest = values[values > 0].double().sort(descending=True).values[:number]
-    if len(largest) < 3:
+    used = values[largest(values, number, above=0)].double()
+    if len(used) < max(3, number):
         return float('nan')
-    rank = torch.arange(1, len(largest) + 1, dtype=torch.float64).log()
-    rank, height = rank - rank.mean(), largest.cpu().log()
+    rank = torch.arange(1, number + 1, dtype=torch.float64).log()
+    rank, height = rank - rank.mean(), used.cpu().log()
     return float((rank * height).sum() / rank.square().sum())
 
 
@@ -48,7 +60,8 @@ def spectral_gap(values: Tensor) -> float:
     """Spectral gap: ``lambda_1 - lambda_2``, of the two largest eigenvalues (Ghorbani et al., arXiv 1901.10159).
 
     Args:
-        values: Eigenvalues ``(m, )``, each as often as it occurs.
+        values: Eigenvalues ``(m, )``, each as often as it occurs. Lanczos finds an eigenvalue once, however often it
+            occurs: from its values, the gap is the one between the two largest *different* eigenvalues, and never 0.
 
     Returns:
         float: NaN for one eigenvalue.

@@ -15,7 +15,7 @@ class HessianOperator:
     Args:
         terms: Gives the terms of the loss anew, for example one for each batch; each is a scalar with a gradient that has
             a gradient.
-        parameters: What it is differentiated by, all of one type and on one device; each has a part in the loss.
+        parameters: What it is differentiated by, all of one type and on one device; a term need not depend on each.
     """
 
     def __init__(self, terms: Callable[[], Iterable[Tensor]], parameters: Sequence[Tensor]) -> None:
@@ -32,8 +32,10 @@ class HessianOperator:
         result = torch.zeros_like(columns)
         with torch.enable_grad():
             for term in self._terms():
-                gradient = torch.autograd.grad(term, self._parameters, create_graph=True)
+                gradient = torch.autograd.grad(term, self._parameters, create_graph=True, materialize_grads=True)
                 curved = [index for index, part in enumerate(gradient) if part.requires_grad]
+                if not curved:  # a linear term
+                    continue
                 for number, column in enumerate(columns):
                     along = self._split(column)
                     products = torch.autograd.grad([gradient[index] for index in curved], self._parameters,

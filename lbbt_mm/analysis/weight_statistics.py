@@ -89,7 +89,8 @@ def combine(parts: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
         parts: What :func:`describe` gives of each.
 
     Returns:
-        dict: ``tensors`` and ``weights``; sums of the outliers, over tensors that have a number for it (NaN where none has);
+        dict: ``tensors`` and ``weights``; sums of the outliers, over tensors that have a number for it (NaN where none has),
+        and the weights of these tensors, such as ``outliers_std_of``;
         ``largest``; ``std`` of all weights together; ``kurtosis`` and ``hill`` of the tensor in which the median weight
         lies, when tensors are ordered by it: of all together they would tell mostly how much the tensors' scales differ.
     """
@@ -97,8 +98,9 @@ def combine(parts: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     mean = (weights * means).sum() / weights.sum()
     found = dict(tensors=len(parts), weights=int(weights.sum()))
     for name in OUTLIERS:
-        known = [part[name] for part in parts if not math.isnan(part[name])]
-        found[name] = sum(known) if known else math.nan
+        known = [part for part in parts if not math.isnan(part[name])]
+        found[name] = sum(part[name] for part in known) if known else math.nan
+        found[f'{name}_of'] = sum(part['weights'] for part in known)
     return dict(found, largest=max(part['largest'] for part in parts),
                 std=float(np.sqrt((weights * (stds**2 + (means - mean)**2)).sum() / weights.sum())),
                 kurtosis=_of_middle_weight(parts, 'kurtosis'), hill=_of_middle_weight(parts, 'hill'))
@@ -129,7 +131,7 @@ def _upper_half(part: Tensor) -> Tensor:
 
 
 class _Values:
-    """Values of a tensor in order, with how often each is there; intervals of them where they are not told apart."""
+    """Values of a tensor in order, with how often each is there; where it is known of an interval only, the interval."""
 
     def __init__(self, read: Callable[[], Iterable[Tensor]]) -> None:
         self._read: Callable[[], Iterable[Tensor]] = read
@@ -185,7 +187,7 @@ class _Values:
         return counts.numpy(), sums, shift, dtype
 
     def refine(self) -> bool:
-        """Tell apart the values of the intervals that an answer hung on, in one pass; False where there were none."""
+        """Count the single values of the intervals that were noted, in one pass; False where there were none."""
         if not self._wanted.any():
             return False
         chosen = torch.zeros(_PATTERNS, dtype=torch.bool)
@@ -199,7 +201,7 @@ class _Values:
 
     # ---------------------------------------------------------------------------------------------------------- answers
     def describe(self, rules: Rules) -> Dict[str, Any]:
-        """What :func:`describe` gives; what it hangs on and is not told apart yet is noted."""
+        """What :func:`describe` gives; the intervals whose single values are needed for it are noted."""
         (mean, std, kurtosis), equal = self._moments, self._low[0] == self._high[-1]
         median = self._middle(self._low, self._high)
         near, far = _sorted_pair(abs(self._low - median), abs(self._high - median))

@@ -11,8 +11,8 @@ numbers; the paper does not.
   tools/analysis/hessian.py CONFIG.py,CHECKPOINT.pth --at end --device cuda
 
 Kurtosis, participation ratio and ratio of negative eigenvalues are given of all eigenvalues, and of the --leading ones that
-are largest in magnitude: they are far apart, and the paper does not say of which it speaks. What is done is kept in --out,
-and not done again.
+are largest in magnitude: they are far apart, and the paper does not say of which it speaks. Where fewer were found, or one
+has not converged, there is a dash, and a line says why. What is done is kept in --out, and not done again.
 """
 import argparse
 from typing import Optional, Sequence
@@ -29,14 +29,17 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--at', nargs='+', choices=('start', 'end'), default=['start', 'end'],
                         help='of the training; the start is made anew, for which the language model is read; default: both')
     parser.add_argument('--steps', type=argument_types.count, default=30, metavar='N',
-                        help='products of a Lanczos run; as many vectors are kept; default: %(default)s')
+                        help='products of a Lanczos run; as many vectors are kept; take at least twice --leading; default: '
+                        '%(default)s')
     parser.add_argument('--draws', type=argument_types.count, default=3, metavar='N',
                         help='random vectors that Lanczos starts from; default: %(default)s')
     parser.add_argument('--trace-draws', type=argument_types.count, default=10, metavar='N',
                         help='random vectors of the trace, one product each; default: %(default)s')
     parser.add_argument('--leading', type=argument_types.count, default=10, metavar='N',
-                        help='eigenvalues that are looked at by themselves; the table says how far they have converged; '
-                        'default: %(default)s')
+                        help='eigenvalues that are looked at by themselves; default: %(default)s')
+    parser.add_argument('--converged', type=argument_types.positive, default=0.1, metavar='SHARE',
+                        help='numbers of single eigenvalues are given where each is known to this share of its magnitude, '
+                        'else a dash; default: %(default)s')
     parser.add_argument('--zero', type=argument_types.positive, default=1e-4, metavar='SHARE',
                         help='an eigenvalue of less than this share of the largest one is no negative one; default: '
                         '%(default)s')
@@ -52,6 +55,11 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.steps < 4:
         parser.error(f'--steps {args.steps}: expected 4 or more')
+    if args.leading < 3:
+        parser.error(f'--leading {args.leading}: expected 3 or more; a decay rate is a slope')
+    if args.leading > args.steps:
+        parser.error(f'--leading {args.leading} with --steps {args.steps}: as many steps find as many eigenvalues at most. '
+                     f'Give --steps {2 * args.leading} or more, or a lower --leading')
     args.noise, args.along = sorted(set(args.noise)), sorted(set(args.along))
     return args
 

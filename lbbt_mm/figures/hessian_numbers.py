@@ -3,9 +3,10 @@ import argparse
 import math
 import sys
 from functools import partial
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pandas as pd
+from torch import Tensor
 
 from lbbt_mm.analysis import hessian
 from lbbt_mm.analysis.lanczos import Quadrature, estimate
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> None:
     for at in dict.fromkeys(args.at):
         print_numbers(summarise(frame[frame['at'] == at]), f'The Hessian of the loss at the {at} of training, '
                       f'{args.max_samples} images of {args.split}', ['measure', 'of'])
+    for (label, at, of, note), _ in frame[frame.note != ''].groupby(['label', 'at', 'of', 'note'], sort=False):
+        print(f'{label}, {at} of training, {of}: no number; {note}.')
 
 
 def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[str, Any]]:
@@ -47,7 +50,8 @@ def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[
         args: The command line.
 
     Returns:
-        list[dict]: ``measure``, ``of`` (which eigenvalues), ``value``, ``standard_error``, ``where``.
+        list[dict]: ``measure``, ``of`` (which eigenvalues), ``value``, ``standard_error``, ``where``, ``note`` (why there is
+        no value).
     """
     spectra, gradient = draws['lanczos'], draws['gradient'][0]
     zero = args.zero * max(float(spectrum.values.abs().max()) for spectrum in spectra)
@@ -58,28 +62,46 @@ def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[
         'negative eigenvalue ratio': partial(hessian.negative_ratio, zero=zero),
         'negative share of curvature': hessian.negative_energy,
     }
+    some, leading = partial(_of_some, spectra, args.converged), f'leading {args.leading}'
     rows = [
         _row('loss', '', (gradient['loss'], float('nan'))),
-        _row('eigenvalue decay rate', f'largest {args.leading}', _over(spectra, lambda found: hessian.decay_rate(
-            found.values, args.leading))),
+        some('eigenvalue decay rate', f'largest {args.leading} above 0', partial(hessian.largest, above=0), args.leading,
+             partial(hessian.decay_rate, number=args.leading)),
         _row('trace of the Hessian', 'all', hessian.mean_and_error(draws['trace'])),
-        _row('spectral gap', 'largest 2', _over(spectra, lambda found: hessian.spectral_gap(found.values))),
+        some('spectral gap', 'largest 2', hessian.largest, 2, hessian.spectral_gap),
         _row('largest eigenvalue', '', _over(spectra, lambda found: float(found.values.max()))),
         _row('smallest eigenvalue', '', _over(spectra, lambda found: float(found.values.min())))]
     for name, measure in measures.items():
         rows += [_row(name, 'all', estimate(spectra, measure)),
-                 _row(name, f'leading {args.leading}', _over(spectra, partial(_of_leading, measure, args.leading)))]
+                 some(name, leading, hessian.leading, args.leading, partial(_alike, measure))]
     return rows + [
-        _row('distance to an eigenvalue, at most', f'leading {args.leading}', _over(spectra, partial(
-            _residual, args.leading))),
+        _row('distance to an eigenvalue, at most', leading, _over(spectra, partial(_residual, args.leading))),
         _row('noise sensitivity AUC', '', hessian.mean_and_error([noise_area(args.noise, made) for made in draws['noise']])),
         _row('gradient predictiveness: change', '', (gradient['change'], float('nan'))),
         _row('gradient predictiveness: cosine', '', (gradient['cosine'], float('nan'))),
         _row('maximum parameter sensitivity', '', (gradient['sensitivity'][most], float('nan')), most)]
 
 
-def _row(measure: str, of: str, value: Tuple[float, float], where: str = '') -> Dict[str, Any]:
-    return dict(measure=measure, of=of, value=value[0], standard_error=value[1], where=where)
+def _row(measure: str, of: str, value: Tuple[float, float], where: str = '', note: str = '') -> Dict[str, Any]:
+    return dict(measure=measure, of=of, value=value[0], standard_error=value[1], where=where, note=note)
+
+
+def _of_some(spectra: List[Quadrature], share: float, name: str, of: str, choose: Callable[[Tensor, int], Tensor],
+             number: int, measure: Callable[[Tensor], float]) -> Dict[str, Any]:
+    """A measure of some eigenvalues; a gap and its reason where a draw has not found all of them, or one not well enough."""
+    values = []
+    for found in spectra:
+        places = choose(found.values, number)
+        chosen, distance = found.values[places], found.residuals[places]
+        if len(places) < number:
+            return _row(name, of, (math.nan, math.nan), note=f'{len(places)} found; take more --steps')
+        worst = float((distance / chosen.abs()).max())
+        if not worst <= share:
+            known = f'{worst:.0%}' if worst < 1 else '100% or more'
+            return _row(name, of, (math.nan, math.nan), note=f'one is known to within {known} of its magnitude only, and '
+                        f'--converged is {share:.0%}; take more --steps')
+        values.append(measure(chosen))
+    return _row(name, of, hessian.mean_and_error(values))
 
 
 def _over(spectra: List[Quadrature], measure: Any) -> Tuple[float, float]:
@@ -87,13 +109,13 @@ def _over(spectra: List[Quadrature], measure: Any) -> Tuple[float, float]:
     return hessian.mean_and_error([measure(found) for found in spectra])
 
 
-def _of_leading(measure: Any, number: int, found: Quadrature) -> float:
-    values = hessian.leading(found.values, number)
+def _alike(measure: Callable[[Tensor, Tensor], float], values: Tensor) -> float:
     return measure(values, hessian.alike(values))
 
 
 def _residual(number: int, found: Quadrature) -> float:
-    return float(found.residuals[found.values.abs().argsort(descending=True)][:number].max())
+    residuals = found.residuals[hessian.leading(found.values, number)]
+    return float(residuals.max()) if len(residuals) == number else math.nan
 
 
 def density(spectra: List[Quadrature]) -> pd.DataFrame:
@@ -127,8 +149,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for label, rows in frame.groupby('label', sort=False):
         groups = rows.groupby(['measure', 'of'], sort=False)
         several = rows.checkpoint.nunique() > 1
-        table[label] = [_shown(value, error) for value, error in zip(
-            groups.value.mean(), groups.value.std() if several else groups.standard_error.mean())]
+        mean, deviation = (groups.value.agg(partial(getattr(pd.Series, name), skipna=False)) for name in ('mean', 'std'))
+        table[label] = [_shown(value, error) for value, error in zip(  # of a gap in one run there is no mean
+            mean, deviation if several else groups.standard_error.mean())]
     index = frame[['measure', 'of']].drop_duplicates()
     return pd.DataFrame({'measure': index.measure, 'of': index.of, **table})
 

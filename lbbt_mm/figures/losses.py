@@ -67,22 +67,26 @@ class FixedLoss:
             yield self._loss(batch) * (size / self._images)
 
     def used_parameters(self) -> Dict[str, nn.Parameter]:
-        """The trainable parameters that the loss depends on, by name."""
+        """The trainable parameters that the loss of some batch depends on, by name: a detector's may be of some only."""
         trainable = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
-        if not trainable:
-            return {}
-        found = torch.autograd.grad(self._loss(self._batches[0][1]), tuple(trainable.values()), allow_unused=True)
-        return {name: parameter for (name, parameter), part in zip(trainable.items(), found) if part is not None}
+        used = set()
+        for term in self.terms() if trainable else ():
+            found = torch.autograd.grad(term, tuple(trainable.values()), allow_unused=True)
+            used |= {name for name, part in zip(trainable, found) if part is not None}
+            if len(used) == len(trainable):
+                break
+        return {name: parameter for name, parameter in trainable.items() if name in used}
 
     def gradient(self, parameters: Dict[str, nn.Parameter]) -> Dict[str, Tensor]:
         """The gradient, by name.
 
         Args:
-            parameters: Some of the model's parameters that the loss depends on.
+            parameters: Some of the model's parameters; those that a batch does not use add 0 there.
         """
         total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
         for term in self.terms():
-            for known, part in zip(total.values(), torch.autograd.grad(term, tuple(parameters.values()))):
+            found = torch.autograd.grad(term, tuple(parameters.values()), materialize_grads=True)
+            for known, part in zip(total.values(), found):
                 known += part
         return total
 

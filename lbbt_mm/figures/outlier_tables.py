@@ -12,7 +12,7 @@ from .numbers import print_numbers, write_numbers
 
 #: How the start of a run is told from its end, behind its label.
 START = ', start'
-_GROUPED = ('tensors', 'weights', *OUTLIERS, 'largest', 'std', 'kurtosis', 'hill')
+_GROUPED = ('tensors', 'weights', *OUTLIERS, *(f'{name}_of' for name in OUTLIERS), 'largest', 'std', 'kurtosis', 'hill')
 
 
 class Tables:
@@ -39,7 +39,7 @@ class Tables:
     def rule_text(self, rule: str) -> str:
         """A rule, as it is written beside numbers."""
         value = f'{getattr(self.rules, rule):g}'
-        return dict(absolute=f'|w| > {value}', std=f'> {value} std', robust=f'> {value} MAD')[rule]
+        return dict(absolute=f'|w| > {value}', std=f'> {value} std', robust=f'modified z > {value}')[rule]
 
     # ---------------------------------------------------------------------------------------------------------- numbers
     def _groups(self, model: str) -> Iterator[Dict[str, Any]]:
@@ -85,7 +85,8 @@ class Tables:
         """Print the tables, and what to know of them."""
         print_numbers(self._shown('layer'), f'Outliers by layer; {self._said()}', ('model', 'layer'))
         print_numbers(self._shown('kind'), f'Outliers by kind of tensor; {self._said()}', ('model', 'kind'))
-        print_numbers(self._shown('all').drop(columns='all'), f'Outliers in all, and in a million (/M); {self._said()}')
+        print_numbers(self._shown('all').drop(columns='all'), 'Outliers in all, and in a million weights '
+                      f'that were looked at (/M); {self._said()}')
         for model in self.models:
             for note in self._notes(model):
                 print(f'{model}: {note}')
@@ -100,7 +101,7 @@ class Tables:
             head = self.rule_text(name.split('_')[1])
             shown[head] = [value if math.isnan(value) else int(value) for value in groups[name]]
             if by == 'all':
-                shown[f'{" " * len(shown)}/M'] = groups[name] / groups['weights'] * 1e6
+                shown[f'{" " * len(shown)}/M'] = groups[name] / groups[f'{name}_of'] * 1e6
         frame = pd.DataFrame({**shown, 'largest': groups['largest'], 'std': groups['std'], 'kurtosis': groups['kurtosis'],
                               'Hill': groups['hill']})
         return frame.rename(columns=str.strip).astype(object)

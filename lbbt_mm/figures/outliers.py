@@ -10,7 +10,8 @@ Figs. 2, 10, 11 and 14 of LBBT (section 3, appendices B and D). A checkpoint of 
 MODEL is a folder in Hugging Face format, a hub id, a .safetensors, .gguf or .pth file, or the folder of a run. The paper
 names no rule; `absolute` is its public code's: |w| above a threshold, whatever the scale of a model. The rules that do not
 depend on scale stand beside it in every table: `std`, more than so many standard deviations of its tensor from its mean, and
-`robust`, the same with median and MAD. Kurtosis and Hill's index say how heavy the tails are without a threshold.
+`robust`, a modified z-score 0.6745 |w - median| / MAD above the threshold (at 6, 8.9 MAD from the median). Kurtosis and
+Hill's index say how heavy the tails are without a threshold.
 
 Written to --out: outliers.png and .pdf, outliers.csv (a row for each tensor), outliers_groups.csv (by layer, by kind, in
 all), outliers_curves.csv (what is drawn as curves). An interrupted command goes on where it was when it is given again.
@@ -36,7 +37,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_output(parser, NAME)
     parser.add_argument('--rule', choices=_DEFAULTS, default='absolute', help='what is drawn by layer; default: %(default)s')
     parser.add_argument('--threshold', type=argument_types.positive, metavar='X',
-                        help='of this rule; default: 1.0 for absolute, 6 for std and robust')
+                        help='of this rule; default: 1.0 for absolute, 6 for std, a modified z-score of 6 for robust')
     parser.add_argument('--tail', type=_share, default=0.01, metavar='SHARE',
                         help="largest weights of a tensor that Hill's index is estimated from; default: %(default)s")
     parser.add_argument('--only', nargs='+', default=[], metavar='PATTERN',
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     from .outlier_tables import Tables
     from .parts import Parts
     rules = Rules(**{**_DEFAULTS, **({args.rule: args.threshold} if args.threshold else {})}, tail=args.tail)
-    models = {label: _only(weights, args.only) for label, weights in _open_all(args)}
+    models = _only(dict(_open_all(args)), args.only)
     places = _places(models)
     torch.set_num_threads(1)  # tensors are spread over threads
     parts = Parts(args.out / f'{NAME}.parts.json', dict(rules=rules, only=args.only, version=1, models={
@@ -122,16 +123,23 @@ def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
         yield label, weights
 
 
-def _only(weights: Any, patterns: Sequence[str]) -> Any:
-    """The weights whose names fit a pattern."""
+def _only(models: Dict[str, Any], patterns: Sequence[str]) -> Dict[str, Any]:
+    """The weights whose names fit a pattern, of each model; each pattern has to be of use in one."""
     from fnmatch import fnmatchcase
     if not patterns:
-        return weights
-    chosen = [one for one in weights.tensors if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
-    if not chosen:
-        raise ValueError(f'{weights.location}: no tensor is named like --only {" ".join(patterns)}; found for example '
-                         f'{weights.tensors[0].name} and {weights.tensors[-1].name}. Correct the pattern.')
-    return weights._replace(tensors=chosen)
+        return models
+    fits = {label: [[fnmatchcase(one.name, pattern) for pattern in patterns] for one in weights.tensors]
+            for label, weights in models.items()}
+    chosen = {label: [one for one, fit in zip(weights.tensors, fits[label]) if any(fit)]
+              for label, weights in models.items()}
+    vain = [pattern for index, pattern in enumerate(patterns)
+            if not any(fit[index] for of_model in fits.values() for fit in of_model)]
+    empty = next((label for label in models if vain or not chosen[label]), None)
+    if empty is not None:
+        weights = models[empty]
+        raise ValueError(f'{weights.location}: no tensor is named like --only {" ".join(vain or patterns)}; found for '
+                         f'example {weights.tensors[0].name} and {weights.tensors[-1].name}. Correct the pattern.')
+    return {label: weights._replace(tensors=chosen[label]) for label, weights in models.items()}
 
 
 def _places(models: Dict[str, Any]) -> Dict[str, Any]:

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from lbbt_mm.analysis.hessian import (alike, decay_rate, kurtosis, leading, mean_and_error, negative_energy, negative_ratio,
-                                      participation_ratio, spectral_gap)
+from lbbt_mm.analysis.hessian import (alike, decay_rate, kurtosis, largest, leading, mean_and_error, negative_energy,
+                                      negative_ratio, participation_ratio, spectral_gap)
 
 
 def of(measure, *values, **options):
@@ -19,6 +19,7 @@ def test_the_decay_rate_of_a_power_law_is_its_exponent():
     bent = torch.cat([power_law[:6], power_law[6:] / 100, torch.tensor([0., -3.])])
     assert decay_rate(bent, 6) == pytest.approx(-1.75, rel=1e-5)
     assert decay_rate(bent, 12) < -3
+    assert math.isnan(decay_rate(bent, 13))  # 12 are above 0
     assert math.isnan(decay_rate(torch.tensor([3., 1., -1., -2.]), 4))
 
 
@@ -56,7 +57,10 @@ def test_negative_eigenvalues():
 
 
 def test_the_leading_ones_are_largest_in_magnitude():
-    assert leading(torch.tensor([-9., 1., 4., -2.]), 3).tolist() == [-9., 4., -2.]
+    values = torch.tensor([-9., 1., 4., -2.])
+    assert values[leading(values, 3)].tolist() == [-9., 4., -2.]
+    assert values[largest(values, 3)].tolist() == [4., 1., -2.]
+    assert values[largest(values, 3, above=0)].tolist() == [4., 1.]
 
 
 def test_the_error_of_a_mean():

@@ -78,6 +78,8 @@ def test_a_part_that_the_loss_is_linear_in():
     weight, offset = (nn.Parameter(torch.ones(2)) for _ in range(2))
     operator = HessianOperator(lambda: [(weight**2).sum() * 3 + 2 * offset.sum()], (weight, offset))
     assert (operator @ torch.ones(4)).tolist() == [6., 6., 0., 0.]
+    operator = HessianOperator(lambda: [(weight**2).sum() * 3, 2 * offset.sum()], (weight, offset))
+    assert (operator @ torch.ones(4)).tolist() == [6., 6., 0., 0.]
 
 
 @pytest.mark.parametrize('position', ['learned', 'rotary'])

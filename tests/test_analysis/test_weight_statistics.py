@@ -183,10 +183,11 @@ def test_several_tensors_together():
     assert found['std'] == pytest.approx(x.std())
     each = [dense(part, Rules()) for part in tensors[:2]]
     assert found['outliers_std'] == sum(part['outliers_std'] for part in each)
+    assert (found['outliers_absolute_of'], found['outliers_std_of']) == (10000, 8000)  # the third has equal numbers
     assert found['kurtosis'] == pytest.approx(each[0]['kurtosis'], rel=1e-6)  # 5,000 of the 8,000 that have one
 
 
 def test_tensors_without_a_number_are_a_gap():
     found = combine([describe(lambda: [torch.ones(100)])] * 2)
     assert all(math.isnan(found[name]) for name in ('outliers_std', 'outliers_robust', 'kurtosis', 'hill'))
-    assert found['outliers_absolute'] == 0
+    assert found['outliers_absolute'] == found['outliers_robust_of'] == 0

@@ -1,5 +1,6 @@
 """tools/analysis/hessian.py: its numbers are those of the dense Hessian of a run whose head alone trains."""
 import logging
+import math
 import re
 import sys
 
@@ -8,12 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lbbt_mm.figures import hessian, hessian_draws
+from lbbt_mm.analysis.lanczos import Quadrature
+from lbbt_mm.figures import hessian
 from lbbt_mm.figures.losses import FixedLoss, load_batches
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from tests.tiny_runs import write_images, write_run
 
 pytest.importorskip('curvlinops')
+from lbbt_mm.figures import hessian_draws, hessian_numbers  # noqa: E402
 FEW = ['--steps', '10', '--draws', '2', '--trace-draws', '6', '--leading', '4', '--noise-draws', '2', '--noise', '0.1']
 
 
@@ -96,7 +99,8 @@ def test_of_all_parts_it_takes_those_that_train(trained, tool):
     status, said, numbers = tool(f'a={trained(model_type="qwen3", frozen_stages=2)}', *FEW)
     assert status == 0, said
     assert '52 Hessian-vector products on 64 images' in said and 'start of training' in said and 'end of training' in said
-    assert numbers.value.notna().sum() >= len(numbers) - 2
+    given = numbers.value.notna() | numbers.note.notna()
+    assert given.sum() >= len(numbers) - 2
 
 
 def test_a_seed_gives_the_same_and_what_is_done_is_not_done_again(trained, tool, monkeypatch):
@@ -121,6 +125,64 @@ def test_several_runs_of_a_label_are_a_mean_and_a_deviation(trained, tool):
     values = numbers[numbers.measure == 'largest eigenvalue'].value
     assert len(values) == 2
     assert f'{values.mean():.4g} ± {values.std():.2g}' in said
+
+
+def test_of_a_gap_in_one_run_there_is_no_mean():
+    frame = pd.DataFrame(dict(label='a', checkpoint=list('pqr'), measure='m', of='x', value=[1., 3., math.nan],
+                              standard_error=0.))
+    assert hessian_numbers.summarise(frame)['a'].tolist() == ['-']
+    assert hessian_numbers.summarise(frame[:2])['a'].tolist() == ['2 ± 1.4']
+
+
+def spectrum(values, residuals=0.):
+    values = torch.tensor(values, dtype=torch.float64)
+    return Quadrature(values, torch.full_like(values, 1 / len(values)), torch.zeros_like(values) + torch.tensor(residuals))
+
+
+@pytest.mark.parametrize('values, residuals, leading, given, note', [
+    ([-5., -1., 1., 2., 4.], 0., 3, 'decay gap leading', ''),
+    ([-5., -1., 1., 2., 4.], 0., 4, 'gap leading', '3 found; take more --steps'),
+    ([1., 2., 4.], 0., 4, 'gap', '3 found; take more --steps'),
+    ([-5., -1., 1., 2., 4.], [0.4, 0., 0., 0., 0.], 3, 'decay gap leading', ''),  # of -5, 8 %
+    ([-5., -1., 1., 2., 4.], [0.6, 0., 0., 0., 0.], 3, 'decay gap', 'known to within 12% of its magnitude only'),
+    ([-5., -1., 1., 2., 4.], [0., 0., 0.2, 0., 0.], 3, 'gap leading', 'known to within 20% of its magnitude only'),
+    ([-5., -4., -3., 1., 2.], [0., 0., 0., 3., 0.], 3, 'leading', 'one is known to within 100% or more of its magnitude'),
+    ([-5., -4., -3., 1., 2.], [0., 0., 0., 0.3, 0.], 3, 'leading', 'known to within 30% of its magnitude only'),
+])
+def test_fewer_eigenvalues_or_others_are_a_gap(values, residuals, leading, given, note):
+    """One draw that has not found them is enough."""
+    args = hessian.parse_args(['a', '--leading', str(leading)])
+    gradient = dict(loss=1., change=1., cosine=1., sensitivity=dict(w=1.))
+    draws = dict(lanczos=[spectrum(sorted(abs(v) for v in range(1, 9))), spectrum(values, residuals)], gradient=[gradient],
+                 trace=[1.], noise=[[0.] * len(args.noise)])
+    frame = pd.DataFrame(hessian_numbers.numbers(draws, args))
+    named = {'decay': frame.measure == 'eigenvalue decay rate', 'gap': frame.measure == 'spectral gap',
+             'leading': (frame.of == f'leading {leading}') & ~frame.measure.str.startswith('distance')}
+    for name, rows in named.items():
+        assert frame[rows].value.notna().all() == frame[rows].value.notna().any() == (name in given.split()), name
+        assert (frame[rows].note == '').all() == (name in given.split())
+    assert any(note in said for said in frame.note) and frame[frame.of == 'all'].value.notna().all()
+
+
+def test_a_gap_is_said_in_a_line(trained, tool):
+    """The Hessian of a head of three classes, from 4 products: nothing else has converged."""
+    status, said, numbers = tool(f'a={trained()}', *FEW[2:], '--steps', 4, '--at', 'end', '--converged', '1e-9')
+    assert status == 0 and numbers.note.notna().any()
+    line = r'^a, end of training, leading 4: no number; one is known to within (\d+%|100% or more) of its magnitude only'
+    assert re.search(line, said, re.M), said
+    assert said.count('leading 4: no number') == 1
+
+
+@pytest.mark.parametrize('arguments, found', [
+    (['--steps', '3'], '--steps 3: expected 4 or more'),
+    (['--leading', '2'], '--leading 2: expected 3 or more'),
+    (['--steps', '10', '--leading', '11'], '--leading 11 with --steps 10: as many steps find as many eigenvalues at most. '
+     'Give --steps 22 or more, or a lower --leading'),
+])
+def test_command_lines_that_cannot_be(arguments, found, capsys):
+    with pytest.raises(SystemExit) as ended:
+        hessian.parse_args(['a', *arguments])
+    assert ended.value.code == 2 and found in capsys.readouterr().err
 
 
 def diverge(model):

@@ -58,6 +58,29 @@ def test_what_is_frozen_or_not_run_is_no_parameter_of_it(opened):
     assert 'backbone.pos_embed' not in names and 'head.fc.weight' in names
 
 
+class Branches(torch.nn.Module):
+    """A model whose second weight is used for one of its batches only, as a detector's head for masks may be."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.never = (torch.nn.Parameter(torch.tensor([2.])) for _ in range(3))
+
+    def forward(self, inputs, mode):
+        return dict(loss=self.first**2 * inputs + (self.second**3 if inputs > 1 else 0))
+
+    def parse_losses(self, losses):
+        return losses['loss'].sum(), losses
+
+
+@pytest.mark.parametrize('order', [(1., 3.), (3., 1.)])
+def test_parameters_that_some_batches_use(order):
+    loss = FixedLoss(Branches(), [(1, dict(inputs=torch.tensor([value]))) for value in order])
+    parameters = loss.used_parameters()
+    assert list(parameters) == ['first', 'second']
+    assert {name: part.tolist() for name, part in loss.gradient(parameters).items()} == dict(first=[8.], second=[6.])
+    assert (HessianOperator(loss.terms, tuple(parameters.values())) @ torch.ones(2)).tolist() == [4., 6.]
+
+
 @pytest.mark.parametrize('model_type', ['gpt2', 'qwen3'])
 def test_it_can_be_differentiated_twice_however_the_run_was_trained(opened, model_type):
     """The product with a vector is a difference of gradients, with the kernel that is chosen and with recomputation."""

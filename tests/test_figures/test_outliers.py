@@ -1,5 +1,6 @@
 """tools/analysis/outliers.py: counts of several models side by side, written, printed and drawn."""
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_counts_by_tensor_by_group_and_in_all_are_those_of_the_weights(tool, vit
     assert found.loc[('layer', '1'), 'outliers_absolute'] == sum(
         int((tensor.abs() > 0.9).sum()) for name, tensor in states['ViT'].items() if '.layers.1.' in name)
     assert found.loc[('kind', 'other'), 'weights'] == 5
-    assert '|w| > 0.9' in said and '> 6 std' in said and '> 6 MAD' in said
+    assert '|w| > 0.9' in said and '> 6 std' in said and 'modified z > 6' in said and 'MAD' not in said
     assert 'ViT: no rule knows the kind of 1 tensors (backbone.strange): other.' in said
     assert 'ViT: left out: 1 tensors of integers or that nothing trains (backbone.steps).' in said
     assert 'ViT: 2 of 8 tensors hold equal numbers only' in said
@@ -95,9 +96,24 @@ def test_a_constant_tensor_is_a_gap(tool, vit, tmp_path):
     assert 'no numbered layers' not in said and '-' in said.split('Outliers in all')[1]
 
 
+def test_rates_are_of_the_weights_that_were_looked_at(tool, tmp_path):
+    """Half of these weights are equal, which have no number by std."""
+    torch.save({'layers.0.a': torch.cat([torch.arange(999.), torch.tensor([1e6])]), 'layers.0.b': torch.ones(1000)},
+               tmp_path / 'a.pth')
+    status, said = tool(tmp_path / 'a.pth', '--threshold', 1e5)
+    row = next(line for line in said.split('Outliers in all')[1].splitlines() if line.startswith('│ a '))
+    assert status == 0 and re.findall(r'[\w.,]+', row)[1:8] == ['2,000', '1', '500', '1', '1000', '1', '1000'], said
+    assert numbers(tmp_path, '_groups').loc[0, ['outliers_absolute_of', 'outliers_std_of']].tolist() == [2000, 1000]
+
+
 def test_only_chooses_tensors(tool, vit, tmp_path):
     assert tool(vit, '--only', '*.attn.*')[0] == 0
     assert numbers(tmp_path)['kind'].unique().tolist() == ['attention qkv']
+
+
+def test_of_several_models_a_pattern_may_be_of_one(tool, vit, folders, tmp_path):
+    assert tool(f'a={vit}', f'b={folders["gpt2"]}', '--only', 'backbone.*', 'transformer.*')[0] == 0
+    assert set(numbers(tmp_path)['model']) == {'a', 'b'}
 
 
 @pytest.mark.slow
@@ -155,6 +171,7 @@ def test_models_whose_layers_cannot_be_set_side_by_side_are_refused(tool, vit, t
 def test_a_module_that_is_not_there_is_refused(tool, vit):
     assert 'vit.pth: no tensor is named like --only decoder.*; found for example backbone.layers.0.attn.qkv.weight and ' in \
         refused(tool, vit, '--only', 'decoder.*')
+    assert 'no tensor is named like --only decoder.*; found' in refused(tool, vit, '--only', 'backbone.*', 'decoder.*')
 
 
 def test_a_file_that_changed_its_length_is_refused_as_such(tool, folders, tmp_path, monkeypatch):
