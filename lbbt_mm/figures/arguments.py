@@ -80,7 +80,7 @@ def device(text: str) -> str:
         try:
             torch.zeros(1, device=text).item()
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split('. ')[0]
             raise argparse.ArgumentTypeError(f'{text}: not on this machine ({reason:.120}). Leave the option out for cpu, '
                                              'or give another') from None
     return text

@@ -213,11 +213,10 @@ class OpenedRun:
         with random_state_kept():
             seed_all(0)  # of augmentation
             try:
-                built = Runner.build_dataloader(loader)
+                for batch in Runner.build_dataloader(loader):
+                    yield batch['inputs'], batch['data_samples']
             except FileNotFoundError as error:
                 raise self._no_data(split, error) from None
-            for batch in built:
-                yield batch['inputs'], batch['data_samples']
 
 
 def _read_config(path: Path) -> Tuple[Config, Optional[Path]]:

@@ -118,13 +118,14 @@ def test_runs_of_different_lengths(log, tool):
 @pytest.mark.parametrize('what, said', (
     ('empty', 'has no records in */vis_data/scalars.json; expected the folder of a run that has logged. Correct the path.'),
     ('twice', 'is named twice. Name each run once.'),
+    ('label', "the label '_x' begins with _ or has a $; expected one that figures can show. Give another: LABEL=..."),
     ('metric', '--metric acc: no run has it; there are: accuracy/top1, epoch, iter, loss, lr, step. Correct it.'),
     ('units', 'accuracy/top1: its steps count epochs in a (')))
 def test_what_cannot_be_drawn_is_one_line(what, said, log, tool, tmp_path):
     run = log('a', (3, 2), (10, 20))
     (tmp_path / 'empty').mkdir()
     arguments = dict(empty=[run, str(tmp_path / 'empty')], twice=[run, f'again={run}'], metric=[run, '--metric', 'acc'],
-                     units=[run, log('b', (3, 2), (10, 20), epochs=False)])[what]
+                     label=[f'_x={run}'], units=[run, log('b', (3, 2), (10, 20), epochs=False)])[what]
     status, output, _ = tool(*arguments)
     assert status == 2 and said in output and len(output.strip().splitlines()) == 1
     assert not (tmp_path / 'out').exists()
