@@ -46,7 +46,7 @@ def check_label(label: str, text: str) -> str:
     """
     if label.startswith('_') or '$' in label:
         raise argparse.ArgumentTypeError(f'{text}: the label {label!r} begins with _ or has a $; expected one that figures '
-                                         'can show. Give another: LABEL=...')
+                                         'can show. Give another: LABEL=PATH')
     return label
 
 

@@ -118,7 +118,7 @@ def test_runs_of_different_lengths(log, tool):
 @pytest.mark.parametrize('what, said', (
     ('empty', 'has no records in */vis_data/scalars.json; expected the folder of a run that has logged. Correct the path.'),
     ('twice', 'is named twice. Name each run once.'),
-    ('label', "the label '_x' begins with _ or has a $; expected one that figures can show. Give another: LABEL=..."),
+    ('label', "the label '_x' begins with _ or has a $; expected one that figures can show. Give another: LABEL=PATH"),
     ('metric', '--metric acc: no run has it; there are: accuracy/top1, epoch, iter, loss, lr, step. Correct it.'),
     ('units', 'accuracy/top1: its steps count epochs in a (')))
 def test_what_cannot_be_drawn_is_one_line(what, said, log, tool, tmp_path):
