@@ -7,7 +7,7 @@ the draws or, where several runs have one label (seeds), the standard deviation 
 numbers; the paper does not.
 
   tools/analysis/hessian.py language=RUN random=RUN
-  tools/analysis/hessian.py language=RUN random=RUN --at start --max-samples 32 --draws 5 --steps 60 --leading 20
+  tools/analysis/hessian.py language=RUN random=RUN --at start --max-samples 32 --draws 5 --steps 100 --leading 20
   tools/analysis/hessian.py CONFIG.py,CHECKPOINT.pth --at end --device cuda
 
 Kurtosis, participation ratio and ratio of negative eigenvalues are given of all eigenvalues, and of the --leading ones that
@@ -28,9 +28,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('runs', nargs='+', metavar='RUN', help=TRAINED)
     parser.add_argument('--at', nargs='+', choices=('start', 'end'), default=['start', 'end'],
                         help='of the training; the start is made anew, for which the language model is read; default: both')
-    parser.add_argument('--steps', type=argument_types.count, default=30, metavar='N',
-                        help='products of a Lanczos run; as many vectors are kept; take at least twice --leading; default: '
-                        '%(default)s')
+    parser.add_argument('--steps', type=argument_types.count, default=50, metavar='N',
+                        help='products of a Lanczos run; as many vectors are kept; five times --leading are '
+                        'mostly enough; default: %(default)s')
     parser.add_argument('--draws', type=argument_types.count, default=3, metavar='N',
                         help='random vectors that Lanczos starts from; default: %(default)s')
     parser.add_argument('--trace-draws', type=argument_types.count, default=10, metavar='N',
@@ -59,7 +59,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         parser.error(f'--leading {args.leading}: expected 3 or more; a decay rate is a slope')
     if args.leading > args.steps:
         parser.error(f'--leading {args.leading} with --steps {args.steps}: as many steps find as many eigenvalues at most. '
-                     f'Give --steps {2 * args.leading} or more, or a lower --leading')
+                     f'Give --steps {5 * args.leading}, or a lower --leading')
     args.noise, args.along = sorted(set(args.noise)), sorted(set(args.along))
     return args
 

@@ -177,7 +177,7 @@ def test_a_gap_is_said_in_a_line(trained, tool):
     (['--steps', '3'], '--steps 3: expected 4 or more'),
     (['--leading', '2'], '--leading 2: expected 3 or more'),
     (['--steps', '10', '--leading', '11'], '--leading 11 with --steps 10: as many steps find as many eigenvalues at most. '
-     'Give --steps 22 or more, or a lower --leading'),
+     'Give --steps 55, or a lower --leading'),
 ])
 def test_command_lines_that_cannot_be(arguments, found, capsys):
     with pytest.raises(SystemExit) as ended:
