@@ -206,7 +206,7 @@ def _said(low: float, high: float, above_chance: bool) -> str:
         return '-'
     if low > 0:
         return 'rises' if above_chance else 'rises, but not above 95% of rotations'
-    return 'falls' if high < 0 else 'is not told apart'
+    return 'falls' if high < 0 else 'cannot be told'
 
 
 def _with_interval(values: pd.Series) -> str:

@@ -19,12 +19,11 @@ all), outliers_curves.csv (what is drawn as curves). An interrupted command goes
 import argparse
 import math
 import os
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from lbbt_mm import argument_types
-from .arguments import add_output
+from .arguments import add_output, check_label, split_label
 
 NAME = 'outliers'
 _DEFAULTS = dict(absolute=1., std=6., robust=6.)
@@ -54,11 +53,10 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def _labelled(text: str) -> Tuple[str, str]:
-    named = re.fullmatch(r'([^=/]+)=(.+)', text)
-    label, where = named.groups() if named else ('', text)
+    label, where = split_label(text)
     path = Path(where)
     is_file = path.suffix in ('.pth', '.pt', '.bin', '.safetensors', '.gguf')
-    return label or (path.stem if is_file else path.resolve().name), where
+    return check_label(label or (path.stem if is_file else path.resolve().name), text), where
 
 
 def _share(text: str) -> float:

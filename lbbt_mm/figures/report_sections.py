@@ -76,7 +76,7 @@ TOOLS: Dict[str, Section] = {
         'Curvature at the start and at the end of training, of the first run of each arm: estimates by random vectors, with '
         'their standard errors, over few images. Sharpness depends on how weights are scaled and says little of '
         'generalisation by itself.',
-        lambda runs, args: [*_sampled(runs.firsts, args, _FEWER), *'--steps 15 --draws 2 --trace-draws 4 --leading 5 '
+        lambda runs, args: [*_sampled(runs.firsts, args, _FEWER), *'--steps 25 --draws 2 --trace-draws 4 --leading 5 '
                             '--noise-draws 2'.split()]),
 }
 

@@ -156,7 +156,7 @@ def test_nothing_to_show_is_refused(capfd):
 @pytest.mark.parametrize('ends, word', (((0.5, 0.6, 0.55), 'rises'),
                                         ((0.05, 0.06, 0.055), 'rises, but not above 95% of rotations'),
                                         ((-0.5, -0.6, -0.55), 'falls'),
-                                        ((0.5, -0.5, 0.1), 'is not told apart')))
+                                        ((0.5, -0.5, 0.1), 'cannot be told')))
 def test_a_verdict_is_computed(ends, word):
     rows = [dict(label='a', number=str(number), at=at, what='weights', alignment=value, high=0.4, smooth=0.9 + number / 100,
                  smooth_p=0.001 + number / 20)
