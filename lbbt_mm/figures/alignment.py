@@ -18,8 +18,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.launch.user_errors import run_tool
-from .arguments import TRAINED, add_output, add_samples
+from .arguments import TRAINED, add_output, add_samples, run_figure
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -58,15 +57,7 @@ def _add_network(group) -> None:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-
-    def run() -> None:
-        args = parse_args(arguments)
-        from lbbt_mm.launch.quiet_imports import quiet_imports
-        quiet_imports()
-        from .alignment_measures import run as measure_and_draw
-        measure_and_draw(args)
-
-    return run_tool(run)
+    return run_figure(lambda: parse_args(arguments), 'alignment_measures')
 
 
 if __name__ == '__main__':

@@ -2,10 +2,12 @@
 import argparse
 import os
 import re
+from importlib import import_module
 from pathlib import Path
-from typing import Tuple
+from typing import Callable, Tuple
 
 from lbbt_mm import argument_types
+from lbbt_mm.launch.user_errors import run_tool
 
 #: How a tool's ``--help`` names what :func:`lbbt_mm.figures.trained.read_trained` takes.
 TRAINED = '[LABEL=]RUN or [LABEL=]CONFIG,CHECKPOINT'
@@ -111,3 +113,31 @@ def add_samples(parser: argument_types.Parser, most: int) -> None:
     parser.add_argument('--seed', type=argument_types.seed, default=0, help='of what is drawn; default: %(default)s')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='override settings of every config, as in tools/train.py')
+
+
+def run_figure(parse: Callable[[], argparse.Namespace], module: str, **packages: str) -> int:
+    """Run a figure's tool; what takes seconds to import comes after its command line is read.
+
+    Args:
+        parse: Reads the command line.
+        module: Name of the module of this room whose ``run`` takes what was read.
+        **packages: What the tool cannot be without: import package -> distribution and range.
+
+    Returns:
+        int: The exit status.
+    """
+
+    def run() -> int:
+        args = parse()
+        for package, distribution in packages.items():
+            try:
+                import_module(package)
+            except ImportError:
+                name = re.match(r'[\w-]+', distribution)[0]
+                raise ImportError(f"{name} is not installed, which this tool needs. Install it: pip install "
+                                  f"'{distribution}'") from None
+        from lbbt_mm.launch.quiet_imports import quiet_imports
+        quiet_imports()
+        return import_module(f'{__package__}.{module}').run(args)
+
+    return run_tool(run)

@@ -14,8 +14,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.launch.user_errors import run_tool
-from .arguments import add_output
+from .arguments import add_output, run_figure
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -31,13 +30,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-
-    def run() -> None:
-        args = parse_args(arguments)
-        from .run_curves import run as read_and_draw
-        read_and_draw(args)
-
-    return run_tool(run)
+    return run_figure(lambda: parse_args(arguments), 'run_curves')
 
 
 if __name__ == '__main__':

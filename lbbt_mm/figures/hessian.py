@@ -18,8 +18,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.launch.user_errors import run_tool
-from .arguments import TRAINED, add_output, add_samples
+from .arguments import TRAINED, add_output, add_samples, run_figure
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -66,20 +65,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-
-    def run() -> None:
-        args = parse_args(arguments)
-        try:
-            import curvlinops  # noqa: F401
-        except ImportError:
-            raise ImportError('curvlinops is not installed, which estimates traces and densities. Install it (Python 3.10 '
-                              "or later): pip install 'curvlinops-for-pytorch>=3,<4'") from None
-        from lbbt_mm.launch.quiet_imports import quiet_imports
-        quiet_imports()
-        from .hessian_numbers import run as measure_and_draw
-        measure_and_draw(args)
-
-    return run_tool(run)
+    return run_figure(lambda: parse_args(arguments), 'hessian_numbers', curvlinops='curvlinops-for-pytorch>=3,<4')
 
 
 if __name__ == '__main__':

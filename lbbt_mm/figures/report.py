@@ -15,8 +15,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.launch.user_errors import run_tool
-from .arguments import device, output_folder
+from .arguments import device, output_folder, run_figure
 
 #: In the order of the page; see :mod:`lbbt_mm.figures.report_sections`.
 SECTIONS = ('results', 'curves', 'separability', 'activation', 'outliers', 'alignment', 'landscape', 'hessian')
@@ -38,15 +37,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-
-    def run() -> int:
-        args = parse_args(arguments)
-        from lbbt_mm.launch.quiet_imports import quiet_imports
-        quiet_imports()
-        from .report_sections import run as make_sections
-        return make_sections(args)
-
-    return run_tool(run)
+    return run_figure(lambda: parse_args(arguments), 'report_sections')
 
 
 if __name__ == '__main__':

@@ -15,8 +15,7 @@ import argparse
 from typing import Optional, Sequence, Union
 
 from lbbt_mm import argument_types
-from lbbt_mm.launch.user_errors import run_tool
-from .arguments import TRAINED, add_output, add_samples
+from .arguments import TRAINED, add_output, add_samples, run_figure
 
 
 def stage(text: str) -> Union[str, int]:
@@ -55,20 +54,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-
-    def run() -> None:
-        args = parse_args(arguments)
-        try:
-            import sklearn  # noqa: F401
-        except ImportError:
-            raise ImportError('scikit-learn is not installed, which has t-SNE and KMeans. Install it: '
-                              'pip install scikit-learn') from None
-        from lbbt_mm.launch.quiet_imports import quiet_imports
-        quiet_imports()
-        from .separability_planes import run as measure_and_draw
-        measure_and_draw(args)
-
-    return run_tool(run)
+    return run_figure(lambda: parse_args(arguments), 'separability_planes', sklearn='scikit-learn>=1.3')
 
 
 if __name__ == '__main__':

@@ -211,7 +211,7 @@ def test_without_curvlinops_it_says_what_to_install(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, 'curvlinops', None)
     assert hessian.main(['a']) == 2
     said = capfd.readouterr().err
-    assert re.fullmatch(r"curvlinops is not installed.* pip install 'curvlinops-for-pytorch>=3,<4'\n", said)
+    assert re.fullmatch(r"curvlinops-for-pytorch is not installed.* pip install 'curvlinops-for-pytorch>=3,<4'\n", said)
 
 
 def test_the_loss_has_to_depend_on_something(trained):

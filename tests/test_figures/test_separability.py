@@ -161,7 +161,7 @@ def test_a_stage_that_is_none(trained, capfd):
 
 def test_without_scikit_learn_it_says_what_to_install(trained, tool, monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn', None)
-    refused(tool(trained()), 'scikit-learn is not installed', 'pip install scikit-learn')
+    refused(tool(trained()), 'scikit-learn is not installed', "pip install 'scikit-learn>=1.3'")
 
 
 def test_the_command(trained, tmp_path):
