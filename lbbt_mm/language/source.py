@@ -1,6 +1,6 @@
 """Opens a language checkpoint wherever it is (hub, folder, GGUF file) of whatever form."""
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from .checkpoint import LanguageCheckpoint
 from .config_json import or_gguf, read_config
@@ -14,6 +14,52 @@ from .stores import FileStore, PickleFile, SafetensorsFile, TensorStore, read_in
 
 # Safe formats first, one file before several: transformers' own order.
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
+
+
+class FoundCheckpoint(NamedTuple):
+    """Where a language checkpoint is.
+
+    Attributes:
+        location: What the user wrote.
+        gguf: The GGUF file; None for files in Hugging Face format.
+        fetch: Gives the local path of a file beside, downloading it where it is on the hub; raises FileNotFoundError where
+            there is none of that name.
+        files: Lists the files there.
+    """
+    location: str
+    gguf: Optional[Path]
+    fetch: FetchFile
+    files: Callable[[], List[str]]
+
+
+def find_checkpoint(checkpoint: str, revision: Optional[str] = None) -> FoundCheckpoint:
+    """Find a language checkpoint; of one on the hub, only a GGUF file is downloaded.
+
+    Args:
+        checkpoint: As :func:`open_checkpoint` takes it.
+        revision: Branch, tag or commit on the hub. Defaults to None, the default branch.
+
+    Raises:
+        CheckpointError: If it can be no checkpoint, or a GGUF file is not there.
+    """
+    if not isinstance(checkpoint, (str, Path)) or not str(checkpoint):
+        raise CheckpointError(f'language.checkpoint={checkpoint!r}: expected a hub id, a folder or a GGUF file. Set '
+                              "language.checkpoint, for example to 'openai-community/gpt2'.")
+    location = str(checkpoint)
+    path = Path(location).expanduser()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f'language.checkpoint={location!r:.80}: cannot be a path or a hub id ({error!s:.120}). '
+                              'Correct it.') from None
+    if is_folder:
+        return FoundCheckpoint(location, None, _folder_fetcher(path), lambda: [file.name for file in path.iterdir()])
+    if is_file and path.suffix.lower() != '.gguf':
+        raise CheckpointError(f'{location}: is a {path.suffix or "plain"} file; expected a folder with config.json '
+                              'and weights, or a .gguf file. Give the folder that holds it.')
+    if is_file:
+        return FoundCheckpoint(location, path, _folder_fetcher(path.parent), lambda: [path.name])
+    return _find_on_hub(location, revision)
 
 
 def open_checkpoint(checkpoint: str, revision: Optional[str] = None) -> LanguageCheckpoint:
@@ -30,34 +76,20 @@ def open_checkpoint(checkpoint: str, revision: Optional[str] = None) -> Language
     Raises:
         CheckpointError: If nothing usable is found there.
     """
-    if not isinstance(checkpoint, (str, Path)) or not str(checkpoint):
-        raise CheckpointError(f'language.checkpoint={checkpoint!r}: expected a hub id, a folder or a GGUF file. Set '
-                              "language.checkpoint, for example to 'openai-community/gpt2'.")
-    location = str(checkpoint)
-    path = Path(location).expanduser()
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'language.checkpoint={location!r:.80}: cannot be a path or a hub id ({error!s:.120}). '
-                              'Correct it.') from None
-    if is_folder:
-        return _open_files(location, _folder_fetcher(path), lambda: [file.name for file in path.iterdir()])
-    if is_file and path.suffix.lower() != '.gguf':
-        raise CheckpointError(f'{location}: is a {path.suffix or "plain"} file; expected a folder with config.json '
-                              'and weights, or a .gguf file. Give the folder that holds it.')
-    if is_file:
-        return _open_gguf(location, path)
-    return _open_hub(location, revision)
+    found = find_checkpoint(checkpoint, revision)
+    if found.gguf is not None:
+        return _open_gguf(found.location, found.gguf, found.fetch)
+    return _open_files(found.location, found.fetch, found.files)
 
 
-def _open_hub(location: str, revision: Optional[str]) -> LanguageCheckpoint:
-    """Open a repository on the hub, or a GGUF file there."""
+def _find_on_hub(location: str, revision: Optional[str]) -> FoundCheckpoint:
+    """Find a repository on the hub, or a GGUF file there."""
     parts, is_gguf = location.split('/'), location.lower().endswith('.gguf')
     if location.startswith(('.', '/', '~')) or len(parts) > 2 and not is_gguf:
         raise CheckpointError(f'{location}: no such file or folder. Expected a folder with config.json and weights, a '
                               '.gguf file, or a hub id such as openai-community/gpt2.')
     if not is_gguf:
-        return _open_files(location, hub_fetcher(location, revision), lambda: hub_files(location, revision))
+        return FoundCheckpoint(location, None, hub_fetcher(location, revision), lambda: hub_files(location, revision))
     if len(parts) < 3:
         raise CheckpointError(f'{location}: no such file. A GGUF file on the hub is written owner/name/file.gguf.')
     fetch, folder = hub_fetcher('/'.join(parts[:2]), revision), '/'.join(parts[2:-1])
@@ -66,7 +98,7 @@ def _open_hub(location: str, revision: Optional[str]) -> LanguageCheckpoint:
     except FileNotFoundError:
         raise CheckpointError(f'{location}: the hub has the model but not this file. Correct the name; the '
                               "model's page lists its files.") from None
-    return _open_gguf(location, path, lambda name: fetch(f'{folder}/{name}' if folder else name))
+    return FoundCheckpoint(location, path, lambda name: fetch(f'{folder}/{name}' if folder else name), lambda: [path.name])
 
 
 def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]]) -> LanguageCheckpoint:
@@ -92,9 +124,12 @@ def _open_files(location: str, fetch: FetchFile, files: Callable[[], List[str]])
     return LanguageCheckpoint(location, config, open_store)
 
 
-def _open_gguf(location: str, path: Path, fetch: Optional[FetchFile] = None) -> LanguageCheckpoint:
+def _open_gguf(location: str, path: Path, fetch: FetchFile) -> LanguageCheckpoint:
     file = open_gguf(path, fetch)
     family = get_family(file.architecture, location)
+    if family.architecture is None:
+        raise CheckpointError(f'{location}: is a GGUF file of the family {file.architecture}; expected one that llama.cpp '
+                              'has, which gives the tensors their names. Use the checkpoint in Hugging Face format.')
     try:
         refuse_other_functions(file.metadata)
         config = {'model_type': file.architecture, **family.complete_gguf(
