@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
-from tests.tiny_checkpoints import CONFIGS, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
+from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
@@ -61,9 +61,9 @@ def sharded_folders(tmp_path_factory) -> Dict[str, Path]:
 
 @pytest.fixture(scope='session')
 def gguf_files(tmp_path_factory) -> Dict[str, Path]:
-    """Family -> GGUF file with the same weights as in ``folders``, in float32."""
+    """Family that llama.cpp has -> GGUF file with the same weights as in ``folders``, in float32."""
     folder = tmp_path_factory.mktemp('gguf')
-    return OfFamilies({name: write_gguf(folder / f'{name}.gguf', build_model(name)) for name in CONFIGS})
+    return OfFamilies({name: write_gguf(folder / f'{name}.gguf', build_model(name)) for name in CONFIGS if name in IN_GGUF})
 
 
 def _save(folder: Path, model_type: str, **options) -> Path:

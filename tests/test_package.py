@@ -170,7 +170,7 @@ def test_names_of_families_stand_with_the_families():
 
 #: A program, a rotary rule, hub ids and configs that are examples.
 NO_FAMILY = re.compile(r'llama\.cpp|llama-gguf-split|``llama3``|\w+/gpt2\b|\w+_gpt2\w*\.py')
-FAMILY = re.compile(r'\b(gpt-?2|llama|mistral|qwen\d?|smollm)', re.IGNORECASE)
+FAMILY = re.compile(r'\b(gpt-?2|llama|mistral|qwen\d?|smollm|(?-i:OPT)\b)', re.IGNORECASE)
 
 
 def test_comments_docstrings_and_messages_name_no_family_either():

@@ -1,5 +1,6 @@
 """Real language checkpoints in miniature: transformers' own models, saved by transformers and, as GGUF, by gguf."""
 import math
+import re
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -51,7 +52,11 @@ _ALL_CONFIGS: Dict[str, Dict[str, Any]] = {
     'mistral': dict(model_type='mistral', **{**_LLAMA_LIKE, 'num_key_value_heads': 1}),
     'qwen2': dict(model_type='qwen2', **_LLAMA_LIKE),
     'qwen3': dict(model_type='qwen3', **_LLAMA_LIKE, head_dim=16),
+    'opt': dict(model_type='opt', hidden_size=32, ffn_dim=64, num_attention_heads=4, num_hidden_layers=NUM_BLOCKS,
+                vocab_size=50, max_position_embeddings=64, init_std=0.02),
 }
+#: Families that llama.cpp has, and so GGUF files.
+IN_GGUF = [name for name, family in FAMILIES.items() if family.architecture]
 #: Hugging Face config fields of a tiny model of each family; Qwen3's heads are wider than its stream.
 CONFIGS = OfFamilies({name: config for name, config in _ALL_CONFIGS.items() if name in CONFIG_MAPPING})
 
@@ -82,7 +87,8 @@ def build_model(model_type: str, seed: int = 0, **overrides) -> PreTrainedModel:
 
 def hf_blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     """The transformer blocks of a Hugging Face model."""
-    return model.transformer.h if model.config.model_type == 'gpt2' else model.model.layers
+    name = re.escape(FAMILIES[model.config.model_type].block_prefix.replace('.{i}.', ''))
+    return next(module for path, module in model.named_modules() if re.fullmatch(rf'(.*\.)?{name}', path))
 
 
 def write_gguf(path: Path, model: PreTrainedModel, quantisation: str = 'F32',

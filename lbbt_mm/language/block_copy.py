@@ -63,13 +63,14 @@ def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Di
     """
     parameters = {name[len(path) + 1:]: parameter for name, parameter in module.named_parameters()
                   if f'{name}.'.startswith(f'{path}.')}
-    sources = {'' if name.startswith('wpe') else name.rsplit('.', 1)[-1]: name for name in tensors}
+    is_table = '' in parameters and len(tensors) == 1
+    sources = {'' if is_table else name.rsplit('.', 1)[-1]: name for name in tensors}
     if sources.keys() != parameters.keys():
         raise ValueError(f'{path!r} has the parameters {sorted(parameters)}, its source gives {sorted(sources)}. The module '
                          'was built from another spec than the weights have.')
     for target, name in sources.items():
         tensor, parameter = tensors[name], parameters[target]
-        if parameter.ndim == 3:  # a table may be longer than the module has positions
+        if is_table:  # it may be longer than the module has positions
             tensor = tensor[None, :parameter.shape[1]]
         if tensor.shape != parameter.shape:
             raise ValueError(f'tensor {name!r} of shape {tuple(tensors[name].shape)} cannot fill {path!r} of shape '

@@ -45,7 +45,7 @@ class LanguageCheckpoint:
         """Read one block or another part, strictly.
 
         Args:
-            part: Index of a block; or ``final_norm`` or ``position_table``.
+            part: Index of a block; or ``final_norm`` or ``position_table``, of which only rows that are positions are given.
 
         Returns:
             dict[str, Tensor]: Its tensors by canonical name, in the checkpoint's dtype.
@@ -67,9 +67,11 @@ class LanguageCheckpoint:
             raise CheckpointError(f'{self.location}: tensor {names[left_over[0]]!r} is left over ({len(left_over)} in block '
                                   f'{part}): a {kind} with this config has no such part; {self._remedy}.')
         read = self._store.read([names[name] for name in expected])
-        for name, shape in expected.items():
-            _check_tensor(f'{self.location}: tensor {names[name]!r}', read[names[name]], shape, self._remedy)
-        return {name: read[names[name]] for name in expected}
+        skipped = self._family.first_position if part == 'position_table' else 0
+        for name, (rows, *columns) in expected.items():
+            _check_tensor(f'{self.location}: tensor {names[name]!r}', read[names[name]], (skipped + rows, *columns),
+                          self._remedy)
+        return {name: read[names[name]][skipped:] for name in expected}
 
     def files_of_block(self, part: Union[int, str]) -> List[str]:
         """Names of the files that hold a block or another part, see :meth:`read_block`."""

@@ -125,13 +125,27 @@ class LanguageOptions:
         if std is None:
             raise ValueError(
                 f"language.arm={self.arm!r}: the config of {self.checkpoint or 'the language model'} does not state "
-                'initializer_range, the standard deviation that a random start is drawn with (GGUF files never do, and '
-                "models differ by more than twice). Set language.init_std, to the value in the model's config.json.")
+                f'{FAMILIES[self.spec.model_type].std}, the standard deviation that a random start is drawn with (GGUF '
+                'files never do, and models differ by more than twice). Set language.init_std, to the value in the '
+                "model's config.json.")
         return replace(self.spec, initializer_range=std)
 
     def arm_of(self, part: str) -> str:
         """The arm that ``blocks``, ``position_table`` or ``final_norm`` start from."""
         return FRESH_ARM if part in self.fresh else self.arm
+
+    def check_final_norm(self, component: str) -> None:
+        """Refuse to take the norm behind the last block where the language model has none.
+
+        Args:
+            component: Which component asks for it, for the message.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not self.spec.has_final_norm:
+            raise ValueError(f"{component}: final_norm='language', but this {self.spec.model_type} model has no norm behind "
+                             "its last block. Choose another final_norm, or a language model that has one.")
 
     def block_indices(self, key: str) -> List[int]:
         """Indices of the blocks that ``key`` selects."""
@@ -168,11 +182,12 @@ def disagreements(written: LanguageModelSpec, found: LanguageModelSpec) -> List[
     ours, theirs = written.block, found.block
     pairs: Dict[str, tuple] = {'num_blocks': (written.num_blocks, found.num_blocks)}
     # a GGUF file says no more of the family than llama.cpp's name, nothing of the range, and of windows only that they are
-    if FAMILIES[written.model_type].architecture != FAMILIES[found.model_type].architecture:
+    one, other = (FAMILIES[spec.model_type].architecture or spec.model_type for spec in (written, found))
+    if one != other:
         pairs['model_type'] = (written.model_type, found.model_type)
     pairs.update({field.name: (getattr(ours, field.name), getattr(theirs, field.name)) for field in fields(ours)})
     if None not in (written.initializer_range, found.initializer_range):
-        pairs['initializer_range'] = (written.initializer_range, found.initializer_range)
+        pairs[FAMILIES[written.model_type].std] = (written.initializer_range, found.initializer_range)
     if found.windows or 'vocab_size' in found.config:
         pairs['sliding windows'] = (written.windows, found.windows)
     rotary = pairs.pop('rotary')
@@ -212,8 +227,8 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
     own = spec.initializer_range
     if ARMS[arm].is_drawn and not ARMS[arm].asks_std and own is not None and not _equal(float(init_std), own):
         asking = next(name for name, other in ARMS.items() if other.asks_std)
-        raise ValueError(f"language.init_std={init_std!r}, but the language model's own initializer_range is {own:g}, and "
-                         f'arm={arm!r} is its own random start. Remove init_std, or set arm={asking!r}.')
+        raise ValueError(f"language.init_std={init_std!r}, but the language model's own {FAMILIES[spec.model_type].std} is "
+                         f'{own:g}, and arm={arm!r} is its own random start. Remove init_std, or set arm={asking!r}.')
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:

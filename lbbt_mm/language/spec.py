@@ -53,6 +53,7 @@ class BlockSpec:
         ffn_bias: Whether the feed-forward projections have a bias.
         qk_norm: Whether queries and keys are RMS-normalised per head.
         rotary: The rotary positions the model was trained with, if any.
+        norm_order: Where the norms stand: ``pre``, before each branch, or ``post``, after each residual sum.
         attn_scale: Factor on the attention logits; ``None`` is ``head_dims ** -0.5``.
         window: Tokens that a token sees in the language model, itself included, where that attends in sliding windows. Here
             every token sees all others, so a longer sequence is refused.
@@ -71,6 +72,7 @@ class BlockSpec:
     ffn_bias: bool
     qk_norm: bool = False
     rotary: Optional[RotarySpec] = None
+    norm_order: str = 'pre'
     attn_scale: Optional[float] = None
     window: Optional[int] = None
 
@@ -116,6 +118,7 @@ class LanguageModelSpec:
         num_positions: Longest context; the length of the position table, in families that learn one.
         config: The Hugging Face config fields this was read from.
         windows: Block -> its sliding window, for the blocks that have one.
+        has_final_norm: Whether a norm follows the last block.
     """
     model_type: str
     block: BlockSpec
@@ -124,6 +127,7 @@ class LanguageModelSpec:
     num_positions: int
     config: Dict[str, Any] = field(hash=False, compare=False)
     windows: Mapping[int, int] = field(default_factory=dict, hash=False)
+    has_final_norm: bool = True
 
     def chosen_block(self, indices: Sequence[int]) -> BlockSpec:
         """What a block is, with the narrowest sliding window among those chosen."""

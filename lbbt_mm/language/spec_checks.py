@@ -47,7 +47,7 @@ def check_spec(spec: LanguageModelSpec, family: 'Family', where: str) -> None:
         raise CheckpointError(f'{where}: {family.activation}={block.activation!r:.60} is not supported; expected one of '
                               f'{", ".join(ACTIVATIONS)}. Choose a language model that uses one of those.')
     if spec.initializer_range is not None:
-        check_std(f'{where}: initializer_range', spec.initializer_range)
+        check_std(f'{where}: {family.std}', spec.initializer_range)
     _check_number(where, 'norm_eps', block.norm_eps)
     if block.norm_eps > 1:
         _refuse(where, 'norm_eps', block.norm_eps, 'a small number, 1 at most')

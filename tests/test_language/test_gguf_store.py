@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from lbbt_mm.language import FAMILIES, CheckpointError, gguf_header, open_checkpoint
+from lbbt_mm.language import CheckpointError, gguf_header, open_checkpoint
 from lbbt_mm.language.options import disagreements
 from tests.edited_checkpoints import is_the_model
-from tests.tiny_checkpoints import NUM_BLOCKS, build_model, write_gguf
+from tests.tiny_checkpoints import IN_GGUF, NUM_BLOCKS, build_model, write_gguf
 
 
 @pytest.mark.parametrize('model_type', ['gpt2', 'llama', 'qwen2'])
@@ -28,7 +28,7 @@ def test_quantised_gguf_is_what_transformers_makes_of_it(model_type, quantisatio
             assert torch.equal(tensor, expected[root + name]), name
 
 
-@pytest.mark.parametrize('model_type', FAMILIES)
+@pytest.mark.parametrize('model_type', IN_GGUF)
 def test_gguf_metadata_say_what_config_json_says(model_type, folders, gguf_files):
     assert disagreements(open_checkpoint(folders[model_type]).spec, open_checkpoint(gguf_files[model_type]).spec) == []
 
@@ -69,6 +69,7 @@ def test_gguf_tensor_that_no_block_has_is_an_error(tmp_path):
 
 @pytest.mark.parametrize('architecture, message', [
     ('bert', "model_type='bert' is an encoder-only language model"),
+    ('opt', 'is a GGUF file of the family opt; expected one that llama.cpp has.*Use the checkpoint in Hugging Face'),
     ('phi3', "model_type='phi3' is not supported; expected one of: gpt2"),
     ('llama', "its metadata lack 'num_attention_heads' of a llama model.*use another"),
 ])

@@ -57,7 +57,7 @@ def test_key_value_heads_that_do_not_divide_the_heads_are_an_error():
 
 
 @pytest.mark.parametrize('model_type, field', [('gpt2', 'activation_function'), ('llama', 'hidden_act'),
-                                               ('qwen3', 'hidden_act')])
+                                               ('qwen3', 'hidden_act'), ('opt', 'activation_function')])
 @pytest.mark.parametrize('value', ['gelu_10', 'relu2', '', ['silu']])
 def test_an_activation_that_no_block_has_is_refused_when_a_checkpoint_is_opened(model_type, field, value, folders, tmp_path):
     folder = Path(shutil.copytree(folders[model_type], tmp_path / 'model'))

@@ -11,7 +11,8 @@ from lbbt_mm.models.layers import LanguageBlock
 from tests.tiny_checkpoints import CONFIGS, copied_block
 
 # Widths that each tiny family can be selected down to: its heads share key/value heads in groups
-NARROW = {'gpt2': (24, 3), 'llama': (16, 2), 'mistral': (16, 4), 'qwen2': (16, 2), 'qwen3': (16, 2)}
+NARROW = {'gpt2': (24, 3), 'llama': (16, 2), 'mistral': (16, 4), 'qwen2': (16, 2), 'qwen3': (16, 2),
+          'opt': (24, 3)}
 
 
 def narrow(spec, **sizes):

@@ -13,9 +13,10 @@ from ..spec_checks import check_block_count, check_spec
 from .family import Family, TensorRule
 from .gpt2 import GPT2
 from .llama import LLAMA, MISTRAL, QWEN2, QWEN3
+from .opt import OPT
 
 #: By the ``model_type`` of the Hugging Face config.
-FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3)
+FAMILIES: Dict[str, Family] = dict(gpt2=GPT2, llama=LLAMA, mistral=MISTRAL, qwen2=QWEN2, qwen3=QWEN3, opt=OPT)
 
 #: Fields that say nothing of a block; transformers makes lists as long as ``num_labels``.
 _OF_OTHER_PARTS = ('model_type', 'num_labels', 'id2label', 'label2id', 'task_specific_params', 'pruned_heads')
@@ -72,10 +73,11 @@ def read_spec(config: Dict[str, Any], where: str = 'language.config') -> Languag
             model_type=config['model_type'],
             block=family.block_spec(hf_config),
             num_blocks=hf_config.num_hidden_layers,
-            initializer_range=config.get('initializer_range'),
+            initializer_range=config.get(family.std),
             num_positions=hf_config.max_position_embeddings,
             config=dict(config),
-            windows=family.windows(hf_config))
+            windows=family.windows(hf_config),
+            has_final_norm=family.has_final_norm(hf_config))
     except CheckpointError:
         raise
     except TRANSFORMERS_ERRORS as error:
@@ -91,14 +93,14 @@ def block_tensors(spec: LanguageModelSpec, part: Union[int, str]) -> Dict[str, T
 
     Args:
         spec: The language model.
-        part: Index of a block; or ``final_norm`` or ``position_table``.
+        part: Index of a block; or ``final_norm`` or ``position_table``, of which rows that are no positions are left out.
 
     Returns:
-        dict[str, tuple]: Name -> shape; empty if the family has no such part.
+        dict[str, tuple]: Name -> shape; empty if the model has no such part.
     """
     family, width = FAMILIES[spec.model_type], spec.block.embed_dims
     if part == 'final_norm':
-        return {name: (width, ) for name in family.final_norm}
+        return {name: (width, ) for name in family.final_norm} if spec.has_final_norm else {}
     if part == 'position_table':
         return {family.position_table: (spec.num_positions, width)} if family.position_table else {}
     prefix = family.block_prefix.format(i=part)

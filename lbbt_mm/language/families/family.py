@@ -1,5 +1,5 @@
 """What tells one family of language models from another."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -34,7 +34,9 @@ class Family:
         modules: Module of a LanguageBlock -> the block's modules in a checkpoint that are stacked in it.
         transposed: Whether checkpoints store matrices transposed (GPT-2's Conv1D).
         final_norm: Names of the tensors of the norm behind the last block.
+        has_final_norm: Whether a model has that norm.
         position_table: Name of the learned position table, in families that have one.
+        first_position: Row of that table that is the first token's; those before it are no positions.
         gguf_names: Key of a GGUF file's metadata, without the architecture's name -> Hugging Face config field.
         complete_gguf: What else follows of the config: ``(fields, metadata, names of tensors) -> fields``.
         sizes: What a config has to state, each by any of these names; a size that is left out is the family's default, and
@@ -44,7 +46,8 @@ class Family:
             write to the residual stream by, from the number of blocks.
         windows: Block -> sliding window, of those that attend in one.
         activation: What its config calls the activation.
-        architecture: What llama.cpp calls it.
+        std: What its config calls the standard deviation of the model's own random initialisation.
+        architecture: What llama.cpp calls it; None where llama.cpp cannot have it.
         check: Refuses a spec that the family cannot have.
         from_gguf: Undoes what llama.cpp's converter did to a tensor: ``(name, tensor, spec) -> tensor``.
     """
@@ -52,12 +55,15 @@ class Family:
     block_prefix: str
     root_prefixes: Tuple[str, ...]
     modules: Mapping[str, Tuple[str, ...]]
-    gguf_names: Mapping[str, str]
     final_norm: Tuple[str, ...]
-    architecture: str
+    architecture: Optional[str] = None
+    gguf_names: Mapping[str, str] = field(default_factory=dict)
     transposed: bool = False
     activation: str = 'hidden_act'
+    std: str = 'initializer_range'
+    has_final_norm: Callable[[PretrainedConfig], bool] = lambda config: True
     position_table: Optional[str] = None
+    first_position: int = 0
     sizes: Tuple[Tuple[str, ...], ...] = ()
     ignored: Tuple[str, ...] = ()
     output_scale: Callable[[int], float] = lambda num_blocks: 1.
@@ -101,3 +107,19 @@ class Family:
         if name.endswith(tuple(f'{output}.weight' for output in self.modules['attn.proj'] + self.modules['mlp.fc2'])):
             std *= self.output_scale(spec.num_blocks)
         return torch.randn(shape, generator=generator) * std
+
+
+def whole_heads(width: str, heads: str) -> Callable[[BlockSpec], None]:
+    """A check that heads whose width is a quotient fill the stream; a remainder would silently drop channels.
+
+    Args:
+        width: What the family's config calls the width of the stream.
+        heads: What it calls the number of heads.
+    """
+
+    def check(block: BlockSpec) -> None:
+        if block.embed_dims % block.num_heads:
+            raise ValueError(f'width {block.embed_dims} does not divide into {block.num_heads} heads. Correct {width} or '
+                             f'{heads}')
+
+    return check

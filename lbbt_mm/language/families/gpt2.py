@@ -3,7 +3,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from ..spec import BlockSpec
-from .family import Family
+from .family import Family, whole_heads
 
 
 def _gpt2_spec(config: PretrainedConfig) -> BlockSpec:
@@ -31,12 +31,6 @@ def _gpt2_from_gguf(name: str, tensor: Tensor, spec: BlockSpec) -> Tensor:
     return tensor.T.contiguous() if tensor.ndim == 2 and name != 'wpe.weight' else tensor
 
 
-def _check(block: BlockSpec) -> None:
-    """The width of a head is derived by division here; a remainder would silently drop channels."""
-    if block.embed_dims % block.num_heads:
-        raise ValueError(f'width {block.embed_dims} does not divide into {block.num_heads} heads. Correct n_embd or n_head')
-
-
 #: Matrices that write to the residual stream start smaller (GPT-2 paper, section 2.3).
 GPT2 = Family(
     block_spec=_gpt2_spec,
@@ -60,5 +54,5 @@ GPT2 = Family(
     sizes=(('n_embd', 'hidden_size'), ('n_layer', 'num_hidden_layers'), ('n_head', 'num_attention_heads')),
     ignored=('attn.bias', 'attn.masked_bias'),
     output_scale=lambda num_blocks: (2 * num_blocks)**-0.5,
-    check=_check,
+    check=whole_heads('n_embd', 'n_head'),
     from_gguf=_gpt2_from_gguf)

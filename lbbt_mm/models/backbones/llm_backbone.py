@@ -88,6 +88,8 @@ class LLMBackbone(BaseModule):
             with_cls_token = out_type == 'cls_token'
         check_choices(with_cls_token, attention=attention, position=position, final_norm=final_norm, out_type=out_type)
         check_sizes(img_size, patch_size)
+        if final_norm == 'language':
+            options.check_final_norm('LLMBackbone')
         others = {**(dict(pos_embed='position_table') if position == 'language' else {}),
                   **(dict(norm='final_norm') if final_norm == 'language' else {})}
         super().__init__(init_cfg=with_language_init(init_cfg, language, targets=dict(blocks='blocks'), others=others))

@@ -24,16 +24,16 @@ class LanguageDETR(DETR):
     None (``neck.out_channels``, ``positional_encoding.num_feats``, ``bbox_head.embed_dims``) and so may both depths.
     Building, testing and resuming need neither weights nor a network where ``language.config`` is given.
 
-    Choices where the paper is silent: attention is bidirectional; with ``norm='pre'`` a block keeps the function that
-    was pretrained, positions are added to normalised queries and keys and, like the memory, get the norm's gain with them
-    (see :meth:`LanguageBlock._gain`), cross-attention gets a norm that copies the block's first, and fresh final norms
-    follow encoder and decoder; with ``norm='post'`` (the original DETR order) the norms are copied by name to the place
-    after each residual sum.
+    Choices where the paper is silent: attention is bidirectional; norms stay where the language model has them, so that a
+    block keeps the function that was pretrained; with ``norm='pre'``, which most have, positions are added to normalised
+    queries and keys and, like the memory, get the norm's gain with them (see :meth:`LanguageBlock._gain`), cross-attention
+    gets a norm that copies the block's first, and fresh final norms follow encoder and decoder; with ``norm='post'`` (the
+    original DETR order) the norms are copied by name to the place after each residual sum.
 
     Args:
         language: ``checkpoint, revision, config, encoder_blocks, decoder_blocks, arm, seed, fresh, extra_layers``; see
             :class:`lbbt_mm.language.options.LanguageOptions`.
-        norm: ``pre`` or ``post``. Defaults to ``pre``.
+        norm: ``pre`` or ``post``. Defaults to None, the language model's own.
         attn_drop: Dropout rate of attention weights. Defaults to 0., which keeps the fused kernels.
         proj_drop: Dropout rate of attention output, hidden units and feed-forward output. Defaults to 0.1, DETR's.
         drop_path_rate: Stochastic-depth rate of the last layer of each stack. Defaults to 0.
@@ -48,7 +48,7 @@ class LanguageDETR(DETR):
 
     def __init__(self,
                  language: Mapping[str, Any],
-                 norm: str = 'pre',
+                 norm: Optional[str] = None,
                  attn_drop: float = 0.,
                  proj_drop: float = 0.1,
                  drop_path_rate: float = 0.,

@@ -44,7 +44,7 @@ class LanguageDETREncoder(_LanguageLayers):
     def __init__(self, spec: BlockSpec, num_layers: int, **block_options) -> None:
         super().__init__(spec, num_layers, **block_options)
         # The original adds a norm after the encoder only where its layers are pre-norm.
-        self.final_norm = build_norm(spec) if block_options.get('norm', 'pre') == 'pre' else nn.Identity()
+        self.final_norm = build_norm(spec) if self.layers[0].norm == 'pre' else nn.Identity()
 
     def forward(self, query: Tensor, query_pos: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         """Encode.

@@ -132,15 +132,15 @@ class LanguageMLP(nn.Module):
 class LanguageBlock(nn.Module):
     """One transformer block of a language model, for use in vision models.
 
-    With ``norm='pre'`` it computes the function that was pretrained (on tokens in any number, with no position of its
-    own unless ``rotary`` is given). ``norm='post'`` is the original DETR order: the same norms, by name, after each
-    residual sum.
+    With the norms where the language model has them it computes the function that was pretrained (on tokens in any number,
+    with no position of its own unless ``rotary`` is given). In the other order they are the same norms, by name:
+    ``norm='post'``, after each residual sum, is the original DETR's.
 
     Args:
         spec: What the block is; see :class:`lbbt_mm.language.spec.BlockSpec`.
         cross_attention: Whether the block also attends to a memory, between self-attention and feed-forward.
         attention: ``bidirectional`` (patches have no order) or ``causal``.
-        norm: ``pre`` or ``post``.
+        norm: ``pre`` or ``post``. Defaults to None, where the language model has them (``spec.norm_order``).
         attn_drop: Dropout rate of the attention weights.
         proj_drop: Dropout rate of attention output and feed-forward output.
         hidden_drop: Dropout rate of the feed-forward network's hidden units. Defaults to None, ``proj_drop``.
@@ -154,7 +154,7 @@ class LanguageBlock(nn.Module):
                  spec: BlockSpec,
                  cross_attention: bool = False,
                  attention: str = 'bidirectional',
-                 norm: str = 'pre',
+                 norm: Optional[str] = None,
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  hidden_drop: Optional[float] = None,
@@ -163,14 +163,14 @@ class LanguageBlock(nn.Module):
                  attention_kernel: str = 'auto') -> None:
         super().__init__()
         check_choice('attention', attention, ('bidirectional', 'causal'))
-        check_choice('norm', norm, ('pre', 'post'))
+        check_choice('norm', norm, (None, 'pre', 'post'))
         check_choice('attention_kernel', attention_kernel, KERNELS)
         check_rate('attn_drop', attn_drop)
         check_rate('proj_drop', proj_drop)
         check_rate('hidden_drop', 0. if hidden_drop is None else hidden_drop)
         check_rate('drop_path_rate', drop_path_rate)
         self.spec = spec
-        self.norm = norm
+        self.norm = norm or spec.norm_order
         self.with_cp = with_cp
         self.norm1 = build_norm(spec)
         attention_options = (attn_drop, proj_drop, attention_kernel)

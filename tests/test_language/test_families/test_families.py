@@ -24,7 +24,8 @@ def test_defaults_describe_the_block_that_transformers_builds(model_type):
 @pytest.mark.parametrize('model_type', FAMILIES)
 def test_the_range_of_a_random_start_is_what_the_config_states_and_no_default(model_type):
     """transformers would fill in 0.02, which is not SmolLM2's."""
-    assert read_spec(config_of(model_type, initializer_range=1 / 24)).initializer_range == 1 / 24
+    field = FAMILIES[model_type].std
+    assert read_spec(config_of(model_type, **{field: 1 / 24})).initializer_range == 1 / 24
     assert read_spec(dict(model_type=model_type)).initializer_range is None
 
 
@@ -36,6 +37,8 @@ def test_the_range_of_a_random_start_is_what_the_config_states_and_no_default(mo
     ('mistral', dict(head_dim=16)),
     ('qwen2', dict(num_key_value_heads=1)),
     ('qwen3', dict(head_dim=8, attention_bias=True)),
+    ('opt', dict(ffn_dim=48, enable_bias=False)),
+    ('opt', dict(do_layer_norm_before=False, word_embed_proj_dim=16)),
 ])
 def test_config_fields_change_the_block_as_they_do_in_transformers(model_type, fields):
     spec = read_spec(config_of(model_type, **fields))

@@ -47,10 +47,10 @@ def test_blocks_hold_the_language_models_weights(model_type, folders):
         assert all(torch.equal(tensor, expected[name]) for name, tensor in block.state_dict().items())
 
 
-@pytest.mark.parametrize('model_type', ('gpt2', 'llama', 'qwen3'))
+@pytest.mark.parametrize('model_type', ('gpt2', 'llama', 'qwen3', 'opt'))
 def test_causal_blocks_compute_what_the_language_model_computes(model_type, folders):
     """With the model's own positions and final norm, patch tokens go through the whole language model."""
-    position = 'language' if model_type == 'gpt2' else 'rotary'
+    position = 'language' if FAMILIES[model_type].position_table else 'rotary'
     backbone = initialised(model_type, folders[model_type], attention='causal', position=position, final_norm='language',
                            out_type='raw').eval()
     model = AutoModelForCausalLM.from_pretrained(folders[model_type]).eval()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from mmengine.model import ModuleList
@@ -35,7 +37,13 @@ def test_encoder_ends_with_a_fresh_norm_where_its_layers_are_pre_norm(spec):
     pre, post = LanguageDETREncoder(spec, 2, norm='pre'), LanguageDETREncoder(spec, 2, norm='post')
     assert isinstance(pre.final_norm, (nn.LayerNorm, nn.RMSNorm)) and isinstance(post.final_norm, nn.Identity)
     assert (pre.final_norm.weight == 1).all()
-    assert isinstance(LanguageDETREncoder(spec, 2).final_norm, type(pre.final_norm)), 'pre is the default'
+    assert isinstance(LanguageDETREncoder(spec, 2).final_norm, type(pre.final_norm)), 'pre is what these were trained with'
+
+
+def test_layers_of_a_post_norm_language_model_are_post_norm(spec):
+    encoder = LanguageDETREncoder(replace(spec, norm_order='post'), 2)
+    assert [layer.norm for layer in encoder.layers] == ['post', 'post'] and isinstance(encoder.final_norm, nn.Identity)
+    assert LanguageDETREncoder(replace(spec, norm_order='post'), 1, norm='pre').layers[0].norm == 'pre'
 
 
 @pytest.mark.parametrize('norm', NORMS)

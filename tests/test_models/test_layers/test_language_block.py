@@ -11,7 +11,7 @@ from lbbt_mm.models.layers import LanguageAttention, LanguageBlock, LanguageMLP,
 from tests.closeness import assert_close, assert_near
 from tests.tiny_checkpoints import CONFIGS, build_model, copied_block, hf_blocks
 
-LLAMA_LIKE = [name for name in FAMILIES if name != 'gpt2']
+ROTARY = [name for name, family in FAMILIES.items() if family.position_table is None]
 ATTENTION = ['causal', 'bidirectional']
 
 
@@ -33,7 +33,7 @@ def hf_block_output(model, index, hidden, attention, positions):
     if attention == 'causal':
         mask = mask.masked_fill(torch.ones(num_tokens, num_tokens, dtype=bool).triu(1), float('-inf'))
     keywords = dict(attention_mask=mask)
-    if model.config.model_type != 'gpt2':
+    if model.config.model_type in ROTARY:
         positions = torch.zeros(num_tokens) if positions is None else positions
         keywords['position_embeddings'] = model.model.rotary_emb(hidden, positions[None])
     out = hf_blocks(model)[index](hidden, **keywords)
@@ -54,8 +54,8 @@ def assert_equals_hf(model, checkpoint, index, attention, with_rotary, num_token
 # --------------------------------------------------------------------------- equal to Hugging Face's block
 @pytest.mark.parametrize('attention', ATTENTION)
 @pytest.mark.parametrize('index', [0, 3])
-@pytest.mark.parametrize('model_type, with_rotary', [('gpt2', False)] + [(name, on) for name in LLAMA_LIKE
-                                                                        for on in (False, True)])
+@pytest.mark.parametrize('model_type, with_rotary', [(name, on) for name in FAMILIES
+                                                     for on in (False, True) if name in ROTARY or not on])
 def test_block_equals_transformers_block(model_type, with_rotary, index, attention, folders):
     model = AutoModelForCausalLM.from_pretrained(folders[model_type], attn_implementation='sdpa')
     assert_equals_hf(model, open_checkpoint(folders[model_type]), index, attention, with_rotary)
@@ -74,11 +74,14 @@ def test_block_equals_transformers_block(model_type, with_rotary, index, attenti
     ('gpt2', dict(layer_norm_epsilon=0.1)),
     ('llama', dict(rms_norm_eps=0.1)),
     ('qwen3', dict(rms_norm_eps=0.1)),
+    # OPT-350M's kind: norms after each residual sum
+    ('opt', dict(do_layer_norm_before=False, word_embed_proj_dim=16)),
+    ('opt', dict(activation_function='gelu', enable_bias=False)),
 ])
 def test_variants_of_a_family_equal_transformers_block(model_type, fields, tmp_path):
     model = build_model(model_type, **fields)
     model.save_pretrained(tmp_path)
-    with_rotary = model_type != 'gpt2'
+    with_rotary = model_type in ROTARY
     for attention in ATTENTION:
         assert_equals_hf(model, open_checkpoint(tmp_path), 1, attention, with_rotary, num_tokens=40)
 
@@ -441,7 +444,7 @@ def test_same_seed_gives_the_same_dropout(checkpoint):
 # ---------------------------------------------------------------------------------------------- what it says
 @pytest.mark.parametrize('option, value, message', [
     ('attention', 'full', "attention='full': expected one of 'bidirectional', 'causal'"),
-    ('norm', None, "norm=None: expected one of 'pre', 'post'"),
+    ('norm', 'sandwich', "norm='sandwich': expected one of None, 'pre', 'post'"),
     ('attn_drop', 1.0, r'attn_drop=1.0: expected a rate in \[0, 1\)'),
     ('proj_drop', -0.1, 'proj_drop=-0.1: expected a rate'),
     ('drop_path_rate', 2, 'drop_path_rate=2: expected a rate'),
