@@ -22,7 +22,8 @@ from .config_text import read_config_text
 _WITHOUT_EFFECT = (
     'init_cfg', 'pretrained', '*_init', 'init_std', 'train_cfg', 'test_cfg', 'loss*', '*drop*', '*frozen*', 'norm_eval',
     'requires_grad', 'momentum', 'sampler', 'assigner', 'dn_cfg', 'auxiliary_head', 'batch_augments',
-    'with_cp', 'use_checkpoint', 'attention_kernel', 'topk', 'cal_acc', 'ignore_index')
+    'with_cp', 'use_checkpoint', 'aux_weight', 'saves_blocks', 'trains', 'attention_kernel', 'topk', 'cal_acc',
+    'ignore_index')
 #: Those that the tensors' shapes tell, or that loading makes up for; the language blocks are compared as they are built.
 _TOLD_OTHERWISE = ('num_classes', '*channels', 'num_layers', 'num_queries', 'embed_dims', 'ffn_dims', '*img_size',
                    'language', 'data_preprocessor')

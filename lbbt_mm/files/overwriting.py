@@ -43,15 +43,32 @@ def refuse_overwriting_output(out: Any, show_dir: Any) -> None:
     Raises:
         ValueError: If the file is there, or the folder holds something, or they cannot be made.
     """
-    for name, path in (('--out', out), ('--show-dir', show_dir)):
-        parent = next((folder for folder in Path(path or '.').absolute().parents if os.path.lexists(folder)), None)
-        if path and not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
-            raise ValueError(f'{name} {path}: {parent} is no folder that can be written to. Give another path.')
-    if out and os.path.lexists(out):
-        raise ValueError(f'--out {out}: is there already, and would be overwritten. Remove it, or give another name.')
+    refuse_overwriting_file('--out', out)
+    _refuse_no_folder('--show-dir', show_dir)
     if show_dir and os.path.lexists(show_dir) and not (os.path.isdir(show_dir) and not os.listdir(show_dir)):
         raise ValueError(f'--show-dir {show_dir}: holds files already, and those with the names of the images would be '
                          'overwritten. Give a folder that is empty or absent.')
+
+
+def refuse_overwriting_file(name: str, path: Any) -> None:
+    """Refuse to write a file over one that is there, or where nothing can be written.
+
+    Args:
+        name: The option that gives it, for messages.
+        path: The file, or None.
+
+    Raises:
+        ValueError: If the file is there, or cannot be made.
+    """
+    _refuse_no_folder(name, path)
+    if path and os.path.lexists(path):
+        raise ValueError(f'{name} {path}: is there already, and would be overwritten. Remove it, or give another name.')
+
+
+def _refuse_no_folder(name: str, path: Any) -> None:
+    parent = next((folder for folder in Path(path or '.').absolute().parents if os.path.lexists(folder)), None)
+    if path and not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
+        raise ValueError(f'{name} {path}: {parent} is no folder that can be written to. Give another path.')
 
 
 def keep_training_config(cfg: Any) -> None:

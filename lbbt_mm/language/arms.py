@@ -18,16 +18,20 @@ class Arm(NamedTuple):
         asks_std: The standard deviation that they are drawn with has to be given (``language.init_std``); otherwise it is
             the language model's own.
         rewrite: What becomes of each tensor that was read, with a generator of its own; None for the tensor itself.
+        has_blocks: Whether there are blocks at all; only a rectifier can do without.
+        has_mappers: Whether there is what leads to the blocks and back.
     """
     reads_weights: bool = False
     is_drawn: bool = False
     asks_std: bool = False
     rewrite: Optional[Callable[['Tensor', 'Generator'], 'Tensor']] = None
+    has_blocks: bool = True
+    has_mappers: bool = True
 
     @property
     def leaves_host(self) -> bool:
         """Whether the host model's own initialisation stays."""
-        return not (self.reads_weights or self.is_drawn)
+        return self.has_blocks and not (self.reads_weights or self.is_drawn)
 
 
 def _shuffle(tensor: 'Tensor', generator: 'Generator') -> 'Tensor':
@@ -46,7 +50,8 @@ def _match_moments(tensor: 'Tensor', generator: 'Generator') -> 'Tensor':
 #: ``language`` copies the weights; ``host`` leaves the host model's own initialisation; ``random`` is the language
 #: model's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
 #: a normal with each tensor's mean and standard deviation; ``random_tuned`` is ``random`` with a standard deviation that
-#: somebody chose, the best of a sweep for example.
+#: somebody chose, the best of a sweep for example. Of a rectifier, ``mappers`` leaves the blocks out and keeps the layers
+#: around them, and ``none`` leaves out both: controls for added capacity, and for an added loss.
 ARMS: Dict[str, Arm] = {
     'language': Arm(reads_weights=True),
     'host': Arm(),
@@ -54,6 +59,8 @@ ARMS: Dict[str, Arm] = {
     'shuffled': Arm(reads_weights=True, rewrite=_shuffle),
     'moment_matched': Arm(reads_weights=True, rewrite=_match_moments),
     'random_tuned': Arm(is_drawn=True, asks_std=True),
+    'mappers': Arm(has_blocks=False),
+    'none': Arm(has_blocks=False, has_mappers=False),
 }
 #: What a ``language`` dict without ``arm`` has.
 DEFAULT_ARM = 'language'

@@ -30,7 +30,7 @@ def copy_block(block: nn.Module, spec: LanguageModelSpec, index: int,
     """
     family = FAMILIES[spec.model_type]
     prefix = family.block_prefix.format(i=index)
-    parameters = dict(block.named_parameters())
+    parameters = named_weights(block)
     with_cross = any(name.startswith('cross_attn.') for name in parameters)
     filled = {}
     for rule in family.rules(spec.block):
@@ -61,7 +61,7 @@ def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Di
     Raises:
         ValueError: If a parameter is missing, left over, or does not fit its source.
     """
-    parameters = {name[len(path) + 1:]: parameter for name, parameter in module.named_parameters()
+    parameters = {name[len(path) + 1:]: parameter for name, parameter in named_weights(module).items()
                   if f'{name}.'.startswith(f'{path}.')}
     is_table = '' in parameters and len(tensors) == 1
     sources = {'' if is_table else name.rsplit('.', 1)[-1]: name for name in tensors}
@@ -77,6 +77,11 @@ def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Di
                              f'{tuple(parameter.shape)}. Choose a language model with as many positions, or larger patches.')
         parameter.copy_(tensor)
     return parameters
+
+
+def named_weights(module: nn.Module) -> Dict[str, Tensor]:
+    """Parameters by name, and buffers: blocks that are held fast keep their weights there."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _cross_name(target: str) -> Optional[str]:

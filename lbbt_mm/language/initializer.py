@@ -62,13 +62,27 @@ class LanguageInit:
             CheckpointError: If the checkpoint is unusable or disagrees with ``language.config``.
             ValueError: If a tensor does not fit the block it is meant for.
         """
+        copied = self.fill(module)
+        if copied:
+            OverwriteGuard.attach(module, copied)
+
+    def fill(self, module: nn.Module) -> Dict[str, Tensor]:
+        """Initialise ``module``'s blocks in place, without watching what comes after.
+
+        Returns:
+            dict[str, Tensor]: What was filled, by name within ``module``.
+
+        Raises:
+            CheckpointError: See :meth:`__call__`.
+            ValueError: See :meth:`__call__`.
+        """
         options = self.options
         if not ARMS[options.arm].reads_weights and options.checkpoint and Path(options.checkpoint).expanduser().exists():
             self._open()  # these arms read no weights; where the checkpoint is at hand it still has to be the config's
         if ARMS[options.arm].leaves_host:
             print_log(f"LanguageInit: arm={options.arm!r}, the blocks keep the host model's own initialisation.",
                       logger='current')
-            return
+            return {}
         plan = self._plan(module)
         spec = options.drawn_spec() if any(ARMS[arm].is_drawn for _, arm in plan) else options.spec
         checkpoint = self._open() if ARMS[options.arm].reads_weights else None
@@ -80,7 +94,7 @@ class LanguageInit:
         print_log('\n' + report.render(), logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
-        OverwriteGuard.attach(module, copied)
+        return copied
 
     def _fill(self, module: nn.Module, spec: LanguageModelSpec, checkpoint: Optional[LanguageCheckpoint],
               report: LoadReport, part: Part, arm: str, paths: List[str]) -> Dict[str, Tensor]:

@@ -49,13 +49,14 @@ class LanguageOptions:
 
     @classmethod
     def from_dict(cls, language: Mapping[str, Any], block_keys: Sequence[str] = ('blocks', ),
-                  offers_fit: bool = False) -> 'LanguageOptions':
+                  offers_fit: bool = False, offers_no_blocks: bool = False) -> 'LanguageOptions':
         """Check a ``language`` dict and read its spec; no weights are read.
 
         Args:
             language: The dict as a config writes it.
             block_keys: Keys that select blocks in the component at hand.
             offers_fit: Whether it has another width than the language model, so that ``fit`` is an option there.
+            offers_no_blocks: Whether it can do without blocks, as the arms ``mappers`` and ``none`` do.
 
         Returns:
             LanguageOptions: The checked options.
@@ -76,7 +77,10 @@ class LanguageOptions:
         for part in fresh if isinstance(fresh, (list, tuple)) else [fresh]:
             check_choice('language.fresh', part, _FRESH)
         arm = ARMS[options.get('arm', DEFAULT_ARM)]
-        if fresh and (arm.leaves_host or arm.asks_std):
+        if not (arm.has_blocks or offers_no_blocks):
+            raise ValueError(f'language.arm={options["arm"]!r} leaves the language blocks out, which only a rectifier can; '
+                             f'expected one of {", ".join(name for name, other in ARMS.items() if other.has_blocks)}.')
+        if fresh and (not arm.has_blocks or arm.leaves_host or arm.asks_std):
             raise ValueError(f'language.fresh={fresh!r} beside arm={options["arm"]!r}: expected an arm that reads weights, '
                              "or 'random'. Remove one of the two.")
         check_choice('language.extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))

@@ -5,6 +5,8 @@ from typing import Dict, Mapping
 import torch
 from torch import Tensor, nn
 
+from .block_copy import named_weights
+
 
 class OverwriteGuard:
     """A one-time check at a module's first forward with gradients that named parameters still hold what was copied.
@@ -62,7 +64,7 @@ class OverwriteGuard:
         if not module.training and not torch.is_grad_enabled() or torch.jit.is_tracing():
             return
         self.cancel()
-        parameters: Dict[str, Tensor] = dict(module.named_parameters())
+        parameters = named_weights(module)
         changed = [
             name for name, print_ in self._prints.items()
             if name in parameters and parameters[name].dtype == self._dtypes[name]

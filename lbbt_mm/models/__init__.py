@@ -4,4 +4,5 @@ from .classifiers import *  # noqa: F401,F403
 from .decode_heads import *  # noqa: F401,F403
 from .detectors import *  # noqa: F401,F403
 from .layers import LanguageBlock  # noqa: F401
+from .rectifiers import *  # noqa: F401,F403
 from .segmentors import *  # noqa: F401,F403

@@ -1,5 +1,6 @@
 """Hooks; importing this registers them in scope ``lbbt_mm``."""
 from .activation_ratio_hook import ActivationRatioHook
+from .auxiliary_weight_hook import AuxiliaryWeightHook
 from .bridge_encoder_hook import BridgeEncoderHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .language_config_hook import LanguageConfigHook
@@ -10,6 +11,6 @@ from .seeding_hook import SeedingHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'ActivationRatioHook', 'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook', 'NamedFilesHook',
-    'PartialFreezeHook', 'PendingValidationHook', 'SeedingHook', 'WholeCheckpointHook'
+    'ActivationRatioHook', 'AuxiliaryWeightHook', 'BridgeEncoderHook', 'CheckpointFitHook', 'LanguageConfigHook',
+    'NamedFilesHook', 'PartialFreezeHook', 'PendingValidationHook', 'SeedingHook', 'WholeCheckpointHook'
 ]

@@ -14,6 +14,7 @@ from lbbt_mm.config_keys import is_allowed, refusal
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
                                           load_and_compare, parts_of)
 from lbbt_mm.files.checkpoint_function import changed_function
+from lbbt_mm.files.stripping import STRIPPED_KEY
 from lbbt_mm.mmengine_internals import built_loops, checkpoint_of, is_resumed, is_training
 from lbbt_mm.registry import HOOKS
 
@@ -68,6 +69,12 @@ class CheckpointFitHook(Hook):
         fit = fit._replace(extra=[*fit.extra, *behind])
         missing, extra = ([name for name in names if not is_below(name, self.leave_out)] for names in fit[1:3])
         misfits = Fit([], missing, extra, fit.misshapen)
+        meta = checkpoint.get('meta')
+        stripped = (meta.get(STRIPPED_KEY) if isinstance(meta, Mapping) else None) or ()
+        if any(is_below(name, stripped) for name in missing):
+            raise CheckpointMisfit(f'{where}: its {missing[0].split(".")[0]} was taken out by tools/strip_rectifier.py, and '
+                                   'this config has one. Give the config of the plain model, which that tool writes with '
+                                   f'--config, or start it anew: --leave-out {missing[0].split(".")[0]}.')
         if misfits.names:
             raise CheckpointMisfit(f'{where}: does not fit this config: {misfits.describe()}. '
                                    f'{self._remedy(runner, parts_of(misfits.names))}')
