@@ -23,6 +23,7 @@ SIZES = {
     'gpt2': ('gpt2', 12, 768, 12, 12, 64, 3072),
     'gpt2_medium': ('gpt2', 24, 1024, 16, 16, 64, 4096),
     'smollm2_135m': ('llama', 30, 576, 9, 3, 64, 1536),
+    'llama_7b': ('llama', 32, 4096, 32, 32, 128, 11008),
     'llama3_2_1b': ('llama', 16, 2048, 32, 8, 64, 8192),
     'opt_350m': ('opt', 24, 1024, 16, 16, 64, 4096),
     'opt_1_3b': ('opt', 24, 2048, 32, 32, 64, 8192),
@@ -50,7 +51,7 @@ def build(cfg: Config):
 
 def test_configs_lie_in_a_folder_a_task():
     assert {folder.name for folder in FOLDERS} == {
-        'configs', 'classification', 'detection', 'segmentation', 'small', 'demo', 'public_lbbt'}
+        'configs', 'classification', 'detection', 'segmentation', 'small', 'demo', 'public_lbbt', 'rectifier'}
     assert {path.stem for path in CONFIGS.glob('*.py')} == {
         'detr_gpt2_coco', 'segmenter_gpt2_ade20k', 'classify_gpt2_medium_cifar10', 'bridge_gpt2_medium_cifar10',
         'probe_gpt2_medium_cifar10', 'retrieval_gpt2_medium_tiny_imagenet'}, 'the headline configs'

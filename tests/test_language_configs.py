@@ -26,6 +26,10 @@ PUBLISHED = {
         model_type='llama', hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
         num_key_value_heads=3, rms_norm_eps=1e-5, rope_theta=1e5, max_position_embeddings=8192,
         initializer_range=0.041666666666666664, hidden_act='silu')),
+    'llama_7b': ('huggyllama/llama-7b', dict(
+        model_type='llama', hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=32, rms_norm_eps=1e-6, rope_theta=1e4, max_position_embeddings=2048, initializer_range=0.02,
+        hidden_act='silu')),
     'llama3_2_1b': ('meta-llama/Llama-3.2-1B', dict(
         model_type='llama', hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
         num_key_value_heads=8, head_dim=64, rms_norm_eps=1e-5, rope_theta=5e5, max_position_embeddings=131072,

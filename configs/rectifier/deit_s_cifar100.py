@@ -1,0 +1,7 @@
+# The rectifier paper's Tables 3, 5 and 6, ViT-S on CIFAR-100: the plain model
+_base_ = ['../_base_/deit_300e.py', '../_base_/datasets/cifar100.py']
+model = dict(backbone=dict(arch='deit-small'), head=dict(num_classes=_base_.num_classes, in_channels=384))
+crop = dict(type='RandomResizedCrop', scale=224, interpolation='bicubic')
+flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+train_dataloader = dict(batch_size=256, dataset=dict(pipeline=[crop, flip, _base_.pack]))
+val_evaluator = test_evaluator = dict(topk=(1, 5))
