@@ -4,14 +4,12 @@
 in a file. The result has ``train/WNID/*.JPEG`` and, made of the validation images, ``test/WNID/*.JPEG``: what
 ``LBBT_DATA_ROOT`` points to. Its own test images have no labels and are left out.
 """
-import hashlib
-import os
-import shutil
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 from rich.progress import track
 
+from .placed_images import fingerprint, place_image
 from .whole_folder import converter_parser, write_once
 
 # (image, path in the result)
@@ -45,18 +43,11 @@ def convert_tiny_imagenet(source: Path, out: Path, copy: bool = False) -> Dict[s
             for name in classes:  # a class without test images keeps its place in the order, and so its label
                 (root / split / name).mkdir(parents=True)
         for image, target in track(train + test, description='copying' if copy else 'linking'):
-            _place(image, root / target, copy)
+            place_image(image, root / target, copy)
 
-    write_once(out, Path(__file__).name, dict(counts, copy=copy, images=_fingerprint(train + test)), write)
+    images = fingerprint((target.as_posix(), image.stat().st_size) for image, target in train + test)
+    write_once(out, Path(__file__).name, dict(counts, copy=copy, images=images), write)
     return counts
-
-
-def _fingerprint(placements: Sequence[Placement]) -> str:
-    """What tells one set of images from another, wherever it lies: their places and sizes."""
-    digest = hashlib.sha256()
-    for image, target in placements:
-        digest.update(f'{target.as_posix()}\0{image.stat().st_size}\n'.encode(errors='surrogateescape'))
-    return digest.hexdigest()
 
 
 def _refuse_path(name: str, where: str) -> None:
@@ -108,17 +99,6 @@ def _validation_images(source: Path, classes: List[str]) -> List[Placement]:
         raise ValueError(f'{folder / unlisted[0]} is not in {annotations.name} ({len(unlisted)} such images in all), so its '
                          'class is unknown. Unpack the archive again.')
     return [(folder / name, Path('test', label, name)) for name, label in sorted(labels.items())]
-
-
-def _place(image: Path, target: Path, copy: bool) -> None:
-    if copy:
-        shutil.copyfile(image, target)
-        return
-    try:
-        os.link(os.path.realpath(image), target)
-    except OSError as error:
-        raise OSError(f'{image} cannot be linked to {target} ({error.strerror}). Give a target on the same file system, or '
-                      'add --copy.') from error
 
 
 def main() -> None:

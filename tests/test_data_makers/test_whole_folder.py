@@ -12,7 +12,8 @@ from lbbt_mm.data_makers import whole_folder
 from lbbt_mm.data_makers.whole_folder import write_image, write_once
 from tests.tool_processes import REPO, run_tool, start
 
-TOOLS = ('digits_to_coco', 'digits_to_ade', 'digits_to_imagefolder', 'tiny_imagenet_to_imagefolder')
+TOOLS = ('digits_to_coco', 'digits_to_ade', 'digits_to_imagefolder', 'tiny_imagenet_to_imagefolder',
+         'caltech256_to_imagefolder')
 RECIPE = dict(number=3)
 
 
@@ -24,7 +25,12 @@ def commands(tmp_path_factory):
         (source / path).parent.mkdir(parents=True)
         cv2.imwrite(str(source / path), np.zeros((8, 8, 3), np.uint8))
     (source / 'val' / 'val_annotations.txt').write_text('b.JPEG\tn01\t0\t0\t1\t1\n')
-    return {tool: (f'dataset_converters/{tool}.py', *([source] if tool.startswith('tiny') else []),
+    caltech = source.parent / '256_ObjectCategories'
+    (caltech / '001.ak47').mkdir(parents=True)
+    for number in range(2):
+        cv2.imwrite(str(caltech / '001.ak47' / f'001_000{number}.jpg'), np.zeros((8, 8, 3), np.uint8))
+    sources = dict(tiny_imagenet_to_imagefolder=source, caltech256_to_imagefolder=caltech)
+    return {tool: (f'dataset_converters/{tool}.py', *([sources[tool]] if tool in sources else []),
                    *(['--num-train', 2, '--num-val', 1] if tool in TOOLS[:2] else [])) for tool in TOOLS}
 
 

@@ -152,6 +152,9 @@ OTHERS = [
     ('dataset_converters/digits_to_ade.py', '{}/full', 'full'),
     ('dataset_converters/digits_to_imagefolder.py', '{}/run.py', 'is not a folder'),
     ('dataset_converters/tiny_imagenet_to_imagefolder.py', '{}/nowhere {}/new', 'nowhere'),
+    ('dataset_converters/caltech256_to_imagefolder.py', '{}/nowhere {}/new', 'nowhere: no such file or folder'),
+    ('dataset_converters/caltech256_to_imagefolder.py', '{}/run.py {}/new', 'run.py is not a complete tar archive'),
+    ('dataset_converters/caltech256_to_imagefolder.py', '{}/nowhere {}/new --seed -1', 'expected a whole number, 0 or more'),
     ('demo', '--epochs 0', 'expected a whole number, 1 or more'),
     ('demo', '--only bridges', "invalid choice: 'bridges'"),
 ]
