@@ -1,0 +1,204 @@
+"""A whole language model that reads texts: what each of its blocks gives, the mean over the tokens of a text.
+
+The model is transformers' own. Its files are found by :mod:`.text_files`; weights are safetensors, or those of a GGUF file,
+read and dequantised as for our own blocks. No code of a checkpoint is run, nothing is unpickled, and transformers fetches
+nothing.
+"""
+import logging
+from contextlib import contextmanager
+from typing import Any, Callable, Iterable, Iterator, List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .errors import CheckpointError
+from .families import block_tensors
+from .gguf_store import open_gguf, read_gguf_tensor
+from .source import open_checkpoint
+from .text_files import TextFiles
+
+#: Of transformers: nothing is fetched, and no code of a checkpoint runs.
+_LOCAL = dict(local_files_only=True, trust_remote_code=False)
+
+
+class TextModel:
+    """A language model and its tokenizer.
+
+    Args:
+        files: Where they are.
+        device: Where to compute. Defaults to ``cpu``.
+
+    Raises:
+        CheckpointError: If model or tokenizer cannot be loaded, or do not fit together.
+    """
+
+    def __init__(self, files: TextFiles, device: str = 'cpu') -> None:
+        self.location, self._device = files.location, device
+        with _quiet(files.location):
+            self._tokenizer, self._special = _load_tokenizer(files)
+            self._model = (_load_gguf(files) if files.gguf else _load_folder(files)).eval().to(device)
+        self._blocks = _find_blocks(self._model, files.location)
+        #: Parameters, without a language model's head.
+        self.num_parameters = sum(parameter.numel() for parameter in self._model.parameters())
+        self.num_blocks = len(self._blocks)
+
+    def encode(self, texts: List[str]) -> List[List[int]]:
+        """Tokens of texts, without padding; longer ones are cut at what the model has positions for.
+
+        Args:
+            texts: The texts.
+
+        Raises:
+            CheckpointError: If a text has no tokens, or the model has no such token.
+        """
+        longest = getattr(self._model.config, 'max_position_embeddings', None)
+        tokens = self._tokenizer(texts, add_special_tokens=self._special, truncation=longest is not None,
+                                 max_length=longest)['input_ids']
+        empty = next((text for text, found in zip(texts, tokens) if not found), None)
+        if empty is not None:
+            raise CheckpointError(f'{self.location}: its tokenizer makes no token of the text {empty!r:.80}. Correct the '
+                                  'text.')
+        size, largest = self._model.get_input_embeddings().weight.shape[0], max(map(max, tokens))
+        if largest >= size:
+            raise CheckpointError(f'{self.location}: its tokenizer gives token {largest}, and the model has {size}. They '
+                                  'belong to different models; fetch both again.')
+        return tokens
+
+    def first_token(self, tokens: List[List[int]]) -> str:
+        """The special token that stands in front of all texts and counts among their tokens; empty where there is none.
+
+        Args:
+            tokens: What :meth:`encode` returns.
+        """
+        first = {found[0] for found in tokens}
+        if len(first) == 1 and first <= set(self._tokenizer.all_special_ids):
+            return self._tokenizer.convert_ids_to_tokens(first.pop())
+        return ''
+
+    @torch.no_grad()
+    def read(self, tokens: List[List[int]], batch_size: int = 32, last: str = 'output',
+             track: Callable[[Iterable[Any]], Iterable[Any]] = lambda batches: batches) -> Tensor:
+        """Features of texts: of each block the mean of its output over the tokens; padding does not count.
+
+        Texts of about one length are read together, padded on the right.
+
+        Args:
+            tokens: What :meth:`encode` returns.
+            batch_size: Texts at once. Defaults to 32.
+            last: ``output``: of the last block as of the others; ``normed``: behind the final norm, as transformers gives
+                its hidden states. Defaults to ``output``.
+            track: Shows progress over the batches. Defaults to none.
+
+        Returns:
+            Tensor: ``(blocks, N, C)``, float32, on the CPU.
+
+        Raises:
+            CheckpointError: If features are not finite.
+        """
+        order = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
+        batches = [order[first:first + batch_size] for first in range(0, len(order), batch_size)]
+        features = None
+        for batch in track(batches):
+            means = self._means([tokens[index] for index in batch], last)
+            features = means.new_empty(len(means), len(tokens), means.shape[-1]) if features is None else features
+            features[:, batch] = means
+        finite = torch.isfinite(features).flatten(1).all(1)
+        if not finite.all():
+            raise CheckpointError(f'{self.location}: block {int((~finite).nonzero()[0])} gives features that are not '
+                                  'finite. The file is damaged, or the model diverged; use another.')
+        return features
+
+    def _means(self, tokens: List[List[int]], last: str) -> Tensor:
+        """Features of a batch ``(blocks, B, C)``."""
+        lengths = torch.tensor([len(found) for found in tokens])
+        inputs, means = torch.zeros(len(tokens), int(lengths.max()), dtype=torch.long), {}
+        for row, found in zip(inputs, tokens):
+            row[:len(found)] = torch.tensor(found)
+        mask = (torch.arange(inputs.shape[1]) < lengths[:, None]).to(self._device)
+
+        def keep(index: int, states: Any) -> None:
+            states = states[0] if isinstance(states, (tuple, list)) else states
+            means[index] = (states.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+        handles = [block.register_forward_hook(lambda block, args, output, index=index: keep(index, output))
+                   for index, block in enumerate(self._blocks)]
+        try:
+            found = self._model(input_ids=inputs.to(self._device), attention_mask=mask.long(), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if last == 'normed':
+            keep(len(self._blocks) - 1, found.last_hidden_state)
+        return torch.stack([means[index] for index in range(len(self._blocks))]).cpu()
+
+
+def _find_blocks(model: nn.Module, where: str) -> nn.ModuleList:
+    count = getattr(model.config, 'num_hidden_layers', None)
+    found = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    if not found:
+        raise CheckpointError(f"{where}: transformers' {type(model).__name__} has no list of its {count or ''} blocks; "
+                              'expected a plain language model. Choose another.')
+    return found[0]
+
+
+def _load_tokenizer(files: TextFiles) -> Tuple[Any, bool]:
+    """The tokenizer, and whether it puts its special tokens around a text."""
+    from transformers import AutoTokenizer
+    if files.gguf:
+        # transformers puts one in front whatever the file says
+        special = bool(files.metadata.get('tokenizer.ggml.add_bos_token', True))
+        return AutoTokenizer.from_pretrained(files.folder, gguf_file=files.gguf.name, **_LOCAL), special
+    return AutoTokenizer.from_pretrained(files.folder, **_LOCAL), True
+
+
+def _load_folder(files: TextFiles) -> nn.Module:
+    from transformers import AutoModel
+    model, report = AutoModel.from_pretrained(files.folder, use_safetensors=True, output_loading_info=True, **_LOCAL)
+    missing = sorted(report['missing_keys']) or [found[0] for found in report['mismatched_keys']]
+    if missing:
+        raise CheckpointError(f'{files.location}: {len(missing)} tensors of a {model.config.model_type} model with this '
+                              f'config are missing or have another shape, the first is {missing[0]!r:.80}. Check that '
+                              'config.json belongs to these weights.')
+    return model.float()
+
+
+def _load_gguf(files: TextFiles) -> nn.Module:
+    """transformers' model with the weights of a GGUF file; its own reader would need accelerate, and minutes."""
+    from transformers import AutoConfig, AutoModel
+    checkpoint = open_checkpoint(files.gguf)
+    if 'rope_frequency_factors' in checkpoint.config:
+        raise CheckpointError(f'{files.location}: has frequency factors of rotary positions (rope_freqs.weight), which '
+                              "transformers' model does not take. Use the checkpoint in Hugging Face format.")
+    tensors = open_gguf(files.gguf).tensors
+    if 'token_embd.weight' not in tensors:
+        raise CheckpointError(f'{files.location}: has no token_embd.weight; expected a whole language model. Use another.')
+    embedding = read_gguf_tensor('token_embd.weight', tensors['token_embd.weight'])
+    model = AutoModel.from_config(AutoConfig.for_model(**{**checkpoint.config, 'vocab_size': len(embedding)}))
+    parts = (*range(checkpoint.spec.num_blocks), 'final_norm', 'position_table')
+    state = {name: tensor for part in parts if block_tensors(checkpoint.spec, part)
+             for name, tensor in checkpoint.read_block(part).items()}
+    place = model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is place)
+    model.load_state_dict({**state, f'{name}.weight': embedding})
+    return model
+
+
+@contextmanager
+def _quiet(where: str) -> Iterator[None]:
+    """What transformers and its readers raise, in one line; what they log and draw, not at all."""
+    from transformers.utils import logging as hf_logging
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # transformers, tokenizers, safetensors and gguf each raise their own types
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f'{where}: transformers does not load its model or tokenizer ({type(error).__name__}: '
+                              f'{reason:.300}). Correct its files, or choose another.') from None
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
