@@ -276,6 +276,24 @@ def test_partial_training_does_the_work_that_is_counted_and_holds_what_is_traine
     assert everything['bytes']['trained'] == everything['bytes']['parameters']
 
 
+# ------------------------------------------------------------------------------------------------ rectifier
+def test_auxiliary_training_does_the_work_of_its_parts_and_of_the_mappers(tmp_path):
+    done = run_tool('benchmarks/rectifier.py', '--layers', 2, '--width', 64, '--block', 128, '--batch', 3, '--repeats', 2,
+                    '--threads', 1, '--clock', 'cpu', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    results = json.loads((tmp_path / 'rectifier.json').read_text())['results']
+    assert [row['row'] for row in tables(done.output)] == [result['row'] for result in results] == [
+        'a step of auxiliary training, fp32', 'a step of auxiliary training, bf16 autocast, block held in bf16',
+        'inference as trained, fp32', 'inference stripped, fp32']
+    tokens, head = 3 * 17, 2e-9 * 3 * 64 * 10
+    mappers = 2 * 3 * 2e-9 * tokens * 64 * 128  # two layers, forward and two gradients
+    for result in results[:2]:
+        assert result['done'] == pytest.approx(result['counted'] + mappers + 3 * head, rel=1e-6)
+    for result in results[2:]:
+        assert result['done'] == result['counted']
+    assert all(result['parts_seconds'] > 0 and result['measured_seconds'] > 0 for result in results)
+
+
 # --------------------------------------------------------------------------------------- checkpoint reading
 def read_checkpoint(tmp_path, *options):
     work = tmp_path / 'work'
