@@ -6,12 +6,13 @@ by number. LBBT (section 3, Figs. 2, 10, 11, 14) shows outliers without a rule; 
 above 1.
 """
 import math
-from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .bit_patterns import AT_ONCE, PATTERNS, bounds_of_patterns, count_patterns, patterns_of
 
 #: The median distance from the mean of a normal distribution, in standard deviations.
 NORMAL_QUARTILE = 0.6744897501960817
@@ -20,9 +21,8 @@ DISTANCES = np.geomspace(0.1, 1000, 41)
 #: With fewer numbers in the tail, Hill's estimate says nothing.
 FEWEST_IN_TAIL = 10
 OUTLIERS = ('outliers_absolute', 'outliers_std', 'outliers_robust')
-_PATTERNS = 2**16
-#: Numbers counted at once, few enough for the processor's cache.
-_AT_ONCE = 2**18
+#: Numbers computed with at once, few enough for the processor's cache.
+_IN_CACHE = 2**16
 #: 32-bit numbers that are kept between passes; of a larger tensor the pieces are read again.
 _HELD = 2**25
 
@@ -78,7 +78,7 @@ def density_edges() -> Tuple[np.ndarray, np.ndarray]:
     Returns:
         tuple: Least and largest absolute value of each, ``(4096, )``; the bins from 2,048 on are of negative values.
     """
-    near, far = (np.abs(edge) for edge in _edges(torch.float32))
+    near, far = (np.abs(edge) for edge in bounds_of_patterns(torch.float32))
     return np.minimum(near, far)[::16], np.maximum(near, far)[15::16]
 
 
@@ -112,24 +112,6 @@ def _of_middle_weight(parts: Sequence[Mapping[str, Any]], name: str) -> float:
     return known[int(np.searchsorted(below, below[-1] / 2))][0] if known else math.nan
 
 
-@lru_cache(maxsize=None)
-def _edges(dtype: torch.dtype) -> Tuple[np.ndarray, np.ndarray]:
-    """Least and largest value of each pattern of 16 bits, or of those whose upper half it is, ``(65536, )`` each."""
-    patterns = torch.arange(_PATTERNS, dtype=torch.int32)
-    if dtype is torch.float32:
-        near, far = ((patterns << 16 | low).view(dtype).double().numpy() for low in (0, 0xffff))
-        return np.minimum(near, far), np.maximum(near, far)
-    values = patterns.to(torch.int16).view(dtype).double().numpy()
-    return values, values
-
-
-def _upper_half(part: Tensor) -> Tensor:
-    """Pattern of a 16-bit number, or of the upper half of a 32-bit one, ``int32``."""
-    if part.dtype is torch.float32:
-        return (part.view(torch.int32) >> 16).bitwise_and_(_PATTERNS - 1)
-    return part.view(torch.uint16).int()
-
-
 class _Values:
     """Values of a tensor in order, with how often each is there; where it is known of an interval only, the interval."""
 
@@ -137,8 +119,8 @@ class _Values:
         self._read: Callable[[], Iterable[Tensor]] = read
         self._held: List[Tensor] = []
         counts, sums, shift, dtype = self._count()
-        there, self.size = counts.nonzero()[0], int(counts.sum())
-        low, high = (edge[there] for edge in _edges(dtype))
+        there, self.size = np.flatnonzero(counts > 0), int(counts.sum())
+        low, high = (edge[there] for edge in bounds_of_patterns(dtype))
         if not self.size:
             raise ValueError('is empty; expected weights')
         if not np.isfinite(low + high).all():
@@ -154,7 +136,7 @@ class _Values:
     def _set(self, patterns: np.ndarray, low: np.ndarray, high: np.ndarray, counts: np.ndarray) -> None:
         order = np.argsort(low, kind='stable')
         self._patterns, self._low, self._high, self._counts = (part[order] for part in (patterns, low, high, counts))
-        self._wanted = np.zeros(len(order), bool)
+        self._wanted, self._has_intervals = np.zeros(len(order), bool), bool((low < high).any())
 
     # ------------------------------------------------------------------------------------------- passes over the tensor
     def _parts(self) -> Iterator[Tensor]:
@@ -163,8 +145,8 @@ class _Values:
             return
         held, room = [], _HELD
         for piece in self._read():
-            for part in piece.flatten().split(_AT_ONCE):
-                part = part.float() if part.dtype is torch.float64 else part
+            for part in piece.flatten().split(AT_ONCE):
+                part = (part.float() if part.dtype is torch.float64 else part).contiguous()
                 room -= part.numel()
                 if part.dtype is torch.float32 and room >= 0:
                     held.append(part)
@@ -175,25 +157,24 @@ class _Values:
 
     def _count(self) -> Tuple[np.ndarray, Any, float, torch.dtype]:
         """Count patterns, and sum powers of 32-bit numbers about one near their mean."""
-        counts, sums, shift, dtype = torch.zeros(_PATTERNS, dtype=torch.int64), np.zeros(4), None, torch.float32
+        counts, sums, shift, dtype = np.zeros(PATTERNS, np.int64), np.zeros(4), None, torch.float32
         for part in self._parts():
             dtype = part.dtype
-            counts += torch.bincount(_upper_half(part), minlength=_PATTERNS)
+            counts += count_patterns(patterns_of(part))
             if dtype is torch.float32 and part.numel():
                 shift = float(part.mean()) if shift is None else shift
-                far = part.double().sub_(shift)
-                square = far * far
-                sums += [float(far.sum()), float(square.sum()), float(square @ far), float(square @ square)]
-        return counts.numpy(), sums, shift, dtype
+                sums += sum(_powers(some, shift) for some in part.split(_IN_CACHE))
+        return counts, sums, shift, dtype
 
     def refine(self) -> bool:
         """Count the single values of the intervals that were noted, in one pass; False where there were none."""
         if not self._wanted.any():
             return False
-        chosen = torch.zeros(_PATTERNS, dtype=torch.bool)
+        chosen = torch.zeros(PATTERNS, dtype=torch.bool)
         chosen[torch.from_numpy(self._patterns[self._wanted])] = True
-        parts = (part[chosen.index_select(0, _upper_half(part))] for part in self._parts())
-        values, counts = map(np.concatenate, zip(*(np.unique(part.numpy(), return_counts=True) for part in parts)))
+        each = (np.unique(some.numpy()[chosen.index_select(0, patterns_of(some).int()).numpy()], return_counts=True)
+                for part in self._parts() for some in part.split(_IN_CACHE))
+        values, counts = map(np.concatenate, zip(*each))
         rest = ~self._wanted  # a value may be there several times, once for each part
         self._set(np.r_[self._patterns[rest], np.zeros(len(values), np.int64)], np.r_[self._low[rest], values],
                   np.r_[self._high[rest], values], np.r_[self._counts[rest], counts])
@@ -225,7 +206,7 @@ class _Values:
 
     def _want(self, low: np.ndarray, high: np.ndarray, value: float) -> None:
         """Note the interval that a value lies in, and, if it is one, those beside: the value may move when others do."""
-        if ((low < high) & (low <= value) & (value <= high)).any():
+        if self._has_intervals and ((low < high) & (low <= value) & (value <= high)).any():
             slack = abs(value) / 2**7
             self._wanted |= (self._low < self._high) & (low <= value + slack) & (value - slack <= high)
 
@@ -262,6 +243,13 @@ class _Values:
 
 def _sorted_pair(one: np.ndarray, other: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return np.minimum(one, other), np.maximum(one, other)
+
+
+def _powers(numbers: Tensor, shift: float) -> np.ndarray:
+    """Sums of the first four powers of distances to a shift, ``(4, )``."""
+    far = numbers.double().sub_(shift)
+    square = far * far
+    return np.array([float(far.sum()), float(square.sum()), float(square @ far), float(square @ square)])
 
 
 def _moments(powers: np.ndarray, shift: float) -> Tuple[float, float, float]:

@@ -26,6 +26,8 @@ from lbbt_mm import argument_types
 from .arguments import add_output, check_label, split_label
 
 NAME = 'outliers'
+#: Tensors at once: while some are computed with, others are read.
+JOBS = min(8, 2 * (os.cpu_count() or 1))
 _DEFAULTS = dict(absolute=1., std=6., robust=6.)
 
 
@@ -42,7 +44,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', default=[], metavar='PATTERN',
                         help="tensors of these names alone, for example 'backbone.*' '*.attn.*'")
     parser.add_argument('--before', action='store_true', help='of each run also the model as its training began')
-    parser.add_argument('--jobs', type=argument_types.count, default=min(4, os.cpu_count() or 1), metavar='N',
+    parser.add_argument('--jobs', type=argument_types.count, default=JOBS, metavar='N',
                         help='tensors at once; default: %(default)s')
     args = parser.parse_args(arguments)
     labels = [label for label, _ in args.models]

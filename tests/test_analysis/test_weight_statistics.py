@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import torch
 
-from lbbt_mm.analysis import weight_statistics
+from lbbt_mm.analysis import bit_patterns, weight_statistics
 from lbbt_mm.analysis.weight_statistics import DISTANCES, NORMAL_QUARTILE, Rules, combine, density_edges, describe
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -48,6 +48,28 @@ def test_every_number_is_that_of_the_whole_tensor(dtype, kind, held, monkeypatch
     assert found['outliers_absolute'] > 0 or kind == 'normal'
 
 
+@pytest.mark.parametrize('kind', ['normal', 'heavy', 'far from zero'])
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_large_parts_are_counted_in_another_way_with_the_same_result(dtype, kind, monkeypatch):
+    values = sample(kind).to(dtype)
+    by_torch = describe(in_pieces(values))
+    monkeypatch.setattr(bit_patterns, 'FEW', 1)
+    monkeypatch.setattr(weight_statistics, '_IN_CACHE', 500)
+    found = describe(in_pieces(values))
+    for name, value in by_torch.items():
+        assert found[name] == (pytest.approx(value, rel=1e-12, abs=1e-15) if isinstance(value, float) else value), name
+    assert {name: found[name] for name in dense(values, Rules())} == pytest.approx(
+        dense(values.float() if dtype is torch.float64 else values, Rules()), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_a_tensor_of_equal_numbers_and_of_many_parts(dtype):
+    """One pattern is there more often than a 32-bit float counts to."""
+    size = 2**24 + 2**22 + 1
+    found = describe(lambda: [torch.tensor([-2.], dtype=dtype).expand(size)])
+    assert (found['weights'], found['outliers_absolute'], found['mean'], found['std']) == (size, size, -2, 0)
+
+
 @pytest.mark.parametrize('kind', ['normal', 'heavy', 'skewed'])
 @pytest.mark.parametrize('size', [2, 3, 50, 499])
 @pytest.mark.parametrize('dtype', DTYPES[:3])
@@ -80,7 +102,8 @@ def test_16_bits_need_one_pass_and_32_bits_few(dtype, most, monkeypatch):
 def test_pieces_may_be_of_any_size_and_shape(dtype):
     values = sample('heavy', 2000).to(dtype)
     whole = describe(lambda: [values])
-    other = describe(lambda: [values[:1].view(1, 1), values[1:1001].view(10, 100), values[:0], values[1001:]])
+    apart = torch.stack([values, values], 1)[:, 0]
+    other = describe(lambda: [values[:1].view(1, 1), values[1:1001].view(10, 100), values[:0], apart[1001:]])
     assert other.keys() == whole.keys()
     for name, value in whole.items():
         assert other[name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), name

@@ -1,10 +1,11 @@
 """Measure what the statistics of tools/analysis/outliers.py cost on a large sharded checkpoint, in time and in memory.
 
 Set beside each other, in turns: every tensor described, with the files evicted from the page cache and with them in it; the
-same files read from the disk and nothing done with them, from front to back by one thread and in pieces by several; and one
-pass of torch over the same bytes in memory, with all threads: the sum, which is the quickest that it has, and the number of
-absolute values above 1. Wanted is the speed of the disk or 70% of that of torch, each the quicker of the two, and of these
-the slower. On a busy machine, CPU seconds (of all threads) compare better than those of the clock. Needs Linux's /proc.
+same files read from the disk and nothing done with them, from front to back by one thread and in pieces by as many as
+describe them; and one pass of torch over the same bytes in memory, with all threads: the sum, which is the quickest that it
+has, and the number of absolute values above 1. Wanted is the speed of the disk or 70% of that of torch, each the quicker of
+the two, and of these the slower. On a busy machine, CPU seconds (of all threads) compare better than those of the clock.
+Needs Linux's /proc.
 """
 import gc
 import json
@@ -21,6 +22,7 @@ from harness import in_fresh_process, make_parser
 from report import Report, table
 
 from lbbt_mm.argument_types import count, positive
+from lbbt_mm.figures.outliers import JOBS
 from lbbt_mm.launch.user_errors import run_tool
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -55,7 +57,7 @@ def shards(folder: str) -> List[Path]:
     return sorted(Path(folder).glob('*.safetensors'))
 
 
-def statistics_of(folder: str, threads: int) -> Callable[[], None]:
+def statistics_of(folder: str, jobs: int) -> Callable[[], None]:
     """Import all that is needed; the function that is left describes all tensors."""
     import rich.progress  # noqa: F401
     import torch
@@ -67,20 +69,26 @@ def statistics_of(folder: str, threads: int) -> Callable[[], None]:
 
     def describe_tensors() -> None:
         torch.set_num_threads(1)
-        describe_all(open_weights(folder).tensors, Rules(), threads, folder, 'checkpoint')
+        describe_all(open_weights(folder).tensors, Rules(), jobs, folder, 'checkpoint')
 
     return describe_tensors
 
 
-def measure(folder: str, repeats: int, threads: int) -> Dict[str, Any]:
+def measure(folder: str, repeats: int, jobs: int, threads: int) -> Dict[str, Any]:
     """Time all sides in turns; to be run in a fresh process.
+
+    Args:
+        folder: The checkpoint.
+        repeats: Rounds.
+        jobs: Threads that read and describe tensors.
+        threads: Threads of torch.
 
     Returns:
         dict: ``seconds`` and ``cpu`` seconds of each round by side, and peak of resident ``memory`` above what there was
         before, of a round before these.
     """
     import torch
-    ours = statistics_of(folder, threads)
+    ours = statistics_of(folder, jobs)
     gc.collect()
     evict(folder)
     Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far
@@ -88,7 +96,7 @@ def measure(folder: str, repeats: int, threads: int) -> Dict[str, Any]:
     ours()
     memory = 1024 * (_status('VmHWM') - before)
     sides: Dict[str, Callable[[], Any]] = {'from disk': ours, 'from the page cache': ours, DISK[0]: lambda: read(folder),
-                                           DISK[1]: lambda: read_pieces(folder, threads)}
+                                           DISK[1]: lambda: read_pieces(folder, jobs)}
     seconds, cpu = ({name: [] for name in (*sides, *PASSES)} for _ in range(2))
     for repeat in range(repeats):
         for name, side in sides.items():
@@ -129,12 +137,12 @@ def read(folder: str) -> None:
                 pass
 
 
-def read_pieces(folder: str, threads: int) -> None:
+def read_pieces(folder: str, jobs: int) -> None:
     """Read the tensors as they are read to be described, and do nothing with them."""
     from concurrent.futures import ThreadPoolExecutor
 
     from lbbt_mm.figures.weights import open_weights
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda one: sum(len(piece) for piece in one.pieces()), open_weights(folder).tensors))
 
 
@@ -183,7 +191,8 @@ def main() -> None:
     parser.add_argument('--size', type=positive, default=2., help='of the checkpoint, in GiB')
     parser.add_argument('--dtype', choices=('bfloat16', 'float16', 'float32'), default='bfloat16', help='of its tensors')
     parser.add_argument('--repeats', type=count, default=5, metavar='N', help='rounds, after one to warm up')
-    parser.add_argument('--threads', type=count, default=min(4, os.cpu_count() or 1), metavar='N', help='of both sides')
+    parser.add_argument('--jobs', type=count, default=JOBS, metavar='N', help='tensors at once, described or only read')
+    parser.add_argument('--threads', type=count, default=os.cpu_count() or 1, metavar='N', help='of torch')
     args = parser.parse_args()
     report, temporary = Report(args.out, 'outlier_statistics'), tempfile.gettempdir()
     free = shutil.disk_usage(temporary).free
@@ -194,8 +203,8 @@ def main() -> None:
         print(f'writing a checkpoint of {args.size} GiB', flush=True)
         size = in_fresh_process(write_checkpoint, folder, round(args.size * GIB), args.dtype, method='spawn')
         report.begin({'checkpoint': f'{size / MIB:,.0f} MiB of {args.dtype} in {NUM_SHARDS} shards',
-                      'threads': args.threads})
-        found = in_fresh_process(measure, folder, args.repeats, args.threads, method='spawn')
+                      'jobs': args.jobs, 'threads': args.threads})
+        found = in_fresh_process(measure, folder, args.repeats, args.jobs, args.threads, method='spawn')
         text = result_table(found, size)
         report.write(text, size=size, **found)
     print('\n' + text)
