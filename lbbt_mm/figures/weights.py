@@ -19,9 +19,10 @@ from lbbt_mm.language.tensor_names import refuse_other_kinds, stored_names
 from .parts import stamp
 
 #: Bytes that are read at once.
-_PIECE = 2**22
+_PIECE = 2**23
 _SAFETENSORS, _PICKLE = 'model.safetensors', 'pytorch_model.bin'
-_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+_FLOATS_OF_8_BITS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64, *_FLOATS_OF_8_BITS)
 _EXPECTED = (f'expected {_SAFETENSORS}, {_PICKLE} or the shards of one with their index, or the checkpoint of a run. Give '
              'such a folder, or a .safetensors, .gguf or .pth file')
 
@@ -32,7 +33,7 @@ class Weight(NamedTuple):
     Attributes:
         name: Its name, without what wrappers put into it.
         shape: Its shape.
-        pieces: Reads its numbers piece by piece, each time that it is called.
+        pieces: Reads its numbers piece by piece, each time that it is called; those of 8 bits come as ``float16``.
     """
     name: str
     shape: Tuple[int, ...]
@@ -98,13 +99,19 @@ def _weights(location: str, found: Mapping[str, _Found], question: Any) -> Weigh
     first = {one.place or name: name for name, one in reversed(found.items())}
     found = {name: one for name, one in found.items() if first[one.place or name] == name}
     named = {name: found[stored] for name, stored in stored_names(found, location).items()}
-    chosen = [Weight(name, one.shape, one.pieces) for name, one in named.items()
+    chosen = [Weight(name, one.shape, partial(_half_at_least, one.pieces)) for name, one in named.items()
               if one.is_float and 0 not in one.shape and not is_buffer(name, one.shape)]
     if not chosen:
         first = f', {next(iter(found))!r:.80} first' if found else ''
         raise CheckpointError(f'{location}: has no floating-point weights; found {len(found)} tensors{first}; expected '
                               'those of a model. Give its checkpoint.')
     return Weights(location, chosen, sorted(named.keys() - {one.name for one in chosen}), question)
+
+
+def _half_at_least(pieces: Callable[[], Iterator[Tensor]]) -> Iterator[Tensor]:
+    """Numbers of 8 bits as such of 16, which is exact."""
+    for piece in pieces():
+        yield piece.half() if piece.dtype in _FLOATS_OF_8_BITS else piece
 
 
 # ---------------------------------------------------------------------------------------------------- where weights lie
@@ -188,7 +195,8 @@ def _open_file(path: Path) -> Tuple[List[Path], Dict[str, _Found]]:
 
 # -------------------------------------------------------------------------------------------------------- kinds of files
 def _in_safetensors(file: SafetensorsFile) -> Dict[str, _Found]:
-    return {name: _Found(tuple(entry['shape']), 'F' in entry['dtype'], partial(file.read_pieces, name, _PIECE))
+    floats = {name: file.dtype(name) for name, entry in file.names.items() if 'F' in entry['dtype']}  # or a refusal
+    return {name: _Found(tuple(entry['shape']), name in floats, partial(file.read_pieces, name, _PIECE))
             for name, entry in file.names.items()}
 
 
@@ -214,7 +222,7 @@ def _in_state_dict(location: str, state: Mapping[str, Any]) -> Dict[str, _Found]
             continue
         if value.is_floating_point() and (value.layout is not torch.strided or value.is_meta or value.dtype not in _FLOATS):
             raise CheckpointError(f'{location}: tensor {name!r} is stored as {value.dtype}, {value.layout}; expected plain '
-                                  'numbers of 16, 32 or 64 bits. Save the model unquantised.')
+                                  f'numbers of {", ".join(map(str, _FLOATS))}. Save the model unquantised.')
         place = value.layout is torch.strided and value.numel() and (value.data_ptr(), value.shape, value.stride())
         found[name] = _Found(tuple(value.shape), value.is_floating_point(), partial(_state_pieces, value), place or None)
     return found

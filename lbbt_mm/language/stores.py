@@ -19,6 +19,8 @@ from .strict_json import parse_object, read_object
 from .torch_files import load_torch_file
 
 _DTYPES = {
+    'F8_E4M3': torch.float8_e4m3fn, 'F8_E5M2': torch.float8_e5m2, 'F8_E4M3FNUZ': torch.float8_e4m3fnuz,
+    'F8_E5M2FNUZ': torch.float8_e5m2fnuz,
     'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32, 'F64': torch.float64,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8, 'U8': torch.uint8, 'BOOL': torch.bool,
 }
@@ -128,12 +130,17 @@ class SafetensorsFile:
         for first in range(start, end, size):
             yield self._read(name, first, min(first + size, end))
 
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of one tensor's numbers, if it is one that is read here."""
+        found = self.names[name]['dtype']
+        if found not in _DTYPES:
+            raise CheckpointError(f'{self.path}: tensor {name!r} is stored as {found}; expected plain numbers, such '
+                                  'as BF16, F16 or F32. Use a checkpoint that is not quantised, or a GGUF file.')
+        return _DTYPES[found]
+
     def _read(self, name: str, start: int, end: int) -> Tensor:
-        entry = self.names[name]
-        if entry['dtype'] not in _DTYPES:
-            raise CheckpointError(f'{self.path}: tensor {name!r} is stored as {entry["dtype"]}; expected one of '
-                                  f'{", ".join(_DTYPES)}. Use a checkpoint that is not quantised, or a GGUF file.')
-        return read_range(self.path, self.head_size + start, end - start, name).view(_DTYPES[entry['dtype']])
+        dtype = self.dtype(name)
+        return read_range(self.path, self.head_size + start, end - start, name).view(dtype)
 
 
 class PickleFile:

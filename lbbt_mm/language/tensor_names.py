@@ -21,7 +21,7 @@ _QUANTISED = {
     'torchao': ('_qdata', ),
     'bitsandbytes': ('.absmax', '.SCB', '.quant_map', 'bitsandbytes__nf4', 'bitsandbytes__fp4'),
     'FP8 or compressed-tensors': ('.weight_scale', '.weight_scale_inv', '.input_scale', '.weight_packed',
-                                  '.weight_zero_point'),
+                                  '.weight_zero_point', '.scale_weight', 'scaled_fp8'),
     'MLX': ('.scales', '.biases'),
 }
 #: What to do about it.

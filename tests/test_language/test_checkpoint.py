@@ -112,8 +112,7 @@ def test_weights_of_float_8_are_no_floating_point_weights_here(tmp_path):
     tensors[name] = tensors[name].to(torch.float8_e4m3fn)
     torch.save(tensors, tmp_path / 'pytorch_model.bin')
     (tmp_path / 'model.safetensors').unlink()
-    with pytest.raises(CheckpointError, match='stored as torch.float8_e4m3fn; expected a floating-point type of 16 bits'):
-        open_checkpoint(tmp_path).read_block(0)
-    save_file(tensors, tmp_path / 'model.safetensors')
-    with pytest.raises(CheckpointError, match='stored as F8_E4M3; expected one of'):
-        open_checkpoint(tmp_path).read_block(0)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match='stored as torch.float8_e4m3fn; expected a floating-point type of 16 bits'):
+            open_checkpoint(tmp_path).read_block(0)
+        save_file(tensors, tmp_path / 'model.safetensors')  # which is looked at first

@@ -77,5 +77,11 @@ def test_quantised_weights_are_named_by_their_method(method, llama):
         open_checkpoint(llama).read_block(1)
 
 
+@pytest.mark.parametrize('name', ['blocks.0.attn.qkv.scale_weight', 'scaled_fp8'])
+def test_scales_beside_numbers_of_8_bits_are_named(name):
+    with pytest.raises(CheckpointError, match=rf"here: its weights are quantised \(FP8 or .*: it has '{name}'"):
+        refuse_other_kinds(['blocks.0.attn.qkv.weight', name], 'here')
+
+
 def test_biases_of_a_plain_model_are_no_sign_of_anything(folders):
     refuse_other_kinds(open_checkpoint(folders['qwen2'])._stored_names(), 'here')
