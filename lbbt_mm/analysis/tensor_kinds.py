@@ -19,7 +19,7 @@ KINDS = (
                r'|(^|\.)w(1|3|12|i|i_\d)\.|ffn\.layers\.0\.|mlp\.0\.|fc_in'),
     ('MLP out', r'fc2|mlp\.c_proj|down_proj|ffn_down|(^|\.)output\.dense|4h_to_h|lin(ear)?2|(^|\.)w(2|3|o)\.'
                 r'|ffn\.layers\.1\.|mlp\.[1-4]\.|fc_out'),
-    ('head', r'head|classifier|(^|\.)fc\.|^output\.|score\.|logits|(cls|reg)_branch'),
+    ('head', r'(?<!conv_)head|classifier|(^|\.)fc\.|^output\.|score\.|logits|(cls|reg)_branch'),
     ('convolution', r'conv|downsample|stem'),
 )
 OTHER = 'other'
@@ -27,7 +27,7 @@ OTHER = 'other'
 _BUFFERS = re.compile(r'running_(mean|var)$|inv_freq$|masked_bias$|data_preprocessor\.|^rope_f|freqs_cis$|attn_mask$'
                       r'|relative_coords_table$|pixel_(mean|std)$')
 #: How containers of layers are called; stages have a second number within.
-_LAYER = re.compile(r'(?P<stack>(?:.*?\.)??(?:layers|layer|blocks|block|h|blk|resblocks|stages|stage|features'
+_LAYER = re.compile(r'(?P<stack>(?:.*?\.)??_?(?:layers|layer|blocks|block|h|blk|resblocks|stages|stage|features'
                     r'|encoder_layer))[._]?(?P<first>\d+)\.(?:(?:blocks\.|layers\.)?(?P<second>\d+)\.)?(?P<rest>.+)')
 
 
@@ -79,7 +79,8 @@ def find_places(names: Iterable[str]) -> Dict[str, Place]:
 
 
 def _kind(name: str) -> str:
-    return next((kind for kind, pattern in KINDS if re.search(pattern, name.lower())), OTHER)
+    plain = re.sub(r'(^|\.)_+', r'\1', name.lower())  # some libraries write `_bn1`
+    return next((kind for kind, pattern in KINDS if re.search(pattern, plain)), OTHER)
 
 
 def unmatched(models: Dict[str, Iterable[Place]]) -> str:

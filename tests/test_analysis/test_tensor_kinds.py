@@ -56,6 +56,9 @@ BLOCKS = {
         'norm': ['norm1.weight', 'attn.q_norm.weight'], 'attention qkv': ['attn.qkv.weight'],
         'attention out': ['attn.proj.weight'], 'MLP in': ['mlp.fc1.weight'], 'MLP out': ['mlp.fc2.weight'],
         'bias': ['mlp.fc2.bias']}),
+    'efficientnet_pytorch': ('_blocks.3', {
+        'norm': ['_bn0.weight', '_bn2.bias'], 'convolution': ['_expand_conv.weight', '_depthwise_conv.weight'],
+        'bias': ['_se_reduce.bias']}),
 }
 OUTSIDE = {
     'embedding': ['transformer.wte.weight', 'wpe.weight', 'model.embed_tokens.weight', 'token_embd.weight', 'shared.weight',
@@ -67,8 +70,9 @@ OUTSIDE = {
     'norm': ['transformer.ln_f.weight', 'model.norm.weight', 'output_norm.weight', 'backbone.ln1.bias', 'bn1.weight',
              'vit.layernorm.weight', 'backbone.norm.weight'],
     'head': ['lm_head.weight', 'output.weight', 'head.fc.weight', 'heads.head.weight', 'classifier.weight', 'fc.weight',
-             'head.layers.head.weight', 'bbox_head.cls_branches.weight'],
-    'bias': ['head.fc.bias', 'lm_head.bias'], 'convolution': ['conv1.weight', 'backbone.stem.0.weight'],
+             'head.layers.head.weight', 'bbox_head.cls_branches.weight', '_fc.weight'],
+    'bias': ['head.fc.bias', 'lm_head.bias'], 'convolution': [
+        'conv1.weight', 'backbone.stem.0.weight', '_conv_stem.weight', '_conv_head.weight', 'conv_head.weight'],
     OTHER: ['logit_scale', 'text_projection.weight'],
 }
 
