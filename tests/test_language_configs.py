@@ -18,6 +18,8 @@ _GPT2 = dict(model_type='gpt2', n_positions=1024, layer_norm_epsilon=1e-5, initi
              activation_function='gelu_new')
 _QWEN3 = dict(model_type='qwen3', num_key_value_heads=8, head_dim=128, max_position_embeddings=40960, rms_norm_eps=1e-6,
               rope_theta=1e6, initializer_range=0.02, hidden_act='silu')
+_OPT = dict(model_type='opt', num_hidden_layers=24, num_attention_heads=32, activation_function='relu',
+            do_layer_norm_before=True, max_position_embeddings=2048, vocab_size=50272, init_std=0.02)
 #: Base -> hub id and published fields
 PUBLISHED = {
     'gpt2': ('openai-community/gpt2', dict(_GPT2, n_embd=768, n_head=12, n_layer=12)),
@@ -40,6 +42,11 @@ PUBLISHED = {
         _QWEN3, hidden_size=4096, intermediate_size=12288, num_hidden_layers=36, num_attention_heads=32)),
     'qwen3_14b': ('Qwen/Qwen3-14B', dict(
         _QWEN3, hidden_size=5120, intermediate_size=17408, num_hidden_layers=40, num_attention_heads=40)),
+    'opt_350m': ('facebook/opt-350m', dict(_OPT, hidden_size=1024, ffn_dim=4096, num_attention_heads=16,
+                                           word_embed_proj_dim=512, do_layer_norm_before=False)),
+    'opt_1_3b': ('facebook/opt-1.3b', dict(_OPT, hidden_size=2048, ffn_dim=8192)),
+    'opt_2_7b': ('facebook/opt-2.7b', dict(_OPT, hidden_size=2560, ffn_dim=10240, num_hidden_layers=32)),
+    'opt_6_7b': ('facebook/opt-6.7b', dict(_OPT, hidden_size=4096, ffn_dim=16384, num_hidden_layers=32)),
 }
 #: What decides an arm: how wide its random start is, which function the block computes, how many positions there are
 DECIDES = {
@@ -49,6 +56,8 @@ DECIDES = {
               'max_position_embeddings', 'rms_norm_eps', 'rope_theta', 'initializer_range', 'hidden_act'},
 }
 DECIDES['qwen3'] = DECIDES['llama'] | {'head_dim'}
+DECIDES['opt'] = {'hidden_size', 'ffn_dim', 'num_hidden_layers', 'num_attention_heads', 'activation_function',
+                  'do_layer_norm_before', 'max_position_embeddings', 'init_std'}
 
 
 def config_of(name: str) -> dict:
@@ -78,10 +87,10 @@ def test_the_published_values_reach_the_block(name):
     spec = read_spec(config_of(name))
     with torch.device('meta'):
         block = LanguageBlock(spec.block)
-    eps = published.get('rms_norm_eps', published.get('layer_norm_epsilon'))
+    eps = published.get('rms_norm_eps', published.get('layer_norm_epsilon', 1e-5))  # OPT's config has no field for it
     norms = [module for module in block.modules() if isinstance(module, (torch.nn.LayerNorm, torch.nn.RMSNorm))]
     assert [norm.eps for norm in norms] == [eps] * (4 if published['model_type'] == 'qwen3' else 2)
-    assert spec.initializer_range == published['initializer_range']
+    assert spec.initializer_range == published.get('initializer_range', published.get('init_std'))
     assert spec.num_positions == published.get('n_positions', published.get('max_position_embeddings'))
 
 
