@@ -7,6 +7,17 @@ from lbbt_mm.registry import DATASETS
 from .dataset_view import DatasetView
 
 
+def even_indices(size: int, most: int) -> List[int]:
+    """Which samples of a dataset are evenly spaced.
+
+    Args:
+        size: Of the dataset.
+        most: How many to take; all where there are fewer.
+    """
+    number = min(most, size)
+    return [index * size // number for index in range(number)]
+
+
 @DATASETS.register_module()
 class EvenSubset(DatasetView):
     """Evenly spaced samples of a dataset; class-balanced where the dataset is sorted by class, as an ImageFolder is.
@@ -48,8 +59,7 @@ class EvenSubset(DatasetView):
         if self.num_samples > size and not self.at_most:
             raise ValueError(f'EvenSubset: num_samples={self.num_samples}, but {type(self.dataset).__name__} has {size} '
                              f'samples. Set num_samples to {size} or less, or at_most=True to take all of them.')
-        number = min(self.num_samples, size)
-        self._indices = [index * size // number for index in range(number)]
+        self._indices = even_indices(size, self.num_samples)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:

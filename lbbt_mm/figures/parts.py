@@ -7,6 +7,15 @@ from typing import Any, Callable, Dict
 from lbbt_mm.files.whole_files import read_dict, write_whole
 
 
+def digest(question: Any) -> str:
+    """A short name of what a result depends on.
+
+    Args:
+        question: Settings, and files with their size and time; JSON has to have it, or text stands for it.
+    """
+    return hashlib.sha256(json.dumps(question, sort_keys=True, default=str).encode()).hexdigest()
+
+
 class Parts:
     """Results of the parts of a computation, kept in a JSON file as soon as each is there.
 
@@ -17,7 +26,7 @@ class Parts:
 
     def __init__(self, path: Path, question: Any) -> None:
         self.path = path
-        self._question = hashlib.sha256(json.dumps(question, sort_keys=True, default=str).encode()).hexdigest()
+        self._question = digest(question)
         found = read_dict(path)
         fits = found.get('question') == self._question and isinstance(found.get('parts'), dict)
         self._done: Dict[str, Any] = found['parts'] if fits else {}

@@ -1,0 +1,188 @@
+"""Images of a run, each with a caption: from a file, or the names of their classes."""
+import argparse
+import csv
+import json
+import re
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
+
+from torch import Tensor
+
+from lbbt_mm.config_keys import walk
+from .trained import OpenedRun
+
+#: Endings of files that name images and captions; any other is a caption a line.
+_WITH_IMAGES = ('.csv', '.jsonl')
+_KEYS = ('image', 'caption')
+
+
+class CaptionedImages(NamedTuple):
+    """Images, each with a caption.
+
+    Attributes:
+        captions: The different captions, as they come first.
+        of_image: Which of them each of the N images has, ``(N, )``.
+        batches: Gives batches of images and data samples, as :meth:`OpenedRun.images` does, for a batch size.
+    """
+    captions: List[str]
+    of_image: List[int]
+    batches: Callable[[int], Iterator[Tuple[Any, List[Any]]]]
+
+
+def captioned_images(run: OpenedRun, args: argparse.Namespace) -> CaptionedImages:
+    """Read the captions of a run's images; no image is opened.
+
+    Args:
+        run: The run, whose pipeline loads the images.
+        args: ``captions``, ``template``, ``class_names``, ``split`` and ``max_samples``.
+
+    Raises:
+        FileNotFoundError: If captions or images are not there.
+        ValueError: If captions and images are not one for one.
+    """
+    if args.captions and args.captions.suffix.lower() in _WITH_IMAGES:
+        return _from_pairs(run, args)
+    subset = _subset(run, args)
+    if args.captions:
+        from lbbt_mm.datasets.even_subset import even_indices
+        captions, images = read_lines(args.captions), len(subset.dataset)
+        if len(captions) != images:
+            raise ValueError(f'{args.captions}: {len(captions)} captions, and the {args.split} split of {run.label} has '
+                             f'{images} images; expected a line for each, in their order. Give the captions of this split.')
+        captions = [captions[index] for index in even_indices(images, args.max_samples)]
+    else:
+        captions = _class_captions(run, subset, args)
+    return _grouped(captions, partial(run.images, args.split, args.max_samples))
+
+
+def _grouped(captions: Sequence[str], batches: Callable[[int], Iterator]) -> CaptionedImages:
+    different = list(dict.fromkeys(captions))
+    numbers = {caption: number for number, caption in enumerate(different)}
+    return CaptionedImages(different, [numbers[caption] for caption in captions], batches)
+
+
+def read_lines(path: Path) -> List[str]:
+    """Read a text file with one text in each line.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Raises:
+        ValueError: If it is no such file, or a line is empty.
+    """
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f'{path}: is no text in UTF-8. Convert it.') from None
+    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
+    if empty or not lines:
+        raise ValueError(f'{path}: line {empty or 1} is empty; expected a text in each. Add it.')
+    return [line.strip() for line in lines]
+
+
+# class names
+
+
+def _subset(run: OpenedRun, args: argparse.Namespace) -> Any:
+    """The samples that :meth:`OpenedRun.images` loads, without loading them."""
+    from mmengine.registry import DATASETS, init_default_scope
+    init_default_scope(run.cfg.get('default_scope', 'mmengine'))
+    try:
+        return DATASETS.build(dict(type='lbbt_mm.EvenSubset', num_samples=args.max_samples, at_most=True,
+                                   dataset=deepcopy(run.loader(args.split).dataset)))
+    except FileNotFoundError as error:
+        raise run._no_data(args.split, error) from None
+
+
+def _class_captions(run: OpenedRun, subset: Any, args: argparse.Namespace) -> List[str]:
+    """The template with the name of each image's class; its true class, also where labels are random."""
+    where = f'{run.label}: the {args.split} split'
+    names = read_lines(args.class_names) if args.class_names else list(map(str, subset.metainfo.get('classes') or ()))
+    if not names:
+        raise ValueError(f'{where} names no classes. Give their names, a line each: --class-names FILE, or --captions FILE')
+    if not args.class_names and all(re.fullmatch(r'n\d{8}|\d+', name) for name in names):
+        raise ValueError(f'{where} calls its classes {names[0]}, ...: numbers, which no language model knows. Give words, '
+                         'a line for each class: --class-names FILE')
+    infos = map(subset.get_data_info, range(len(subset)))
+    labels = [info.get('true_label', info.get('gt_label')) for info in infos]
+    wrong = [label for label in labels if not _is_one_of(label, len(names))]
+    if wrong:
+        raise ValueError(f'{where} has an image with the label {wrong[0]!r:.40}; expected one of {len(names)} classes. Give '
+                         'the name of each class (--class-names FILE), or --captions FILE')
+    return [args.template.replace('{}', names[int(label)].replace('_', ' ')) for label in labels]
+
+
+def _is_one_of(label: Any, classes: int) -> bool:
+    try:
+        return 0 <= int(label) < classes
+    except (TypeError, ValueError):
+        return False
+
+
+# files of images and captions
+
+
+def _from_pairs(run: OpenedRun, args: argparse.Namespace) -> CaptionedImages:
+    from lbbt_mm.datasets.even_subset import even_indices
+    pairs = read_pairs(args.captions)
+    pairs = [pairs[index] for index in even_indices(len(pairs), args.max_samples)]
+    images = [args.captions.parent / image for image, _ in pairs]
+    absent = next((image for image in images if not image.is_file()), None)
+    if absent:
+        raise FileNotFoundError(f'{args.captions}: the image {absent} is not there. Paths are relative to the folder of '
+                                'that file; correct it.')
+    pipeline = next((part for key, part in walk(run.loader(args.split).dataset, 'dataset') if key.endswith('.pipeline')), [])
+    if not any(str(step.get('type')).endswith('LoadImageFromFile') for step in pipeline):
+        raise ValueError(f'{run.label}: the pipeline of its {args.split} split loads no image files (LoadImageFromFile), so '
+                         f'how it would see those of {args.captions} is not known. Give captions of its own images, a line '
+                         'each.')
+    return _grouped([caption for _, caption in pairs], partial(_load, run, pipeline, images))
+
+
+def read_pairs(path: Path) -> List[Tuple[str, str]]:
+    """Read images and captions of a CSV file with the columns ``image`` and ``caption``, or of JSON lines with these keys.
+
+    Args:
+        path: The file, in UTF-8, called ``.csv`` or ``.jsonl``.
+
+    Returns:
+        list: Path of an image, as the file has it, and its caption.
+
+    Raises:
+        ValueError: If it is no such file, or lacks an image or a caption.
+    """
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            if path.suffix.lower() == '.csv':
+                rows = list(csv.DictReader(file, strict=True))
+            else:
+                rows = [json.loads(line) for line in file if line.strip()]
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f'{path}: cannot be read ({error!s:.120}); expected CSV with a header, or an object of JSON a '
+                         'line, in UTF-8. Correct it.') from None
+    for number, row in enumerate(rows, 1):
+        lacks = next((key for key in _KEYS if not isinstance(row, dict) or not str(row.get(key) or '').strip()), None)
+        if lacks:
+            raise ValueError(f'{path}: row {number} has no {lacks}; expected {" and ".join(_KEYS)} in each. Correct it.')
+    if not rows:
+        raise ValueError(f'{path}: has no rows; expected {" and ".join(_KEYS)} in each. Give another file.')
+    return [tuple(str(row[key]).strip() for key in _KEYS) for row in rows]
+
+
+def _load(run: OpenedRun, pipeline: Sequence[dict], images: List[Path],
+          batch_size: int) -> Iterator[Tuple[List[Tensor], List[Any]]]:
+    """Image files through a run's pipeline."""
+    from mmengine.dataset import Compose, pseudo_collate
+    from mmengine.registry import init_default_scope
+
+    from lbbt_mm.random_state import random_state_kept, seed_all
+    init_default_scope(run.cfg.get('default_scope', 'mmengine'))
+    transforms = Compose(deepcopy(list(pipeline)))
+    with random_state_kept():
+        seed_all(0)  # of augmentation
+        for first in range(0, len(images), batch_size):
+            batch = pseudo_collate([transforms(dict(img_path=str(images[index]), sample_idx=index))
+                                    for index in range(first, min(first + batch_size, len(images)))])
+            yield batch['inputs'], batch['data_samples']

@@ -1,0 +1,145 @@
+"""Which block of a language model sees samples as which block of a vision model does (mutual nearest neighbours).
+
+Every block of language models that read captions against every block of vision models that see the images: heat map, best
+pairs, and the block and place that they recommend ("Frozen Language Models are Gradient Coherence Rectifiers in Vision
+Transformers", Eq. 4, Figs. 4 and 5). The best of many pairs is high by chance too: beside every score stands p, from
+permutations in each of which the best pair is taken again. Several models make the comparison of sizes (Table 1).
+
+  tools/analysis/mutual_knn.py RUN --language FOLDER
+  tools/analysis/mutual_knn.py tiny=RUN small=RUN --language 135M=MODEL.gguf 1B=FOLDER --captions captions.txt
+  tools/analysis/mutual_knn.py CONFIG.py,CHECKPOINT.pth --language FOLDER --captions pairs.csv
+
+Captions are a text file with a line for each image of the split, a .csv or .jsonl file with image and caption, or, without
+--captions, the names of the classes. Images with the same caption are averaged into one sample. Written to --out:
+mutual_knn.png, .pdf, .csv (all pairs of blocks) and mutual_knn_models.csv. What is done is kept there, and not done again.
+"""
+import argparse
+from pathlib import Path
+from typing import NamedTuple, Optional, Sequence
+
+from lbbt_mm import argument_types
+from .arguments import TRAINED, add_output, add_samples, check_label, run_figure, split_label
+
+
+class Language(NamedTuple):
+    """A language model of a command line.
+
+    Attributes:
+        label: What figures call it.
+        location: Folder, GGUF file or hub id.
+    """
+    label: str
+    location: str
+
+
+def language(text: str) -> Language:
+    """Read ``[LABEL=]MODEL``.
+
+    Args:
+        text: What the user gave. Without a label it is the model's last name.
+
+    Raises:
+        argparse.ArgumentTypeError: If its label cannot be shown.
+    """
+    label, location = split_label(text)
+    if not location:
+        raise argparse.ArgumentTypeError('expected a folder, a GGUF file or a hub id')
+    return Language(check_label(label or Path(location).name, text), location)
+
+
+def template(text: str) -> str:
+    """What stands around the name of a class.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If it has no place for the name.
+    """
+    if '{}' not in text:
+        raise argparse.ArgumentTypeError(f'{text}: expected {{}} where the name of the class goes')
+    return text
+
+
+def existing_file(text: str) -> Path:
+    """A file that is there.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is none.
+    """
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'{text}: no such file')
+    return Path(text)
+
+
+def share(text: str) -> float:
+    """A quantile above 0, at most 1.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    number = argument_types.positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected at most 1')
+    return number
+
+
+def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', nargs='+', metavar='RUN', help=TRAINED)
+    parser.add_argument('--language', nargs='+', action='extend', required=True, type=language, metavar='[LABEL=]MODEL',
+                        help='folder in Hugging Face format (safetensors, with its tokenizer), GGUF file, or hub id')
+    parser.add_argument('--captions', type=existing_file, metavar='FILE',
+                        help='a line for each image of the split; or .csv or .jsonl with image and caption; default: names '
+                        'of the classes')
+    parser.add_argument('--template', type=template, default='a photo of a {}', metavar='TEXT',
+                        help='around the name of a class; default: %(default)s')
+    parser.add_argument('--class-names', type=existing_file, metavar='FILE',
+                        help="a line for each class, in the labels' order; default: the data set's")
+    parser.add_argument('--duplicates', choices=('average', 'share'), default='average',
+                        help='of images with one caption: one sample, or a sample each whose neighbours share places; '
+                        'default: average')
+    parser.add_argument('--neighbours', type=argument_types.count, default=10, metavar='K', help='default: %(default)s')
+    parser.add_argument('--clamp', choices=('samples', 'tensor', 'none'), default='samples',
+                        help="features at a quantile of magnitudes: the mean of each sample's, or of all together; default: "
+                        'samples')
+    parser.add_argument('--quantile', type=share, default=0.95, metavar='Q', help='of --clamp; default: %(default)s')
+    parser.add_argument('--normalise', choices=('unit', 'none'), default='unit',
+                        help='features to length 1, or as they are; default: unit')
+    parser.add_argument('--tokens', choices=('auto', 'class', 'mean'), default='auto',
+                        help='of an image: the class token, the mean of the patches, or the first where it is there; '
+                        'default: auto')
+    parser.add_argument('--last-block', choices=('output', 'normed'), default='output',
+                        help="of a language model: the last block's output, or that behind the final norm, as in the public "
+                        'code; default: output')
+    parser.add_argument('--permutations', type=argument_types.count, default=1000, metavar='N', help='default: %(default)s')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='test', help='default: test')
+    add_samples(parser, 1000)
+    add_output(parser, 'mutual_knn')
+    args = parser.parse_args(arguments)
+    labels = [found.label for found in args.language]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice:
+        parser.error(f'--language: two models are called {twice}. Give labels that differ: LABEL=MODEL')
+    if args.permutations < 19:
+        parser.error(f'--permutations {args.permutations}: expected 19 or more; with fewer, p is never 0.05 or lower')
+    if args.captions and args.class_names:
+        parser.error('--captions and --class-names: expected one of them')
+    return args
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit status."""
+    return run_figure(lambda: parse_args(arguments), 'mutual_knn_maps')
+
+
+if __name__ == '__main__':
+    import sys
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""tools/analysis/mutual_knn.py: its numbers are those of the blocks' features, and it recommends no more than they show."""
+import argparse
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lbbt_mm.analysis.mutual_knn import LayerPairs, average, clamp_level, nearest_neighbours, prepare
+from lbbt_mm.analysis.permutation import Calibrated, calibrate
+from lbbt_mm.figures import mutual_knn, mutual_knn_maps
+from lbbt_mm.figures.block_features import read_block_features
+from lbbt_mm.figures.mutual_knn_panels import draw
+from lbbt_mm.figures.mutual_knn_tables import Compared, best_pairs, models_table, recommendation, sizes_table
+from lbbt_mm.figures.trained import OpenedRun, read_trained
+from lbbt_mm.language.text_files import find_text_model
+from lbbt_mm.language.text_model import TextModel
+from tests.tiny_checkpoints import build_model
+from tests.tiny_runs import write_images, write_run
+from tests.tiny_tokenizer import WORDS, write_tokenizer
+from tests.tool_processes import run_tool
+
+CAPTIONS = [f'a {WORDS[7 + number % 6]} {WORDS[20 + number % 23]}' for number in range(24)]
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger():
+    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def trained(tmp_path, folders):
+    images = write_images(tmp_path / 'images')
+    return lambda name='run', images=images, **options: write_run(tmp_path, images, folders['gpt2'], name, **options)
+
+
+@pytest.fixture
+def language(tmp_path):
+    def write(name='llama', **options):
+        build_model(name, **options).save_pretrained(tmp_path / name)
+        return write_tokenizer(tmp_path / name)
+    return write
+
+
+@pytest.fixture
+def captions(tmp_path):
+    (tmp_path / 'captions.txt').write_text('\n'.join(CAPTIONS))
+    return tmp_path / 'captions.txt'
+
+
+@pytest.fixture
+def tool(tmp_path, capfd):
+    """Runs the tool; returns its exit status, what it printed, and its numbers."""
+
+    def run(*arguments, out='out', neighbours=4, permutations=19):
+        status = mutual_knn.main([*map(str, arguments), '--out', str(tmp_path / out), '--neighbours', str(neighbours),
+                                  '--permutations', str(permutations)])
+        captured, path = capfd.readouterr(), tmp_path / out / 'mutual_knn.csv'
+        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
+
+    return run
+
+
+def matrix(table, name):
+    return torch.tensor(table.pivot(index='language_block', columns='vision_block', values=name).to_numpy())
+
+
+@pytest.mark.parametrize('clamp, quantile, normalise, last', [
+    ('samples', 0.95, 'unit', 'output'), ('tensor', 0.8, 'unit', 'normed'), ('none', 0.95, 'none', 'output')])
+def test_numbers_are_those_of_the_features(trained, language, captions, tool, tmp_path, clamp, quantile, normalise, last):
+    run, folder = trained(), language()
+    status, output, table = tool(run, '--language', f'tiny={folder}', '--captions', captions, '--clamp', clamp, '--quantile',
+                                 quantile, '--normalise', normalise, '--last-block', last, '--seed', 3)
+    assert status == 0, output
+    opened, model = OpenedRun(read_trained(run)), TextModel(find_text_model(str(folder)))
+    text = model.read(model.encode(CAPTIONS), last=last)
+    vision = read_block_features(opened.at_end(), opened.images('test', 1000, 24), 'mean', 'run')
+    near = []
+    for features in (text, vision):
+        level = clamp_level(list(features), quantile, clamp)
+        near.append([nearest_neighbours(prepare(layer, level, normalise == 'unit'), 4) for layer in features])
+    pairs = LayerPairs(*near)
+    expected = calibrate(pairs.scores, 24, 19, 3)
+    for name, values in (('score', expected.scores), ('p', expected.p_values), ('calibrated', expected.calibrated()),
+                         ('null_mean', expected.null_mean), ('null_std', expected.null_std)):
+        torch.testing.assert_close(matrix(table, name), values, msg=name)
+    assert set(table.chance) == {4 / 23} and len(table) == 16
+    for ending in ('png', 'pdf'):
+        assert (tmp_path / 'out' / f'mutual_knn.{ending}').stat().st_size > 1000
+    models = pd.read_csv(tmp_path / 'out' / 'mutual_knn_models.csv').iloc[0]
+    assert (models.language_block, models.vision_block) == expected.best and models.permutations == 19
+    assert models.language_parameters == sum(map(torch.numel, build_model('llama').model.parameters()))
+    assert f'{expected.scores.max():.4f} ({expected.calibrated().max():.4f}, p {expected.p_values.min():.3g})' in output
+
+
+def test_images_of_a_class_are_averaged(trained, language, tool, tmp_path):
+    run, folder = trained(), language()
+    (tmp_path / 'names.txt').write_text('red_cat\ndog\ngreen bird\n')
+    status, output, table = tool(run, '--language', folder, '--template', 'the {} runs', '--clamp', 'none', '--class-names',
+                                 tmp_path / 'names.txt', neighbours=1)
+    assert status == 0 and "24 images with captions such as 'the red cat runs'" in output, output
+    assert '3 are different, and images with the same one are averaged' in output.replace('\n', ' ')
+    opened, model = OpenedRun(read_trained(run)), TextModel(find_text_model(str(folder)))
+    text = model.read(model.encode(['the red cat runs', 'the dog runs', 'the green bird runs']))
+    vision = read_block_features(opened.at_end(), opened.images('test', 1000, 24), 'mean', 'run')
+    groups = torch.arange(3).repeat_interleave(8)
+    near = [[nearest_neighbours(prepare(layer), 1) for layer in layers]
+            for layers in (text, [average(layer, groups) for layer in vision])]
+    torch.testing.assert_close(matrix(table, 'score'), LayerPairs(*near).scores())
+
+
+def test_twins_tell_nothing_of_the_language_model(trained, language, tool, tmp_path):
+    """And the output says so: the same score for all blocks of all language models."""
+    (tmp_path / 'names.txt').write_text('red cat\ndog\ngreen bird\n')
+    options = ['--duplicates', 'share', '--class-names', tmp_path / 'names.txt', '--language',
+               *(f'{name}={language(name)}' for name in ('llama', 'gpt2'))]
+    status, output, table = tool(trained(), *options)
+    assert status == 0 and '24 of 24 samples have 4 or more others with the very same caption' in output, output
+    assert 'samples with the same one share the places of neighbours' in output.replace('\n', ' ')
+    assert (table.groupby('vision_block').score.nunique() == 1).all() and table.vision_block.nunique() == 4
+    status, output, table = tool(trained('two'), *options, out='two', neighbours=9)
+    assert 'very same caption' not in output and (table.groupby('vision_block').score.nunique() > 1).any()
+
+
+def test_what_is_done_is_not_done_again(trained, language, captions, tool, monkeypatch):
+    calls = []
+    for name in ('_see', '_read'):
+        original = getattr(mutual_knn_maps, name)
+        monkeypatch.setattr(mutual_knn_maps, name, lambda *args, name=name, original=original: (
+            calls.append(name) or original(*args)))
+    arguments = (trained(), '--language', f'tiny={language()}', '--captions', captions)
+    first = tool(*arguments)[2]
+    assert tool(*arguments)[2].equals(first) and calls == ['_see', '_read']
+    assert not tool(*arguments, '--seed', 1, permutations=30)[2].equals(first) and len(calls) == 2
+    language()
+    tool(*arguments, '--language', f'other={language("gpt2")}')
+    assert calls[2:] == ['_read', '_read'], 'the first one is another file now'
+    tool(*arguments, neighbours=5)
+    assert calls[4:] == ['_see', '_read'], 'another question'
+    captions.write_text('\n'.join(CAPTIONS[::-1]))
+    tool(*arguments, neighbours=5)
+    assert calls[6:] == ['_see', '_read'], 'other captions'
+
+
+def found(scores, maxima=(0.2, ) * 99):
+    scores = torch.as_tensor(scores, dtype=torch.float64)
+    return Calibrated(scores, torch.tensor(maxima, dtype=torch.float64), scores * 0, scores * 0)
+
+
+def test_sizes_are_compared_in_a_table():
+    compared = [Compared(text, vision, number, (size * 10**6, width * 10**6), 0.1, found([[score, 0.1]]))
+                for text, size in (('large', 1700), ('base', 135))
+                for vision, width, number, score in (('tiny', 5, 0, 0.6), ('tiny', 5, 1, 0.8), ('small', 22, 0, 0.15))]
+    table = sizes_table(models_table(compared))
+    assert list(table.columns) == ['language', 'parameters', 'tiny (5.0M)', 'small (22.0M)']
+    assert list(table.language) == ['large', 'base'] and list(table.parameters) == ['1,700.0M', '135.0M']
+    assert list(table['tiny (5.0M)']) == ['0.7000 ± 0.1414 (0.6250, p 0.01)'] * 2
+    assert list(table['small (22.0M)']) == ['0.1500 (0.0000, p 1)'] * 2
+
+
+def test_the_best_pairs_of_each_pair_of_models():
+    rng = np.random.default_rng(0)
+    compared = [Compared(text, vision, 0, (1, 1), 0.1, found(rng.uniform(size=(3, 4))))
+                for text in 'ba' for vision in 'dc']
+    table = best_pairs(compared)
+    assert list(dict.fromkeys(zip(table.language, table.vision))) == [('b', 'd'), ('b', 'c'), ('a', 'd'), ('a', 'c')]
+    for one, (_, own) in zip(compared, table.groupby(['language', 'vision'], sort=False)):
+        assert own.score.tolist() == pytest.approx(sorted(one.found.scores.flatten().tolist())[:-6:-1])
+        for row in own.itertuples():
+            assert one.found.scores[row.language_block, row.vision_block].item() == row.score
+
+
+@pytest.mark.parametrize('score, maxima, said', [
+    (0.5, [0.2] * 99, 'tiny and vit: recommended is language.blocks=1 with insert_after=2, both counted from 0, the first '
+     'of 2 pairs with this score: score 0.5000, calibrated 0.3750, p = 0.01.'),
+    (0.5, [0.6] * 5 + [0.2] * 94, 'tiny and vit: nothing is to be recommended. The best pair has 0.5000, and p = 0.06: '
+     'permuted captions reach that too.'),
+    (0.5, [0.6] * 4 + [0.2] * 95, 'p = 0.05.')])
+def test_nothing_is_recommended_that_permuted_captions_reach(score, maxima, said):
+    scores = torch.full((2, 4), 0.1)
+    scores[1, 2:] = score
+    models = models_table([Compared('tiny', 'vit', 0, (1, 1), 0.1, found(scores, maxima))])
+    assert recommendation(next(models.itertuples())).endswith(said)
+
+
+def test_the_picture_marks_the_best_pair_and_what_is_chance():
+    scores = torch.linspace(0, 1, 12, dtype=torch.float64).reshape(3, 4)
+    scores[2, 3], scores[1, 3] = 0.1, 0.99
+    maxima = [0.5] * 99
+    compared = [Compared(text, vision, 0, (1, 1), 0.1, found(scores / scale, maxima))
+                for text, scale in (('a', 1), ('b', 4)) for vision in ('c', 'd', 'e')]
+    canvas = draw(compared)
+    assert canvas.axes.shape == (2, 3)
+    axes = canvas.axes[0, 1]
+    image, crossed, best = axes.images[0], axes.collections[-2], axes.collections[-1]
+    assert image.get_array().tolist() == scores.T.tolist(), 'blocks of the vision model from the bottom up'
+    assert image.get_clim() == canvas.axes[1, 0].images[0].get_clim() == (0, 0.99), 'one scale for all'
+    assert best.get_offsets().tolist() == [[1, 3]]
+    low = {(text, vision) for text in range(3) for vision in range(4) if scores[text, vision] <= 0.5}
+    assert {tuple(map(int, place)) for place in crossed.get_offsets()} == low
+    assert axes.get_title() == 'best 0.990, calibrated 0.980, p = 0.01'
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ('block of a', 'block of d')
+    assert len(canvas.axes[1, 0].collections[-2].get_offsets()) == 12, 'all that is chance is crossed out'
+    assert [text.get_text() for text in canvas.figure.legends[0].get_texts()] == [
+        'the best pair', 'p above 0.05', 'what 5% of permutations reach', 'mean of permutations']
+
+
+def refused(result, *texts):
+    status, output, table = result
+    lines = [line for line in output.strip().splitlines() if 'images with captions such as' not in line]
+    assert status == 2 and table is None and len(lines) == 1, output
+    assert all(text in output for text in texts), output
+
+
+@pytest.mark.parametrize('options, texts', [
+    ([], ('run: 3 different captions of 24 images, and 4 nearest neighbours of each; expected 5 or more', '--duplicates')),
+    (['--max-samples', 3, '--duplicates', 'share'], ('run: 3 images with captions, and 4 nearest neighbours', )),
+    (['--tokens', 'class', '--duplicates', 'share'], ('run: its LLMBackbone has no class token', )),
+    (['--class-names', 'same.txt', '--duplicates', 'share'], ("run: all images have the caption 'a photo of a cat'", ))])
+def test_samples_that_do_not_do(trained, language, tool, tmp_path, monkeypatch, options, texts):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'same.txt').write_text('cat\ncat\ncat\n')
+    refused(tool(trained(), '--language', f'tiny={language()}', *options), *texts)
+
+
+def test_runs_with_other_captions(trained, language, tool, tmp_path):
+    other = trained('other', write_images(tmp_path / 'fewer', each=6))
+    refused(tool(f'a={trained()}', f'b={other}', '--language', language(), neighbours=2),
+            'b: its images have other captions than those of a; expected the same for all models of a table')
+
+
+def test_a_language_model_without_a_tokenizer_is_refused_first(trained, folders, tool, monkeypatch):
+    monkeypatch.setattr(mutual_knn_maps, 'open_runs', lambda args: pytest.fail('work has begun'))
+    refused(tool(trained(), '--language', folders['gpt2']), 'has no tokenizer (none of tokenizer.json')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--language', 'a=x', 'a=y'], 'two models are called a. Give labels that differ'),
+    (['--language', 'x', '--template', 'a photo'], 'expected {} where the name of the class goes'),
+    (['--language', 'x', '--captions', '/nowhere.txt'], '/nowhere.txt: no such file'),
+    (['--language', 'x', '--quantile', '1.5'], '1.5: expected at most 1'),
+    (['--language', '_a=x'], "the label '_a' begins with _"),
+    (['--language', ''], 'expected a folder, a GGUF file or a hub id'),
+    (['--language', 'x', '--permutations', '18'], '--permutations 18: expected 19 or more'),
+    (['--language', 'x', '--captions', __file__, '--class-names', __file__], 'expected one of them'),
+    ([], '--language')])
+def test_command_lines_that_do_not_do(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        mutual_knn.parse_args(['run', *arguments])
+    said = capsys.readouterr().err
+    assert message in said and len(said.splitlines()) == 1
+
+
+def test_language_models_have_the_names_of_their_files():
+    found = mutual_knn.parse_args(['run', '--language', 'owner/name', '/models/a.gguf', 'b=/models/a.gguf']).language
+    assert found == [('name', 'owner/name'), ('a.gguf', '/models/a.gguf'), ('b', '/models/a.gguf')]
+    assert isinstance(mutual_knn.parse_args(['run', '--language', 'x']), argparse.Namespace)
+
+
+def test_the_command(trained, language, captions, tmp_path):
+    status, output = run_tool('analysis/mutual_knn.py', f'a={trained()}', f'a={trained("two", seed=1)}', '--language',
+                              f'tiny={language()}', f'other={language("gpt2", seed=1)}', '--captions', captions,
+                              '--neighbours', 3, '--permutations', 19, '--out', tmp_path / 'out')
+    assert status == 0 and 'The best score over all pairs of blocks' in output and 'a, run 1: ' in output, output
+    assert 'no special token is in front' in output and (tmp_path / 'out' / 'mutual_knn.png').exists()
