@@ -60,11 +60,13 @@ def test_gguf_files_are_dequantised(kind, piece, tmp_path):
     assert torch.equal(found['output_norm.weight'], model.model.norm.weight)
 
 
-@pytest.mark.parametrize('name', ['model.safetensors', 'other.safetensors', 'plain.pth', 'timm.bin', 'epoch_3.pth'])
+@pytest.mark.parametrize('name', ['model.safetensors', 'other.safetensors', 'plain.pth', 'old.pth', 'timm.bin', 'epoch_3.pth'])
 def test_single_files(name, piece, tmp_path):
     state = {name: tensor.clone() for name, tensor in build_model('gpt2').transformer.state_dict().items()}
     if name.endswith('.safetensors'):
         save_file(state, tmp_path / name)
+    elif name == 'old.pth':  # as torch before 1.6 wrote it, a pickle without an archive
+        torch.save(state, tmp_path / name, _use_new_zipfile_serialization=False)
     else:
         torch.save({'plain.pth': state, 'timm.bin': dict(model=state, epoch=3, args=None), 'epoch_3.pth': dict(
             state_dict=state, meta=dict(epoch=3, cfg='x = 1'), message_hub=dict(loss=HistoryBuffer([1.], [1])),
