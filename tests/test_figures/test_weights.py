@@ -60,7 +60,8 @@ def test_gguf_files_are_dequantised(kind, piece, tmp_path):
     assert torch.equal(found['output_norm.weight'], model.model.norm.weight)
 
 
-@pytest.mark.parametrize('name', ['model.safetensors', 'other.safetensors', 'plain.pth', 'old.pth', 'timm.bin', 'epoch_3.pth'])
+@pytest.mark.parametrize('name', [
+    'model.safetensors', 'other.safetensors', 'plain.pth', 'old.pth', 'timm.bin', 'epoch_3.pth'])
 def test_single_files(name, piece, tmp_path):
     state = {name: tensor.clone() for name, tensor in build_model('gpt2').transformer.state_dict().items()}
     if name.endswith('.safetensors'):
