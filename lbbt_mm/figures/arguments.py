@@ -11,6 +11,8 @@ from lbbt_mm.launch.user_errors import run_tool
 
 #: How a tool's ``--help`` names what :func:`lbbt_mm.figures.trained.read_trained` takes.
 TRAINED = '[LABEL=]RUN or [LABEL=]CONFIG,CHECKPOINT'
+#: In the name of a run of compare_arms.py, what its label does not have: runs of another learning rate are another arm.
+_SEED = re.compile(r'-seed\d+(?=-lr|-std|$)')
 
 
 def split_label(text: str) -> Tuple[str, str]:
@@ -50,6 +52,19 @@ def check_label(label: str, text: str) -> str:
         raise argparse.ArgumentTypeError(f'{text}: the label {label!r} begins with _ or has a $; expected one that figures '
                                          'can show. Give another: LABEL=PATH')
     return label
+
+
+def labelled_folder(text: str) -> Tuple[str, Path]:
+    """Read ``[LABEL=]RUN``, the folder of a run whose seed does not tell it apart.
+
+    Args:
+        text: What the user gave. Without a label it is the folder's name, without the seed.
+
+    Raises:
+        argparse.ArgumentTypeError: If the label cannot be shown.
+    """
+    label, where = split_label(text)
+    return check_label(label or _SEED.sub('', Path(where).resolve().name), text), Path(where)
 
 
 def output_folder(text: str) -> Path:

@@ -1,6 +1,5 @@
 """Curves of runs, read from their logs."""
 import argparse
-import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
@@ -8,12 +7,9 @@ import pandas as pd
 
 from lbbt_mm.files.run_records import (Record, curve, in_validation, loss_is_finite, read_records, validation_is_finite,
                                        validation_metrics)
-from .arguments import check_label, split_label
+from .arguments import labelled_folder
 from .curve_panels import Panel, band, draw_curves
 from .numbers import print_numbers, write_numbers
-
-#: In the name of a run of compare_arms.py, what its label does not have: runs of another learning rate are another arm.
-_SEED = re.compile(r'-seed\d+(?=-lr|-std|$)')
 
 
 class LoggedRun(NamedTuple):
@@ -72,9 +68,7 @@ def read_runs(texts: Sequence[str]) -> List[LoggedRun]:
     """
     runs: List[LoggedRun] = []
     for text in texts:
-        label, where = split_label(text)
-        folder = Path(where)
-        label = check_label(label or _SEED.sub('', folder.resolve().name), text)
+        label, folder = labelled_folder(text)
         records = read_records(folder)
         if not records['train'] and not records['val']:
             raise ValueError(f'{folder}: has no records in */vis_data/scalars.json; expected the folder of a run that has '
