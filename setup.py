@@ -23,6 +23,8 @@ MAINTAINED = [
 ]
 # Two of tools/analysis/ need one each: clusters, and products with the Hessian (Python 3.10 and later)
 ANALYSIS = ['scikit-learn>=1.3', 'curvlinops-for-pytorch>=3,<4']
+# Its 1.2.0 on the index lacks a module, and 1.1.0 asks for mmcv below 2.1
+VIDEO = ['mmaction2>=1.1', 'opencv-python>=4.5']
 
 
 class BuildWithConfigs(build_py):
@@ -57,4 +59,5 @@ setup(
         'all': sorted({requirement for extra in UPSTREAM.values() for requirement in extra}),
         'onedl': MAINTAINED,
         'analysis': ANALYSIS,
+        'video': VIDEO,
     })

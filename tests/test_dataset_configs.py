@@ -30,11 +30,12 @@ STATISTICS = {
     'imagenet_augmented': _IMAGENET,
     'tiny_imagenet': _IMAGENET,
     'caltech256': _IMAGENET,
+    'bar': _IMAGENET,
     'imagefolder': _HALF,
     'digits': _HALF,
 }
 CLASSES = {'cifar10': 10, 'cifar100': 100, 'imagenet': 1000, 'imagenet_augmented': 1000, 'tiny_imagenet': 200,
-           'caltech256': 256, 'imagefolder': 10, 'digits': 10}
+           'caltech256': 256, 'bar': 6, 'imagefolder': 10, 'digits': 10}
 SEGMENTATION = ('ade20k', 'pascal_context')
 #: A colour that is another one in any other order, or taken from another data set's mean
 RED, GREEN, BLUE = 200, 90, 20

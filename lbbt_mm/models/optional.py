@@ -3,7 +3,7 @@ from importlib import import_module
 
 from lbbt_mm.registry import MODELS
 
-_EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}
+_EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 
 
 def import_component(module: str, name: str, package: str) -> type:

@@ -1,23 +1,19 @@
 """RectifiedClassifier: a classifier with frozen language blocks inserted in its ViT, for inference or in training alone."""
-from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
-import torch
 from torch import Tensor
 
-from lbbt_mm.language.arms import ARMS
-from lbbt_mm.language.options import LanguageOptions, check_choice
 from lbbt_mm.models.input_widths import with_input_width
-from lbbt_mm.models.rectifiers.insertion import Place, block_index, find_blocks, insert
-from lbbt_mm.models.rectifiers.two_paths import (AuxiliaryHead, halves, refuse_shared_statistics, side_by_side,
-                                                 weighted_losses)
+from lbbt_mm.models.rectifiers.insertion import Place
+from lbbt_mm.models.rectifiers.rectified_model import RectifiedModel
+from lbbt_mm.models.rectifiers.two_paths import weighted_losses
 from lbbt_mm.registry import MODELS
 from .language_classifier import LanguageClassifier
 
 
 @MODELS.register_module()
-class RectifiedClassifier(LanguageClassifier):
+class RectifiedClassifier(RectifiedModel, LanguageClassifier):
     """ImageClassifier whose ViT has frozen language blocks inside, in the forward pass or on an auxiliary path.
 
     ``path='auxiliary'`` is auxiliary training ("Frozen Language Models are Gradient Coherence Rectifiers in Vision
@@ -37,6 +33,8 @@ class RectifiedClassifier(LanguageClassifier):
         path: ``auxiliary`` or ``inserted``. Defaults to ``auxiliary``.
         aux_weight: Weight of the auxiliary loss, lambda of Eq. 10, 0 to 1; :class:`lbbt_mm.AuxiliaryWeightHook` changes it
             in training (Eq. 9). Defaults to 0.35.
+        neck: As for :class:`lbbt_mm.LanguageClassifier`; in auxiliary training one without batch norms.
+        head: As for :class:`lbbt_mm.LanguageClassifier`.
         **kwargs: As for :class:`lbbt_mm.LanguageClassifier`.
 
     Raises:
@@ -52,49 +50,13 @@ class RectifiedClassifier(LanguageClassifier):
                  neck: Optional[Mapping] = None,
                  head: Optional[Mapping] = None,
                  **kwargs) -> None:
-        check_choice('RectifiedClassifier: path', path, ('auxiliary', 'inserted'))
         super().__init__(backbone, neck, head, **kwargs)
-        blocks = find_blocks(self.backbone)
-        self.insert_after = block_index(insert_after, len(blocks))
-        self.path = path
-        self.set_aux_weight(aux_weight)
-        self.rectifier = self.aux_head = None
-        self._runs_both = False
-        options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
-        width = self.backbone.embed_dims
-        if ARMS[options.arm].has_blocks or ARMS[options.arm].has_mappers:
-            self.rectifier = MODELS.build(with_input_width('rectifier', {'in_channels': None, **rectifier}, width))
-            insert(blocks, self.insert_after, self._pass)
-            if path == 'auxiliary':
-                parts = {f'backbone block {index}': blocks[index] for index in range(self.insert_after + 1, len(blocks))}
-                refuse_shared_statistics({**parts, **({'neck': self.neck} if self.with_neck else {})})
-        elif path == 'auxiliary':
-            with torch.random.fork_rng(devices=[]):
-                head = MODELS.build(with_input_width('head', deepcopy(head), width))
-                self.aux_head = AuxiliaryHead(width, options.block('blocks').embed_dims, head)
 
-    def init_weights(self) -> None:
-        """Initialise the plain classifier as without a rectifier, then what is added to it.
+        def make_head() -> Any:
+            return MODELS.build(with_input_width('head', deepcopy(head), self.backbone.embed_dims))
 
-        So it starts from the same weights with every arm, and the classifier's own ``init_cfg`` leaves the blocks alone.
-        """
-        added = {name: self._modules.pop(name) for name in ('rectifier', 'aux_head') if name in self._modules}
-        try:
-            super().init_weights()
-        finally:
-            self._modules.update(added)
-        for part in added.values():
-            part.init_weights()
-
-    def set_aux_weight(self, weight: float) -> None:
-        """Set the weight of the auxiliary loss.
-
-        Raises:
-            ValueError: If it is not between 0 and 1.
-        """
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
-            raise ValueError(f'aux_weight={weight!r}: expected a number from 0 to 1, the weight of the auxiliary loss.')
-        self.aux_weight = float(weight)
+        behind = {'neck': self.neck} if self.with_neck else {}
+        self.add_rectifier(rectifier, insert_after, path, aux_weight, behind, make_head)
 
     def loss(self, inputs: Tensor, data_samples: List[Any]) -> Dict[str, Tensor]:
         """The losses of a batch: of the main and, in auxiliary training, of the auxiliary path.
@@ -109,34 +71,8 @@ class RectifiedClassifier(LanguageClassifier):
         if self.path == 'inserted':
             return super().loss(inputs, data_samples)
         if self.rectifier is None:
-            features = self.extract_feat(inputs)
-            return weighted_losses(self.head.loss(features, data_samples), self.aux_head.loss(features, data_samples),
-                                   self.aux_weight)
-        main, auxiliary = self.extract_both(inputs)
-        return weighted_losses(self.head.loss(main, data_samples), self.head.loss(auxiliary, data_samples), self.aux_weight)
-
-    def extract_both(self, inputs: Tensor) -> Tuple[Any, Any]:
-        """Features of the main and of the auxiliary path, from one run of the ViT's blocks that both share.
-
-        Args:
-            inputs: Images ``(B, 3, H, W)``.
-
-        Returns:
-            tuple: What ``extract_feat`` gives, of each path.
-        """
-        with self._both():
-            return halves(self.extract_feat(inputs))
-
-    @contextmanager
-    def _both(self) -> Iterator[None]:
-        self._runs_both = True
-        try:
-            yield
-        finally:
-            self._runs_both = False
-
-    def _pass(self, tokens: Tensor) -> Tensor:
-        """What becomes of the tokens at the place of insertion."""
-        if self.path == 'inserted':
-            return self.rectifier(tokens)
-        return side_by_side(tokens, self.rectifier(tokens)) if self._runs_both else tokens
+            main = auxiliary = self.extract_feat(inputs)
+        else:
+            main, auxiliary = self.of_both_paths(lambda: self.extract_feat(inputs))
+        head = self.aux_head or self.head
+        return weighted_losses(self.head.loss(main, data_samples), head.loss(auxiliary, data_samples), self.aux_weight)

@@ -180,6 +180,8 @@ def _check(options: LanguageOptions, in_channels: Any, position: str, final_norm
     if trains == 'all' and (dtype is not None or not saves_blocks):
         raise ValueError("LanguageRectifier: trains='all' beside dtype or saves_blocks=False: expected blocks that are "
                          "frozen. Remove one of the two, or set trains='low_rank:R'.")
+    if final_norm == 'language':
+        options.check_final_norm('LanguageRectifier')
     if position == 'rotary' and options.block('blocks').rotary is None:
         raise ValueError(f"LanguageRectifier: position='rotary', but {options.checkpoint or 'the language model'} has no "
                          "rotary positions. Set position='none'.")

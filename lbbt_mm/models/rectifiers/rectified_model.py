@@ -1,0 +1,105 @@
+"""What every rectified model has: a rectifier at a place of its backbone, in the forward pass or on an auxiliary path."""
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Mapping
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from lbbt_mm.language.arms import ARMS
+from lbbt_mm.language.options import LanguageOptions, check_choice
+from lbbt_mm.models.input_widths import with_input_width
+from lbbt_mm.registry import MODELS
+from .insertion import Place, block_index, find_blocks, insert
+from .two_paths import AuxiliaryHead, halves, refuse_shared_statistics, side_by_side
+
+
+class RectifiedModel(BaseModule):
+    """Is put in front of a host library's model in a class's bases; the model calls :meth:`add_rectifier` once it is built.
+
+    Attributes:
+        rectifier: The rectifier, or None.
+        aux_head: The auxiliary head of auxiliary training without a rectifier, or None.
+        path: ``auxiliary`` or ``inserted``.
+        aux_weight: Weight of the auxiliary loss, lambda of the rectifier paper's Eq. 10.
+    """
+
+    def add_rectifier(self, rectifier: Mapping[str, Any], insert_after: Place, path: str, aux_weight: float,
+                      behind: Mapping[str, nn.Module], make_head: Callable[[], nn.Module]) -> None:
+        """Insert a rectifier into ``self.backbone``, by a hook.
+
+        Args:
+            rectifier: Its config, without ``in_channels``.
+            insert_after: See :func:`lbbt_mm.models.rectifiers.insertion.block_index`.
+            path: ``auxiliary`` or ``inserted``.
+            aux_weight: Weight of the auxiliary loss.
+            behind: What runs behind the backbone for both paths at once, by name.
+            make_head: Builds a head like the model's own.
+
+        Raises:
+            ValueError: If the backbone has no such place, or an option has a value that it cannot have.
+        """
+        check_choice(f'{type(self).__name__}: path', path, ('auxiliary', 'inserted'))
+        blocks, width = find_blocks(self.backbone), self.backbone.embed_dims
+        self.insert_after, self.path, self._runs_both = block_index(insert_after, len(blocks)), path, False
+        self.rectifier = self.aux_head = None
+        self.set_aux_weight(aux_weight)
+        options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
+        with torch.random.fork_rng(devices=[]):  # the plain model draws the same numbers with every arm
+            if ARMS[options.arm].has_blocks or ARMS[options.arm].has_mappers:
+                self.rectifier = MODELS.build(with_input_width('rectifier', {'in_channels': None, **rectifier}, width))
+                insert(blocks, self.insert_after, self._pass)
+            elif path == 'auxiliary':
+                self.aux_head = AuxiliaryHead(width, options.block('blocks').embed_dims, make_head())
+        if self.rectifier is not None and path == 'auxiliary':
+            later = {f'backbone block {index}': blocks[index] for index in range(self.insert_after + 1, len(blocks))}
+            refuse_shared_statistics({**later, **behind})
+
+    def init_weights(self) -> None:
+        """Initialise the plain model as without a rectifier, then what is added to it.
+
+        So it starts from the same weights with every arm, and the model's own ``init_cfg`` leaves the blocks alone.
+        """
+        added = {name: self._modules.pop(name) for name in ('rectifier', 'aux_head') if name in self._modules}
+        try:
+            super().init_weights()
+        finally:
+            self._modules.update(added)
+        for part in added.values():
+            part.init_weights()
+
+    def set_aux_weight(self, weight: float) -> None:
+        """Set the weight of the auxiliary loss.
+
+        Raises:
+            ValueError: If it is not between 0 and 1.
+        """
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
+            raise ValueError(f'aux_weight={weight!r}: expected a number from 0 to 1, the weight of the auxiliary loss.')
+        self.aux_weight = float(weight)
+
+    def of_both_paths(self, extract: Callable[[], Any]) -> tuple:
+        """Features of the main and of the auxiliary path, from one run of the blocks that both share.
+
+        Args:
+            extract: Runs the backbone, and what is behind it up to the head.
+
+        Returns:
+            tuple: What ``extract`` gives, of each path.
+        """
+        with self._both():
+            return halves(extract())
+
+    @contextmanager
+    def _both(self) -> Iterator[None]:
+        self._runs_both = True
+        try:
+            yield
+        finally:
+            self._runs_both = False
+
+    def _pass(self, tokens: Tensor) -> Tensor:
+        """What becomes of the tokens at the place of insertion."""
+        if self.path == 'inserted':
+            return self.rectifier(tokens)
+        return side_by_side(tokens, self.rectifier(tokens)) if self._runs_both else tokens
