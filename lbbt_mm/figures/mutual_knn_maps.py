@@ -69,8 +69,10 @@ def compare(args: argparse.Namespace) -> List[Compared]:
     compared: List[Compared] = []
     for label, text in texts.items():
         for number, run in enumerate(runs):
+            near = text['layers'][0]
             one = Compared(label, run.label, sum(earlier.label == run.label for earlier in runs[:number]),
-                           (text['parameters'], vision[number]['parameters']), *_calibrate(text, vision[number], args))
+                           (text['parameters'], vision[number]['parameters']), *_calibrate(text, vision[number], args),
+                           near['twins'] / len(near['groups']))
             compared.append(one)
     _say_of_texts(texts, args)
     return compared
@@ -88,8 +90,7 @@ def check_images(runs: Sequence[OpenedRun], images: Sequence[CaptionedImages], a
         try:
             check_samples(len(shown.captions) if averaged else len(shown.of_image), args.neighbours, what)
         except ValueError as error:
-            other = ' (--neighbours), or take every image for a sample (--duplicates share)' if averaged else ''
-            raise ValueError(f'{run.label}: {str(error).rstrip(".")}{other}.') from None
+            raise ValueError(f'{run.label}: {str(error).rstrip(".")} (--neighbours).') from None
         if (shown.captions, shown.of_image) != (images[0].captions, images[0].of_image):
             raise ValueError(f'{run.label}: its images have other captions than those of {runs[0].label}; expected the same '
                              'for all models of a table. Give runs on one data set, or --captions with images.')

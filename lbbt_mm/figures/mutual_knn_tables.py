@@ -10,6 +10,8 @@ from lbbt_mm.analysis.permutation import Calibrated
 LEVEL = 0.05
 #: Pairs of blocks that are printed for each pair of models.
 _PRINTED = 5
+#: Share of samples with nothing but twins for neighbours from which on a score is no longer one of the language model.
+_MOSTLY_TWINS = 0.5
 
 
 class Compared(NamedTuple):
@@ -22,6 +24,7 @@ class Compared(NamedTuple):
         parameters: Of the language model and of the vision model.
         chance: The mean of the score under permutation.
         found: Scores ``(language blocks, vision blocks)``, and what chance gives.
+        twins: Share of samples whose neighbours among the captions are all samples with the very same caption.
     """
     language: str
     vision: str
@@ -29,6 +32,7 @@ class Compared(NamedTuple):
     parameters: Tuple[int, int]
     chance: float
     found: Calibrated
+    twins: float = 0.
 
 
 def pairs_table(compared: Sequence[Compared]) -> pd.DataFrame:
@@ -64,7 +68,7 @@ def models_table(compared: Sequence[Compared]) -> pd.DataFrame:
             score=one.found.scores.max().item(), calibrated=one.found.calibrated(LEVEL).max().item(),
             equal=int((one.found.scores == one.found.scores.max()).sum()),
             p=one.found.p_values[first, second].item(), chance=one.chance, threshold=one.found.threshold(LEVEL),
-            permutations=len(one.found.maxima)))
+            permutations=len(one.found.maxima), twins=one.twins))
     return pd.DataFrame(rows)
 
 
@@ -93,6 +97,9 @@ def recommendation(row: Any) -> str:
         row: Of :func:`models_table`.
     """
     models = f'{row.language} and {row.vision}' + (f', run {row.run}' if row.run else '')
+    if row.twins >= _MOSTLY_TWINS:
+        return (f'{models}: nothing is to be recommended. Of {row.twins:.0%} of the samples all neighbours have the very '
+                'same caption, whatever the language model; take --duplicates average, or captions that differ.')
     if row.p > LEVEL:
         return (f'{models}: nothing is to be recommended. The best pair has {row.score:.4f}, and p = {row.p:.3g}: permuted '
                 'captions reach that too.')

@@ -121,6 +121,7 @@ def test_twins_tell_nothing_of_the_language_model(trained, language, tool, tmp_p
     status, output, table = tool(trained(), *options)
     assert status == 0 and '24 of 24 samples have 4 or more others with the very same caption' in output, output
     assert 'samples with the same one share the places of neighbours' in output.replace('\n', ' ')
+    assert output.count('nothing is to be recommended. Of 100% of the samples all neighbours have the very same') == 2
     assert (table.groupby('vision_block').score.nunique() == 1).all() and table.vision_block.nunique() == 4
     status, output, table = tool(trained('two'), *options, out='two', neighbours=9)
     assert 'very same caption' not in output and (table.groupby('vision_block').score.nunique() > 1).any()
@@ -187,6 +188,12 @@ def test_nothing_is_recommended_that_permuted_captions_reach(score, maxima, said
     assert recommendation(next(models.itertuples())).endswith(said)
 
 
+@pytest.mark.parametrize('twins, said', [(0.5, 'Of 50% of the samples'), (0.49, 'recommended is')])
+def test_nothing_is_recommended_where_the_language_model_plays_no_part(twins, said):
+    models = models_table([Compared('tiny', 'vit', 0, (1, 1), 0.1, found([[0.9, 0.1]]), twins)])
+    assert said in recommendation(next(models.itertuples()))
+
+
 def test_the_picture_marks_the_best_pair_and_what_is_chance():
     scores = torch.linspace(0, 1, 12, dtype=torch.float64).reshape(3, 4)
     scores[2, 3], scores[1, 3] = 0.1, 0.99
@@ -217,7 +224,7 @@ def refused(result, *texts):
 
 
 @pytest.mark.parametrize('options, texts', [
-    ([], ('run: 3 different captions of 24 images, and 4 nearest neighbours of each; expected 5 or more', '--duplicates')),
+    ([], ('run: 3 different captions of 24 images, and 4 nearest neighbours of each; expected 5 or more', '(--neighbours)')),
     (['--max-samples', 3, '--duplicates', 'share'], ('run: 3 images with captions, and 4 nearest neighbours', )),
     (['--tokens', 'class', '--duplicates', 'share'], ('run: its LLMBackbone has no class token', )),
     (['--class-names', 'same.txt', '--duplicates', 'share'], ("run: all images have the caption 'a photo of a cat'", ))])
