@@ -1,5 +1,6 @@
 """tools/analysis/activation.py: its numbers are those of the models, and what it cannot measure it says."""
-import logging
+
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,35 +12,13 @@ from lbbt_mm.figures import activation, activation_ratios
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
 from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
 from tests import tiny_detection
-from tests.tiny_runs import write_images, write_run
 from tests.tool_processes import run_tool
 
 
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
-def trained(tmp_path, folders):
-    """Writes runs, by default of blocks of a plain network."""
-    images = write_images(tmp_path / 'images', each=4)
-    return lambda name='run', model_type='gpt2', **options: write_run(tmp_path, images, folders[model_type], name, **options)
-
-
-@pytest.fixture
-def tool(tmp_path, capfd):
+def tool(figure):
     """Runs the tool; returns its exit status, what it printed, and its numbers."""
-
-    def run(*arguments, out='out'):
-        status = activation.main([*map(str, arguments), '--out', str(tmp_path / out)])
-        captured, path = capfd.readouterr(), tmp_path / out / 'activation.csv'
-        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
-
-    return run
+    return partial(figure, activation)
 
 
 def normalised_images(tmp_path):

@@ -1,5 +1,4 @@
 """Features of a stage, and true labels, whatever the labels of training."""
-import logging
 
 import pytest
 import torch
@@ -7,31 +6,21 @@ from torch import nn
 
 from lbbt_mm.figures.features import part_name, read_features, true_labels
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
-from tests.tiny_runs import write_images, write_run
-
-
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
-def opened(tmp_path, folders):
-    images = write_images(tmp_path / 'images', each=3)
-    return lambda options=(), **backbone: OpenedRun(
-        read_trained(write_run(tmp_path, images, folders['gpt2'], **backbone)), options)
+def opened(trained):
+    """Opens a run of 12 images for training and 12 for the test."""
+    return lambda options=(), **backbone: OpenedRun(read_trained(trained(**backbone)), options)
 
 
 def read(run, stage='pre_logits', split='test', **options):
     model = run.at_end()
-    return (model, *read_features(run, model, split, 9, options.get('batch_size', 4), stage))
+    return (model, *read_features(run, model, split, 12, options.get('batch_size', 4), stage))
 
 
 def inputs_of(run, model):
-    images, samples = next(run.images('test', 9, 9))
+    images, samples = next(run.images('test', 12, 12))
     return preprocess(model, images, samples)['inputs']
 
 
@@ -42,7 +31,7 @@ def test_by_default_they_are_what_the_head_classifies(opened):
     seen = []
     model.head.fc.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     model(inputs_of(run, model), mode='tensor')
-    assert torch.allclose(features, seen[0], atol=1e-5) and labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert torch.allclose(features, seen[0], atol=1e-5) and labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
 @torch.no_grad()
@@ -60,7 +49,7 @@ def test_a_block_s_output_is_pooled_as_the_last_one_s(opened, out_type, attentio
     norm = backbone.norm if number % 4 == 3 else nn.Identity()
     pooled = dict(avg_featmap=lambda: norm(tokens.mean(1)), cls_token=lambda: norm(tokens[:, 0]),
                   last_token=lambda: norm(tokens[:, -1]), featmap=lambda: norm(tokens).mean(1))[out_type]()
-    assert torch.allclose(features, pooled, atol=1e-5) and features.shape == (9, 32)
+    assert torch.allclose(features, pooled, atol=1e-5) and features.shape == (12, 32)
     assert not any(block._forward_hooks for block in backbone.blocks)
 
 
@@ -73,8 +62,8 @@ def test_maps_and_tokens_become_one_vector_by_their_mean(opened):
 def test_labels_of_training_images_are_the_true_ones(opened):
     run = opened()
     _, _, labels = read(run, split='train')
-    random = torch.cat([torch.cat([sample.gt_label for sample in samples]) for _, samples in run.images('train', 9, 9)])
-    assert labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 != random.tolist()
+    random = torch.cat([torch.cat([sample.gt_label for sample in samples]) for _, samples in run.images('train', 12, 12)])
+    assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 != random.tolist()
 
 
 @pytest.mark.parametrize('options, split, message', [
@@ -109,7 +98,7 @@ def test_models_without_such_a_stage(opened, stage, message):
     model = nn.Sequential()
     model.data_preprocessor = run.at_end().data_preprocessor
     with pytest.raises(ValueError, match=message):
-        read_features(run, model, 'test', 9, 4, stage)
+        read_features(run, model, 'test', 12, 4, stage)
 
 
 def test_parts_of_different_runs_have_different_names(opened):

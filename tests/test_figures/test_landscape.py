@@ -1,6 +1,5 @@
 """tools/analysis/landscape.py: its plane goes through the start and the end of a run, and gaps are gaps."""
 import json
-import logging
 import re
 from functools import partial
 from types import SimpleNamespace
@@ -16,36 +15,14 @@ from lbbt_mm.figures.landscape_picture import draw, smooth
 from lbbt_mm.figures.losses import FixedLoss, load_batches
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from tests.test_figures.trained_bridge import IMAGES, train_bridge
-from tests.tiny_runs import write_images, write_run
 
 GRID = ['--points', '5', '--alphas', '-0.5', '1.5']
 
 
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
-def trained(tmp_path, folders):
-    """Writes runs."""
-    images = write_images(tmp_path / 'images', each=4)
-    return lambda name='run', model_type='gpt2', **options: write_run(tmp_path, images, folders[model_type], name, **options)
-
-
-@pytest.fixture
-def tool(tmp_path, capfd):
+def tool(figure):
     """Runs the tool; returns its exit status, what it printed, and its numbers."""
-
-    def run(*arguments, out='out'):
-        status = landscape.main([*map(str, arguments), '--out', str(tmp_path / out)])
-        captured, path = capfd.readouterr(), tmp_path / out / 'landscape.csv'
-        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
-
-    return run
+    return partial(figure, landscape)
 
 
 def loss_at(text, side):

@@ -1,9 +1,7 @@
 """tools/analysis/separability.py: its numbers are those of the features, and runs without numbers are marked."""
-import logging
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from lbbt_mm.analysis.separability import MEASURES, cluster, embed, measure, standardise
@@ -14,14 +12,6 @@ from tests.tiny_runs import write_images, write_run
 from tests.tool_processes import run_tool
 
 
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
 def trained(tmp_path, folders):
     images = write_images(tmp_path / 'images')
@@ -29,16 +19,10 @@ def trained(tmp_path, folders):
 
 
 @pytest.fixture
-def tool(tmp_path, capfd):
-    """Runs the tool; returns its exit status, what it printed, and its numbers."""
-
-    def run(*arguments, out='out', perplexity=5, neighbours=4):
-        status = separability.main([*map(str, arguments), '--out', str(tmp_path / out), '--perplexity', str(perplexity),
-                                    '--neighbours', str(neighbours), '--permutations', '3'])
-        captured, path = capfd.readouterr(), tmp_path / out / 'separability.csv'
-        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
-
-    return run
+def tool(figure):
+    """Runs the tool with few neighbours and permutations; returns its exit status, what it printed, and its numbers."""
+    return lambda *arguments, perplexity=5, neighbours=4, **more: figure(
+        separability, *arguments, '--perplexity', perplexity, '--neighbours', neighbours, '--permutations', 3, **more)
 
 
 @pytest.mark.parametrize('scale', ('standard', 'none'))

@@ -1,0 +1,27 @@
+"""Parts of long work: what is done is kept, and a file that answers another question is begun anew."""
+import pytest
+
+from lbbt_mm.figures.parts import Parts, stamp
+
+
+def test_parts_that_are_done_are_not_done_again(tmp_path):
+    parts = Parts(tmp_path / 'new' / 'parts.json', dict(grid=3))
+    assert parts.get('a', lambda: [1, 2]) == [1, 2]
+    again = Parts(tmp_path / 'new' / 'parts.json', dict(grid=3))
+    assert 'a' in again and len(again) == 1
+    assert again.get('a', lambda: pytest.fail('computed again')) == [1, 2]
+
+
+@pytest.mark.parametrize('content', [None, '', '[]', '{"question": 1}'])
+def test_another_question_or_a_damaged_file_begins_anew(content, tmp_path):
+    Parts(tmp_path / 'parts.json', 'one').get('a', lambda: 1)
+    if content is not None:
+        (tmp_path / 'parts.json').write_text(content)
+    assert not len(Parts(tmp_path / 'parts.json', 'another' if content is None else 'one'))
+
+
+def test_a_file_that_was_written_again_is_another(tmp_path):
+    (tmp_path / 'a').write_text('x')
+    before = stamp(tmp_path / 'a')
+    (tmp_path / 'a').write_text('xy')
+    assert stamp(tmp_path / 'a') != before
