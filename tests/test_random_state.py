@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lbbt_mm.random_state import derive_bytes, random_state_kept, seed_all
+from lbbt_mm.random_state import derive_bytes, random_state_kept, random_state_of, seed_all
 
 
 def draw() -> tuple:
@@ -31,6 +31,18 @@ def test_what_is_drawn_inside_does_not_show_outside():
     with random_state_kept():
         seed_all(9)
         draw()
+    assert [*found, draw()] == expected
+
+
+def test_what_a_seed_gives_is_drawn_inside_alone():
+    seed_all(9)
+    seeded = draw()
+    seed_all(3)
+    expected = [draw(), draw()]
+    seed_all(3)
+    found = [draw()]
+    with random_state_of(9):
+        assert draw() == seeded
     assert [*found, draw()] == expected
 
 

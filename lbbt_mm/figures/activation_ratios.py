@@ -12,6 +12,7 @@ from lbbt_mm.analysis.activation import ActivationRatio, control_images
 from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
 from .canvas import Canvas, styles
 from .features import part_name
+from .image_sizes import stackable
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
@@ -79,7 +80,8 @@ def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespac
             several = isinstance(images, (list, tuple))  # of different sizes, as in detection
             images = [control_images(image, kind, generator) for image in images] if several else control_images(
                 images, kind, generator)
-            model(**preprocess(model, images, samples), mode='tensor')
+            for part in stackable(model, images, samples):
+                model(**preprocess(model, *part), mode='tensor')
     if not any(ratio.images for ratio in ratios.values()):
         raise ValueError(f'{run.label}: none of its blocks {args.module} ran on an image of the {args.split} split. Give '
                          'another --module or --split.')

@@ -14,6 +14,7 @@ from lbbt_mm.analysis.alignment import (Eigenspaces, PatchMoments, align, eigens
 from lbbt_mm.analysis.gaussian_network import GaussianNetwork, train_on_random_labels
 from .alignment_panels import NETWORK, draw
 from .features import part_name
+from .image_sizes import stackable, without_padding
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     opened = open_runs(args)
     parts = Parts(args.out / 'alignment.parts.json', {name: getattr(args, name) for name in ('rotations', 'seed')})
-    rows = _networks(args, parts) + _runs(opened, args, parts)
+    of_runs = _runs(opened, args, parts)  # first, since a run may be refused
+    rows = _networks(args, parts) + of_runs
     frame, points = pd.DataFrame(rows), ['sigma', 'size', 'tau']
     curves = frame[['label', 'number', 'at', 'what', *points]].explode(points).astype(dict(sigma=float, size=int, tau=float))
     frame = frame.drop(columns=points)
@@ -104,16 +106,8 @@ def _look(run: OpenedRun, args: argparse.Namespace) -> Rows:
     """Rows of a run's first layer: at the start, at the end, and of the change; of the end alone without a known start."""
     end = run.at_end(args.device)
     layer = first_layer(end, args.layer, run.label)
-    moments = PatchMoments(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    with torch.no_grad():
-        for images, samples in run.images(args.split, args.max_samples, args.batch_size):
-            images = preprocess(end, images, samples)['inputs']
-            if images.shape[1] != layer.in_channels:
-                raise ValueError(f'{run.label}: --layer {args.layer} takes {layer.in_channels} channels, and images have '
-                                 f'{images.shape[1]}. Name the layer that sees the images.')
-            moments.add(images.cpu())
     try:
-        spaces = eigenspaces(moments.covariance())
+        spaces = eigenspaces(_covariance(run, end, layer, args))
     except ValueError as error:
         raise ValueError(f'{run.label}, {args.split} split: {error}') from None
     looked = [('end', WEIGHTS, _rows_of(layer))]
@@ -121,6 +115,21 @@ def _look(run: OpenedRun, args: argparse.Namespace) -> Rows:
         start = _rows_of(first_layer(run.at_start(args.device), args.layer, run.label))
         looked = [('start', WEIGHTS, start), *looked, ('end', CHANGE, looked[0][2] - start)]
     return [dict(at=at, what=what, **_measured(second_moment(weights), spaces, args)) for at, what, weights in looked]
+
+
+@torch.no_grad()
+def _covariance(run: OpenedRun, model: nn.Module, layer: nn.Conv2d, args: argparse.Namespace) -> Tensor:
+    """Of the patches that a run's first layer sees; padding beside images is none."""
+    moments = PatchMoments(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    for loaded in run.images(args.split, args.max_samples, args.batch_size):
+        for images, samples in stackable(model, *loaded, training=True):
+            inputs = preprocess(model, images, samples, training=True)['inputs']
+            if inputs.shape[1] != layer.in_channels:
+                raise ValueError(f'--layer {args.layer} takes {layer.in_channels} channels, and images have '
+                                 f'{inputs.shape[1]}. Name the layer that sees the images.')
+            for seen in without_padding(inputs, samples):
+                moments.add(seen.cpu())
+    return moments.covariance()
 
 
 def first_layer(model: nn.Module, name: str, label: str) -> nn.Conv2d:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from lbbt_mm.config_keys import find_types
-from .trained import OpenedRun, labels_of, preprocess
+from .trained import OpenedRun, preprocess
 
 #: What mmpretrain's ``extract_feat`` calls its stages; a number is a block
 STAGES = ('backbone', 'neck', 'pre_logits')
+#: What data samples of detection and segmentation have in the place of an image's label, and of what it is
+_OTHER_LABELS = dict(gt_instances='boxes', gt_sem_seg='pixels')
 
 
 def part_name(run: OpenedRun, *what: Any) -> str:
@@ -70,11 +72,42 @@ def true_labels(run: OpenedRun, split: str, samples: List[Any]) -> Tensor:
         if drawn:
             raise ValueError(f'{where} has random labels; expected samples with a true_label. Add it to meta_keys of '
                              'PackInputs, or take another split.')
+    for name, what in _OTHER_LABELS.items():
+        if any(hasattr(sample, name) and not hasattr(sample, key) for sample in samples):
+            raise ValueError(f'{where} has labels of {what}, and this figure tells apart classes of images; expected one '
+                             'label for each image. Leave the run out, or give that of a classifier.')
     if any(getattr(sample, key, None) is None for sample in samples):
         raise ValueError(f'{where} has samples without a label; expected one each. Take a split with labels.')
     if any(torch.as_tensor(getattr(sample, key)).numel() != 1 for sample in samples):
         raise ValueError(f'{where} has samples with several labels; expected one each.')
     return labels_of(samples, key)
+
+
+def labels_of(samples: List[Any], key: str = 'gt_label') -> Tensor:
+    """Class labels of data samples of mmpretrain.
+
+    Args:
+        samples: Data samples.
+        key: ``gt_label``, or ``true_label`` where labels are random.
+
+    Returns:
+        Tensor: ``(B, )``, int64.
+    """
+    return torch.tensor([int(getattr(sample, key)) for sample in samples])
+
+
+def check_labels(run: OpenedRun, split: str) -> None:
+    """Look at an image's label before models are made.
+
+    Args:
+        run: The run.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        ValueError: If it has no true label, as those of detectors and segmentors.
+    """
+    for _, samples in run.images(split, 1, 1):
+        true_labels(run, split, samples)
 
 
 def check_stage(model: nn.Module, stage: Union[str, int]) -> None:

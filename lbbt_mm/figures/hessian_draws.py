@@ -12,7 +12,7 @@ from lbbt_mm.analysis.lanczos import Quadrature, lanczos
 from lbbt_mm.analysis.sensitivity import gradient_predictiveness, noise_curve, parameter_sensitivity
 from lbbt_mm.random_state import derive_bytes, random_state_kept
 from .features import part_name
-from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
+from .losses import FixedLoss, load_batches, refuse_diverged
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun
@@ -47,7 +47,7 @@ class Point:
         progress: Is asked for its next item before each product with the Hessian.
 
     Raises:
-        ValueError: If the run has diverged, or its loss depends on no trainable parameter.
+        ValueError: If the run has diverged, or its loss, or that of a batch, depends on no trainable parameter.
     """
 
     def __init__(self, run: OpenedRun, at: str, args: argparse.Namespace, progress: Iterator[int]) -> None:
@@ -55,10 +55,11 @@ class Point:
         refuse_diverged(run.label, model)
         batches = load_batches(run, model, args.split, args.max_samples, args.batch_size)
         self.args, self._progress, self.loss = args, progress, FixedLoss(model, batches, twice=True)
-        self.parameters = self.loss.used_parameters()
-        if not self.parameters:
-            raise ValueError(f'{run.label}: its loss depends on no trainable parameter; expected a run that trains. Give '
-                             'another.')
+        self._label = f'{run.label}, {at} of training'
+        try:
+            self.parameters = self.loss.used_parameters()
+        except ValueError as error:
+            raise ValueError(f'{self._label}: {error}') from None
         self.operator = HessianOperator(self._terms, tuple(self.parameters.values()))
 
     def _terms(self) -> Iterator[Tensor]:
@@ -66,11 +67,18 @@ class Point:
         yield from self.loss.terms()
 
     def make(self, kind: str, number: int) -> Any:
-        """Make a draw; the same number draws the same vector at every point with as many parameters."""
+        """Make a draw; the same number draws the same vector at every point with as many parameters.
+
+        Raises:
+            ValueError: If a layer has a first derivative only.
+        """
         seed = int.from_bytes(derive_bytes(f'hessian {self.args.seed} {kind} {number}')[:4], 'little')
         with random_state_kept():
             torch.manual_seed(seed)
-            return getattr(self, kind)(torch.Generator().manual_seed(seed))
+            try:
+                return getattr(self, kind)(torch.Generator().manual_seed(seed))
+            except ValueError as error:
+                raise ValueError(f'{self._label}: {error}') from None
 
     def trace(self, generator: torch.Generator) -> float:
         """An unbiased estimate of the trace."""
@@ -115,8 +123,8 @@ def make_draws(runs: Sequence[OpenedRun], args: argparse.Namespace,
     products = missing.count('trace') + missing.count('lanczos') * args.steps
     say(f'{products} Hessian-vector products on {args.max_samples} images (about 4 gradients each), and '
         f'{2 * len(args.noise) * missing.count("noise")} losses; {len(work) - len(missing)} of {len(work)} draws are there.')
-    if 'end' in args.at:
-        check_ends(runs[1:])  # the first is looked at next
+    for run, at in list(dict.fromkeys(draw[:2] for draw, name in zip(work, names) if name not in parts))[1:]:
+        Point(run, at, args, iter(()))  # is refused before work begins; the first is made next
     found: Dict[Tuple[int, str], Dict[str, List[Any]]] = {}
     where, point, progress = None, None, track(range(products), 'products with the Hessian')
     for draw, name in zip(work, names):

@@ -1,4 +1,5 @@
 """A run's training loss as a function of its parameters: on images that stay the same, in evaluation mode, in float32."""
+from contextlib import nullcontext
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import torch
@@ -6,6 +7,8 @@ from torch import Tensor, nn
 
 from lbbt_mm.analysis.parameter_space import first_not_finite
 from lbbt_mm.models.layers.language_block import LanguageAttention
+from lbbt_mm.random_state import random_state_of
+from .image_sizes import stackable
 from .trained import OpenedRun, preprocess
 
 #: A batch as a model's ``forward`` takes it, and the number of its images.
@@ -25,8 +28,9 @@ def load_batches(run: OpenedRun, model: nn.Module, split: str, most: int, batch_
     Raises:
         ValueError: If there are none.
     """
-    batches = [(len(samples), preprocess(model, images, samples))
-               for images, samples in run.images(split, most, batch_size)]
+    batches = [(len(samples), preprocess(model, images, samples, training=True))
+               for loaded in run.images(split, most, batch_size)
+               for images, samples in stackable(model, *loaded, training=True)]
     if not batches:
         raise ValueError(f'{run.label}: its {split} data set is empty; expected images. Correct its path, or name another '
                          'split.')
@@ -36,8 +40,9 @@ def load_batches(run: OpenedRun, model: nn.Module, split: str, most: int, batch_
 class FixedLoss:
     """A model's own loss, the mean over fixed images.
 
-    A call gives its value. Dropout, drop path and batch statistics are off. Batches count by their number of images, so
-    that the batch size changes nothing where the model's loss is a mean over images.
+    A call gives its value. Dropout, drop path and batch statistics are off, and what a loss draws (a detector's samples of
+    boxes) is the same each time. Batches count by their number of images, so that the batch size changes nothing where the
+    model's loss is a mean over images.
 
     Args:
         model: Any model of an mm codebase, in evaluation mode.
@@ -67,14 +72,25 @@ class FixedLoss:
             yield self._loss(batch) * (size / self._images)
 
     def used_parameters(self) -> Dict[str, nn.Parameter]:
-        """The trainable parameters that the loss of some batch depends on, by name: a detector's may be of some only."""
+        """The trainable parameters that the loss depends on, by name: a detector's may be of some of the batches only.
+
+        Raises:
+            ValueError: If it depends on none, or the loss of a batch does.
+        """
         trainable = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
-        used = set()
-        for term in self.terms() if trainable else ():
-            found = torch.autograd.grad(term, tuple(trainable.values()), allow_unused=True)
-            used |= {name for name, part in zip(trainable, found) if part is not None}
-            if len(used) == len(trainable):
-                break
+        used, without = set(), []
+        for number, term in enumerate(self.terms(), 1):
+            if not term.requires_grad:
+                without.append(number)
+            elif len(used) < len(trainable):
+                found = torch.autograd.grad(term, tuple(trainable.values()), allow_unused=True)
+                used |= {name for name, part in zip(trainable, found) if part is not None}
+        if not used:
+            raise ValueError('its loss depends on no trainable parameter; expected a run that trains. Give another.')
+        if without:
+            raise ValueError(f'its loss on {len(without)} of {len(self._batches)} batches (the first is number '
+                             f'{without[0]}) depends on no trainable parameter; expected images in each that the model '
+                             'learns from. Give a larger --batch-size, or other images: --max-samples, --split.')
         return {name: parameter for name, parameter in trainable.items() if name in used}
 
     def gradient(self, parameters: Dict[str, nn.Parameter]) -> Dict[str, Tensor]:
@@ -91,10 +107,8 @@ class FixedLoss:
         return total
 
     def _loss(self, batch: Dict[str, Any]) -> Tensor:
-        if not self._twice:
-            return self.model.parse_losses(self.model(**batch, mode='loss'))[0]
         from torch.nn.attention import SDPBackend, sdpa_kernel
-        with sdpa_kernel(SDPBackend.MATH):  # of layers that are not ours
+        with random_state_of(0), sdpa_kernel(SDPBackend.MATH) if self._twice else nullcontext():  # of layers not ours
             return self.model.parse_losses(self.model(**batch, mode='loss'))[0]
 
 

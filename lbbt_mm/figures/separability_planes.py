@@ -9,7 +9,7 @@ import pandas as pd
 
 from lbbt_mm.analysis.separability import MEASURES, check_points, cluster, embed, measure, spread_of, standardise
 from .canvas import COLORS, MARKERS, Canvas
-from .features import check_stage, part_name, read_features
+from .features import check_labels, check_stage, part_name, read_features
 from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
@@ -52,6 +52,9 @@ def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str
     """
     opened = open_runs(args)
     parts = Parts(args.out / 'separability.parts.json', {name: getattr(args, name) for name in _SETTINGS})
+    for run in opened:
+        if any(part_name(run, at) not in parts for at in args.at):
+            check_labels(run, args.split)
     rows, planes, problems = [], {}, []
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
         found = parts.get(part_name(run, at), partial(_measure, run, at, args))

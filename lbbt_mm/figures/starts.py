@@ -7,24 +7,26 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from lbbt_mm.config_keys import find_types
-from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, Fit, is_below, load_and_compare
+from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, Fit, is_below, left_out_in, load_and_compare
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.language.stores import unwrapped
 
 
-def load_start(model: nn.Module, cfg: Config, folder: Path, label: str) -> None:
+def load_start(model: nn.Module, cfg: Config, folder: Path, end: Path, label: str) -> None:
     """Load ``load_from`` into a model that is initialised, as the training did.
 
-    What ``tools/train.py --leave-out`` names is in no config; a checkpoint that does not fit without it is refused.
+    What ``tools/train.py --leave-out`` names is in no config, but in the checkpoints of the training.
 
     Args:
         model: The model, in place.
         cfg: The run's config.
         folder: Of the run; a run that was resumed says there what it started from.
+        end: A checkpoint that the training wrote.
         label: What figures call the run.
 
     Raises:
-        CheckpointMisfit: If the checkpoint does not fit, ``leave_out`` of the config aside.
+        CheckpointMisfit: If the checkpoint does not fit, what the training left out aside.
         ValueError: If the run was resumed and its folder does not say how it began, or the checkpoint cannot be loaded.
     """
     cfg = _first_attempt(folder, label) if cfg.get('resume') else cfg
@@ -33,7 +35,7 @@ def load_start(model: nn.Module, cfg: Config, folder: Path, label: str) -> None:
         return
     refuse_unsafe_checkpoints([source], trust=False)
     state = unwrapped(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
-    left_out = _left_out(cfg)
+    left_out = [*_left_out(cfg), *left_out_in(load_checkpoint_safely(end))]
     taken = {name[7:] if name.startswith('module.') else name: tensor for name, tensor in state.items()}
     taken = {name: tensor for name, tensor in taken.items() if not is_below(name, left_out)}
     fit = load_and_compare(model, taken, source)

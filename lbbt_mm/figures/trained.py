@@ -1,5 +1,7 @@
 """Trained models, as their config and checkpoint say, at the start and at the end of their training, and images for them."""
 import argparse
+import io
+from contextlib import redirect_stdout
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +153,7 @@ class OpenedRun:
             model.init_weights()
         finally:
             logger.setLevel(level)
-        load_start(model, self.cfg, self._folder, self.label)
+        load_start(model, self.cfg, self._folder, self.checkpoint, self.label)
         return model.to(device).eval()
 
     def _build(self) -> nn.Module:
@@ -213,7 +215,9 @@ class OpenedRun:
         with random_state_kept():
             seed_all(0)  # of augmentation
             try:
-                for batch in Runner.build_dataloader(loader):
+                with redirect_stdout(io.StringIO()):  # of pycocotools
+                    batches = Runner.build_dataloader(loader)
+                for batch in batches:
                     yield batch['inputs'], batch['data_samples']
             except FileNotFoundError as error:
                 raise self._no_data(split, error) from None
@@ -244,28 +248,25 @@ def _latest(folder: Optional[Path], cfg: Config) -> Path:
 
 
 @torch.no_grad()
-def preprocess(model: nn.Module, images: Tensor, samples: List[Any]) -> Dict[str, Any]:
+def preprocess(model: nn.Module, images: Tensor, samples: List[Any], training: bool = False) -> Dict[str, Any]:
     """Have the model's data preprocessor normalise images, on the model's device.
 
     Args:
         model: Any model of an mm codebase.
         images: As :meth:`OpenedRun.images` gives them.
         samples: Their data samples.
+        training: Whether it pads images and masks as in training; images are mixed with no others all the same. Defaults to
+            False.
 
     Returns:
         dict: ``inputs`` and ``data_samples``, the arguments of the model's ``forward``.
     """
-    return model.data_preprocessor(dict(inputs=images, data_samples=samples), False)
-
-
-def labels_of(samples: List[Any], key: str = 'gt_label') -> Tensor:
-    """Class labels of data samples of mmpretrain.
-
-    Args:
-        samples: Data samples.
-        key: ``gt_label``, or ``true_label`` where labels are random.
-
-    Returns:
-        Tensor: ``(B, )``, int64.
-    """
-    return torch.tensor([int(getattr(sample, key)) for sample in samples])
+    processor = model.data_preprocessor
+    mixing = getattr(processor, 'batch_augments', None)
+    try:
+        if mixing is not None:
+            processor.batch_augments = None
+        return processor(dict(inputs=images, data_samples=samples), training)
+    finally:
+        if mixing is not None:
+            processor.batch_augments = mixing

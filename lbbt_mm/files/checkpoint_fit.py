@@ -27,6 +27,9 @@ _FOR_EACH = {*_ELEMENTWISE, 'step'}
 #: Optimizers whose first parameter holds the state of all, in one piece.
 _ALL_IN_ONE = ('LBFGS', )
 
+#: In a checkpoint's meta: the parts of its model that the training did not take from the checkpoint it began from.
+LEFT_OUT_KEY = 'lbbt_mm_left_out'
+
 
 class CheckpointMisfit(ValueError):
     """A checkpoint does not fit what it is to be loaded into."""
@@ -135,6 +138,20 @@ def _shape(text: str) -> str:
 def is_below(name: str, prefixes: Iterable[str]) -> bool:
     """Whether a dotted name is one of ``prefixes`` or in a part that one of them names."""
     return any(name == prefix or name.startswith(f'{prefix}.') for prefix in prefixes)
+
+
+def left_out_in(checkpoint: Mapping[str, Any]) -> List[str]:
+    """What the training of a checkpoint left out of ``load_from``, as :class:`lbbt_mm.CheckpointFitHook` notes it.
+
+    Args:
+        checkpoint: A checkpoint.
+
+    Returns:
+        list[str]: Parts of the model, by dotted name; none where it says nothing.
+    """
+    meta = checkpoint.get('meta')
+    found = meta.get(LEFT_OUT_KEY) if isinstance(meta, Mapping) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def parts_of(names: Sequence[str], most: int = 3) -> List[str]:

@@ -73,6 +73,27 @@ def test_products_are_those_of_curvlinops():
     torch.testing.assert_close(operator_of(net, batches) @ vector, theirs @ vector)
 
 
+class Once(torch.autograd.Function):
+    """An operator as many of mmcv's: its derivative has none."""
+
+    @staticmethod
+    def forward(ctx, inputs):
+        return inputs.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_layers_without_a_second_derivative():
+    """Torch gives 0 for them, and no error."""
+    weight = nn.Parameter(torch.ones(2))
+    operator = HessianOperator(lambda: [(Once.apply(weight) * weight).sum(), (weight**3).sum()], [weight])
+    with pytest.raises(ValueError, match='a layer of it has a first derivative only, as many operators of mmcv'):
+        operator @ torch.ones(2)
+
+
 def test_a_part_that_the_loss_is_linear_in():
     """Its gradient does not depend on anything; without it there would be nothing to differentiate."""
     weight, offset = (nn.Parameter(torch.ones(2)) for _ in range(2))

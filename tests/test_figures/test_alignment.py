@@ -1,5 +1,4 @@
 """tools/analysis/alignment.py: the networks of the theorem, and the first layer of trained models."""
-import logging
 
 import cv2
 import numpy as np
@@ -13,14 +12,6 @@ from lbbt_mm.figures.alignment_measures import verdicts
 from tests.tiny_runs import write_images, write_run
 
 NETWORKS = ['--networks', '2', '--steps', '30', '--dimensions', '8', '--width', '16', '--inputs', '50']
-
-
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
@@ -132,6 +123,12 @@ def test_constant_pixels_are_handled(trained, tool, tmp_path):
 def test_what_is_not_there_is_one_line(arguments, said, trained, tool, tmp_path):
     status, output = tool(f'RUN={trained()}', *arguments)
     assert status == 2 and output.strip() == said and not (tmp_path / 'out' / 'alignment.csv').exists()
+
+
+def test_a_run_that_is_refused_is_refused_before_networks_train(trained, tool, monkeypatch):
+    monkeypatch.setattr('lbbt_mm.figures.alignment_measures._train', lambda *args: pytest.fail('trained'))
+    status, output = tool(trained(), *NETWORKS, '--layer', 'backbone.none')
+    assert status == 2 and '--layer backbone.none is no convolution of its model' in output
 
 
 def test_images_of_one_colour_have_no_direction(trained, tool, tmp_path):

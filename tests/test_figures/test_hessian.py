@@ -1,8 +1,8 @@
 """tools/analysis/hessian.py: its numbers are those of the dense Hessian of a run whose head alone trains."""
-import logging
 import math
 import re
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -11,41 +11,25 @@ import torch.nn.functional as F
 
 from lbbt_mm.analysis.lanczos import Quadrature
 from lbbt_mm.figures import hessian
-from lbbt_mm.figures.losses import FixedLoss, load_batches
+from lbbt_mm.figures.losses import load_batches
 from lbbt_mm.figures.trained import OpenedRun, read_trained
-from tests.tiny_runs import write_images, write_run
+from tests.test_analysis.test_hessian_operator import Once
 
 pytest.importorskip('curvlinops')
 from lbbt_mm.figures import hessian_draws, hessian_numbers  # noqa: E402
 FEW = ['--steps', '10', '--draws', '2', '--trace-draws', '6', '--leading', '4', '--noise-draws', '2', '--noise', '0.1']
 
 
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
-def trained(tmp_path, folders):
+def trained(trained):
     """Writes runs, by default of one whose head alone trains: 99 parameters."""
-    images = write_images(tmp_path / 'images', each=4)
-    return lambda name='run', model_type='gpt2', **options: write_run(
-        tmp_path, images, folders[model_type], name, **{**dict(frozen_stages=4), **options})
+    return lambda *names, **options: trained(*names, **{**dict(frozen_stages=4), **options})
 
 
 @pytest.fixture
-def tool(tmp_path, capfd):
+def tool(figure):
     """Runs the tool; returns its exit status, what it printed, and its numbers."""
-
-    def run(*arguments, out='out'):
-        status = hessian.main([*map(str, arguments), '--out', str(tmp_path / out)])
-        captured, path = capfd.readouterr(), tmp_path / out / 'hessian.csv'
-        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
-
-    return run
+    return partial(figure, hessian)
 
 
 def dense(text, side):
@@ -201,9 +185,12 @@ def test_runs_that_have_no_hessian(trained, tool, options, arguments, found):
     assert len(said) == 1, said
 
 
-def test_a_run_that_diverged_is_found_before_work_begins(trained, tool, tmp_path):
-    status, said, numbers = tool(f'a={trained()}', f'b={trained("other", change=diverge)}', *FEW)
-    assert status == 2 and 'b: head.fc.weight has values that are not finite' in said
+@pytest.mark.parametrize('options, found', [
+    (dict(change=diverge), 'b: head.fc.weight has values that are not finite'),
+    (dict(seed=None), 'b: its config has no randomness.seed, so its start')])
+def test_a_run_that_has_none_is_found_before_work_begins(trained, tool, tmp_path, options, found):
+    status, said, numbers = tool(f'a={trained()}', f'b={trained("other", **options)}', *FEW)
+    assert status == 2 and found in said, said
     assert not (tmp_path / 'out').exists()
 
 
@@ -214,13 +201,22 @@ def test_without_curvlinops_it_says_what_to_install(monkeypatch, capfd):
     assert re.fullmatch(r"curvlinops-for-pytorch is not installed.* pip install 'curvlinops-for-pytorch>=3,<4'\n", said)
 
 
-def test_the_loss_has_to_depend_on_something(trained):
-    run = OpenedRun(read_trained(trained()))
-    args = hessian.parse_args(['a', *FEW])
+def point_of(text, change):
+    """The end of a run whose model is changed."""
+    run = OpenedRun(read_trained(f'a={text}'))
     model = run.at_end()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    change(model)
     run.at_end = lambda device: model
-    with pytest.raises(ValueError, match='its loss depends on no trainable parameter; expected a run that trains'):
-        hessian_draws.Point(run, 'end', args, iter(()))
-    assert FixedLoss(model, load_batches(run, model, 'train', 4, 4)).used_parameters() == {}
+    return hessian_draws.Point(run, 'end', hessian.parse_args(['a', *FEW]), iter(()))
+
+
+def test_the_loss_has_to_depend_on_something(trained):
+    with pytest.raises(ValueError, match='^a, end of training: its loss depends on no trainable parameter; expected a run'):
+        point_of(trained(), lambda model: model.requires_grad_(False))
+
+
+def test_a_layer_without_a_second_derivative(trained):
+    point = point_of(trained(), lambda model: model.head.fc.register_forward_hook(lambda *args: Once.apply(args[-1])))
+    assert point.make('gradient', 0)['loss'] > 0
+    with pytest.raises(ValueError, match='^a, end of training: a layer of it has a first derivative only'):
+        point.make('trace', 0)

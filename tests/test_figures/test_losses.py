@@ -1,4 +1,5 @@
 """A run's loss on fixed images: what it is, what it does not depend on, and its derivatives."""
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,15 +7,12 @@ import torch.nn.functional as F
 from lbbt_mm.analysis.hessian_operator import HessianOperator
 from lbbt_mm.figures.losses import FixedLoss, load_batches, refuse_diverged
 from lbbt_mm.figures.trained import OpenedRun, read_trained
-from tests.tiny_runs import write_images, write_run
 
 
 @pytest.fixture
-def opened(tmp_path, folders):
+def opened(trained):
     """Opens a run of 12 training images."""
-    images = write_images(tmp_path / 'images', each=4)
-    return lambda model_type='gpt2', **options: OpenedRun(read_trained(
-        write_run(tmp_path, images, folders[model_type], **options)))
+    return lambda model_type='gpt2', **options: OpenedRun(read_trained(trained('run', model_type, **options)))
 
 
 def loss_of(run, model, most=12, batch_size=5, **options):
@@ -40,8 +38,7 @@ def test_it_does_not_depend_on_the_batch_size(opened, batch_size):
     whole, parted = loss_of(run, model, batch_size=12), loss_of(run, model, batch_size=batch_size)
     assert parted() == pytest.approx(whole(), rel=1e-5)
     parameters = whole.used_parameters()
-    for name, part in whole.gradient(parameters).items():
-        torch.testing.assert_close(parted.gradient(parameters)[name], part, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(parted.gradient(parameters), whole.gradient(parameters), rtol=1e-3, atol=1e-6)
 
 
 def test_dropout_and_drop_path_are_off(opened):
@@ -66,6 +63,8 @@ class Branches(torch.nn.Module):
         self.first, self.second, self.never = (torch.nn.Parameter(torch.tensor([2.])) for _ in range(3))
 
     def forward(self, inputs, mode):
+        if not inputs:
+            return dict(loss=inputs)  # nothing to learn from
         return dict(loss=self.first**2 * inputs + (self.second**3 if inputs > 1 else 0))
 
     def parse_losses(self, losses):
@@ -79,6 +78,34 @@ def test_parameters_that_some_batches_use(order):
     assert list(parameters) == ['first', 'second']
     assert {name: part.tolist() for name, part in loss.gradient(parameters).items()} == dict(first=[8.], second=[6.])
     assert (HessianOperator(loss.terms, tuple(parameters.values())) @ torch.ones(2)).tolist() == [4., 6.]
+
+
+@pytest.mark.parametrize('values, message', [
+    ((1., 3., 0., 0.), r'its loss on 2 of 4 batches \(the first is number 3\) depends on no trainable parameter; expected '
+     'images in each that the model learns from. Give a larger --batch-size'),
+    ((0., 0.), 'its loss depends on no trainable parameter; expected a run that trains')])
+def test_batches_that_use_no_parameter(values, message):
+    loss = FixedLoss(Branches(), [(1, dict(inputs=torch.tensor([value]))) for value in values])
+    assert loss() == pytest.approx((4 * sum(values) + 8 * (3. in values)) / len(values)), 'the loss itself is known'
+    with pytest.raises(ValueError, match=message):
+        loss.used_parameters()
+
+
+class Drawing(Branches):
+    """A model whose loss is of boxes that are drawn, as a two-stage detector's."""
+
+    def forward(self, inputs, mode):
+        return dict(loss=self.first * torch.rand(1) + np.random.rand())
+
+
+def test_what_a_loss_draws_is_the_same_each_time():
+    loss = FixedLoss(Drawing(), [(1, dict(inputs=torch.ones(1)))] * 2)
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    first = loss()
+    assert torch.equal(torch.rand(1), expected), 'nothing else notices'
+    assert loss() == first
 
 
 @pytest.mark.parametrize('model_type', ['gpt2', 'qwen3'])

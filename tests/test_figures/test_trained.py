@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
 
-from lbbt_mm.figures.trained import OpenedRun, Trained, labels_of, open_runs, preprocess, read_trained
+from lbbt_mm.figures.features import labels_of
+from lbbt_mm.figures.trained import OpenedRun, Trained, open_runs, preprocess, read_trained
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
 from tests.test_figures.trained_bridge import train_bridge
@@ -85,6 +88,19 @@ def test_a_start_from_a_checkpoint(unmoved, tmp_path):
         OpenedRun(read_trained(text), options).at_start()
 
 
+def test_a_start_without_what_the_command_line_left_out(unmoved, tmp_path):
+    """The head fits, so that nothing but the run's own note tells that it began anew."""
+    state = {key: tensor + 1 for key, tensor in OpenedRun(read_trained(str(unmoved))).at_end().state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'from.pth')
+    run = OpenedRun(read_trained(str(train_bridge(
+        unmoved.parent, f'load_from={tmp_path}/from.pth', 'optim_wrapper.optimizer.lr=1e-30', 'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1', '--leave-out', 'head'))))
+    start = run.at_start().state_dict()
+    torch.testing.assert_close(start, run.at_end().state_dict(), rtol=0, atol=1e-25)
+    for key, tensor in start.items():
+        assert torch.equal(tensor, state[key]) != key.startswith('head.'), key
+
+
 def test_a_resumed_run_began_as_its_folder_says(unmoved, tmp_path):
     whole = OpenedRun(read_trained(str(unmoved)))
     resumed = [f'load_from={tmp_path}/other.pth', 'resume=True']  # not there: it is not read
@@ -147,6 +163,15 @@ def test_images_are_the_same_each_time_and_labels_those_of_training(unmoved):
     assert len(samples) == 4, 'a data set with fewer is taken whole'
     prepared = preprocess(run.at_end(), images, samples)
     assert len(prepared['inputs']) == 4 and prepared['inputs'].dtype == torch.float32, 'stacked and normalised'
+
+
+def test_images_are_not_mixed_with_others():
+    model = torch.nn.Module()
+    model.data_preprocessor = ClsDataPreprocessor(num_classes=2, batch_augments=dict(augments=dict(type='Mixup', alpha=0.8)))
+    mixing, images = model.data_preprocessor.batch_augments, torch.rand(4, 3, 2, 2)
+    samples = [DataSample().set_gt_label(0) for _ in images]
+    assert torch.equal(preprocess(model, images, samples, training=True)['inputs'], images)
+    assert model.data_preprocessor.batch_augments is mixing
 
 
 def test_what_cannot_be_opened(unmoved, tmp_path):

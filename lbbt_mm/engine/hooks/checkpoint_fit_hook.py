@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lbbt_mm.checks.problems import few
 from lbbt_mm.config_keys import is_allowed, refusal
-from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
-                                          load_and_compare, parts_of)
+from lbbt_mm.files.checkpoint_fit import (LEFT_OUT_KEY, CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
+                                          left_out_in, load_and_compare, parts_of)
 from lbbt_mm.files.checkpoint_function import changed_function
 from lbbt_mm.files.stripping import STRIPPED_KEY
 from lbbt_mm.mmengine_internals import built_loops, checkpoint_of, is_resumed, is_training
@@ -52,10 +52,14 @@ class CheckpointFitHook(Hook):
         self.leave_out = [leave_out] if isinstance(leave_out, str) else list(leave_out)
         self.allow_change = list(allow_change)
         self.notes = list(notes)
+        self._left_out_at_start = self.leave_out
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note the number of ranks."""
-        checkpoint.setdefault('meta', {})[WORLD_SIZE_KEY] = runner.world_size
+        """Note the number of ranks, and what was left out: with ``load_from``, it says how the training began."""
+        meta = checkpoint.setdefault('meta', {})
+        meta[WORLD_SIZE_KEY] = runner.world_size
+        # a run may have two such hooks
+        meta[LEFT_OUT_KEY] = [*dict.fromkeys([*left_out_in(checkpoint), *self._left_out_at_start])]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check it, and take out what is to be left out."""
@@ -81,6 +85,7 @@ class CheckpointFitHook(Hook):
         if not is_training(runner):
             self._check_classes(runner, checkpoint, where)
         if is_resumed(runner):
+            self._left_out_at_start = left_out_in(checkpoint)
             self._check_optimizers(runner, checkpoint.get('optimizer'), where)
         else:
             self._check_function(runner, checkpoint, model, where)

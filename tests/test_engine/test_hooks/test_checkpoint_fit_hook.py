@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import BaseLoop
 
 from lbbt_mm.engine.hooks import checkpoint_fit_hook
-from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, left_out_in
 from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
 from tests.small_net import SmallNet, train, weights
 
@@ -105,6 +105,25 @@ def test_a_part_that_fits_starts_anew_too_if_it_is_left_out(first, tmp_path):
     start_from(first, tmp_path, hooks=[Recorder()])
     trained_head = load(first)['state_dict']['head.weight']
     assert not torch.equal(found[0], trained_head) and torch.equal(found[1], trained_head)
+
+
+def test_a_checkpoint_says_what_its_training_left_out(first, tmp_path):
+    """After a resumption too, and of two hooks, one of the config and the tool's own."""
+    def said(run):
+        return left_out_in(load(tmp_path / run / 'epoch_3.pth'))
+
+    assert left_out_in(load(first)) == []
+    start_from(first, tmp_path, fit=hook(leave_out=['head']), hooks=[hook(leave_out=['head', 'backbone.pos_embed'])])
+    assert said('second') == ['head', 'backbone.pos_embed']
+    train(tmp_path / 'third', hook(), epochs=4, resume=True, load_from=str(tmp_path / 'second' / 'epoch_3.pth'))
+    assert left_out_in(load(tmp_path / 'third' / 'epoch_4.pth')) == ['head', 'backbone.pos_embed']
+    start_from(first, tmp_path)
+    assert said('second') == []
+
+
+@pytest.mark.parametrize('meta', [None, 3, dict(lbbt_mm_left_out='head'), dict(lbbt_mm_left_out=[3])])
+def test_a_checkpoint_from_elsewhere_says_nothing_of_it(meta):
+    assert left_out_in(dict(meta=meta)) == left_out_in({}) == []
 
 
 def test_weights_of_an_ema_model(tmp_path):
