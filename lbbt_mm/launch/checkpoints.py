@@ -101,14 +101,14 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
 
     Args:
         runner: The runner, before it trains or tests.
-        cfg: Its config; ``leave_out`` names parts that are not taken from the checkpoint.
+        cfg: Its config; ``leave_out`` names parts that are not taken from ``load_from``, which a resumed run does not read.
         args: Parsed arguments.
         notes: What the log is to say once the checkpoint is loaded.
         resumed: The checkpoint that the runner is to resume; the config, which is dumped, need not name it.
     """
     if resumed:
         set_checkpoint(runner, resumed)
-    leave_out = cfg.get('leave_out') or []
+    leave_out = not resumed and cfg.get('leave_out') or []
     leave_out = [*([leave_out] if isinstance(leave_out, str) else leave_out), *args.leave_out]
     if leave_out and not (cfg.get('load_from') or cfg.get('resume')):
         raise ValueError(f'--leave-out {" ".join(leave_out)}: this run takes nothing from a checkpoint. Give '

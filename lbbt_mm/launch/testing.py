@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from lbbt_mm.checks import check_datasets, check_settings, raise_fatal
 from lbbt_mm.checks.tta import tta_problems
+from lbbt_mm.config_keys import find_types
 from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config, refuse_overwriting_output
 from lbbt_mm.files.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
 from lbbt_mm.text_table import render_table
@@ -37,6 +38,7 @@ def load_test_config(args: argparse.Namespace) -> Config:
     if local is not None and not Path(local).is_file():
         raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
     cfg.load_from, cfg.resume = args.checkpoint, False
+    _take_all_of_it(cfg)
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     refuse_overwriting_config(args.config, cfg.work_dir)
@@ -47,6 +49,12 @@ def load_test_config(args: argparse.Namespace) -> Config:
     check_datasets(cfg, loaders=('test_dataloader', ))
     refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
     return cfg
+
+
+def _take_all_of_it(cfg: Config) -> None:
+    """A config's ``leave_out`` is of the checkpoint that its training began from; what it trained is tested whole."""
+    for part in (cfg, *(hook for _, hook in find_types(cfg.get('custom_hooks'), 'CheckpointFitHook'))):
+        part.pop('leave_out', None)
 
 
 def tests_of(cfg: Config, tta: bool, show_dir: Optional[str]) -> Dict[str, Config]:

@@ -1,5 +1,7 @@
 """Which checkpoint a run takes, and how it saves its own."""
+from argparse import Namespace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -12,6 +14,15 @@ from lbbt_mm.launch import checkpoints
 def write_checkpoint(path: Path) -> Path:
     torch.save(dict(state_dict={}), path)
     return path
+
+
+@pytest.mark.parametrize('resumed, parts', [(None, ['neck', 'head']), ('epoch_1.pth', ['head'])])
+def test_a_resumed_run_does_not_read_what_its_config_leaves_parts_out_of(resumed, parts, monkeypatch):
+    monkeypatch.setattr(checkpoints, 'set_checkpoint', lambda runner, path: None)
+    runner, cfg = MagicMock(), Config(dict(load_from='start.pth', leave_out='neck'))
+    checkpoints.check_fit(runner, cfg, Namespace(leave_out=['head']), resumed=resumed)
+    hook, = runner.register_hook.call_args.args
+    assert hook.leave_out == parts
 
 
 class TestResuming:

@@ -1,9 +1,21 @@
 """What tools/test.py adds to a config: test-time augmentation, pictures, dumped predictions."""
 import pytest
+import torch
 from mmengine.config import Config
 
-from lbbt_mm.launch.testing import dump_metric, enable_painting, enable_tta
-from tests.tiny_detection import run_config
+from lbbt_mm.launch.test import parse_args
+from lbbt_mm.launch.testing import dump_metric, enable_painting, enable_tta, load_test_config
+from tests.tiny_detection import run_config, write_dataset
+
+
+def test_what_a_training_left_out_of_another_checkpoint_is_tested(tmp_path):
+    hooks = [dict(type='lbbt_mm.CheckpointFitHook', leave_out=['neck'], allow_change=['a'])]
+    cfg = run_config(write_dataset(tmp_path / 'data', num_train=2, num_val=1), leave_out=['bbox_head'], custom_hooks=hooks)
+    cfg.dump(tmp_path / 'run.py')
+    torch.save(dict(state_dict={}), tmp_path / 'end.pth')
+    found = load_test_config(parse_args([str(tmp_path / name) for name in ('run.py', 'end.pth')]))
+    hook, = (hook for hook in found.custom_hooks if hook.type.endswith('CheckpointFitHook'))
+    assert 'leave_out' not in found and 'leave_out' not in hook and hook.allow_change == ['a']
 
 
 class TestTTA:
