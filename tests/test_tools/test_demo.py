@@ -45,6 +45,12 @@ def test_a_part_gives_a_verdict_over_seeds_and_the_runs_of_the_first_one(compari
     assert len(starts(tmp_path)) == 12
 
 
+def test_runs_of_several_cells_are_called_by_both(comparison):
+    runs = comparison([0], cells=(('low', 'model.backbone.width=4'), ('high', 'model.backbone.width=16')))
+    assert {label: run.work_dir.name.split('-lr')[0] for label, run in runs.items()} == {
+        f'{cell}-{arm}': f'{cell}-{arm}-seed0' for cell in ('low', 'high') for arm in ('language', 'random')}
+
+
 def test_files_of_somebody_else_end_it_in_one_line(comparison, tmp_path, capsys):
     mine = tmp_path / 'out' / 'curves.png'
     mine.parent.mkdir(parents=True)
@@ -57,7 +63,8 @@ def test_files_of_somebody_else_end_it_in_one_line(comparison, tmp_path, capsys)
 
 
 @pytest.mark.parametrize('arguments, sizes', (
-    ((), SHORT), (('--full', ), FULL), (('--epochs', '2'), SHORT._replace(bridge_epochs=2, detection_epochs=2)),
+    ((), SHORT), (('--full', ), FULL),
+    (('--epochs', '2'), SHORT._replace(bridge_epochs=2, detection_epochs=2, rectifier_epochs=2)),
     (('--full', '--canvases', '7', '--iterations', '5'), FULL._replace(canvases=7, segmentation_iterations=5))))
 def test_the_command_line_gives_sizes(arguments, sizes, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['demo', *arguments])
@@ -69,25 +76,30 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     monkeypatch.setattr('tools.demo.part.compare', lambda *arguments: compared.append(arguments) or {})
     monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))
     monkeypatch.setenv('LBBT_DATA_ROOT', 'restored')
-    for name in ('detection', 'segmentation'):
+    for name in ('detection', 'segmentation', 'rectifier'):
         module = import_module(f'tools.demo.{name}')
         monkeypatch.setattr(module, 'PART', module.PART._replace(draw=lambda *arguments: drawn.append(arguments)))
     sizes = Sizes(bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3, segmentation_iterations=250,
-                  canvases=4, validation_canvases=2)
+                  rectifier_epochs=5, rectifier_digits=30, canvases=4, validation_canvases=2)
     monkeypatch.setattr(demo, 'SHORT', sizes)
     monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--seeds', '4', '5', '4', '--fresh'])
     demo.main()
-    for arguments, name, arms in zip(compared, ('bridge', 'detection', 'segmentation'),
-                                     (('language', 'random'), ('language', 'host'), ('language', 'host'))):
-        config, compared_arms, _, options, out, seeds, fresh, more = arguments
+    for arguments, (name, arms) in zip(compared, dict(
+            bridge=('language', 'random'), detection=('language', 'host'), segmentation=('language', 'host'),
+            rectifier=('language', 'none')).items(), strict=True):
+        config, compared_arms, _, options, out, seeds, fresh, more, cells = arguments
+        assert [cell[0] for cell in cells] == (['auxiliary', 'inserted'] if name == 'rectifier' else [])
         assert (compared_arms, out, seeds, fresh) == (arms, tmp_path / name, [4, 5], True)
         override(read_config_file(config), options)  # each option is one that the config has
         probe = more[more.index('--probe-cfg-options') + 1:] if more else []
         assert probe == (['train_cfg.max_epochs=2', 'train_cfg.val_interval=2'] if more else [])
     lengths = [option for arguments in compared for option in arguments[3] if option.startswith('train_cfg.max_')]
-    assert lengths == ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250']
-    assert 'train_dataloader.dataset.num_samples=40' in compared[0][3]
-    assert [path for _, _, path in drawn] == [tmp_path / name / 'predictions.png' for name in ('detection', 'segmentation')]
+    assert lengths == ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250',
+                       'train_cfg.max_epochs=5']
+    for part, digits in ((0, 40), (3, 30)):
+        assert f'train_dataloader.dataset.num_samples={digits}' in compared[part][3]
+    assert [path for _, _, path in drawn] == [tmp_path / name / 'predictions.png'
+                                              for name in ('detection', 'segmentation', 'rectifier')]
     for folder, pattern in (('digits_coco-4', 'train2017/*.png'), ('digits_ade-4', 'images/training/*.jpg')):
         pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
         assert [picture.shape for picture in pictures] == 4 * [(64, 64, 3)]

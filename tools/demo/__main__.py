@@ -5,6 +5,8 @@ bridge        Language Bias Bridge Training: from language weights and from a ra
 detection     LanguageDETR beside the same detector with DETR's own initialisation: mAPs, loss curves, predicted boxes.
 segmentation  a Segmenter with language blocks beside the same one with Segmenter's own initialisation: mIoUs, loss curves,
               predicted masks.
+rectifier     a small ViT with a frozen language block inside, in training alone or in inference too, and without it:
+              accuracies, and how far the gradients of samples agree.
 
 The small trainings take minutes and show how a comparison is made and read (tools/demo/sizes.py); --full trains the demo's
 configs to their end, which takes about an hour. What is done already is not done again; --fresh starts over.
@@ -22,7 +24,7 @@ from lbbt_mm.launch.user_errors import run_tool
 from tools.demo.sizes import FULL, SHORT
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ('bridge', 'detection', 'segmentation')
+PARTS = ('bridge', 'detection', 'segmentation', 'rectifier')
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--full', action='store_true', help='the configs\' own length, and 5,000 canvases')
     parser.add_argument('--out', type=Path, help='folder for data, runs and pictures; default: work_dirs/demo, '
                         'work_dirs/demo_full')
-    parser.add_argument('--epochs', type=argument_types.count, help='another length of bridge and detection')
+    parser.add_argument('--epochs', type=argument_types.count, help='another length of bridge, detection and rectifier')
     parser.add_argument('--iterations', type=argument_types.count, help='another length of segmentation, which counts '
                         'iterations')
     parser.add_argument('--canvases', type=argument_types.count, help='another number of training canvases for detection '
@@ -42,8 +44,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
     args = parser.parse_args()
     args.seeds = list(dict.fromkeys(args.seeds))
-    changed = dict(bridge_epochs=args.epochs, detection_epochs=args.epochs, segmentation_iterations=args.iterations,
-                   canvases=args.canvases)
+    changed = dict(bridge_epochs=args.epochs, detection_epochs=args.epochs, rectifier_epochs=args.epochs,
+                   segmentation_iterations=args.iterations, canvases=args.canvases)
     args.sizes = (FULL if args.full else SHORT)._replace(**{name: value for name, value in changed.items() if value})
     args.out = (args.out or ROOT / 'work_dirs' / ('demo_full' if args.full else 'demo')).resolve()
     return args

@@ -1,6 +1,7 @@
 """How long the demo's parts train, and on how much: the one place where its time is tuned.
 
-The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together.
+The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together, and 2 more
+for the rectifier.
 """
 from typing import NamedTuple, Optional, Tuple
 
@@ -17,6 +18,8 @@ class Sizes(NamedTuple):
         detection_batch: Canvases in a batch.
         detection_queries: Boxes that are predicted on a canvas; the fewer, the sooner they are learned.
         segmentation_iterations: Iterations on the canvases with masks, 8 canvases each.
+        rectifier_epochs: Epochs of the ViT with and without a rectifier.
+        rectifier_digits: Digits that it trains on.
         canvases: Training canvases of detection and of segmentation.
         validation_canvases: What both are measured on.
     """
@@ -28,6 +31,8 @@ class Sizes(NamedTuple):
     detection_batch: int = 8
     detection_queries: int = 6
     segmentation_iterations: Optional[int] = 200
+    rectifier_epochs: Optional[int] = 8
+    rectifier_digits: int = 300
     canvases: int = 1200
     validation_canvases: int = 200
 
@@ -35,4 +40,4 @@ class Sizes(NamedTuple):
 SHORT = Sizes()
 FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None, bridge_digits=500,
              probe_epochs=None, detection_epochs=None, detection_batch=16, detection_queries=25,
-             segmentation_iterations=None, canvases=5000)
+             segmentation_iterations=None, rectifier_epochs=None, rectifier_digits=500, canvases=5000)
