@@ -40,6 +40,7 @@ bench: install
 	$(PY) tools/benchmarks/rectifier.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/checkpoint_reading.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/outlier_statistics.py $(BENCH_ARGS)
+	$(PY) tools/benchmarks/gsnr.py $(BENCH_ARGS)
 
 clean:
 	rm -rf build/lib build/bdist.* dist/lbbt_mm-* lbbt_mm.egg-info .pytest_cache .ruff_cache

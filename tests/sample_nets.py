@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import LayerScale
 from torch import nn
 
+from lbbt_mm.analysis.gsnr import whole_rows
 from lbbt_mm.analysis.sample_check import check
 from lbbt_mm.analysis.sample_gradients import SampleGradients, linear_rows, norm_rows, recomputed_rows
 from tests.closeness import assert_close
@@ -34,6 +35,17 @@ class Shift(nn.Module):
 
     def forward(self, x):
         return self.drop(x + self.weight.tanh())
+
+
+class Scale(nn.Module):
+    """A single number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x):
+        return x * self.weight
 
 
 class Tied(nn.Module):
@@ -85,6 +97,7 @@ CASES = {  # what is in the middle, how it runs, and how its gradients are had
     'RMS norm': (lambda: nn.RMSNorm(WIDTH), None, norm_rows),
     'layer scale': (lambda: LayerScale(WIDTH, 0.1), None, recomputed_rows),
     'no rule': (Shift, None, recomputed_rows),
+    'a single number': (Scale, None, recomputed_rows),
     'convolution': (lambda: nn.Conv1d(TOKENS, TOKENS, 3, padding=1), None, recomputed_rows),
     'twice': (linear, twice, linear_rows),
     'twice, no rule': (Shift, twice, recomputed_rows),
@@ -125,7 +138,7 @@ def collector():
     kept = {}
 
     def take(name, rows):
-        kept.setdefault(name, []).extend(row.detach().clone() for row in rows)
+        kept.setdefault(name, []).extend(whole_rows(rows).detach().clone())
 
     return take, lambda: {name: torch.stack(rows) for name, rows in kept.items()}
 

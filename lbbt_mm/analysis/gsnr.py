@@ -3,13 +3,14 @@
 "Frozen Language Models are Gradient Coherence Rectifiers in Vision Transformers" (Bai et al.), Eqs. 1 to 3. Its Eq. 1
 differentiates the loss by the image ``x``; the ratio of Eq. 2 is one of parameters, so it has to be by ``theta``.
 """
-from typing import Callable, Iterable, Iterator, NamedTuple, Sequence, Union
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-#: Gradients of samples: all at once, ``(B, *shape)``, or one after another, each of which may be overwritten.
-Rows = Union[Tensor, Iterator[Tensor]]
+#: Gradients of samples by a parameter: all at once, ``(B, *shape)``; or by parts (slices of its first dimension, or ``...``,
+#: all of it), and of each part one sample after another, in memory that the next one may take.
+Rows = Union[Tensor, Iterable[Tuple[Any, Iterator[Tensor]]]]
 #: With so many samples or fewer, gradients without any signal have no expected ratio.
 FEWEST = 3
 
@@ -55,17 +56,20 @@ class GradientMoments:
         """Add gradients of samples.
 
         Args:
-            rows: ``(B, *shape)``, or an iterator over gradients of ``shape``, which are overwritten.
+            rows: The gradients.
         """
         if isinstance(rows, Tensor):
             variance, mean = torch.var_mean(rows.double(), dim=0, correction=0)
             self._join(len(rows), mean.to(self.mean), (variance * len(rows)).to(self.mean))
             return
-        for row in rows:
-            self.count += 1
-            row = row.to(self.mean).sub_(self.mean)
-            self.mean.add_(row, alpha=1 / self.count)
-            self.squares.addcmul_(row, row, value=(self.count - 1) / self.count)
+        count = self.count
+        for part, samples in rows:
+            mean, squares = self.mean[part], self.squares[part]
+            for count, row in enumerate(samples, self.count + 1):
+                row = row.to(mean).sub_(mean)
+                mean.add_(row, alpha=1 / count)
+                squares.addcmul_(row, row, value=(count - 1) / count)
+        self.count = count
 
     def _join(self, count: int, mean: Tensor, squares: Tensor) -> None:
         whole, apart = self.count + count, mean - self.mean
@@ -85,6 +89,14 @@ class GradientMoments:
         apart = mean.sub_(whole)
         self.squares.copy_(total(self.squares.double() + count * apart * apart))
         self.mean.copy_(whole)
+
+
+def whole_rows(rows: Rows) -> Tensor:
+    """Gradients of samples as one tensor ``(B, *shape)``."""
+    if isinstance(rows, Tensor):
+        return rows
+    parts = [torch.stack([row.clone() for row in samples]) for _, samples in rows]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 class Gsnr(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .gsnr import Rows
+from .gsnr import Rows, whole_rows
 from .sample_batch import count_samples, take_samples, with_gradients
 from .sample_gradients import Owner, SampleGradients, Take
 
@@ -65,12 +65,12 @@ def _wrong(gradients: SampleGradients, loss: Loss, first: Any, second: Any, tota
     sums, apart = _Differences(), _Differences()
 
     def add_up(name: str, rows: Rows) -> None:
-        rows = torch.stack([row.clone() for row in rows])  # a row may be overwritten by the next
+        rows = whole_rows(rows)
         alone[name] = rows[0].clone()
         sums.add(name, rows.sum(0), totals[name], rows)
 
     def compare(name: str, rows: Rows) -> None:
-        row = next(iter(rows))
+        row = whole_rows(rows)[0]
         apart.add(name, row, alone.get(name, torch.zeros_like(row)), row)
 
     for batch, take in ((first, add_up), (second, compare)):
@@ -96,7 +96,7 @@ def by_loop(gradients: SampleGradients, loss: Loss, batch: Any, take: Take) -> N
     for sample in range(count_samples(batch) if names else 0):
         _, found = _differentiated(gradients, loss, take_samples(batch, [sample]), names, images=False)
         for name in names:
-            take(name, iter([found.pop(name)]))
+            take(name, [(..., iter([found.pop(name)]))])
 
 
 def by_chunks(gradients: SampleGradients, loss: Loss, batch: Any, take: Take, chunk: int) -> None:

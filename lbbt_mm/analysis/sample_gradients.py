@@ -21,24 +21,45 @@ Take = Callable[[str, Rows], Any]
 #: Of each time that a module ran: what it got, and the gradient of what it gave, each ``(B, rows, ...)``
 Calls = Sequence[Tuple[Tensor, Tensor]]
 Named = Iterator[Tuple[str, Rows]]
+#: Numbers that stay in the cache of a CPU's core, with their mean and their variance.
+_CACHED = 100_000
 
 
 def linear_rows(module: nn.Linear, names: Sequence[str], calls: Calls) -> Named:
     """Rows of a linear layer."""
-    inputs, grads = (torch.cat([call[part].flatten(1, -2) for call in calls], dim=1) for part in (0, 1))
+    inputs, grads = _tokens(calls, -2)
     if 'bias' in names:
         yield 'bias', grads.sum(1)
     if 'weight' in names:
-        # one sample after another in the same memory, which stays in the cache: the result of torch.bmm would not
-        product = torch.empty_like(module.weight, dtype=grads.dtype, requires_grad=False)
-        yield 'weight', (torch.mm(grad.T, got, out=product) for got, grad in zip(inputs, grads))
+        yield 'weight', _products(inputs, grads)
+
+
+def _products(inputs: Tensor, grads: Tensor) -> Iterator[Tuple[slice, Iterator[Tensor]]]:
+    """The products of gradients ``(B, N, D)`` and inputs ``(B, N, C)`` of each sample, ``(D, C)``, by parts.
+
+    One sample after another in the same memory, which on CPUs stays in the cache; the result of torch.bmm would not, and
+    that of all samples would be B times as large as the weight.
+    """
+    width, height = inputs.shape[-1], grads.shape[-1]
+    step = max(1, _CACHED // width) if inputs.device.type == 'cpu' else height
+    memory = inputs.new_empty(min(step, height), width)
+    for start in range(0, height, step):
+        part = slice(start, min(start + step, height))
+        product = memory[:part.stop - start]
+        yield part, (torch.mm(grad.T, got, out=product) for got, grad in zip(inputs, grads[..., part]))
+
+
+def _tokens(calls: Calls, last: int) -> Tuple[Tensor, Tensor]:
+    """Inputs and gradients of all calls as ``(B, N, ...)``, the dimensions up to ``last`` being tokens."""
+    if len(calls) == 1:
+        return tuple(tensor.flatten(1, last) for tensor in calls[0])
+    return tuple(torch.cat([tensor.flatten(1, last) for tensor in tensors], dim=1) for tensors in zip(*calls))
 
 
 def norm_rows(module: Union[nn.LayerNorm, nn.RMSNorm], names: Sequence[str], calls: Calls) -> Named:
     """Rows of a norm over the last dimensions."""
     normalise = F.layer_norm if isinstance(module, nn.LayerNorm) else F.rms_norm
-    last = -1 - len(module.normalized_shape)
-    inputs, grads = (torch.cat([call[part].flatten(1, last) for call in calls], dim=1) for part in (0, 1))
+    inputs, grads = _tokens(calls, -1 - len(module.normalized_shape))
     if 'bias' in names:
         yield 'bias', grads.sum(1)
     if 'weight' in names:
@@ -55,7 +76,7 @@ def recomputed_rows(module: nn.Module, names: Sequence[str], calls: Calls) -> Na
             return torch.autograd.grad(outputs, parameter, [grads[sample] for _, grads in calls], materialize_grads=True)[0]
 
     for name in names:
-        yield name, (row(name, sample) for sample in range(len(calls[0][0])))
+        yield name, [(..., (row(name, sample) for sample in range(len(calls[0][0]))))]
 
 
 #: Modules whose rows need no forward pass.

@@ -14,7 +14,7 @@ def moments_of(gradients, chunk=None, one_by_one=False):
     moments = GradientMoments(gradients[0])
     for rows in gradients.split(chunk or len(gradients)):
         buffer = torch.empty_like(rows[0])
-        moments.add((buffer.copy_(row) for row in rows) if one_by_one else rows.clone())
+        moments.add([(..., (buffer.copy_(row) for row in rows))] if one_by_one else rows.clone())
     return moments
 
 

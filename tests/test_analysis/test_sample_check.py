@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lbbt_mm.analysis.gsnr import whole_rows
 from lbbt_mm.analysis.sample_check import MixedSamples, by_chunks, by_loop, check
 from lbbt_mm.analysis.sample_gradients import SampleGradients
 from lbbt_mm.language import LanguageOptions
@@ -87,7 +88,7 @@ def test_a_module_that_draws_is_not_run_again():
     assert gradients.others == ['module.weight']
     rows = []
     by_loop(gradients, loss, {key: value[:1].repeat(4, *[1] * (value.ndim - 1)) for key, value in batch.items()},
-            lambda name, part: rows.extend(row.clone() for row in part))
+            lambda name, part: rows.extend(whole_rows(part)))
     assert len({float(row.sum()) for row in rows}) == 4, 'the same sample four times'
 
 
@@ -132,7 +133,7 @@ def test_nothing_is_changed(method):
         check(gradients, loss, batch)
         assert torch.equal(torch.get_rng_state(), random)
     elif method == 'watched':
-        by_chunks(gradients, loss, batch, lambda name, rows: [row for row in rows], 3)
+        by_chunks(gradients, loss, batch, lambda name, rows: whole_rows(rows), 3)
     else:
         gradients.owners[0].methods = []
         by_loop(gradients, loss, batch, lambda name, rows: None)

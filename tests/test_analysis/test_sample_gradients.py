@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmpretrain.models import VisionTransformer
 from torch import nn
 
+from lbbt_mm.analysis import sample_gradients
+from lbbt_mm.analysis.gsnr import GradientMoments
 from lbbt_mm.analysis.sample_check import by_chunks
 from lbbt_mm.analysis.sample_gradients import SampleGradients, linear_rows, norm_rows
 from tests.closeness import assert_close
@@ -89,11 +91,22 @@ def test_under_autocast_rows_are_those_of_its_pass():
         assert (rows.sum(0) - grad).norm() < 0.02 * grad.norm(), name
 
 
-def test_memory_is_that_of_one_sample_s_gradient():
+@pytest.mark.parametrize('cached', (100_000, 640, 1))
+def test_memory_is_that_of_a_part_of_one_sample_s_gradient(cached, monkeypatch):
     """Of a layer's weight the gradients of all samples would be a hundred times as much."""
-    model, size = nn.Linear(64, 64), 100
-    gradients = SampleGradients(model, ['weight'])
-    addresses = set()
-    with gradients.watch(size, lambda name, rows: addresses.update(row.data_ptr() for row in rows)):
-        model(torch.randn(size, 3, 64, requires_grad=True)).square().mean().backward()
-    assert len(addresses) == 1
+    monkeypatch.setattr(sample_gradients, '_CACHED', cached)
+    model, size, addresses = nn.Linear(64, 32).double(), 100, set()
+    inputs = torch.randn(size, 3, 64, dtype=torch.float64, requires_grad=True)
+    gradients, moments = SampleGradients(model, ['weight']), GradientMoments(model.weight)
+
+    def take(name, parts):
+        moments.add((part, (addresses.add((row.data_ptr(), len(row))) or row for row in rows)) for part, rows in parts)
+
+    with gradients.watch(size, take):
+        model(inputs).square().mean().backward()
+    lengths = {length for _, length in addresses}
+    assert len({address for address, _ in addresses}) == 1 and max(lengths) == max(1, min(32, cached // 64))
+    torch.testing.assert_close(moments.mean * size, model.weight.grad)
+    outputs = model(inputs).detach()
+    rows = 2 / outputs.numel() * outputs.transpose(1, 2) @ inputs.detach()
+    torch.testing.assert_close(moments.squares / size, rows.var(0, correction=0))

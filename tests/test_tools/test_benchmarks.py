@@ -373,3 +373,34 @@ def test_data_checks_times_both_sets(tmp_path):
         assert done.returncode == 0, done.output
         assert [line.split(':')[0] for line in done.output.splitlines() if ' s' in line and line[0] in 'ac'] == [
             'coco', 'ade', 'coco']
+
+
+# ------------------------------------------------------------------------------- gradients of single samples
+@linux
+@pytest.mark.slow
+def test_gsnr_compares_every_way(tmp_path):
+    done = run_tool('benchmarks/gsnr.py', '--layers', 2, '--width', 64, '--image', 16, '--batch', 4, '--chunk', 3,
+                    '--repeats', 2, '--threads', 1, '--clock', 'cpu', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    rows, data = tables(done.output), json.loads((tmp_path / 'gsnr.json').read_text())
+    names = ['loop', 'torch.func', 'hooks, a chunk at once', 'ours, passes of its own', 'plain pass', 'watched pass',
+             'ours, off the training (difference)']
+    assert [row['way'] for row in rows] == [f'ViT, batch 4: {name}' for name in names]
+    assert [bool(row['wanted']) for row in rows] == 6 * [False] + [True]
+    assert all(result['memory'] >= 0 for result in data['results'])
+    assert float(data['facts']["largest difference of a block's ratio to the loop's"]) < 0.02  # a key's bias has rounding
+
+
+def test_all_ways_to_gradients_of_samples_give_the_same_moments(benchmarks):
+    from gsnr_sides import STEP, Measurement
+    measurement = Measurement(SimpleNamespace(layers=1, width=64, image=8, batch=5, chunk=2))
+    found = {name: way() for name, way in measurement.ways.items() if name != STEP}
+    for name, moments in found.items():
+        scale = 5 if name == 'watched pass' else 1  # shares of the gradient of the mean loss
+        for parameter, one in moments.items():
+            expected = found['loop'][parameter]
+            assert one.count == 5
+            if 'qkv.bias' not in parameter:
+                size = float(expected.squares.max()**0.5)
+                assert_close(scale * one.mean, expected.mean, depth=4, size=size, msg=f'{name}, {parameter}')
+                assert_close(scale**2 * one.squares, expected.squares, depth=8, msg=f'{name}, {parameter}')

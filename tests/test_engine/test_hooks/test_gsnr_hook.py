@@ -4,10 +4,13 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.runner import Runner
 
 from lbbt_mm.files.gsnr_table import read_gsnr, write_gsnr
 from lbbt_mm.files.run_records import read_records
+from tests.image_folders import write_image_folder
 from tests.small_net import SmallNet, loader, train, weights
+from tests.tiny_rectified import VIT, run_config
 from tests.tool_processes import run_ranks, run_tool
 
 HOOK = dict(type='lbbt_mm.GSNRHook', num_batches=2, module='backbone.blocks')
@@ -167,6 +170,32 @@ def test_parameters_that_need_a_pass_for_each_sample_are_named(tmp_path, warned)
     train(tmp_path, HOOK, model, epochs=1)
     message, = [line for line in warned if line.startswith('GSNRHook: ')]
     assert 'backbone.blocks.0.fc.weight and 1 more parameters are not used as one call' in message
+
+
+@pytest.mark.parametrize('mixup', (False, True))
+def test_auxiliary_training_with_drop_path_and_mixup_is_the_same_with_it(mixup, folders, tmp_path, warned):
+    """A classifier of mmpretrain's, whose second path is more rows of the same samples, and whose batches are mixed."""
+    write_image_folder(tmp_path / 'data' / 'train', dict(a=4, b=4, c=4), size=16)
+    ends = {}
+    for name, hooks in (('without', []), ('with', [dict(HOOK, module='backbone.layers')])):
+        backbone = dict(VIT, drop_path_rate=0.5, layer_scale_init_value=1.)
+        cfg = run_config(tmp_path / 'data', folders['gpt2'], backbone=backbone, insert_after='first')
+        cfg.update({f'{phase}_{part}': None for phase in ('val', 'test') for part in ('dataloader', 'cfg', 'evaluator')})
+        cfg.train_cfg.max_epochs = 1
+        if mixup:
+            cfg.model.data_preprocessor.update(num_classes=3)
+            cfg.model.train_cfg = dict(augments=dict(type='Mixup', alpha=1.))
+            cfg.model.head.update(cal_acc=False)
+        cfg.update(work_dir=str(tmp_path / name), experiment_name=f'{name}{mixup}', log_level='ERROR')
+        cfg.custom_hooks += hooks
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        ends[name] = weights(runner.model)
+    for key, value in ends['without'].items():
+        assert torch.equal(value, ends['with'][key]), key
+    rows = table(tmp_path / 'with')
+    assert [row.block for row in rows] == [0, 1, 2] and all(row.batches == 2 and row.gsnr > 0 for row in rows)
+    assert not any(message.startswith('GSNRHook') for message in warned)
 
 
 @pytest.mark.parametrize('options, changes, message', (
