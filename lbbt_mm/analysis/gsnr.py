@@ -18,7 +18,9 @@ FEWEST = 3
 def gsnr_floor(batch_size: int) -> float:
     """What Eq. 2 gives for gradients whose true mean is 0, on average: 1 / (B - 3).
 
-    The ratio of B normal numbers is Student's t of B - 1 degrees of freedom, squared, over B - 1.
+    That is so for normal numbers, whose ratio is Student's t of B - 1 degrees of freedom, squared, over B - 1. Of any other
+    distribution that is symmetric about 0 it is at least 1 / (B - 1): the mean of ``(sum g)^2 / (B sum g^2)`` over all signs
+    is 1 / B, and the ratio is a convex function of that.
 
     Args:
         batch_size: B, the number of samples.

@@ -90,6 +90,19 @@ def test_gradients_without_a_signal_lie_at_the_floor(batch_size):
     assert found.scaled == pytest.approx(batch_size / (batch_size - 3), rel=0.03)
 
 
+@pytest.mark.parametrize('name', ('heavy tails', 'mostly zero', 'signs', 'one sample each'))
+def test_no_distribution_without_a_signal_lies_below_one_over_b_minus_1(name):
+    """The paper's values do, by factors of 10 and more."""
+    sign = torch.randn(16, 100_000).sign()
+    drawn = torch.rand(16, 100_000)
+    size = {'heavy tails': drawn**-2, 'mostly zero': (drawn < 0.1).float(), 'signs': torch.ones_like(drawn),
+            'one sample each': torch.eye(16).repeat(1, 6250)}[name]
+    found = block_gsnr([moments_of(sign * size)])
+    assert found.gsnr > 0.99 / 15
+    if name == 'one sample each':
+        assert found.gsnr == pytest.approx(1 / 15, rel=1e-4)
+
+
 @pytest.mark.parametrize('batch_size', (1, 3))
 def test_three_samples_are_too_few(batch_size):
     message = f'over {batch_size} samples: .* no finite ratio there; expected 4 samples or more in a batch. Take a larger'
