@@ -148,8 +148,13 @@ def block_gsnr(moments: Iterable[GradientMoments]) -> Gsnr:
 def mean_gsnr(batches: Sequence[Gsnr]) -> Gsnr:
     """The mean over the T batches of an epoch, Eq. 3.
 
+    A batch in which no parameter has a variance has no ratio, and is left out of its mean: a head that starts at zero, as
+    those of vision transformers do, gives the blocks no gradient in the first step.
+
     Args:
         batches: Of one block, all of the same batch size.
     """
-    means = [sum(values) / len(batches) for values in zip(*batches)]
-    return Gsnr(*means)._replace(floor=batches[0].floor, parameters=batches[0].parameters)
+    with_ratio = [one for one in batches if one.zero_variance < one.parameters] or batches
+    means = Gsnr(*(sum(values) / len(with_ratio) for values in zip(*with_ratio)))
+    return means._replace(floor=batches[0].floor, parameters=batches[0].parameters,
+                          zero_variance=sum(one.zero_variance for one in batches) / len(batches))

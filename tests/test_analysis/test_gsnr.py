@@ -115,3 +115,14 @@ def test_an_epoch_has_the_mean_of_its_batches():
     batches = [Gsnr(0.5, 0.2, 0.3, 4., 17, 0), Gsnr(0.1, 0.2, -0.1, 0.8, 17, 3)]
     found = mean_gsnr(batches)
     assert found == Gsnr(pytest.approx(0.3), 0.2, pytest.approx(0.1), pytest.approx(2.4), 17, 1.5)
+
+
+def test_a_batch_without_any_variance_is_not_in_the_mean():
+    """As the first one of a network whose head starts at zero."""
+    nothing = block_gsnr([moments_of(torch.zeros(8, 5, 1))])
+    assert math.isnan(nothing.gsnr) and nothing.zero_variance == nothing.parameters == 5
+    other = Gsnr(0.5, 0.2, 0.3, 4., 5, 1)
+    assert mean_gsnr([nothing, other]) == Gsnr(0.5, 0.2, 0.3, 4., 5, 3)
+    assert math.isnan(mean_gsnr([nothing, nothing]).gsnr)
+    diverged = Gsnr(float('nan'), 0.2, float('nan'), float('nan'), 5, 0)
+    assert math.isnan(mean_gsnr([diverged, other]).gsnr), 'what is not a number shows'
