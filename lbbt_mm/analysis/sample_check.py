@@ -30,7 +30,9 @@ def check(gradients: SampleGradients, loss: Loss, batch: Any) -> None:
 
     In the mode that the model is in, with the same random draws: the rows of all samples have to add up to the gradient of
     the batch, and the rows of one sample have to be the same beside other samples. Where that is not so, the module gets the
-    next of its methods, until none is left; then its parameters are among :attr:`SampleGradients.others`.
+    next of its methods, until none is left; then its parameters are among :attr:`SampleGradients.others`. Where all its
+    gradients are 0, as in the first step of a network whose head starts at 0, there is nothing to compare: the module stays
+    among :attr:`SampleGradients.unchecked`, to be checked again.
 
     Args:
         gradients: Has the modules, whose methods are set. Weights, buffers, gradients and torch's random state stay as they
@@ -79,6 +81,8 @@ def _wrong(gradients: SampleGradients, loss: Loss, first: Any, second: Any, tota
     for name in set(totals) - set(alone):  # nothing came back
         zero = torch.zeros_like(totals[name])
         sums.add(name, zero, totals[name], zero)
+    for owner in gradients.watched:
+        owner.checked = any(sums.sizes[name] for name in owner.names.values())
     return [owner for owner in gradients.watched
             if owner in failed or not (sums.are_small(owner) and apart.are_small(owner))]
 

@@ -97,6 +97,8 @@ class Owner:
         self.methods = [rule for kind, rule in RULES if isinstance(module, kind)] + [recomputed_rows]
         #: Whether its tensors were of less than 32 bits when its rows were had last.
         self.half = False
+        #: Whether its rows were compared with what they should be, and were not all 0.
+        self.checked = False
         self.forget()
 
     def forget(self) -> None:
@@ -175,6 +177,11 @@ class SampleGradients:
     def watched(self) -> List[Owner]:
         """The modules whose gradients are taken off a backward pass."""
         return [owner for owner in self.owners if owner.methods]
+
+    @property
+    def unchecked(self) -> List[Owner]:
+        """Those of them of which no check has seen a gradient that is not 0."""
+        return [owner for owner in self.watched if not owner.checked]
 
     @property
     def others(self) -> List[str]:

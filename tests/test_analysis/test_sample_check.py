@@ -115,6 +115,20 @@ def test_samples_that_change_each_other_are_refused():
         checked(Contrast(), batch)
 
 
+@pytest.mark.parametrize('case', ('linear', 'windows'))
+def test_gradients_that_are_all_0_prove_nothing(case):
+    """As in the first step of a network whose head starts at 0."""
+    make, run, method = CASES[case]
+    model, batch = Net(make(), run).double(), batch_of()
+    weight = model.head.weight.detach().clone()
+    torch.nn.init.zeros_(model.head.weight)
+    gradients = checked(model, batch)
+    assert gradients.unchecked == gradients.watched == gradients.owners and not gradients.others
+    model.head.weight.data = weight
+    check(gradients, loss, batch)
+    assert not gradients.unchecked and bool(gradients.others) == (method is None)
+
+
 @pytest.mark.parametrize('method', ('checked', 'watched', 'looped'))
 def test_nothing_is_changed(method):
     torch.manual_seed(5)

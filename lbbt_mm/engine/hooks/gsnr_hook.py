@@ -34,9 +34,10 @@ class GSNRHook(Hook):
     values of different batch sizes are not comparable. Samples that share an image (mixup, CutMix) are not independent, for
     which the floor is another.
 
-    The first measured batch is used to check, on a few of its samples, that what is taken off the pass is the gradient of
-    single samples. Parameters for which it is not get a forward and backward pass for each sample, which takes long; a
-    message names them. Modules that compute their activations again in the backward pass keep what they got meanwhile.
+    The first measured batch, and the next as long as some gradients are all 0, is used to check, on a few of its samples,
+    that what is taken off the pass is the gradient of single samples. Parameters for which it is not get a forward and
+    backward pass for each sample, which takes long; a message names them. Modules that compute their activations again in the
+    backward pass keep what they got meanwhile.
 
     Values are scalars of mmengine's message hub (``train/gsnr/block0``, ... and ``mean``, ``floor`` and ``corrected``, over
     the blocks), so that they are in logs and checkpoints; ``gsnr.csv`` in the run's folder has all of them. A resumed run
@@ -67,6 +68,7 @@ class GSNRHook(Hook):
         self._batches: List[List[Gsnr]] = []
         self._rows: List[GsnrRow] = []
         self._size: Optional[int] = None
+        self._said: List[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Find the blocks, and the table of a resumed run, so that a run that cannot be measured ends before it trains."""
@@ -116,6 +118,7 @@ class GSNRHook(Hook):
         known = self._gradients
         if known is None or known.model is not model or known.names != list(parameters):
             self._gradients = SampleGradients(model, list(parameters))
+        if self._gradients.unchecked:
             self._in_own_passes(runner, data_batch, check)
             self._say_what_takes_long(runner)
         self._moments = {name: GradientMoments(parameter) for name, parameter in parameters.items()}
@@ -140,7 +143,8 @@ class GSNRHook(Hook):
 
     def _say_what_takes_long(self, runner: Runner) -> None:
         others = self._gradients.others
-        if others:
+        if others and others != self._said:
+            self._said = others
             runner.logger.warning(f'GSNRHook: {others[0]} and {len(others) - 1} more parameters are not used as one call of '
                                   'their module on one tensor says; each sample gets a forward and backward pass for them, '
                                   'which takes long.')

@@ -172,6 +172,23 @@ def test_parameters_that_need_a_pass_for_each_sample_are_named(tmp_path, warned)
     assert 'backbone.blocks.0.fc.weight and 1 more parameters are not used as one call' in message
 
 
+def test_a_network_whose_head_starts_at_zero_is_checked_when_it_has_gradients(tmp_path, warned):
+    for batch_norm in (False, True):
+        model = SmallNet(drop=0., batch_norm=batch_norm)
+        torch.nn.init.zeros_(model.head.weight)
+        if batch_norm:
+            with pytest.raises(ValueError, match='backbone.bn normalises over the batch'):
+                train(tmp_path / 'norm', HOOK, model)
+            assert model.head.weight.any(), 'the first step has no gradient'
+        else:
+            block = model.backbone.blocks[0]
+            block.drop.forward = lambda x, fc=block.fc: x * fc.weight.sum()
+            train(tmp_path, HOOK, model, epochs=2)
+            first = table(tmp_path)[0]
+            assert first.batches == 2 and first.zero_variance == first.parameters / 2 and first.gsnr > 0
+            assert sum(message.startswith('GSNRHook: backbone.blocks.0.fc.weight') for message in warned) == 1
+
+
 @pytest.mark.parametrize('mixup', (False, True))
 def test_auxiliary_training_with_drop_path_and_mixup_is_the_same_with_it(mixup, folders, tmp_path, warned):
     """A classifier of mmpretrain's, whose second path is more rows of the same samples, and whose batches are mixed."""
