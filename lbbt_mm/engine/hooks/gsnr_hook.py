@@ -36,8 +36,8 @@ class GSNRHook(Hook):
 
     The first measured batch, and the next as long as some gradients are all 0, is used to check, on a few of its samples,
     that what is taken off the pass is the gradient of single samples. Parameters for which it is not get a forward and
-    backward pass for each sample, which takes long; a message names them. Modules that compute their activations again in the
-    backward pass keep what they got meanwhile.
+    backward pass for each sample, which takes long; a message names them. Modules that compute their activations again in
+    the backward pass keep what they got meanwhile.
 
     Values are scalars of mmengine's message hub (``train/gsnr/block0``, ... and ``mean``, ``floor`` and ``corrected``, over
     the blocks), so that they are in logs and checkpoints; ``gsnr.csv`` in the run's folder has all of them. A resumed run
