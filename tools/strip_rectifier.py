@@ -1,6 +1,8 @@
 """Take the rectifier out of a checkpoint of auxiliary training: the plain ViT is left, for a config of mmpretrain's own.
 
   tools/strip_rectifier.py work_dirs/rectifier_deit_imagefolder/epoch_15.pth --out deit.pth --config deit.py
+
+A rectifier that inference needs (path='inserted') is refused.
 """
 import argparse
 import sys

@@ -1,6 +1,6 @@
 """Catches initialisation steps that overwrite copied weights before training begins."""
 from functools import partial
-from typing import Dict, Mapping
+from typing import Mapping
 
 import torch
 from torch import Tensor, nn
