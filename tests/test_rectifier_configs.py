@@ -78,7 +78,9 @@ def test_the_recipes_are_those_of_the_docs():
     assert (seed.optim_wrapper.optimizer.lr, seed.optim_wrapper.optimizer.weight_decay, seed.train_cfg.max_epochs,
             seed.train_dataloader.batch_size) == (5e-4, 1e-5, 300, 256)
     assert forerunner.optim_wrapper.optimizer.lr == 5e-4 * 1024 / 512
-    assert forerunner.optim_wrapper.optimizer.weight_decay == 0.05
+    assert forerunner.optim_wrapper.optimizer.weight_decay == 0.05 and forerunner.optim_wrapper.clip_grad is None
+    assert [step.type for step in forerunner.train_dataloader.dataset.pipeline][1:-1] == [
+        'RandomResizedCrop', 'RandomFlip', 'RandAugment', 'RandomErasing']
     assert forerunner.param_scheduler[0].end == 20 and forerunner.model.backbone.drop_path_rate == 0.1
     assert [augment.type for augment in forerunner.model.train_cfg.augments] == ['Mixup', 'CutMix']
     assert forerunner.custom_hooks[-1].momentum == pytest.approx(1 - 0.99996)

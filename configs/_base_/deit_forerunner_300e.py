@@ -5,7 +5,7 @@ model = dict(
     head=dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'), cal_acc=False),
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
-optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05))
+optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=None)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=20, eta_min=1e-5, convert_to_iter_based=True)

@@ -40,7 +40,8 @@ def load_batches(run: OpenedRun, model: nn.Module, split: str, most: int, batch_
 class FixedLoss:
     """A model's own loss, the mean over fixed images.
 
-    A call gives its value. Dropout, drop path and batch statistics are off, and what a loss draws (a detector's samples of
+    A call gives its value; of auxiliary training that of the main path alone, which is the loss in evaluation mode.
+    Dropout, drop path and batch statistics are off, and what a loss draws (a detector's samples of
     boxes) is the same each time. Batches count by their number of images, so that the batch size changes nothing where the
     model's loss is a mean over images.
 

@@ -1,4 +1,5 @@
 """What a training took from a checkpoint before its first step: it is a part of the run's start."""
+from collections import OrderedDict
 from pathlib import Path
 from typing import List, Optional
 
@@ -8,7 +9,8 @@ from torch import nn
 
 from lbbt_mm.config_keys import find_types
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
-from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, Fit, is_below, left_out_in, load_and_compare
+from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, is_below, left_out_in, load_and_compare,
+                                          metadata_without)
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.language.stores import unwrapped
 
@@ -37,7 +39,8 @@ def load_start(model: nn.Module, cfg: Config, folder: Path, end: Path, label: st
     state = unwrapped(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
     left_out = [*_left_out(cfg), *left_out_in(load_checkpoint_safely(end))]
     taken = {name[7:] if name.startswith('module.') else name: tensor for name, tensor in state.items()}
-    taken = {name: tensor for name, tensor in taken.items() if not is_below(name, left_out)}
+    taken = OrderedDict((name, tensor) for name, tensor in taken.items() if not is_below(name, left_out))
+    taken._metadata = metadata_without(state, left_out)
     fit = load_and_compare(model, taken, source)
     misfits = Fit([], [name for name in fit.missing if not is_below(name, left_out)], fit.extra, fit.misshapen)
     if misfits.names:

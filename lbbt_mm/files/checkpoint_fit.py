@@ -5,7 +5,7 @@ beyond their memory.
 """
 import math
 import re
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from copy import copy
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -152,6 +152,12 @@ def left_out_in(checkpoint: Mapping[str, Any]) -> List[str]:
     meta = checkpoint.get('meta')
     found = meta.get(LEFT_OUT_KEY) if isinstance(meta, Mapping) else None
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def metadata_without(state_dict: Mapping[str, Any], left_out: Sequence[str]) -> 'OrderedDict[str, Any]':
+    """What a state dict says of its modules beside their tensors, those aside that are left out."""
+    found = getattr(state_dict, '_metadata', None) or {}
+    return OrderedDict((name, value) for name, value in found.items() if not is_below(name, left_out))
 
 
 def parts_of(names: Sequence[str], most: int = 3) -> List[str]:

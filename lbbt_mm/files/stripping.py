@@ -5,6 +5,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from lbbt_mm.config_keys import get_key
+from lbbt_mm.registry import type_name
 from .checkpoint_files import CONFIG_TEXT_KEY
 from .checkpoint_fit import CheckpointMisfit, is_below
 from .config_text import read_config_text
@@ -15,6 +16,8 @@ AUXILIARY_PARTS = ('rectifier', 'aux_head')
 STRIPPED_KEY = 'lbbt_mm_stripped'
 #: Keys of the model that only a rectified classifier has.
 _OWN_KEYS = ('rectifier', 'insert_after', 'path', 'aux_weight')
+#: What a model without its rectifier is, in its host library.
+_PLAIN = {'RectifiedClassifier': 'ImageClassifier', 'RectifiedRecognizer': 'Recognizer3D'}
 #: What of a config a test of the plain model needs.
 _OF_TEST = ('default_scope', 'model', 'data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg')
 
@@ -52,6 +55,9 @@ def strip(loaded: Mapping[str, Any], where: str) -> Stripped:
     if not taken_out:
         raise CheckpointMisfit(f'{where}: has no {" and no ".join(AUXILIARY_PARTS)}; expected a checkpoint of auxiliary '
                                'training. It is a plain one already.')
+    if type_name(model) not in _PLAIN:
+        raise CheckpointMisfit(f'{where}: is of a {type_name(model) or "model without a type"}; expected one of '
+                               f'{", ".join(_PLAIN)}. Use it with its own config.')
     if model.get('path') == 'inserted':
         raise CheckpointMisfit(f"{where}: was trained with path='inserted', so its inference runs through the rectifier; "
                                "expected path='auxiliary'. Use it with its own config.")
@@ -71,8 +77,8 @@ def plain_config(recorded: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     """
     plain = {name: recorded[name] for name in _OF_TEST if name in recorded}
     plain['model'] = {name: value for name, value in recorded['model'].items() if name not in _OWN_KEYS}
-    plain['model'].update(type='ImageClassifier', init_cfg=None)
-    for part in ('head', 'neck'):
+    plain['model'].update(type=_PLAIN[type_name(recorded['model'])], init_cfg=None)
+    for part in ('head', 'cls_head', 'neck'):
         for key in ('in_channels', 'input_features'):
             if get_key(plain, f'model.{part}.{key}', 0) is None:
                 plain['model'][part] = {**plain['model'][part], key: _input_width(part, tensors)}

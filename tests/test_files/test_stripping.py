@@ -44,6 +44,16 @@ def test_a_rectifier_that_inference_needs_stays(folders):
         strip(loaded, 'x.pth')
 
 
+def test_a_model_of_another_kind_is_refused_and_that_of_clips_becomes_its_host_librarys(folders):
+    _, loaded = checkpoint(folders['gpt2'])
+    text = loaded['meta'][CONFIG_TEXT_KEY]
+    loaded['meta'][CONFIG_TEXT_KEY] = text.replace('lbbt_mm.RectifiedClassifier', 'mine.Model')
+    with pytest.raises(CheckpointMisfit, match='is of a Model; expected one of RectifiedClassifier, RectifiedRecognizer'):
+        strip(loaded, 'x.pth')
+    loaded['meta'][CONFIG_TEXT_KEY] = text.replace('RectifiedClassifier', 'RectifiedRecognizer')
+    assert strip(loaded, 'x.pth').config.model.type == 'Recognizer3D'
+
+
 def test_a_plain_checkpoint_and_one_without_its_config_are_refused(folders):
     _, loaded = checkpoint(folders['gpt2'])
     plain = dict(loaded, state_dict=strip(loaded, 'x.pth').checkpoint['state_dict'])

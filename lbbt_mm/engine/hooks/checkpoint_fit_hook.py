@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lbbt_mm.checks.problems import few
 from lbbt_mm.config_keys import is_allowed, refusal
 from lbbt_mm.files.checkpoint_fit import (LEFT_OUT_KEY, CheckpointMisfit, Fit, check_optimizer_state, fit_table, is_below,
-                                          left_out_in, load_and_compare, parts_of)
+                                          left_out_in, load_and_compare, metadata_without, parts_of)
 from lbbt_mm.files.checkpoint_function import changed_function
 from lbbt_mm.files.stripping import STRIPPED_KEY
 from lbbt_mm.mmengine_internals import built_loops, checkpoint_of, is_resumed, is_training
@@ -182,7 +182,7 @@ class CheckpointFitHook(Hook):
                 raise CheckpointMisfit(f'{where}: --leave-out {prefix}: neither the checkpoint nor the model has a part of '
                                        f'that name; the model has {", ".join(dict(model.named_children()))}. Correct it.')
         kept = OrderedDict((name, tensor) for name, tensor in found.items() if not is_below(name, self.leave_out))
-        kept._metadata = getattr(whole, '_metadata', OrderedDict())
+        kept._metadata = metadata_without(whole, self.leave_out)
         if whole is checkpoint:
             checkpoint.clear()
         checkpoint['state_dict'] = kept

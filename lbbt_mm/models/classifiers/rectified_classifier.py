@@ -7,7 +7,6 @@ from torch import Tensor
 from lbbt_mm.models.input_widths import with_input_width
 from lbbt_mm.models.rectifiers.insertion import Place
 from lbbt_mm.models.rectifiers.rectified_model import RectifiedModel
-from lbbt_mm.models.rectifiers.two_paths import weighted_losses
 from lbbt_mm.registry import MODELS
 from .language_classifier import LanguageClassifier
 
@@ -61,6 +60,8 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
     def loss(self, inputs: Tensor, data_samples: List[Any]) -> Dict[str, Tensor]:
         """The losses of a batch: of the main and, in auxiliary training, of the auxiliary path.
 
+        In evaluation mode it is the main path's alone.
+
         Args:
             inputs: Images ``(B, 3, H, W)``.
             data_samples: Their labels.
@@ -68,11 +69,11 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
         Returns:
             dict[str, Tensor]: See :func:`lbbt_mm.models.rectifiers.two_paths.weighted_losses`.
         """
-        if self.path == 'inserted':
+        if self.path == 'inserted' or not self.training:
             return super().loss(inputs, data_samples)
         if self.rectifier is None:
             main = auxiliary = self.extract_feat(inputs)
         else:
             main, auxiliary = self.of_both_paths(lambda: self.extract_feat(inputs))
         head = self.aux_head or self.head
-        return weighted_losses(self.head.loss(main, data_samples), head.loss(auxiliary, data_samples), self.aux_weight)
+        return self.weighted(self.head.loss(main, data_samples), head.loss(auxiliary, data_samples))

@@ -7,8 +7,10 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
-from lbbt_mm.files.checkpoint_files import UnreadableCheckpoint, load_checkpoint_safely
+from lbbt_mm.config_keys import get_key
+from lbbt_mm.files.checkpoint_files import CONFIG_TEXT_KEY, UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, is_below, load_and_compare
+from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, differing_facts, read_identity
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.families import read_spec
@@ -62,6 +64,7 @@ class BridgeInit:
         if not tensors:
             raise CheckpointError(f'{self.checkpoint}: holds no tensor named {self.prefix}*; expected a checkpoint of a '
                                   'model with a backbone. Give the one that the bridge wrote.')
+        _refuse_inserted(loaded, str(self.checkpoint))
         found = read_identity(loaded, self.prefix)
         if found:
             check_identity(module, found, str(self.checkpoint))
@@ -94,6 +97,16 @@ class BridgeInit:
         if fit.names:
             raise CheckpointError(f'{self.checkpoint}: its {self.prefix}* is another than this backbone: {fit.describe()}. '
                                   "Give the probe the bridge's model.backbone, or another checkpoint.")
+
+
+def _refuse_inserted(loaded: Mapping[str, Any], where: str) -> None:
+    """A backbone through which language blocks run, that are not part of it, is another function without them."""
+    meta = loaded.get('meta')
+    recorded = read_config_text(meta.get(CONFIG_TEXT_KEY)) if isinstance(meta, Mapping) else None
+    inserted = get_key(recorded or {}, 'model.path') == 'inserted'
+    if inserted and any(name.startswith('rectifier.') for name in loaded['state_dict']):
+        raise CheckpointError(f"{where}: was trained with path='inserted': language blocks run inside its backbone, and "
+                              "this one has none. Train it with path='auxiliary', or fine-tune the whole model by load_from.")
 
 
 def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:

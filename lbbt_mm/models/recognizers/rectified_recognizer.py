@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lbbt_mm.models.rectifiers.insertion import Place
 from lbbt_mm.models.rectifiers.rectified_model import RectifiedModel
-from lbbt_mm.models.rectifiers.two_paths import weighted_losses
 from lbbt_mm.registry import MODELS
 
 
@@ -42,7 +41,7 @@ class RectifiedRecognizer(RectifiedModel, Recognizer3D):
 
     def loss(self, inputs: Tensor, data_samples: List[Any], **kwargs) -> Dict[str, Tensor]:
         """The losses of a batch of clips ``(B, clips, 3, T, H, W)``: see :meth:`lbbt_mm.RectifiedClassifier.loss`."""
-        if self.path == 'inserted':
+        if self.path == 'inserted' or not self.training:
             return super().loss(inputs, data_samples, **kwargs)
 
         def extract() -> Any:
@@ -53,4 +52,4 @@ class RectifiedRecognizer(RectifiedModel, Recognizer3D):
         else:
             main, auxiliary = self.of_both_paths(extract)
         head = self.aux_head or self.cls_head
-        return weighted_losses(self.cls_head.loss(main, data_samples), head.loss(auxiliary, data_samples), self.aux_weight)
+        return self.weighted(self.cls_head.loss(main, data_samples), head.loss(auxiliary, data_samples))

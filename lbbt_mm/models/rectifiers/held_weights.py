@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 
-def hold(module: nn.Module, persistent: bool = True) -> None:
+def hold(module: nn.Module) -> None:
     """Turn every parameter of a module into a buffer of the same name, and keep the module in evaluation mode.
 
     mmengine gives an optimizer all of a model's parameters, whether they have gradients or not. A buffer is in none, has
@@ -13,12 +13,11 @@ def hold(module: nn.Module, persistent: bool = True) -> None:
 
     Args:
         module: The module; it computes what it did.
-        persistent: Whether state dicts hold the buffers. Defaults to True.
     """
     for part in module.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
             delattr(part, name)
-            part.register_buffer(name, parameter.detach(), persistent)
+            part.register_buffer(name, parameter.detach())
 
 
 def checksum(module: nn.Module) -> str:

@@ -4,6 +4,7 @@ Sources: "Frozen Language Models are Gradient Coherence Rectifiers in Vision Tra
 arXiv 2310.12973.
 """
 import re
+from contextlib import nullcontext
 from typing import Any, Dict, Mapping, Optional
 
 import torch
@@ -52,8 +53,8 @@ class LanguageRectifier(BaseModule):
         residual: Whether the input is added to the output. Defaults to False.
         trains: What of the blocks trains: ``none``, ``low_rank:R`` (an update of rank R beside each of their linear layers)
             or ``all``. Defaults to ``none``.
-        dtype: Type of number that frozen blocks are held and run in: ``bfloat16``, ``float16`` or ``float32``. Defaults to
-            None, the model's.
+        dtype: Type of number that frozen blocks are held and run in, whatever autocast says: ``bfloat16``, ``float16`` or
+            ``float32``. Defaults to None, held in the model's and run in autocast's.
         saves_blocks: Whether checkpoints hold the frozen blocks. Without them they are read from the language model when a
             checkpoint is loaded, and have to be the same to the bit. Defaults to True.
         attention_kernel: See :func:`lbbt_mm.models.layers.attention.attend`. Defaults to ``auto``.
@@ -96,16 +97,15 @@ class LanguageRectifier(BaseModule):
             self.low_rank = LowRankUpdates(self.blocks, int(trains.split(':')[1])) if ':' in trains else None
         self.rotary = RotaryEmbedding(spec) if position == 'rotary' and has_blocks else None
         self._dtype = _DTYPES[dtype]
-        if trains != 'all':
-            self._hold()
+        self._hold(self.norm, *(() if trains == 'all' else (self.blocks, )))
         self._language_init = LanguageInit(language, **places) if has_blocks else None
         self._register_state_dict_hook(_leave_out_blocks)
         self._register_load_state_dict_pre_hook(self._restore_blocks)
 
-    def _hold(self) -> None:
+    def _hold(self, *parts: nn.Module) -> None:
         if self._dtype is not None:
             self.blocks.to(self._dtype)
-        for part in (self.blocks, self.norm):
+        for part in parts:
             hold(part)
             freeze(part, lambda name: False)
 
@@ -133,8 +133,10 @@ class LanguageRectifier(BaseModule):
         if self._dtype is not None and len(self.blocks):
             hidden = hidden.to(self._dtype)
         rotary = None if self.rotary is None else self.rotary(torch.arange(x.shape[1], device=x.device))
-        for block in self.blocks:
-            hidden = block(hidden, rotary=rotary)
+        # a type that is given is the one that it runs in, whatever autocast says
+        with nullcontext() if self._dtype is None else torch.autocast(x.device.type, enabled=False):
+            for block in self.blocks:
+                hidden = block(hidden, rotary=rotary)
         out = self.output(self.norm(hidden.to(given)))
         return x + out if self.residual else out
 

@@ -1,6 +1,6 @@
 """What every rectified model has: a rectifier at a place of its backbone, in the forward pass or on an auxiliary path."""
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterator, Mapping
 
 import torch
 from mmengine.model import BaseModule
@@ -11,7 +11,7 @@ from lbbt_mm.language.options import LanguageOptions, check_choice
 from lbbt_mm.models.input_widths import with_input_width
 from lbbt_mm.registry import MODELS
 from .insertion import Place, block_index, find_blocks, insert
-from .two_paths import AuxiliaryHead, halves, refuse_shared_statistics, side_by_side
+from .two_paths import AuxiliaryHead, halves, refuse_shared_statistics, side_by_side, weighted_losses
 
 
 class RectifiedModel(BaseModule):
@@ -43,6 +43,8 @@ class RectifiedModel(BaseModule):
         blocks, width = find_blocks(self.backbone), self.backbone.embed_dims
         self.insert_after, self.path, self._runs_both = block_index(insert_after, len(blocks)), path, False
         self.rectifier = self.aux_head = None
+        # a tensor that is changed in place: a compiled step would be compiled anew for each value of a number
+        self.register_buffer('_aux_weight', torch.zeros(()), persistent=False)
         self.set_aux_weight(aux_weight)
         options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
         with torch.random.fork_rng(devices=[]):  # the plain model draws the same numbers with every arm
@@ -76,7 +78,16 @@ class RectifiedModel(BaseModule):
         """
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
             raise ValueError(f'aux_weight={weight!r}: expected a number from 0 to 1, the weight of the auxiliary loss.')
-        self.aux_weight = float(weight)
+        self._aux_weight.fill_(weight)
+
+    @property
+    def aux_weight(self) -> float:
+        """The weight of the auxiliary loss."""
+        return float(self._aux_weight)
+
+    def weighted(self, main: Mapping[str, Tensor], auxiliary: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """Both paths' losses with their weights: see :func:`lbbt_mm.models.rectifiers.two_paths.weighted_losses`."""
+        return weighted_losses(main, auxiliary, self._aux_weight)
 
     def of_both_paths(self, extract: Callable[[], Any]) -> tuple:
         """Features of the main and of the auxiliary path, from one run of the blocks that both share.

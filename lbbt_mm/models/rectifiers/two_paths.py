@@ -1,5 +1,5 @@
 """Main and auxiliary path of a rectified model: one run of what both share, two losses (rectifier paper, Eqs. 8 and 10)."""
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -31,7 +31,8 @@ def map_tensors(function: Callable[[Tensor], Tensor], features: Any) -> Any:
     return type(features)(map_tensors(function, part) for part in features)
 
 
-def weighted_losses(main: Mapping[str, Tensor], auxiliary: Mapping[str, Tensor], weight: float) -> Dict[str, Tensor]:
+def weighted_losses(main: Mapping[str, Tensor], auxiliary: Mapping[str, Tensor],
+                    weight: Union[float, Tensor]) -> Dict[str, Tensor]:
     """Both paths' losses as one training step needs and logs them.
 
     Args:
@@ -51,7 +52,7 @@ def weighted_losses(main: Mapping[str, Tensor], auxiliary: Mapping[str, Tensor],
         'loss_aux': weight * values[1],
         'main_unweighted': values[0].detach(),
         'aux_unweighted': values[1].detach(),
-        'lambda': values[0].new_tensor(weight),
+        'lambda': torch.as_tensor(weight, device=values[0].device).detach().clone(),
         **others[0],
         **{f'aux_{name}': value for name, value in others[1].items()},
     }

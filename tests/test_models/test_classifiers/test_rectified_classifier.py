@@ -52,6 +52,32 @@ def test_both_losses_are_those_of_two_separate_forward_passes(folders, place, in
         assert_close(ours, theirs, depth=8)
 
 
+def test_in_evaluation_mode_the_loss_is_the_main_paths(folders):
+    model = build(folders['gpt2'])
+    training = model.loss(images(), samples())
+    found = model.eval().loss(images(), samples())
+    assert float(found['loss']) == pytest.approx(float(training['main_unweighted'])) and 'loss_aux' not in found
+
+
+def test_a_compiled_step_is_not_compiled_anew_for_each_weight(folders):
+    model = build(folders['gpt2'])
+    seen = []
+
+    def count(graph, inputs):
+        seen.append(graph)
+        return graph.forward
+
+    def loss():
+        return model.weighted(dict(loss=torch.ones(())), dict(loss=torch.ones(())))['loss_aux']
+
+    step = torch.compile(loss, backend=count)
+    values = []
+    for weight in (0.1, 0.2, 0.3, 0.4):
+        model.set_aux_weight(weight)
+        values.append(float(step()))
+    assert values == pytest.approx([0.1, 0.2, 0.3, 0.4]) and len(seen) == 1
+
+
 def test_the_shared_blocks_run_once_a_step(folders):
     model = build(folders['gpt2'], insert_after='middle')
     rows = [[] for _ in range(DEPTH)]

@@ -20,12 +20,6 @@ def test_a_held_module_computes_the_same_and_lets_gradients_through():
     assert not list(held.parameters()) and held.state_dict().keys() == free.state_dict().keys()
 
 
-def test_what_is_not_persistent_is_in_no_state_dict():
-    module = network()
-    hold(module, persistent=False)
-    assert not module.state_dict() and len(list(module.buffers())) == 4
-
-
 def test_a_checksum_sees_one_bit_another_type_and_another_name():
     modules = [network() for _ in range(4)]
     modules[1][0].weight.data.view(torch.int32)[0, 0] ^= 1

@@ -102,6 +102,21 @@ def test_blocks_may_be_held_in_bfloat16_while_the_rest_is_float32(folders):
     assert_close(out, rectifier(folders['llama'])(tokens()), depth=2, dtype=torch.bfloat16, terms=1)
 
 
+def test_a_given_type_is_the_one_that_it_runs_in_under_autocast_too(folders):
+    kept, given = (rectifier(folders['llama'], dtype=dtype) for dtype in (None, 'float32'))
+    seen = []
+    for made in (kept, given):
+        made.blocks[0].attn.qkv.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        with torch.autocast('cpu', torch.bfloat16):
+            made(tokens())
+    assert seen == [torch.bfloat16, torch.float32]
+
+
+def test_the_language_models_norm_is_held_whatever_trains(folders):
+    made = rectifier(folders['llama'], final_norm='language', trains='all')
+    assert 'norm.weight' not in dict(made.named_parameters())
+
+
 class TestWithoutBlocksInTheCheckpoint:
     """saves_blocks=False: they are built again from the language model, and have to be the same."""
 
