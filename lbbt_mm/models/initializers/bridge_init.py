@@ -106,7 +106,7 @@ def _refuse_inserted(loaded: Mapping[str, Any], where: str) -> None:
     inserted = get_key(recorded or {}, 'model.path') == 'inserted'
     if inserted and any(name.startswith('rectifier.') for name in loaded['state_dict']):
         raise CheckpointError(f"{where}: was trained with path='inserted': language blocks run inside its backbone, and "
-                              "this one has none. Train it with path='auxiliary', or fine-tune the whole model by load_from.")
+                              "this one has none. Train it with path='auxiliary', or fine-tune the model by load_from.")
 
 
 def read_bridge_checkpoint(checkpoint: Optional[str]) -> Dict[str, Any]:
