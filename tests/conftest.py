@@ -1,4 +1,5 @@
 """Fixtures: tiny checkpoints of every family, the real ones where they are, a local hub, the log."""
+import gc
 import importlib.metadata
 import logging
 import signal
@@ -16,6 +17,14 @@ from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def few_objects_to_collect():
+    """mmengine collects garbage each time that it builds a data set; what was imported by then is most of it, and stays."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -1,5 +1,4 @@
 """What tests of figures share: a quiet log, runs in miniature, and the tools."""
-import gc
 import logging
 from pathlib import Path
 from types import ModuleType
@@ -9,14 +8,6 @@ import pandas as pd
 import pytest
 
 from tests.tiny_runs import write_images, write_run
-
-
-@pytest.fixture(scope='session', autouse=True)
-def few_objects_to_collect():
-    """mmengine collects garbage each time that it builds a data set; what was imported by then is most of it, and stays."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
