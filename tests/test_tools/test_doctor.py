@@ -152,6 +152,14 @@ def test_release_outside_its_range(site, package, version, remedy):
     assert not report['works'] and traps[f'{package} version']['remedy'] == remedy
 
 
+@pytest.mark.parametrize('version, found', [('1.0.0', 'warning'), ('1.2.0', None), (None, None)])
+def test_video_is_looked_at_where_it_is_installed(site, version, found):
+    video = {'mmaction2': version} if version else {}
+    report, traps = examine(site({**LIBRARIES, **MAINTAINED, **video}))
+    assert report['works'] and traps.get('mmaction2 version', {}).get('severity') == found
+    assert ('mmaction2' in {row['part'] for row in report['table']}) == bool(version)
+
+
 @pytest.mark.parametrize('headless, severity', [('4.12.0.88', 'note'), ('4.11.0.86', 'warning')])
 def test_two_opencv_distributions(site, headless, severity):
     opencv = {'opencv-python': '4.12.0.88', 'opencv-python-headless': headless}
@@ -211,6 +219,7 @@ def test_ranges_are_those_of_the_package():
 
     from tools.doctor import checks as doctor_checks
     ranges = {name: spec for name, spec in doctor_checks.LIBRARIES.items() if name != 'torchvision'}
+    ranges.update(doctor_checks.VIDEO)
     for packages in doctor_checks.FAMILIES.values():
         ranges.update(dict(packages.values()))
     requirements = map(Requirement, importlib.metadata.requires('lbbt_mm'))

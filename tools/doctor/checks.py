@@ -31,6 +31,8 @@ _SETUP = read_setup(Path(__file__).parents[2] / 'setup.py')
 PYTHON = _SETUP['python_requires']
 LIBRARIES = {**ranges(_SETUP['install_requires'] + _SETUP['ANALYSIS']), 'torchvision': ''}
 OPTIONAL = {'torchvision', 'rich', 'orjson', *ranges(_SETUP['ANALYSIS'])}
+# Looked at where they are installed; nothing is said where they are not.
+VIDEO = ranges(_SETUP['VIDEO'])
 # Family -> import package -> (distribution, range)
 _IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
 FAMILIES: Dict[str, Dict[str, Tuple[str, str]]] = {
@@ -95,6 +97,7 @@ class Environment:
     def parts(self) -> Iterator[Tuple[str, str, str, str]]:
         """``(import package, distribution, version, range)`` of all that is asked for; of what is absent without version."""
         yield from ((name, name, self.library(name), spec) for name, spec in LIBRARIES.items())
+        yield from ((name, name, self.library(name), spec) for name, spec in VIDEO.items() if self.library(name))
         for package in FAMILIES['maintained']:
             yield from [(package, name, version, FAMILIES[family][package][1])
                         for family, name, version in self.installed(package)] or [
@@ -145,7 +148,8 @@ def check_versions(env: Environment) -> Iterator[Trap]:
     """Find libraries and mm packages outside their range."""
     for package, name, version, spec in env.parts():
         if version and not accepts(spec, version):
-            yield Trap('error', f'{package} version', f'{name} {version} is outside {spec}.', f"pip install '{name}{spec}'")
+            yield Trap('warning' if name in VIDEO else 'error', f'{package} version', f'{name} {version} is outside {spec}.',
+                       f"pip install '{name}{spec}'")
 
 
 def check_families(env: Environment) -> Iterator[Trap]:
