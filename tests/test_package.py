@@ -65,7 +65,8 @@ def test_every_room_is_in_the_order():
                                   'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
                                   'dataset_converters/digits_to_imagefolder.py',
                                   'dataset_converters/tiny_imagenet_to_imagefolder.py',
-                                  'dataset_converters/caltech256_to_imagefolder.py', *(
+                                  'dataset_converters/caltech256_to_imagefolder.py',
+                                  'dataset_converters/emoji_to_captions.py', *(
                                       f'analysis/{path.name}' for path in (REPO / 'tools' / 'analysis').glob('*.py')), *(
                                       f'benchmarks/{name}.py' for name in (
                                           'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',
