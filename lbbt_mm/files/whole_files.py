@@ -58,9 +58,14 @@ def read_dict(path: Any) -> Dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes have left half-written in a folder that no process writes to now."""
-    for path in Path(folder).glob('*.lbbt_mm.part'):
+def remove_parts(folder: Path, names: str = '*') -> None:
+    """Remove what killed processes have left half-written.
+
+    Args:
+        folder: Where no process writes such files now.
+        names: Pattern of the files' names.
+    """
+    for path in Path(folder).glob(f'{names}.lbbt_mm.part'):
         if re.fullmatch(PART, path.name) and path.is_file() and not path.is_symlink():
             path.unlink()
 
