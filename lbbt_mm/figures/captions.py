@@ -1,7 +1,5 @@
 """Images of a run, each with a caption: from a file, or the names of their classes."""
 import argparse
-import csv
-import json
 import re
 from copy import deepcopy
 from functools import partial
@@ -11,11 +9,8 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
 from torch import Tensor
 
 from lbbt_mm.config_keys import walk
+from lbbt_mm.datasets.captions.rows import ENDINGS, read_pairs
 from .trained import OpenedRun
-
-#: Endings of files that name images and captions; any other is a caption a line.
-_WITH_IMAGES = ('.csv', '.jsonl')
-_KEYS = ('image', 'caption')
 
 
 class CaptionedImages(NamedTuple):
@@ -42,7 +37,7 @@ def captioned_images(run: OpenedRun, args: argparse.Namespace) -> CaptionedImage
         FileNotFoundError: If captions or images are not there.
         ValueError: If captions and images are not one for one.
     """
-    if args.captions and args.captions.suffix.lower() in _WITH_IMAGES:
+    if args.captions and args.captions.suffix.lower() in ENDINGS:  # any other is a caption a line
         return _from_pairs(run, args)
     subset = _subset(run, args)
     if args.captions:
@@ -139,36 +134,6 @@ def _from_pairs(run: OpenedRun, args: argparse.Namespace) -> CaptionedImages:
                          f'how it would see those of {args.captions} is not known. Give captions of its own images, a line '
                          'each.')
     return _grouped([caption for _, caption in pairs], partial(_load, run, pipeline, images))
-
-
-def read_pairs(path: Path) -> List[Tuple[str, str]]:
-    """Read images and captions of a CSV file with the columns ``image`` and ``caption``, or of JSON lines with these keys.
-
-    Args:
-        path: The file, in UTF-8, called ``.csv`` or ``.jsonl``.
-
-    Returns:
-        list: Path of an image, as the file has it, and its caption.
-
-    Raises:
-        ValueError: If it is no such file, or lacks an image or a caption.
-    """
-    try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            if path.suffix.lower() == '.csv':
-                rows = list(csv.DictReader(file, strict=True))
-            else:
-                rows = [json.loads(line) for line in file if line.strip()]
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f'{path}: cannot be read ({error!s:.120}); expected CSV with a header, or an object of JSON a '
-                         'line, in UTF-8. Correct it.') from None
-    for number, row in enumerate(rows, 1):
-        lacks = next((key for key in _KEYS if not isinstance(row, dict) or not str(row.get(key) or '').strip()), None)
-        if lacks:
-            raise ValueError(f'{path}: row {number} has no {lacks}; expected {" and ".join(_KEYS)} in each. Correct it.')
-    if not rows:
-        raise ValueError(f'{path}: has no rows; expected {" and ".join(_KEYS)} in each. Give another file.')
-    return [tuple(str(row[key]).strip() for key in _KEYS) for row in rows]
 
 
 def _load(run: OpenedRun, pipeline: Sequence[dict], images: List[Path],

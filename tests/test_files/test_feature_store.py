@@ -110,8 +110,8 @@ def test_a_half_written_store_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize('change', [
-    dict(model='other'), dict(revision='def'), dict(layer=3), dict(pooling='mean'), dict(inputs='0' * 64), dict(kind='image'),
-    dict(dtype='bfloat16')])
+    dict(model='other'), dict(revision='def'), dict(layer=3), dict(pooling='mean'), dict(inputs='0' * 64),
+    dict(kind='image'), dict(dtype='bfloat16')])
 def test_a_store_of_other_features_is_noticed(store, tmp_path, change):
     (name, value), = change.items()
     says = f'{name} {getattr(INDEX, name)!r} where {value!r} is expected'
