@@ -5,7 +5,9 @@ read and dequantised as for our own blocks. No code of a checkpoint is run, noth
 nothing.
 """
 import logging
+import math
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Callable, Iterable, Iterator, List, Tuple
 
 import torch
@@ -27,20 +29,29 @@ class TextModel:
     Args:
         files: Where they are.
         device: Where to compute. Defaults to ``cpu``.
+        dtype: What to compute in. Defaults to float32.
 
     Raises:
         CheckpointError: If model or tokenizer cannot be loaded, or do not fit together.
     """
 
-    def __init__(self, files: TextFiles, device: str = 'cpu') -> None:
+    def __init__(self, files: TextFiles, device: str = 'cpu', dtype: torch.dtype = torch.float32) -> None:
         self.location, self._device = files.location, device
         with _quiet(files.location):
             self._tokenizer, self._special = _load_tokenizer(files)
-            self._model = (_load_gguf(files) if files.gguf else _load_folder(files)).eval().to(device)
+            self._model = (_load_gguf(files) if files.gguf else _load_folder(files, dtype)).eval().to(device, dtype)
         self._blocks = _find_blocks(self._model, files.location)
         #: Parameters, without a language model's head.
         self.num_parameters = sum(parameter.numel() for parameter in self._model.parameters())
         self.num_blocks = len(self._blocks)
+
+    @cached_property
+    def is_causal(self) -> bool:
+        """Whether a token sees none behind it, as in a decoder: tried out, since configs do not say it."""
+        size = self._model.get_input_embeddings().weight.shape[0]
+        states, _ = self.states([[1, other % size] for other in (2, 3, size // 2, size - 1)], -1)
+        first = states[:, 0].float()
+        return bool(torch.allclose(first, first[:1].expand_as(first), rtol=1e-4, atol=1e-6))
 
     def encode(self, texts: List[str]) -> List[List[int]]:
         """Tokens of texts, without padding; longer ones are cut at what the model has positions for.
@@ -51,9 +62,11 @@ class TextModel:
         Raises:
             CheckpointError: If a text has no tokens, or the model has no such token.
         """
-        longest = getattr(self._model.config, 'max_position_embeddings', None)
-        tokens = self._tokenizer(texts, add_special_tokens=self._special, truncation=longest is not None,
-                                 max_length=longest)['input_ids']
+        # a tokenizer knows of positions that an encoder keeps for other ends, and has a huge number where it knows of none
+        longest = min(getattr(self._model.config, 'max_position_embeddings', None) or math.inf,
+                      self._tokenizer.model_max_length)
+        cut = dict(truncation=True, max_length=longest) if longest < 2**31 else {}
+        tokens = self._tokenizer(texts, add_special_tokens=self._special, **cut)['input_ids']
         empty = next((text for text, found in zip(texts, tokens) if not found), None)
         if empty is not None:
             raise CheckpointError(f'{self.location}: its tokenizer makes no token of the text {empty!r:.80}. Correct the '
@@ -108,28 +121,69 @@ class TextModel:
                                   'finite. The file is damaged, or the model diverged; use another.')
         return features
 
+    @torch.no_grad()
+    def states(self, tokens: List[List[int]], layer: int) -> Tuple[Tensor, Tensor]:
+        """Tokens of a batch of texts behind a layer; later ones are not computed.
+
+        Args:
+            tokens: What :meth:`encode` returns.
+            layer: The number of a block; -1 for what the whole model gives, behind its final norm.
+
+        Returns:
+            tuple: States ``(B, N, C)`` and whether each is a text's and no padding ``(B, N)``, on the model's device.
+        """
+        inputs, mask = self._pad(tokens)
+        if layer < 0:
+            return self._run(inputs, mask).last_hidden_state, mask
+
+        def stop(index: int, states: Tensor) -> None:
+            raise _Reached(states)
+
+        try:
+            self._run(inputs, mask, [layer], stop)
+        except _Reached as reached:
+            return reached.args[0], mask
+        raise CheckpointError(f'{self.location}: its block {layer} does not run. Choose another layer.')
+
     def _means(self, tokens: List[List[int]], last: str) -> Tensor:
         """Features of a batch ``(blocks, B, C)``."""
-        lengths = torch.tensor([len(found) for found in tokens])
-        inputs, means = torch.zeros(len(tokens), int(lengths.max()), dtype=torch.long), {}
-        for row, found in zip(inputs, tokens):
-            row[:len(found)] = torch.tensor(found)
-        mask = (torch.arange(inputs.shape[1]) < lengths[:, None]).to(self._device)
+        inputs, mask = self._pad(tokens)
+        means = {}
 
-        def keep(index: int, states: Any) -> None:
-            states = states[0] if isinstance(states, (tuple, list)) else states
+        def keep(index: int, states: Tensor) -> None:
             means[index] = (states.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
-        handles = [block.register_forward_hook(lambda block, args, output, index=index: keep(index, output))
-                   for index, block in enumerate(self._blocks)]
-        try:
-            found = self._model(input_ids=inputs.to(self._device), attention_mask=mask.long(), use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
+        found = self._run(inputs, mask, range(len(self._blocks)), keep)
         if last == 'normed':
             keep(len(self._blocks) - 1, found.last_hidden_state)
         return torch.stack([means[index] for index in range(len(self._blocks))]).cpu()
+
+    def _pad(self, tokens: List[List[int]]) -> Tuple[Tensor, Tensor]:
+        """Tokens padded on the right, and what is not padding, both ``(B, N)``."""
+        lengths = torch.tensor([len(found) for found in tokens])
+        inputs = torch.zeros(len(tokens), int(lengths.max()), dtype=torch.long)
+        for row, found in zip(inputs, tokens):
+            row[:len(found)] = torch.tensor(found)
+        return inputs.to(self._device), (torch.arange(inputs.shape[1]) < lengths[:, None]).to(self._device)
+
+    def _run(self, inputs: Tensor, mask: Tensor, blocks: Iterable[int] = (),
+             keep: Callable[[int, Tensor], None] = lambda index, states: None) -> Any:
+        """Run the model; ``keep`` gets the number and the output of some blocks."""
+
+        def hook(index: int, output: Any) -> None:
+            keep(index, output[0] if isinstance(output, (tuple, list)) else output)
+
+        handles = [self._blocks[index].register_forward_hook(lambda block, args, output, index=index: hook(index, output))
+                   for index in blocks]
+        try:
+            return self._model(input_ids=inputs, attention_mask=mask.long(), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _Reached(Exception):
+    """The layer that was asked for has been computed."""
 
 
 def _find_blocks(model: nn.Module, where: str) -> nn.ModuleList:
@@ -151,15 +205,18 @@ def _load_tokenizer(files: TextFiles) -> Tuple[Any, bool]:
     return AutoTokenizer.from_pretrained(files.folder, **_LOCAL), True
 
 
-def _load_folder(files: TextFiles) -> nn.Module:
+def _load_folder(files: TextFiles, dtype: torch.dtype) -> nn.Module:
     from transformers import AutoModel
-    model, report = AutoModel.from_pretrained(files.folder, use_safetensors=True, output_loading_info=True, **_LOCAL)
+    model, report = AutoModel.from_pretrained(files.folder, use_safetensors=True, output_loading_info=True,
+                                              torch_dtype=dtype, **_LOCAL)
     missing = sorted(report['missing_keys']) or [found[0] for found in report['mismatched_keys']]
+    if missing and all(name.startswith('pooler.') for name in missing):  # not there where words were masked in training
+        model.pooler, missing = None, []
     if missing:
         raise CheckpointError(f'{files.location}: {len(missing)} tensors of a {model.config.model_type} model with this '
                               f'config are missing or have another shape, the first is {missing[0]!r:.80}. Check that '
                               'config.json belongs to these weights.')
-    return model.float()
+    return model
 
 
 def _load_gguf(files: TextFiles) -> nn.Module:
