@@ -12,6 +12,8 @@ from mmengine.registry import Registry
 MODELS = Registry('model', parent=mm.MODELS, scope='lbbt_mm', locations=['lbbt_mm.models'])
 TRANSFORMS = Registry('transform', parent=mm.TRANSFORMS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
 DATASETS = Registry('dataset', parent=mm.DATASETS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
+DATA_SAMPLERS = Registry('data sampler', parent=mm.DATA_SAMPLERS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
+FUNCTIONS = Registry('function', parent=mm.FUNCTIONS, scope='lbbt_mm', locations=['lbbt_mm.datasets'])
 METRICS = Registry('metric', parent=mm.METRICS, scope='lbbt_mm', locations=['lbbt_mm.evaluation'])
 LOOPS = Registry('loop', parent=mm.LOOPS, scope='lbbt_mm', locations=['lbbt_mm.engine.loops'])
 HOOKS = Registry('hook', parent=mm.HOOKS, scope='lbbt_mm', locations=['lbbt_mm.engine.hooks'])

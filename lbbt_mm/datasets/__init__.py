@@ -1,7 +1,12 @@
 """Datasets and transforms; importing this registers them in scope ``lbbt_mm``."""
 from .even_subset import EvenSubset
+from .feature_pairs import FeaturePairs
+from .pair_sampler import PairSampler, collate_pairs
 from .random_label_dataset import RandomLabelDataset
 from .retrieval_queries import RetrievalQueries
 from .transforms import RandomLabel
 
-__all__ = ['EvenSubset', 'RandomLabel', 'RandomLabelDataset', 'RetrievalQueries']
+__all__ = [
+    'EvenSubset', 'FeaturePairs', 'PairSampler', 'RandomLabel', 'RandomLabelDataset', 'RetrievalQueries',
+    'collate_pairs'
+]

@@ -18,7 +18,8 @@ class SeedingHook(Hook):
 
     mmengine's runner keeps no random state, and the seeds of data workers depend on their number and on the rank. With
     this hook dropout continues where a stopped run left off, and the images that a model sees depend neither on the number
-    of workers nor on that of ranks.
+    of workers nor on that of ranks. Samples of a data set that says ``draws_by_index`` are functions of their index already;
+    they are loaded as they are, a batch at a time where the data set can.
 
     Args:
         seed: The seed. Defaults to None, the runner's (``randomness.seed``).
@@ -35,6 +36,8 @@ class SeedingHook(Hook):
         if self.seed is None:
             self.seed = runner.seed
         loader, loop = runner.train_dataloader, runner.train_loop
+        if getattr(loader.dataset, 'draws_by_index', False):
+            return
         kind = _PlaceBatchSampler if isinstance(loop, IterBasedTrainLoop) else _SeedingBatchSampler
         self._sampler = kind(loader.batch_sampler, self.seed)
         # DataLoader forbids assigning these once it is built
@@ -45,7 +48,8 @@ class SeedingHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler where the run is."""
-        self._sampler.start(runner)
+        if self._sampler is not None:
+            self._sampler.start(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""

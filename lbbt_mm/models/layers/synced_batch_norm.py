@@ -53,7 +53,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
 
 
 class _BatchNorm(Function):
-    """Its backward sums over ranks what reaches the shared moments; of weight and bias each rank has its own samples' part."""
+    """Gradients of the shared moments are summed over ranks; of weight and bias each rank has its own samples' part."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Any, bias: Any, eps: float) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -64,7 +64,7 @@ class _BatchNorm(Function):
         all_reduce(mean)
         mean /= count
         centred = wide - mean
-        var = centred.square().sum(0)  # a second round of messages: sums of squares alone lose digits where the mean is large
+        var = centred.square().sum(0)  # in a second round: sums of squares lose digits where the mean is large
         all_reduce(var)
         var /= count
         inverse = (var + eps).rsqrt()

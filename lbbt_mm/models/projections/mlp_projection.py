@@ -1,4 +1,4 @@
-"""MLPProjection: the part of ShareLock that trains ("Better Language Models Exhibit Higher Visual Alignment", 2410.07173)."""
+"""MLPProjection: what trains in ShareLock ("Better Language Models Exhibit Higher Visual Alignment", 2410.07173)."""
 from typing import Any, Mapping, Optional, Union
 
 from mmcv.cnn import build_activation_layer

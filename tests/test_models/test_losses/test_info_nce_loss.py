@@ -40,7 +40,8 @@ def test_loss_and_gradients_are_the_textbook_s(chunk_size, scale):
 
 def test_the_gradient_is_that_of_finite_differences():
     """Which no formula of ours is in; in float64 the function is exact enough for it."""
-    image, text, scale = (part.double().requires_grad_() for part in (torch.randn(5, 3), torch.randn(5, 3), torch.tensor(3.)))
+    parts = torch.randn(5, 3), torch.randn(5, 3), torch.tensor(3.)
+    image, text, scale = (part.double().requires_grad_() for part in parts)
     torch.autograd.gradcheck(lambda *parts: _InfoNCE.apply(*parts, 2, False), (image, text, scale), rtol=1e-5, atol=1e-7)
 
 

@@ -15,7 +15,8 @@ LOSSES = [dict(type='InfoNCELoss', learn_scale=True, chunk_size=5),
 def given(request):
     torch.manual_seed(0)
     projection = MLPProjection(6, 5, hidden_channels=8, num_layers=3, dropout=0)
-    return dict(loss=request.param, image=torch.randn(12, 5), text=torch.randn(12, 6) + 3, projection=projection.state_dict())
+    return dict(loss=request.param, image=torch.randn(12, 5), text=torch.randn(12, 6) + 3,
+                projection=projection.state_dict())
 
 
 def test_two_ranks_are_one(given, tmp_path):

@@ -1,0 +1,34 @@
+"""Small stores of features, of pictures and their captions."""
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from lbbt_mm.files.feature_store import FeatureIndex, FeatureWriter
+
+
+def write_store(folder: Path, kind: str, keys: Sequence[str], features: Tensor, shard_rows: int = 7,
+                **fields: Any) -> Path:
+    """Write features (rows, C) as a finished store."""
+    index = dict(kind=kind, model=f'a-{kind}-model', revision='1', layer=-1, pooling='last', dtype='float32',
+                 inputs='0' * 64, num_rows=len(features), width=features.shape[1], shard_rows=shard_rows)
+    writer = FeatureWriter(folder, FeatureIndex(**{**index, **fields}), list(keys))
+    for number in range(-(-len(features) // shard_rows)):
+        writer.write(number, features[number * shard_rows:(number + 1) * shard_rows])
+    assert writer.finish()
+    return folder
+
+
+def write_pairs(folder: Path, num_images: int = 20, captions: Optional[List[int]] = None, image_width: int = 6,
+                text_width: int = 10, noise: float = 0.3, seed: int = 0) -> Dict[str, str]:
+    """Two stores whose texts are a linear map of the images, and noise; captions is how many each image has."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(num_images, image_width, generator=generator)
+    counts = captions or [1] * num_images
+    rows = torch.arange(num_images).repeat_interleave(torch.tensor(counts))
+    text = image[rows] @ torch.randn(image_width, text_width, generator=generator)
+    text += noise * torch.randn(text.shape, generator=generator)
+    keys = [f'{index:04d}.png' for index in range(num_images)]
+    return dict(image_store=str(write_store(folder / 'images', 'image', keys, image)),
+                text_store=str(write_store(folder / 'texts', 'text', [keys[row] for row in rows], text)))
