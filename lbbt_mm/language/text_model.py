@@ -1,26 +1,17 @@
 """A whole language model that reads texts: what each of its blocks gives, the mean over the tokens of a text.
 
-The model is transformers' own. Its files are found by :mod:`.text_files`; weights are safetensors, or those of a GGUF file,
-read and dequantised as for our own blocks. No code of a checkpoint is run, nothing is unpickled, and transformers fetches
-nothing.
+The model is transformers' own, see :mod:`.text_loading`.
 """
-import logging
 import math
-from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Callable, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Iterable, List, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from .errors import CheckpointError
-from .families import block_tensors
-from .gguf_store import open_gguf, read_gguf_tensor
-from .source import open_checkpoint
 from .text_files import TextFiles
-
-#: Of transformers: nothing is fetched, and no code of a checkpoint runs.
-_LOCAL = dict(local_files_only=True, trust_remote_code=False)
+from .text_loading import load_folder, load_gguf, load_tokenizer, quiet_transformers
 
 
 class TextModel:
@@ -37,9 +28,9 @@ class TextModel:
 
     def __init__(self, files: TextFiles, device: str = 'cpu', dtype: torch.dtype = torch.float32) -> None:
         self.location, self._device = files.location, device
-        with _quiet(files.location):
-            self._tokenizer, self._special = _load_tokenizer(files)
-            self._model = (_load_gguf(files) if files.gguf else _load_folder(files, dtype)).eval().to(device, dtype)
+        with quiet_transformers(files.location):
+            self._tokenizer, self._special = load_tokenizer(files)
+            self._model = (load_gguf(files) if files.gguf else load_folder(files, dtype)).eval().to(device, dtype)
         self._blocks = _find_blocks(self._model, files.location)
         #: Parameters, without a language model's head.
         self.num_parameters = sum(parameter.numel() for parameter in self._model.parameters())
@@ -193,69 +184,3 @@ def _find_blocks(model: nn.Module, where: str) -> nn.ModuleList:
         raise CheckpointError(f"{where}: transformers' {type(model).__name__} has no list of its {count or ''} blocks; "
                               'expected a plain language model. Choose another.')
     return found[0]
-
-
-def _load_tokenizer(files: TextFiles) -> Tuple[Any, bool]:
-    """The tokenizer, and whether it puts its special tokens around a text."""
-    from transformers import AutoTokenizer
-    if files.gguf:
-        # transformers puts one in front whatever the file says
-        special = bool(files.metadata.get('tokenizer.ggml.add_bos_token', True))
-        return AutoTokenizer.from_pretrained(files.folder, gguf_file=files.gguf.name, **_LOCAL), special
-    return AutoTokenizer.from_pretrained(files.folder, **_LOCAL), True
-
-
-def _load_folder(files: TextFiles, dtype: torch.dtype) -> nn.Module:
-    from transformers import AutoModel
-    model, report = AutoModel.from_pretrained(files.folder, use_safetensors=True, output_loading_info=True,
-                                              torch_dtype=dtype, **_LOCAL)
-    missing = sorted(report['missing_keys']) or [found[0] for found in report['mismatched_keys']]
-    if missing and all(name.startswith('pooler.') for name in missing):  # not there where words were masked in training
-        model.pooler, missing = None, []
-    if missing:
-        raise CheckpointError(f'{files.location}: {len(missing)} tensors of a {model.config.model_type} model with this '
-                              f'config are missing or have another shape, the first is {missing[0]!r:.80}. Check that '
-                              'config.json belongs to these weights.')
-    return model
-
-
-def _load_gguf(files: TextFiles) -> nn.Module:
-    """transformers' model with the weights of a GGUF file; its own reader would need accelerate, and minutes."""
-    from transformers import AutoConfig, AutoModel
-    checkpoint = open_checkpoint(files.gguf)
-    if 'rope_frequency_factors' in checkpoint.config:
-        raise CheckpointError(f'{files.location}: has frequency factors of rotary positions (rope_freqs.weight), which '
-                              "transformers' model does not take. Use the checkpoint in Hugging Face format.")
-    tensors = open_gguf(files.gguf).tensors
-    if 'token_embd.weight' not in tensors:
-        raise CheckpointError(f'{files.location}: has no token_embd.weight; expected a whole language model. Use another.')
-    embedding = read_gguf_tensor('token_embd.weight', tensors['token_embd.weight'])
-    model = AutoModel.from_config(AutoConfig.for_model(**{**checkpoint.config, 'vocab_size': len(embedding)}))
-    parts = (*range(checkpoint.spec.num_blocks), 'final_norm', 'position_table')
-    state = {name: tensor for part in parts if block_tensors(checkpoint.spec, part)
-             for name, tensor in checkpoint.read_block(part).items()}
-    place = model.get_input_embeddings()
-    name = next(name for name, module in model.named_modules() if module is place)
-    model.load_state_dict({**state, f'{name}.weight': embedding})
-    return model
-
-
-@contextmanager
-def _quiet(where: str) -> Iterator[None]:
-    """What transformers and its readers raise, in one line; what they log and draw, not at all."""
-    from transformers.utils import logging as hf_logging
-    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity(logging.CRITICAL)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    except (CheckpointError, MemoryError):
-        raise
-    except Exception as error:  # transformers, tokenizers, safetensors and gguf each raise their own types
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        raise CheckpointError(f'{where}: transformers does not load its model or tokenizer ({type(error).__name__}: '
-                              f'{reason:.300}). Correct its files, or choose another.') from None
-    finally:
-        hf_logging.set_verbosity(level)
-        if bars:
-            hf_logging.enable_progress_bar()

@@ -10,7 +10,8 @@ from transformers import AutoModel
 
 from lbbt_mm.language import CheckpointError
 from lbbt_mm.language.text_files import TextFiles, find_text_model
-from lbbt_mm.language.text_model import TextModel, _load_gguf
+from lbbt_mm.language.text_loading import load_gguf
+from lbbt_mm.language.text_model import TextModel
 from tests.tiny_checkpoints import CONFIGS, build_model, write_gguf
 from tests.tiny_tokenizer import WORDS, write_tokenizer
 
@@ -93,7 +94,7 @@ def test_the_weights_may_be_of_another_type(folder, tmp_path):
 def test_a_gguf_file_is_the_model_in_it(name, folders, gguf_files):
     if name not in CONFIGS:
         pytest.skip('not in the installed transformers')
-    model = _load_gguf(TextFiles('tiny', [gguf_files[name]], gguf_files[name], {})).eval()
+    model = load_gguf(TextFiles('tiny', [gguf_files[name]], gguf_files[name], {})).eval()
     tokens = torch.tensor([[3, 20, 7, 41]])
     expected = AutoModel.from_pretrained(folders[name]).eval()(tokens).last_hidden_state
     torch.testing.assert_close(model(tokens).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
@@ -173,4 +174,4 @@ def test_frequency_factors_that_transformers_would_leave_out(tmp_path):
                    original_max_position_embeddings=32)
     path = write_gguf(tmp_path / 'tiny.gguf', build_model('llama', rope_scaling=scaling))
     with pytest.raises(CheckpointError, match='has frequency factors of rotary positions'):
-        _load_gguf(TextFiles('tiny', [path], path, {}))
+        load_gguf(TextFiles('tiny', [path], path, {}))
