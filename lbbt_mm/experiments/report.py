@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from lbbt_mm.files.run_records import curve, in_validation
+from lbbt_mm.files.run_records import MAIN_LOSS, comparable_loss, curve, in_validation
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.figures.curve_panels import Panel, draw_curves
 from lbbt_mm.text_table import make_table, markdown_table
@@ -205,7 +205,7 @@ def number(value: float, sign: bool = False) -> str:
 
 
 def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], metrics: Sequence[str]) -> Dict[str, Panel]:
-    """Each metric and each stage's training loss over training, cells apart."""
+    """Each metric and each stage's training loss, of auxiliary training the main path's, over training, cells apart."""
     losses, panels = [f'{stage.prefix}loss' for stage in plan.stages], {}
     for metric in dict.fromkeys([*metrics, *losses]):
         prefix = collected[runs[0]].owner(metric)
@@ -215,13 +215,14 @@ def _panels(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run], m
         unit = next(stage.unit for stage in plan.stages if stage.prefix == prefix)
         for run in runs:
             records = collected[run].stages[prefix].records
-            found = curve(records, name)
+            found = curve(records, comparable_loss(records) if metric in losses else name)
             unit = unit if not found or in_validation(records, name) else 'iteration'
             label = run.source._replace(cell=Cell()).label(run.arm)
             points[run.source.cell.name] += [(label, run.seed, *point) for point in found]
             if collected[run].stages[prefix].status == 'diverged':
                 diverged.append((run.source.cell.name, label, run.seed))
-        title = f'{metric} (training)' if metric in losses else metric
+        of_main = any(comparable_loss(collected[run].stages[prefix].records) == MAIN_LOSS for run in runs)
+        title = f'{metric} (training{", main path" * of_main})' if metric in losses else metric
         for cell, found in points.items():
             if found:
                 curves = pd.DataFrame(found, columns=['arm', 'seed', 'step', 'value']).assign(metric=metric, cell=cell)

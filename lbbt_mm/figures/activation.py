@@ -9,6 +9,9 @@ make a mean and a band of one standard deviation.
   tools/analysis/activation.py language=RUN0 language=RUN1 language=RUN2 random=RUN0 random=RUN1 --control pixels noise
   tools/analysis/activation.py CONFIG.py,CHECKPOINT.pth --at end --module 'backbone.blocks.*'
 
+Of a model with a rectifier it is the blocks of its ViT, which all arms have, as of a plain ViT; of language blocks in other
+models, these.
+
 The public code of the paper counts otherwise (--variant public): outputs of attention whose mean absolute value is above
 0.6 of the layer's mean. What is done is kept in --out, and not done again.
 """
@@ -30,7 +33,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--units', choices=('gate', 'product'), default='gate',
                         help='hidden units of gated networks: the activated gate, which comes out of the activation as the '
                         'units of plain networks do, or its product with the up projection; default: gate')
-    parser.add_argument('--module', default='*', metavar='PATTERN', help='which blocks, by name; default: all')
+    parser.add_argument('--module', metavar='PATTERN',
+                        help='which blocks, by name; default: language blocks, but those of the backbone of a model that '
+                        'has none, or has them in a rectifier')
     parser.add_argument('--control', nargs='+', choices=('pixels', 'noise', 'constant', 'none'), default=['pixels'],
                         help='other images: the pixels of each in random places, noise of its mean and deviation, its mean '
                         'colour; the first is drawn; default: pixels')

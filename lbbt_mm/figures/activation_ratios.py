@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lbbt_mm.analysis.activation import ActivationRatio, control_images
-from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from lbbt_mm.config_keys import get_key
+from lbbt_mm.models.layers.block_watch import BlockWatch
 from .canvas import Canvas, styles
 from .features import part_name
 from .image_sizes import stackable
@@ -17,6 +18,7 @@ from .numbers import print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun, open_runs, preprocess
+from .watched_blocks import watched_blocks
 
 _NUMBERS = ['ratio', 'always', 'never', 'between_images']
 #: What the axes call the kinds of images
@@ -47,11 +49,15 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
     names = ('variant', 'units', 'module', 'split', 'max_samples', 'batch_size', 'device', 'seed')
     parts = Parts(args.out / 'activation.parts.json', {name: getattr(args, name) for name in names})
     rows = []
+    for run in opened if args.module is None else ():
+        if isinstance(get_key(run.cfg, 'model.rectifier'), dict):
+            print(f"{run.label}: measured are the blocks of its backbone. For the rectifier's own: --module 'rectifier.*'.",
+                  file=sys.stderr)
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
         keys = {kind: part_name(run, at, kind) for kind in kinds}
         model = None
         if any(key not in parts for key in keys.values()):
-            check = partial(find_blocks, pattern=args.module)
+            check = partial(watched_blocks, pattern=args.module)
             model = run.at_start(args.device, check) if at == 'start' else run.at_end(args.device)
         for kind, key in keys.items():
             found = parts.get(key, partial(_blocks, run, model, kind, args))
@@ -71,7 +77,7 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
 @torch.no_grad()
 def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
     """Numbers of a model's blocks on a kind of images."""
-    blocks = find_blocks(model, args.module)
+    blocks = watched_blocks(model, args.module)
     ratios = {name: ActivationRatio(args.variant) for name in blocks}
     generator = torch.Generator().manual_seed(args.seed)
     with BlockWatch(blocks, lambda name, units, tokens: ratios[name].add(units, tokens),
@@ -83,8 +89,8 @@ def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespac
             for part in stackable(model, images, samples):
                 model(**preprocess(model, *part), mode='tensor')
     if not any(ratio.images for ratio in ratios.values()):
-        raise ValueError(f'{run.label}: none of its blocks {args.module} ran on an image of the {args.split} split. Give '
-                         'another --module or --split.')
+        raise ValueError(f'{run.label}: none of its blocks {args.module or next(iter(blocks))} ran on an image of the '
+                         f'{args.split} split. Give another --module or --split.')
     nothing = dict.fromkeys(_NUMBERS, float('nan'))
     return [dict(block=name, number=number, neurons=len(ratio.rates()) if ratio.images else 0, samples=ratio.images,
                  **(ratio.summary() if ratio.images else nothing)) for number, (name, ratio) in enumerate(ratios.items())]

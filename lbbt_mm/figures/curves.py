@@ -23,7 +23,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('runs', nargs='+', metavar='[LABEL=]RUN',
                         help='folder of a run; without a label its name is one, without the seed')
     parser.add_argument('--metric', dest='metrics', nargs='+', action='extend', default=[], metavar='METRIC',
-                        help='a panel each; default: loss, and the metrics of the last validations')
+                        help='a panel each; default: loss, of auxiliary training the main path\'s without its weight '
+                        '(main_unweighted), and the metrics of the last validations')
     add_output(parser, 'curves')
     return parser.parse_args(arguments)
 

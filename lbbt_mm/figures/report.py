@@ -7,7 +7,8 @@
 EXPERIMENT is a folder that compare_arms.py wrote: its results, and the runs that it compared; compare_arms.py --report
 does the same. RUN is the folder of a run; runs under one label are seeds of one arm. A section is one of the tools beside
 this one, with small settings: landscape, hessian and outliers look at the first run of each label. For more, run the tool
-itself. What cannot be made is listed at the end of the page, with the reason.
+itself. What cannot be made is listed at the end of the page, with the reason. There is gsnr where runs had lbbt_mm.GSNRHook;
+of runs with a rectifier activation and outliers are about the backbone, which the arms have in common.
 
 Written to --out: report.html; the sections' own files in report/SECTION/, where what is done is not done again.
 """
@@ -18,17 +19,20 @@ from lbbt_mm import argument_types
 from .arguments import device, output_folder, run_figure
 
 #: In the order of the page; see :mod:`lbbt_mm.figures.report_sections`.
-SECTIONS = ('results', 'curves', 'separability', 'activation', 'outliers', 'alignment', 'landscape', 'hessian')
+SECTIONS = ('results', 'curves', 'gsnr', 'separability', 'activation', 'outliers', 'alignment', 'landscape', 'hessian')
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='[LABEL=]RUN', help='or the folder of one experiment')
-    parser.add_argument('--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), metavar='SECTION',
-                        help=f'of {", ".join(SECTIONS)}; default: all')
+    parser.add_argument('--sections', nargs='+', choices=SECTIONS, metavar='SECTION',
+                        help=f'of {", ".join(SECTIONS)}; default: all that these runs can have')
     parser.add_argument('--max-samples', type=argument_types.count, default=256, metavar='N',
                         help='images that models are run on; landscape takes at most 32, hessian 16; default: %(default)s')
+    parser.add_argument('--only', nargs='+', metavar='PATTERN',
+                        help="tensors that outliers counts, as 'backbone.*'; default: all, of runs with a rectifier those "
+                        'of the backbone')
     parser.add_argument('--device', type=device, default='cpu', help='default: %(default)s')
     parser.add_argument('--out', type=output_folder,
                         help='default: the folder of the experiment, else work_dirs/analysis/report')

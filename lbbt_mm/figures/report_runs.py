@@ -5,8 +5,11 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import pandas as pd
 
+from lbbt_mm.config_keys import get_key
+from lbbt_mm.files.gsnr_table import FILE_NAME as GSNR_FILE
 from lbbt_mm.runs.run_folder import is_run
 from .run_curves import LoggedRun, read_runs
+from .trained import run_config
 
 _FOLDER = r'-seed(?P<seed>\d+)(-lr(?P<lr>[\d.]+(e[-+]?\d+)?))?(-std(?P<std>.+))?'
 
@@ -29,6 +32,16 @@ class ReportedRuns(NamedTuple):
     def firsts(self) -> List[str]:
         """The first whole run of each label."""
         return list({text.split('=')[0]: text for text in reversed(self.whole)}.values())[::-1]
+
+    @property
+    def with_gsnr(self) -> List[str]:
+        """The whole runs in which gradients of single samples were measured."""
+        return [text for text in self.whole if (_folder_of(text) / GSNR_FILE).is_file()]
+
+    @property
+    def have_rectifier(self) -> bool:
+        """Whether one of the runs has language blocks beside or inside another backbone."""
+        return any(map(_has_rectifier, map(_folder_of, self.firsts)))
 
 
 def find_runs(texts: Sequence[str]) -> ReportedRuns:
@@ -60,6 +73,17 @@ def _sort(runs: Sequence[LoggedRun], left_out: Sequence[str], experiment: Option
         else:
             found.whole.append(text)
     return found
+
+
+def _folder_of(text: str) -> Path:
+    return Path(text.split('=', 1)[1])
+
+
+def _has_rectifier(folder: Path) -> bool:
+    try:
+        return isinstance(get_key(run_config(folder), 'model.rectifier'), dict)
+    except (OSError, ValueError):  # of a run whose config is not there, the tools say so
+        return False
 
 
 def _compared(folder: Path) -> Tuple[List[str], List[str]]:

@@ -38,12 +38,22 @@ def _sampled(runs: Sequence[str], args: argparse.Namespace, most: int = sys.maxs
     return [*runs, '--max-samples', str(min(args.max_samples, most)), '--device', args.device]
 
 
+def _counted(runs: ReportedRuns, args: argparse.Namespace) -> List[str]:
+    """Patterns of the tensors that outliers are counted in; none for all: arms have other tensors beside the backbone's."""
+    return args.only or ['backbone.*'] * runs.have_rectifier
+
+
 TOOLS: Dict[str, Section] = {
     'curves': Section(
         'Training curves',
         'Loss and metrics over training: the mean over the seeds of an arm, with a band of one standard deviation. A curve '
         'shows how fast an arm fits what it is trained on; on random labels it says nothing of what the features are good '
         'for.', lambda runs, args: runs.logged),
+    'gsnr': Section(
+        'Gradient signal-to-noise ratio',
+        'How far the samples of a batch agree on where parameters should go: over training with the floor, which gradients '
+        'without any signal have, and by block, less that of the first label. It falls as a training fits its data, and is '
+        'no measure of generalisation by itself.', lambda runs, args: runs.with_gsnr),
     'separability': Section(
         'Separability of features',
         'Features in a plane (t-SNE) and as they are, clustered, against the true labels; in brackets what permuted labels '
@@ -59,7 +69,7 @@ TOOLS: Dict[str, Section] = {
         'Counts of large weights and the tails of their distributions, before and after training, of the first run of each '
         'arm. Counts by an absolute threshold depend on the scale of a model; the other rules do not. That an arm has '
         'outliers does not show that they do anything.',
-        lambda runs, args: [*runs.firsts, '--before']),
+        lambda runs, args: [*runs.firsts, '--before', *(['--only', *_counted(runs, args)] if _counted(runs, args) else [])]),
     'alignment': Section(
         'Covariance alignment',
         'First-layer weights against the covariance of the patches: 1 for the same eigenvectors, 0 for what random '
@@ -86,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     runs = find_runs(args.runs)
     out = args.out or output_folder(str(runs.experiment or Path('work_dirs', 'analysis', 'report')))
     shown = []
-    for name in [name for name in ('results', *TOOLS) if name in args.sections]:
+    asked = args.sections or [name for name in ('results', *TOOLS) if name != 'gsnr' or runs.with_gsnr]
+    for name in [name for name in ('results', *TOOLS) if name in asked]:
         print(f'Section {name}', file=sys.stderr)
         if name != 'results':
             shown.append(make_section(name, runs, args, out / 'report' / name))
@@ -122,6 +133,8 @@ def make_section(name: str, runs: ReportedRuns, args: argparse.Namespace, folder
     shown = Shown(name, section.title, section.says)
     if not (runs.logged if name == 'curves' else runs.whole):
         return shown._replace(missing='no run that came to its end.' if runs.logged else 'no run with a log.')
+    if name == 'gsnr' and not runs.with_gsnr:
+        return shown._replace(missing='no run had lbbt_mm.GSNRHook and came to its end.')
     said = _Tee(sys.stderr)
     with printed_tables() as tables, redirect_stderr(said):
         status = _status(name, [*section.arguments(runs, args), '--out', str(folder)])
@@ -131,7 +144,7 @@ def make_section(name: str, runs: ReportedRuns, args: argparse.Namespace, folder
         reason = [line for line in said.getvalue().splitlines() if line.strip()]
         return shown._replace(missing=reason[-1] if reason else f'the tool ended with status {status}.')
     return shown._replace(figures=sorted(folder.glob('*.png')), tables=tables, numbers=sorted(folder.glob('*.csv')),
-                          notes=_notes(said.getvalue()))
+                          notes=[*_remarks(name, runs, args), *_notes(said.getvalue())])
 
 
 def _status(name: str, arguments: List[str]) -> int:
@@ -142,6 +155,14 @@ def _status(name: str, arguments: List[str]) -> int:
     except SystemExit as error:  # of a command line that the tool refuses
         return int(error.code or 0)
     return 2
+
+
+def _remarks(name: str, runs: ReportedRuns, args: argparse.Namespace) -> List[str]:
+    """What a section leaves out by the report's own choice."""
+    if name == 'outliers' and _counted(runs, args):
+        return [f'Counted are the tensors {" ".join(_counted(runs, args))} alone; --only names others.']
+    absent = len(runs.whole) - len(runs.with_gsnr)
+    return [f'{absent} of {len(runs.whole)} runs had no lbbt_mm.GSNRHook.'] if name == 'gsnr' and absent else []
 
 
 def _notes(text: str) -> List[str]:

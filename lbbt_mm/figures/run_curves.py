@@ -1,12 +1,12 @@
 """Curves of runs, read from their logs."""
 import argparse
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import pandas as pd
 
-from lbbt_mm.files.run_records import (Record, curve, in_validation, loss_is_finite, read_records, validation_is_finite,
-                                       validation_metrics)
+from lbbt_mm.files.run_records import (MAIN_LOSS, Record, comparable_loss, curve, in_validation, loss_is_finite,
+                                       read_records, validation_is_finite, validation_metrics)
 from .arguments import labelled_folder
 from .curve_panels import Panel, band, draw_curves
 from .numbers import print_numbers, write_numbers
@@ -27,6 +27,10 @@ class LoggedRun(NamedTuple):
     folder: Path
     records: Dict[str, List[Record]]
     diverged: bool
+
+    def curve(self, metric: str) -> List[Tuple[int, float]]:
+        """A metric over the steps; a run with one path alone has its ``loss`` in place of the main path's."""
+        return curve(self.records, comparable_loss(self.records) if metric == MAIN_LOSS else metric)
 
     @property
     def name(self) -> str:
@@ -83,8 +87,9 @@ def read_runs(texts: Sequence[str]) -> List[LoggedRun]:
 
 
 def default_metrics(runs: Sequence[LoggedRun]) -> List[str]:
-    """The loss, and what the last validations of the runs measured."""
-    found = ['loss'] * any(curve(run.records, 'loss') for run in runs)
+    """The loss, of auxiliary training the main path's, and what the last validations of the runs measured."""
+    losses = [comparable_loss(run.records) for run in runs if curve(run.records, 'loss')]
+    found = [MAIN_LOSS if MAIN_LOSS in losses else 'loss'] * bool(losses)
     return list(dict.fromkeys([*found, *(name for run in runs for name in validation_metrics(run.records))]))
 
 
@@ -98,7 +103,7 @@ def make_panel(runs: Sequence[LoggedRun], metric: str) -> Panel:
     Raises:
         ValueError: If no run has it, or if runs count its steps in different units.
     """
-    having = [run for run in runs if curve(run.records, metric)]
+    having = [run for run in runs if run.curve(metric)]
     if not having:
         there = {name for run in runs for kind in run.records.values() for record in kind for name in record}
         raise ValueError(f'--metric {metric}: no run has it; there are: {", ".join(sorted(there))}. Correct it.')
@@ -106,11 +111,14 @@ def make_panel(runs: Sequence[LoggedRun], metric: str) -> Panel:
     if len(units) > 1:
         said = ' and '.join(f'{unit}s in {run.name}' for unit, run in units.items())
         raise ValueError(f'{metric}: its steps count {said}; expected one unit. Draw these runs apart.')
-    rows = [(run.label, run.seed, *point) for run in having for point in curve(run.records, metric)]
+    rows = [(run.label, run.seed, *point) for run in having for point in run.curve(metric)]
     curves = pd.DataFrame(rows, columns=['arm', 'seed', 'step', 'value'])
     curves['value'] = pd.to_numeric(curves['value'], errors='coerce')
     kept = band(curves)['arm'].unique()
     absent = [f'not logged: {_counted(runs, [run for run in runs if run not in having])}'] * (len(having) < len(runs))
+    if metric == MAIN_LOSS:
+        plain = [run for run in having if comparable_loss(run.records) != metric]
+        absent += [f'loss of the one path: {_counted(runs, plain)}'] * bool(plain)
     empty = [run for run in having if run.label not in kept]
     absent += [f'no finite value: {_counted(runs, empty)}'] * bool(empty)
     return Panel(curves, next(iter(units)), [(run.label, run.seed) for run in having if run.diverged], '; '.join(absent))

@@ -223,6 +223,19 @@ class OpenedRun:
                 raise self._no_data(split, error) from None
 
 
+def run_config(folder: Path) -> Config:
+    """The config of a run, as it was trained.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it cannot be read.
+    """
+    return _read_config(folder)[0]
+
+
 def _read_config(path: Path) -> Tuple[Config, Optional[Path]]:
     """A run's config, and its folder where this is what was given."""
     from lbbt_mm.runs.run_folder import read_request

@@ -9,6 +9,8 @@ Record = Dict[str, Any]
 
 #: What mmengine writes beside the metrics.
 _BOOKKEEPING = ('step', 'iter', 'epoch', 'lr', 'base_lr', 'momentum', 'time', 'data_time', 'memory')
+#: Of a run with an auxiliary path, the main path's loss without its weight: what other runs have as their ``loss``.
+MAIN_LOSS = 'main_unweighted'
 _ERROR_LINE = re.compile(r'(\[rank\d+\]: *)?(Assertion|Value|Runtime|FloatingPoint)Error: ')
 #: mmengine's CheckInvalidLossHook, torch's anomaly mode, scipy's assignment on a cost matrix of NaNs, and their like
 _NAN_ERROR = re.compile(r'\bnans?\b|\binfinite\b|non-?finite|invalid numeric entries', re.IGNORECASE)
@@ -78,6 +80,14 @@ def curve(records: Dict[str, List[Record]], name: str) -> List[Tuple[int, float]
     """
     kind = 'val' if in_validation(records, name) else 'train'
     return [(record['step'], record[name]) for record in records[kind] if name in record]
+
+
+def comparable_loss(records: Dict[str, List[Record]]) -> str:
+    """The name of the training loss by which runs with and without an auxiliary path can be compared.
+
+    ``loss`` is what a run minimises; with an auxiliary path it is a mean of two losses, whose weights change in training.
+    """
+    return MAIN_LOSS if any(MAIN_LOSS in record for record in records['train']) else 'loss'
 
 
 def in_validation(records: Dict[str, List[Record]], name: str) -> bool:

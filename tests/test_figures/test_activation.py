@@ -11,7 +11,8 @@ import torch
 from lbbt_mm.figures import activation, activation_ratios
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
 from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
-from tests import tiny_detection
+from tests import tiny_detection, tiny_rectified
+from tests.image_folders import write_image_folder
 from tests.tool_processes import run_tool
 
 
@@ -199,6 +200,29 @@ def test_padding_of_a_detector_s_batch_does_not_count(tmp_path, tool, folders):
     expected = torch.stack([units[tokens].mean(dim=0) > 0 for units, tokens in zip(hidden[0], real)]).double().mean()
     assert table.ratio[1] == pytest.approx(expected.item())
     assert expected != (hidden[0].mean(dim=1) > 0).double().mean(), 'with padding it would be another'
+
+
+def test_of_a_rectified_model_it_is_the_vit_s_blocks_and_said(tmp_path, tool, folders):
+    for seed, split in enumerate(('train', 'test')):
+        write_image_folder(tmp_path / 'data' / split, dict(a=2, b=2, c=2), size=16, seed=seed)
+    cfg = tiny_rectified.run_config(tmp_path / 'data', folders['gpt2'])
+    cfg.dump(tmp_path / 'rectified.py')
+    torch.save(dict(state_dict=tiny_rectified.build(folders['gpt2']).state_dict()), tmp_path / 'rectified.pth')
+    run = f'{tmp_path}/rectified.py,{tmp_path}/rectified.pth'
+    status, output, table = tool(f'aux={run}', '--at', 'end', '--control', 'none')
+    assert status == 0, output
+    assert "aux: measured are the blocks of its backbone. For the rectifier's own: --module 'rectifier.*'." in output
+
+    opened, expected = OpenedRun(read_trained(run)), []
+    model = opened.at_end()
+    for layer in model.backbone.layers:
+        layer.ffn.layers[1].register_forward_pre_hook(
+            lambda module, args: expected.append((args[0].mean(dim=1) > 0).double().mean().item()))
+    with torch.no_grad():
+        for images, samples in opened.images('test', 6, 6):
+            model(**preprocess(model, images, samples), mode='tensor')
+    assert table.ratio.tolist() == pytest.approx(expected) and len(expected) == 3
+    refused(tool(run, '--at', 'end', '--module', 'rectifier.*', out='other'), 'none of its blocks rectifier.* ran')
 
 
 def test_the_command(trained, tmp_path):

@@ -13,11 +13,13 @@ NAN = float('nan')
 def log(tmp_path):
     """Writes the log of a run: losses at each of its iterations, validations at the end of its epochs."""
 
-    def write(name, losses=(), validations=(), epochs=True, metric='accuracy/top1', attempt='a', first=1):
+    def write(name, losses=(), validations=(), epochs=True, metric='accuracy/top1', attempt='a', first=1, main=()):
         path = tmp_path / name / attempt / 'vis_data' / 'scalars.json'
         path.parent.mkdir(parents=True, exist_ok=True)
         train = [dict(loss=loss, lr=0.1, iter=2 * step, step=2 * step, **(dict(epoch=step) if epochs else {}))
                  for step, loss in enumerate(losses, first)]
+        for record, loss in zip(train, main):
+            record['main_unweighted'] = loss
         val = [{metric: value, 'step': step if epochs else 2 * step} for step, value in enumerate(validations, first)]
         path.write_text(''.join(f'{json.dumps(record)}\n' for record in train + val))
         return str(tmp_path / name)
@@ -54,6 +56,17 @@ def test_seeds_of_a_label_and_the_default_metrics(log, tool, tmp_path):
     assert rows['run'].tolist() == [str(tmp_path / name) for name in 'abc']
     assert ' 35 ' in output and '7.071' in output, 'mean and standard deviation of the last values'
     assert all((tmp_path / 'out' / f'curves.{ending}').stat().st_size > 3000 for ending in ('png', 'pdf'))
+
+
+def test_auxiliary_training_is_drawn_by_its_main_path_beside_runs_of_one_path(log, tool):
+    runs = [f'aux={log("a", (3, 2), (10, 20), main=(5, 4))}', f'plain={log("b", (6, 3), (10, 20))}']
+    status, output, panels = tool(*runs)
+    assert status == 0, output
+    assert list(panels) == ['main_unweighted', 'accuracy/top1']
+    panel = panels['main_unweighted']
+    assert panel.curves['value'].tolist() == [5, 4, 6, 3] and panel.note == 'loss of the one path: plain'
+    assert not tool(runs[0])[2]['main_unweighted'].note
+    assert tool(*runs, '--metric', 'loss')[2]['loss'].curves['value'].tolist() == [3, 2, 6, 3], 'where it is asked for'
 
 
 def test_metrics_that_are_named_are_the_panels(log, tool):

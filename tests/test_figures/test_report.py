@@ -19,18 +19,22 @@ from lbbt_mm.figures.numbers import print_numbers, write_numbers
 from lbbt_mm.figures.report_page import Shown, make_page, table
 from lbbt_mm.figures.report_runs import find_runs
 from lbbt_mm.figures.report_sections import TOOLS
+from lbbt_mm.files.gsnr_table import GsnrRow, write_gsnr
 from tests.browser import find_browser, look_at, take_picture
 from tests.tool_processes import run_tool
 
-REQUEST = json.dumps(dict(id='a', config={}, options=[]))
+#: What every run has; GSNR is of those that measured it
+ALWAYS = [name for name in TOOLS if name != 'gsnr']
 
 
-def write_log(folder: Path, ends: str = 'finished', losses=(3., 2., 1.)) -> Path:
+def write_log(folder: Path, ends: str = 'finished', losses=(3., 2., 1.), gsnr: bool = False, **model) -> Path:
     """Write the log of a run of ours, and how it ended."""
     path = folder / 'a' / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
     path.write_text(''.join(json.dumps(dict(loss=loss, iter=step, step=step)) + '\n' for step, loss in enumerate(losses, 1)))
-    (folder / 'request.json').write_text(REQUEST)
+    (folder / 'request.json').write_text(json.dumps(dict(id='a', config=dict(model=model) if model else {}, options=[])))
+    if gsnr:
+        write_gsnr(folder / 'gsnr.csv', [GsnrRow(1, 0, 0.2, 0.1, 0.1, 2.6, 50, 0., 13, 1)])
     if ends:
         (folder / 'done').write_text(ends)
     return folder
@@ -99,7 +103,7 @@ def make(tmp_path, tools, capfd):
 
 
 def test_every_section_has_its_figure_its_tables_and_its_numbers_inside(make, tmp_path):
-    status, output, text = make(f'language={write_log(tmp_path / "a")}', f'random={write_log(tmp_path / "b")}')
+    status, output, text = make(*(f'{label}={write_log(tmp_path / label, gsnr=True)}' for label in ('language', 'random')))
     assert status == 0 and f'Report: {tmp_path / "out" / "report.html"}' in output
     page = Balanced(text)
     assert page.ids == [*TOOLS] and set(page.ids) == {link[1:] for link in page.links if link.startswith('#')}
@@ -124,7 +128,7 @@ def test_what_could_not_be_made_is_said_with_its_reason(make, tools, tmp_path):
     assert status == 0 and 'The Hessian of the loss: curvlinops is not installed <here>.' in output
     page = Balanced(text)
     assert page.text.count('curvlinops is not installed <here>.') == 2, 'in its section and in the list'
-    assert 'missing' in page.ids and len([tag for tag, _ in page.tags if tag == 'img']) == len(TOOLS) - 1
+    assert 'missing' in page.ids and len([tag for tag, _ in page.tags if tag == 'img']) == len(ALWAYS) - 1
 
 
 def test_notes_of_a_tool_are_in_its_section(make, tools, tmp_path, monkeypatch):
@@ -144,7 +148,7 @@ def test_a_run_that_diverged_or_goes_on_is_in_the_curves_alone(make, tools, tmp_
     runs = [f'a={write_log(tmp_path / "a")}', f'a={write_log(tmp_path / "b", "diverged")}',
             f'b={write_log(tmp_path / "c", "finished", (3., math.nan))}', f'c={write_log(tmp_path / "d", "")}']
     status, _, text = make(*runs)
-    assert status == 0 and set(tools.calls) == set(TOOLS)
+    assert status == 0 and set(tools.calls) == set(ALWAYS)
     assert tools.calls['curves'][:4] == runs
     assert tools.calls['alignment'][0] == runs[0] and not set(runs[1:]) & set(tools.calls['alignment'])
     text = Balanced(text).text
@@ -155,7 +159,7 @@ def test_a_run_that_diverged_or_goes_on_is_in_the_curves_alone(make, tools, tmp_
 def test_without_a_whole_run_there_are_curves(make, tools, tmp_path):
     status, _, text = make(f'a={write_log(tmp_path / "a", "diverged")}')
     assert status == 0 and list(tools.calls) == ['curves']
-    assert text.count('no run that came to its end') == 2 * (len(TOOLS) - 1)
+    assert text.count('no run that came to its end') == 2 * (len(ALWAYS) - 1)
 
 
 def test_what_a_tool_refuses_and_one_that_is_not_there_do_not_end_the_report(capfd):
@@ -179,12 +183,35 @@ def test_heavy_tools_see_the_first_run_of_each_label(make, tools, tmp_path):
 
 def test_every_tool_understands_what_it_is_told(tmp_path):
     """Its own command line reads it; the names of options are nowhere else checked."""
-    runs = find_runs([f'a={write_log(tmp_path / "a")}', f'b={write_log(tmp_path / "b")}'])
+    rectified = dict(gsnr=True, rectifier=dict(type='lbbt_mm.LanguageRectifier'))
+    runs = find_runs([f'a={write_log(tmp_path / "a", **rectified)}', f'b={write_log(tmp_path / "b", gsnr=True)}'])
     args = report.parse_args(['x', '--max-samples', '20'])
     for name, section in TOOLS.items():
         parsed = import_module(f'lbbt_mm.figures.{name}').parse_args([*section.arguments(runs, args), '--out', 'y'])
         assert parsed.out == Path('y')
         assert getattr(parsed, 'max_samples', 20) <= 20
+
+
+class TestRectifiedRuns:
+
+    def test_gsnr_is_there_where_runs_have_measured_it(self, make, tools, tmp_path):
+        with_it, without = f'a={write_log(tmp_path / "a", gsnr=True)}', f'b={write_log(tmp_path / "b")}'
+        _, _, text = make(with_it, without, '--sections', 'gsnr')
+        assert tools.calls['gsnr'][:-2] == [with_it] and '1 of 2 runs had no lbbt_mm.GSNRHook.' in text
+        make(without)
+        assert 'gsnr' in make(with_it)[2] and 'id="gsnr"' not in make(without)[2]
+        assert 'no run had lbbt_mm.GSNRHook and came to its end.' in make(without, '--sections', 'gsnr')[2]
+
+    def test_outliers_are_counted_in_the_backbone_which_all_arms_have(self, make, tools, tmp_path):
+        rectified = f'a={write_log(tmp_path / "a", rectifier=dict(type="lbbt_mm.LanguageRectifier"))}'
+        plain = f'b={write_log(tmp_path / "b", type="ImageClassifier")}'
+        _, _, text = make(plain, rectified, '--sections', 'outliers')
+        assert tools.calls['outliers'][:-2] == [plain, rectified, '--before', '--only', 'backbone.*']
+        assert 'Counted are the tensors backbone.* alone; --only names others.' in text
+        make(rectified, '--sections', 'outliers', '--only', 'head.*')
+        assert tools.calls['outliers'][:-2] == [rectified, '--before', '--only', 'head.*']
+        assert 'Counted are' not in make(plain, '--sections', 'outliers')[2]
+        assert '--only' not in tools.calls['outliers']
 
 
 class TestExperiment:
@@ -209,7 +236,7 @@ class TestExperiment:
 
     def test_its_results_and_sentences_are_in_the_page(self, make, tools, experiment):
         status, _, text = make(experiment, out=None)
-        assert status == 0 and set(tools.calls) == set(TOOLS), 'beside the experiment itself, by default'
+        assert status == 0 and set(tools.calls) == set(ALWAYS), 'beside the experiment itself, by default'
         page = Balanced(text)
         assert page.ids[0] == 'results' and 'acc: language - random: +1.' in page.text and 'Report: experiment' in page.text
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lbbt_mm.files.run_records import (curve, failed_of_nan, final_metrics, in_validation, loss_is_finite, read_records,
-                                       validation_is_finite)
+from lbbt_mm.files.run_records import (comparable_loss, curve, failed_of_nan, final_metrics, in_validation, loss_is_finite,
+                                       read_records, validation_is_finite)
 
 NAN = float('nan')
 
@@ -34,6 +34,12 @@ class TestReading:
 
     def test_a_folder_without_a_run(self, tmp_path):
         assert final_metrics(read_records(tmp_path)) == {} and loss_is_finite(read_records(tmp_path))
+
+    def test_of_auxiliary_training_the_main_path_s_loss_is_the_one_to_compare(self, tmp_path):
+        write_scalars(tmp_path / 'aux' / '1', dict(iter=1, step=1, loss=3., main_unweighted=4.))
+        write_scalars(tmp_path / 'plain' / '1', dict(iter=1, step=1, loss=3.))
+        found = {name: comparable_loss(read_records(tmp_path / name)) for name in ('aux', 'plain', 'none')}
+        assert found == dict(aux='main_unweighted', plain='loss', none='loss')
 
     def test_a_curve_is_of_the_validations_if_they_have_the_metric(self, tmp_path):
         write_scalars(tmp_path / '1', dict(iter=10, step=10, loss=3., acc=1.), dict(iter=20, step=20, loss=2., acc=2.),

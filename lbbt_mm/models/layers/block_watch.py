@@ -1,9 +1,11 @@
-"""Looks into LanguageBlocks from outside while they run; a block that nobody looks into is as it was."""
+"""Looks into transformer blocks from outside while they run; a block that nobody looks into is as it was."""
 import inspect
 from fnmatch import fnmatchcase
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import FFN
 from torch import Tensor, nn
 
 from .language_block import LanguageBlock
@@ -42,7 +44,7 @@ class BlockWatch:
     the same, ``act(fc1(x))``; of a gated one ``'gate'`` is ``act(gate(x))``, and ``'product'`` is ``act(gate(x)) * up(x)``.
 
     Args:
-        blocks: Name -> block.
+        blocks: Name -> block: LanguageBlocks, and blocks of other vision transformers, see :func:`can_be_watched`.
         look: Called with a block's name, what it has, ``(B, N, F)`` without gradients, and which tokens are none of padding,
             ``(B, N)`` or None for all.
         units: One of :data:`UNITS`. Defaults to ``'gate'``.
@@ -54,7 +56,7 @@ class BlockWatch:
         >>>     model(images)
     """
 
-    def __init__(self, blocks: Mapping[str, LanguageBlock], look: Callable[[str, Tensor, Optional[Tensor]], None],
+    def __init__(self, blocks: Mapping[str, nn.Module], look: Callable[[str, Tensor, Optional[Tensor]], None],
                  units: str = 'gate', once: bool = False) -> None:
         if units not in UNITS:
             raise ValueError(f'units={units!r}: expected one of {", ".join(UNITS)}.')
@@ -75,8 +77,9 @@ class BlockWatch:
         while self._handles:
             self._handles.pop().remove()
 
-    def _watch(self, name: str, block: LanguageBlock) -> None:
+    def _watch(self, name: str, block: nn.Module) -> None:
         arguments, signature = {}, inspect.signature(block.forward)
+        watched, units_of = _place(block, self._units)
 
         def remember(module: nn.Module, args: tuple, kwargs: dict) -> None:
             arguments.update(mask=signature.bind(*args, **kwargs).arguments.get('mask'))
@@ -85,19 +88,51 @@ class BlockWatch:
         def show(module: nn.Module, inputs: tuple, output: Tensor) -> None:
             if not (self._once and name in self._seen):
                 self._seen.add(name)
-                self._look(name, self._of(block, output.detach()), _are_real(arguments['mask'], len(output)))
+                self._look(name, units_of(output.detach()), _are_real(arguments['mask'], len(output)))
 
-        watched = block.attn if self._units == 'attention' else block.mlp.fc1
         self._handles += [block.register_forward_pre_hook(remember, with_kwargs=True), watched.register_forward_hook(show)]
 
-    def _of(self, block: LanguageBlock, output: Tensor) -> Tensor:
-        """What is shown of the output of attention, or of ``fc1``."""
-        if self._units == 'attention':
-            return output
-        if not block.mlp.gated:
-            return block.mlp.act(output)
-        gate, up = output.chunk(2, dim=-1)
-        return block.mlp.act(gate) * up if self._units == 'product' else block.mlp.act(gate)
+
+def can_be_watched(block: nn.Module) -> bool:
+    """Whether :class:`BlockWatch` knows where a block has its hidden units and its attention.
+
+    It does of LanguageBlocks, and of blocks with a module ``attn`` and a feed-forward network ``ffn`` or ``mlp`` of mmcv
+    (FFN of two layers) or mmpretrain (SwiGLUFFN), as mmpretrain's and mmaction's vision transformers have.
+    """
+    return isinstance(block, LanguageBlock) or isinstance(getattr(block, 'attn', None), nn.Module) and (
+        _feed_forward(block) is not None)
+
+
+def _feed_forward(block: nn.Module) -> Optional[nn.Module]:
+    """The feed-forward network of a block that is no LanguageBlock, if its units are known."""
+    found = getattr(block, 'ffn', getattr(block, 'mlp', None))
+    plain = isinstance(found, FFN) and found.num_fcs == 2 and not _is_gated(found)
+    return found if plain or _is_gated(found) else None
+
+
+def _is_gated(network: Any) -> bool:
+    """Whether it is mmpretrain's: ``w3(norm(silu(gate) * up))``, gate and up being the two halves of ``w12(x)``."""
+    return any(kind.__name__ == 'SwiGLUFFN' for kind in type(network).__mro__) and hasattr(network, 'w12')
+
+
+def _place(block: nn.Module, units: str) -> Tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """The module of a block whose output tells its units, and how."""
+    if units == 'attention':
+        return block.attn, lambda output: output
+    if isinstance(block, LanguageBlock):
+        return block.mlp.fc1, lambda output: _hidden(output, block.mlp.act, block.mlp.gated, units)
+    network = _feed_forward(block)
+    if _is_gated(network):
+        return network.w12, lambda output: _hidden(output, F.silu, True, units)
+    return network.layers[0][1], lambda output: output  # the activation itself
+
+
+def _hidden(output: Tensor, act: Callable[[Tensor], Tensor], gated: bool, units: str) -> Tensor:
+    """Hidden units, of the output of the first linear layer."""
+    if not gated:
+        return act(output)
+    gate, up = output.chunk(2, dim=-1)
+    return act(gate) * up if units == 'product' else act(gate)
 
 
 def _are_real(mask: Optional[Tensor], size: int) -> Optional[Tensor]:

@@ -3,12 +3,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from lbbt_mm.models.layers import LanguageBlock
-from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from lbbt_mm.models.layers.block_watch import BlockWatch, can_be_watched, find_blocks
 from lbbt_mm.language import LanguageOptions
 from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_rectified import VIT
 
 #: A plain and a gated network
 FAMILIES = ('gpt2', 'llama')
@@ -113,3 +115,43 @@ def test_blocks_are_found_by_name():
 def test_units_have_a_name():
     with pytest.raises(ValueError, match="units='up': expected one of gate, product, attention"):
         BlockWatch({'0': SimpleNamespace()}, print, 'up')
+
+
+def layers_of(**options):
+    """The blocks of one of mmpretrain's vision transformers."""
+    init_default_scope('mmpretrain')
+    return MODELS.build({**VIT, **options}).layers.eval()
+
+
+def plain_ffn(network, x):
+    return network.layers[0][1](network.layers[0][0](x))
+
+
+def swiglu(network, x, units):
+    gate, up = network.w12(x).chunk(2, dim=-1)
+    return nn.functional.silu(gate) * (up if units == 'product' else 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('units', ('gate', 'product', 'attention'))
+@pytest.mark.parametrize('options', [
+    dict(), dict(type='DistilledVisionTransformer'), dict(layer_cfgs=dict(ffn_type='swiglu_fused'))],
+    ids=['vit', 'deit', 'swiglu'])
+def test_blocks_of_other_vision_transformers(options, units):
+    block, x, seen = layers_of(**options)[0], torch.randn(2, 5, 16), []
+    assert can_be_watched(block)
+    with BlockWatch(dict(one=block), lambda name, *shown: seen.append(shown), units):
+        block(x)
+    attended = block.attn(block.ln1(x))
+    given = block.ln2(x + attended)
+    hidden = swiglu(block.ffn, given, units) if 'layer_cfgs' in options else plain_ffn(block.ffn, given)
+    [(shown, tokens)] = seen
+    torch.testing.assert_close(shown, attended if units == 'attention' else hidden)
+    assert tokens is None and not any(module._forward_hooks for module in block.modules())
+
+
+def test_what_has_no_known_units_cannot_be_watched():
+    assert not can_be_watched(nn.TransformerEncoderLayer(4, 1))
+    block = layers_of()[0]
+    block.ffn = nn.Linear(16, 16)
+    assert not can_be_watched(block)
