@@ -11,3 +11,4 @@ train_dataloader = dict(
         num_samples=2000,
         at_most=True,
         dataset=dict(_base_.dataset, data_prefix='train', pipeline=[*_base_.images, crop, flip, _base_.pack])))
+custom_hooks = [*_base_.custom_hooks, dict(type='lbbt_mm.GSNRHook', interval=2, num_batches=2)]
