@@ -18,7 +18,7 @@ from tests.tool_processes import REPO, environment
 #: Rooms from the ground up: a room imports those before it, and itself.
 ROOMS = ('version', 'registry', 'text_table', 'random_state', 'config_keys', 'argument_types', 'mmengine_internals',
          'language', 'files', 'data_makers', 'datasets', 'evaluation', 'models', 'checks', 'engine', 'launch', 'runs',
-         'figures', 'experiments')
+         'figures', 'experiments', 'zero_shot')
 MODULES = sorted((REPO / 'lbbt_mm').rglob('*.py'))
 
 
@@ -62,11 +62,13 @@ def test_every_room_is_in_the_order():
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py', 'lbbt.py', 'compare_arms.py', 'check_data.py', 'demo',
+                                  'precompute_features.py',
                                   'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
                                   'dataset_converters/digits_to_imagefolder.py',
                                   'dataset_converters/tiny_imagenet_to_imagefolder.py',
                                   'dataset_converters/caltech256_to_imagefolder.py',
-                                  'dataset_converters/emoji_to_captions.py', *(
+                                  'dataset_converters/emoji_to_captions.py',
+                                  'model_converters/efficientnet_lite_to_mmpretrain.py', *(
                                       f'analysis/{path.name}' for path in (REPO / 'tools' / 'analysis').glob('*.py')), *(
                                       f'benchmarks/{name}.py' for name in (
                                           'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',

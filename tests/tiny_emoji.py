@@ -70,7 +70,7 @@ def _tables(pictures: Dict[str, bytes]) -> tuple:
     for name, content in pictures.items():
         glyph = cbdt_bitmap_format_17(None, None)
         glyph.metrics, glyph.imageData = SmallGlyphMetrics(), content
-        for key, value in zip(('height', 'width', 'BearingX', 'BearingY', 'Advance'), (SIZE[1], SIZE[0], 0, SIZE[1], SIZE[0])):
+        for key, value in dict(height=SIZE[1], width=SIZE[0], BearingX=0, BearingY=SIZE[1], Advance=SIZE[0]).items():
             setattr(glyph.metrics, key, value)
         data.strikeData[0][name] = glyph
     return located, data

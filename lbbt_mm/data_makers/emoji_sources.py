@@ -86,7 +86,8 @@ def read_annotations(folder: Path, language: str) -> Annotations:
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise ValueError(f'{path} is no XML file ({error}). Expected annotations of CLDR; install the package again.') from None
+        raise ValueError(f'{path} is no XML file ({error}). Expected annotations of CLDR; install the package again.'
+                         ) from None
     names: Dict[str, str] = {}
     listed: Dict[str, List[str]] = {}
     for entry in root.iter('annotation'):
@@ -123,11 +124,11 @@ def read_pictures(path: Path, code_points: Iterable[int]) -> Dict[int, Any]:
         with TTFont(path, lazy=True) as font:
             found = _pngs(font) if 'CBDT' in font else None
     except Exception as error:  # its parsers raise whatever they run into
-        raise ValueError(f'{path} is no font that can be read ({type(error).__name__}: {error}). Expected NotoColorEmoji.ttf; '
-                         'install it again, or give its path by --font.') from None
+        raise ValueError(f'{path} is no font that can be read ({type(error).__name__}: {error}). Expected '
+                         'NotoColorEmoji.ttf; install it again, or give its path by --font.') from None
     if found is None:
-        raise ValueError(f'{path} has no pictures as PNG (no table CBDT). Expected NotoColorEmoji.ttf as Debian has it; give '
-                         'its path by --font.')
+        raise ValueError(f'{path} has no pictures as PNG (no table CBDT). Expected NotoColorEmoji.ttf as Debian has it; '
+                         'give its path by --font.')
     return {point: _on_white(path, point, found[point]) for point in code_points if point in found}
 
 

@@ -1,14 +1,14 @@
 """Make an image-caption set out of the emoji of Noto Color Emoji, with names in many languages.
 
-Over 1,300 pictures, each of one emoji, with the names and keywords of CLDR. Some of Unicode's groups are for training, others,
---test-groups, for zero-shot tests. The sources are Debian's:
+Over 1,300 pictures, each of one emoji, with the names and keywords of CLDR. Some of Unicode's groups are for training,
+others, --test-groups, for zero-shot tests. The sources are Debian's:
 
   apt-get install fonts-noto-color-emoji unicode-cldr-core unicode-data
   tools/dataset_converters/emoji_to_captions.py data/emoji
 
 What is written, where SPLIT is train or test:
   images/*.png                    pictures on white, 136 x 136 pixels
-  SPLIT.csv                       captions: image, caption, group, subgroup; two an image, the name, and the name with keywords
+  SPLIT.csv                       image, caption, group, subgroup; two captions an image: its name, and name and keywords
   SPLIT_labels.txt                image and label, as mmpretrain's CustomDataset reads them: each picture is a class
   SPLIT_names_LANGUAGE.txt        names of these classes, in the labels' order
   SPLIT_subgroup_labels.txt, SPLIT_subgroups.txt     the same with Unicode's subgroups as classes
@@ -35,8 +35,11 @@ class EmojiSources(NamedTuple):
     annotations: Path = ANNOTATIONS
 
 
+OF_DEBIAN = EmojiSources()
+
+
 def convert_emoji(out: Path,
-                  sources: EmojiSources = EmojiSources(),
+                  sources: EmojiSources = OF_DEBIAN,
                   languages: Sequence[str] = LANGUAGES,
                   test_groups: Sequence[str] = TEST_GROUPS) -> Dict[str, int]:
     """Write the set.
@@ -68,7 +71,8 @@ def convert_emoji(out: Path,
                   unnamed=len(emoji) - len(named), copies=copies)
     empty = next((split for split in SPLITS if not counts[split]), None)
     if empty:
-        raise ValueError(f'No picture is left for the {empty} split. Choose other --test-groups than {", ".join(test_groups)}.')
+        raise ValueError(f'No picture is left for the {empty} split. Choose other --test-groups than '
+                         f'{", ".join(test_groups)}.')
 
     def write(root: Path) -> None:
         """Write pictures and lists to a folder."""
@@ -100,14 +104,14 @@ def _read_languages(folder: Path, emoji: List[Emoji], languages: Sequence[str]) 
     if list(languages) == ['all']:
         first = read_annotations(folder, 'en')
         expected = characters & set(first.names)
-        others = {path.stem: read_annotations(folder, path.stem) for path in sorted(folder.glob('*.xml')) if path.stem != 'en'}
-        return {'en': first, **{name: found for name, found in others.items() if expected <= set(found.names)}}
+        others = {path.stem: read_annotations(folder, path.stem) for path in sorted(folder.glob('*.xml'))}
+        return {'en': first, **{name: one for name, one in others.items() if expected <= set(one.names)}}
     found = {language: read_annotations(folder, language) for language in languages}
     for language, one in found.items():
         count = len(characters & set(one.names))
         if 2 * count < len(characters):
-            raise ValueError(f'{language} names {count} of {len(characters)} emoji. Expected half of them at least; CLDR lists '
-                             'for a region, such as en_GB, what differs from its language alone: give the language.')
+            raise ValueError(f'{language} names {count} of {len(characters)} emoji. Expected half of them at least; CLDR '
+                             'lists for a region, such as en_GB, what differs from its language alone: give the language.')
     return found
 
 
@@ -149,8 +153,8 @@ def main() -> None:
     """Command line."""
     parser = converter_parser(__doc__)
     parser.add_argument('--languages', nargs='+', default=LANGUAGES, metavar='LANGUAGE',
-                        help='of names, as CLDR calls them; captions are in the first; all: English and each that is complete; '
-                        f'default: {" ".join(LANGUAGES)}')
+                        help='of names, as CLDR calls them; captions are in the first; all: English and each that is '
+                        f'complete; default: {" ".join(LANGUAGES)}')
     parser.add_argument('--test-groups', nargs='+', default=TEST_GROUPS, metavar='GROUP',
                         help='groups or subgroups of Unicode that are for tests; default: '
                         f'{" ".join(map(repr, TEST_GROUPS))}')

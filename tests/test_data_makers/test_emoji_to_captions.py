@@ -66,7 +66,7 @@ def test_mmpretrain_reads_the_labels(sources, tmp_path):
     from mmpretrain.datasets import CustomDataset
     out = tmp_path / 'out'
     convert(out, sources)
-    data = CustomDataset(data_root=str(out), ann_file='test_labels.txt', metainfo=dict(classes=lines(out / 'test_names_de.txt')))
+    data = CustomDataset(data_root=str(out), ann_file='test_labels.txt', classes=str(out / 'test_names_de.txt'))
     assert data.get_gt_labels().tolist() == [0, 1, 2] and data.CLASSES[1] == 'cat (de)'
     assert Path(data[2]['img_path']).read_bytes() == (out / 'images' / '1f986.png').read_bytes()
 
@@ -109,9 +109,9 @@ def test_a_target_that_holds_something_else_is_left_alone(sources, tmp_path, cap
 
 
 @pytest.mark.parametrize('given, error, message', [
-    (dict(languages=['en', 'xx']), FileNotFoundError, r'xx.xml does not exist. Expected a language that CLDR has: de, en, en_GB'),
+    (dict(languages=['en', 'xx']), FileNotFoundError, 'xx.xml does not exist. Expected a language that CLDR has: de, en, '),
     (dict(languages=['en_GB']), ValueError, 'en_GB names 1 of 6 emoji. Expected half of them at least; .*give the language'),
-    (dict(test_groups=['Plants']), ValueError, 'Plants: .*has no such group or subgroup. Expected some of: Smileys, Animals'),
+    (dict(test_groups=['Plants']), ValueError, 'Plants: .* no such group or subgroup. Expected some of: Smileys, Animals'),
     (dict(test_groups=['Animals', 'Smileys']), ValueError, 'No picture is left for the train split'),
 ])
 def test_settings_that_make_no_sense(sources, tmp_path, given, error, message):
