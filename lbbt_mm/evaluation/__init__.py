@@ -1,4 +1,4 @@
 """Evaluation: the metrics of image retrieval that mmpretrain lacks."""
-from .metrics import RetrievalNDCG, RetrievalPrecision
+from .metrics import PairLoss, PairRetrieval, PairTest, RetrievalNDCG, RetrievalPrecision
 
-__all__ = ['RetrievalNDCG', 'RetrievalPrecision']
+__all__ = ['PairLoss', 'PairRetrieval', 'PairTest', 'RetrievalNDCG', 'RetrievalPrecision']

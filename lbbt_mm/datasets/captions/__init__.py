@@ -4,10 +4,10 @@ from typing import Optional, Union
 
 from .caption_set import CaptionSet, grouped
 from .coco_captions import read_json
-from .rows import ENDINGS, read_pairs
+from .rows import ENDINGS, read_pairs, read_quadruples
 from .tar_shards import read_shards
 
-__all__ = ['CaptionSet', 'open_captions', 'read_pairs']
+__all__ = ['CaptionSet', 'open_captions', 'read_pairs', 'read_quadruples']
 
 
 def open_captions(path: Union[str, Path], images: Optional[Union[str, Path]] = None) -> CaptionSet:
@@ -16,7 +16,8 @@ def open_captions(path: Union[str, Path], images: Optional[Union[str, Path]] = N
     Args:
         path: ``.csv`` or ``.jsonl`` with ``image`` and ``caption``; ``.json`` in COCO's format, or a list of objects with
             these keys; a ``.tar`` shard of webdataset, a folder of them, or their names with braces
-            (``{00000..00331}.tar``). An image with several captions has a row for each.
+            (``{00000..00331}.tar``). An image with several captions has a row for each. A row may
+            also be two pairs, as :func:`read_quadruples` reads them.
         images: Folder that paths of images are relative to. Defaults to None, the file's own.
 
     Raises:

@@ -1,5 +1,8 @@
 """Registered metrics."""
+from .pair_loss import PairLoss
+from .pair_retrieval import PairRetrieval
+from .pair_test import PairTest
 from .retrieval_ndcg import RetrievalNDCG
 from .retrieval_precision import RetrievalPrecision
 
-__all__ = ['RetrievalNDCG', 'RetrievalPrecision']
+__all__ = ['PairLoss', 'PairRetrieval', 'PairTest', 'RetrievalNDCG', 'RetrievalPrecision']
