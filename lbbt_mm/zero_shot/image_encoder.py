@@ -1,0 +1,193 @@
+"""One vector for each image from a frozen vision model, as a config and a checkpoint say."""
+import hashlib
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import Tensor, nn
+
+from lbbt_mm.config_keys import walk
+from lbbt_mm.files.feature_index import DTYPES
+from lbbt_mm.models.multimodal.image_features import ImagePooling
+from lbbt_mm.registry import type_name
+from lbbt_mm.runs.run_request import as_json
+
+
+class ImageEncoder:
+    """A frozen vision model that makes features of images.
+
+    Args:
+        model: ``CONFIG.py`` whose weights come with its ``init_cfg``, ``CONFIG.py,CHECKPOINT.pth``, or the folder of a run;
+            ``LABEL=`` may stand in front.
+        pooling: See :class:`~lbbt_mm.models.multimodal.image_features.ImagePooling`. Defaults to ``auto``.
+        dtype: What the backbone computes in, ``float32`` or ``bfloat16``. Defaults to ``float32``.
+        device: Where to compute. Defaults to ``cpu``.
+        options: Overrides of the config, ``'KEY=VALUE'``.
+
+    Attributes:
+        cfg: The config.
+
+    Raises:
+        CheckpointMisfit: If the backbone's weights are not all there.
+        FileNotFoundError: If config or checkpoint is not there.
+        ValueError: If it has no weights, the checkpoint is not safe to open, or the pooling does not suit the backbone.
+    """
+
+    def __init__(self, model: str, pooling: str = 'auto', dtype: str = 'float32', device: str = 'cpu',
+                 options: Sequence[str] = ()) -> None:
+        label, self.cfg, checkpoint = open_model(model, options)
+        built = _build(self.cfg, label)
+        _load(built, self.cfg, checkpoint, label)
+        try:
+            self._pool = ImagePooling(built.backbone, pooling)
+        except ValueError as error:
+            raise ValueError(f'{label}: {error}') from None
+        self._facts = dict(model=label, revision=_checksum(built.backbone, self.cfg, label), layer=-1,
+                           pooling=self._pool.pooling, dtype=dtype)
+        self._model, self._dtype, self._label = built.to(device).eval(), DTYPES[dtype], label
+        self._model.backbone.to(self._dtype)
+
+    @property
+    def identity(self) -> Dict[str, Any]:
+        """What features depend on beside the images: ``model``, ``revision``, ``layer``, ``pooling`` and ``dtype``."""
+        return dict(self._facts)
+
+    @torch.inference_mode()
+    def features(self, images: List[Tensor]) -> Tensor:
+        """Features of images.
+
+        Args:
+            images: As the config's pipeline gives them, ``(3, H, W)`` each, all of one size.
+
+        Returns:
+            Tensor: ``(B, C)``, float32, on the CPU.
+
+        Raises:
+            ValueError: If they differ in size: then padding would count, and with it what else is in a batch.
+        """
+        sizes = sorted({tuple(image.shape) for image in images})
+        if len(sizes) > 1:
+            raise ValueError(f'{self._label}: its pipeline gives images of {sizes[0]} and of {sizes[1]}; expected one size, '
+                             'as behind CenterCrop. Correct its test pipeline.')
+        inputs = self._model.data_preprocessor(dict(inputs=images), False)['inputs']
+        return self._pool(inputs.to(self._dtype)).float().cpu()
+
+
+def open_model(model: str, options: Sequence[str]) -> Tuple[str, Config, str]:
+    """Read what a vision model is.
+
+    Args:
+        model: As for :class:`ImageEncoder`.
+        options: Overrides of its config.
+
+    Returns:
+        tuple: What it is called, its config, and its checkpoint, empty where the config's ``init_cfg`` says it.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint is not there.
+        ValueError: If the config has no backbone, or the checkpoint is not safe to open.
+    """
+    from mmengine.utils import import_modules_from_strings
+
+    from lbbt_mm.figures.arguments import check_label, split_label
+    from lbbt_mm.figures.trained import OpenedRun, read_trained
+    from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
+    from lbbt_mm.runs.run_request import override, read_config
+    label, where = split_label(model)
+    if where.endswith('.py') and Path(where).is_file():
+        label, cfg, checkpoint = check_label(label or Path(where).stem, model), read_config(Path(where)), ''
+        if cfg.get('custom_imports'):
+            import_modules_from_strings(**cfg.custom_imports)
+        cfg = override(cfg, options)
+        refuse_unsafe_checkpoints([], trust=False)  # whatever init_cfg names is opened safely
+    else:
+        run = OpenedRun(read_trained(model), options)
+        label, cfg, checkpoint = run.label, run.cfg, str(run.checkpoint)
+    if not isinstance((cfg.get('model') or {}).get('backbone'), dict):
+        raise ValueError(f'{label}: its config has no model.backbone; expected one of an image classifier.')
+    return label, cfg, checkpoint
+
+
+def image_pipeline(cfg: Config, label: str) -> List[dict]:
+    """What a config does to an image of its test set.
+
+    Args:
+        cfg: The config.
+        label: What the model is called.
+
+    Raises:
+        ValueError: If it has neither ``test_dataloader`` nor ``test_pipeline``.
+    """
+    loader = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    found = next((part for key, part in walk(loader, 'dataset') if key.endswith('.pipeline') and part), None)
+    found = found or cfg.get('test_pipeline')
+    if not found:
+        raise ValueError(f'{label}: its config has no test_dataloader with a pipeline, and no test_pipeline; expected what '
+                         'is done to an image. Add it.')
+    return [dict(step) for step in found]
+
+
+def _build(cfg: Config, label: str) -> nn.Module:
+    from mmengine.registry import MODELS, init_default_scope
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = deepcopy(cfg.model)
+    if cfg.get('data_preprocessor') is not None:  # as mmengine's Runner does
+        model.setdefault('data_preprocessor', deepcopy(cfg.data_preprocessor))
+    built = MODELS.build(model)
+    if not isinstance(getattr(built, 'backbone', None), nn.Module):
+        raise ValueError(f'{label}: {type(built).__name__} has no backbone; expected an image classifier of mmpretrain.')
+    return built
+
+
+def _load(model: nn.Module, cfg: Config, checkpoint: str, label: str) -> None:
+    """Fill the backbone, all of it; what else the checkpoint has, such as another head, does not count."""
+    from mmengine.runner import CheckpointLoader
+
+    from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
+    from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
+    from lbbt_mm.language.stores import unwrapped
+    pretrained = {} if checkpoint else _pretrained(cfg.model)
+    where = checkpoint or pretrained['checkpoint']
+    state = unwrapped(load_checkpoint_safely(checkpoint) if checkpoint else CheckpointLoader.load_checkpoint(
+        where, map_location='cpu', logger='silent'))
+    prefix = f'{(pretrained.get("prefix") or "backbone").rstrip(".")}.'
+    if not any(name.startswith(prefix) for name in state):
+        prefix = ''  # of a backbone alone
+    own = {f'backbone.{name[len(prefix):]}': tensor for name, tensor in state.items() if name.startswith(prefix)}
+    fit = load_and_compare(model, own, where)
+    fit = fit._replace(missing=[name for name in fit.missing if name.startswith('backbone.')])
+    if fit.names:
+        raise CheckpointMisfit(f'{where}: does not fit the backbone of {label} ({fit.describe():.300}). Give the checkpoint '
+                               'and the config that belong together.')
+
+
+def _pretrained(model: ConfigDict) -> Mapping[str, Any]:
+    """The step of ``init_cfg`` that loads a checkpoint into the backbone."""
+    for part in (model.backbone, model):
+        steps = part.get('init_cfg') or ()
+        for step in [steps] if isinstance(steps, dict) else steps:
+            if type_name(step) == 'Pretrained' and step.get('checkpoint'):
+                return step
+    raise ValueError('the config names no weights (no init_cfg of type Pretrained in model.backbone); expected those of a '
+                     'trained model. Give CONFIG.py,CHECKPOINT.pth')
+
+
+def _checksum(backbone: nn.Module, cfg: Config, label: str) -> str:
+    """Checksum of a backbone's weights and settings, and of what is done to images before it; not of where files are."""
+    digest = hashlib.sha256()
+    for name, tensor in backbone.state_dict().items():
+        digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
+        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
+    settings = dict(processor=cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor'),
+                    pipeline=image_pipeline(cfg, label), backbone=cfg.model.backbone)
+    digest.update(json.dumps(_without_files(as_json(settings)), sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _without_files(settings: Any) -> Any:
+    if isinstance(settings, dict):
+        return {key: _without_files(value) for key, value in settings.items() if key not in ('init_cfg', 'checkpoint')}
+    return list(map(_without_files, settings)) if isinstance(settings, list) else settings
