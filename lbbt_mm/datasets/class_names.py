@@ -37,8 +37,8 @@ def read_class_names(source: NameSource, expected: Optional[int] = None) -> List
         raise ValueError(f'{where}: class {odd or 0} has no name; expected one for each class, in the order of the labels. '
                          'Add it.')
     if len(names) > 10 and all(_NUMBER.fullmatch(name.strip()) for name in names):  # ten numbers are digits' names
-        raise ValueError(f'{where}: calls its classes {names[0]}, ...: numbers, which no language model knows. Give words, a '
-                         'line for each class.')
+        raise ValueError(f'{where}: calls its classes {names[0]}, ...: numbers, which no language model knows. Give words, '
+                         'a line for each class.')
     if expected is not None and len(names) != expected:
         lacking = f'class {len(names)} has no name' if len(names) < expected else 'names are left over'
         raise ValueError(f'{where}: {len(names)} names of {expected} classes, so {lacking}; expected one each. Correct it.')

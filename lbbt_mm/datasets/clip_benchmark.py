@@ -39,8 +39,8 @@ def _folder() -> Path:
     folders = [Path(folder, 'datasets') for folder in (found.submodule_search_locations if found else ()) or ()]
     folder = next((folder for folder in folders if folder.is_dir()), None)
     if folder is None:
-        raise ImportError('The package clip-benchmark, which has names of classes and templates, is not installed. Install it '
-                          'without what it asks for (pip install --no-deps clip-benchmark), or give a file.')
+        raise ImportError('The package clip-benchmark, which has names of classes and templates, is not installed. Install '
+                          'it without what it asks for (pip install --no-deps clip-benchmark), or give a file.')
     return folder
 
 

@@ -39,8 +39,8 @@ def read_templates(source: TemplateSource) -> List[str]:
             where, found = 'templates', [where]
     odd = next((template for template in found if not isinstance(template, str) or not _has_slot(template)), None)
     if odd is not None or not found:
-        raise ValueError(f'{where}: {odd!r:.80} has no place for the name of a class, and is no file; expected {{}} where it '
-                         'goes. Add it.' if found else f'{where}: has no templates; expected one at least.')
+        raise ValueError(f'{where}: {odd!r:.80} has no place for the name of a class, and is no file; expected {{}} where '
+                         'it goes. Add it.' if found else f'{where}: has no templates; expected one at least.')
     return list(map(_plain, found))
 
 

@@ -30,7 +30,7 @@ def test_it_computes_what_plain_torch_does(tensors, tmp_path, size):
     source, out = save(tmp_path / 'lite.pth', tensors), tmp_path / 'made' / 'out.pth'
     returncode, output = run_tool(TOOL, source, '--out', out)
     assert returncode == 0 and f'{len(tensors)} tensors of EfficientNet-Lite0, supervised on ImageNet-1K' in output
-    cfg = Config.fromfile(REPO / 'configs' / '_base_' / 'efficientnet_lite0.py')
+    cfg = Config.fromfile(REPO / 'configs' / '_base_' / 'vision' / 'efficientnet_lite0.py')
     model = MODELS.build(dict(cfg.model, data_preprocessor=dict(cfg.data_preprocessor))).eval()
     assert len(load_checkpoint(model, str(out), strict=True)['meta']['dataset_meta']['classes']) == 1000
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))

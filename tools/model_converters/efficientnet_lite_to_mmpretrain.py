@@ -4,7 +4,7 @@
   tools/model_converters/efficientnet_lite_to_mmpretrain.py --out checkpoints/efficientnet_lite0.pth
 
 It was supervised on ImageNet-1K: what is zero-shot for a model on top of it, it may have seen with labels. Its model is
-configs/_base_/efficientnet_lite0.py.
+configs/_base_/vision/efficientnet_lite0.py.
 """
 import argparse
 import sys
