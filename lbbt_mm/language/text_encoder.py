@@ -17,8 +17,8 @@ from .length_batches import batches_by_length
 from .text_files import TextFiles, find_text_model
 from .text_model import TextModel
 
-#: How the tokens of a text become one vector.
-POOLINGS = ('last', 'mean', 'first')
+#: How the tokens of a text become one vector; ``auto`` is the last of a decoder, the mean of an encoder.
+POOLINGS = ('auto', 'last', 'mean', 'first')
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16)
 
 
@@ -32,7 +32,8 @@ class TextEncoder:
             ``last_hidden_state``); else the number of a block, from 0 or, below -1, from the end: its output, in front of
             any final norm. Defaults to -1.
         pooling: ``last``: the last token (of a decoder, where it has seen all others); ``first``: the first one (of an
-            encoder, its class token); ``mean``: the mean over tokens. Defaults to ``last``.
+            encoder, its class token); ``mean``: the mean over tokens; ``auto``: ``last`` of a decoder, ``mean`` of an
+            encoder. Defaults to ``last``.
         dtype: What the model computes in, ``float32`` or ``bfloat16``. Defaults to ``float32``.
         device: Where to compute. Defaults to ``cpu``.
         revision: Branch, tag or commit on the hub. Defaults to None, the default branch.
@@ -49,11 +50,19 @@ class TextEncoder:
                 raise ValueError(f'{location}: {name} {value!r:.60}; expected one of {", ".join(allowed)}')
         files = find_text_model(location, revision)
         self._model = TextModel(files, device, DTYPES[dtype])
-        self._layer, self._pooling = _check_layer(location, layer, self._model.num_blocks), pooling
-        _check_pooling(location, pooling, self._model.is_causal)
-        self._facts = dict(model=_name(files), revision=_revision(files), layer=self._layer, pooling=pooling, dtype=dtype)
+        self._layer = _check_layer(location, layer, self._model.num_blocks)
+        #: Whether a token sees none behind it, as in a decoder.
+        self.is_causal = self._model.is_causal
+        self._pooling = _check_pooling(location, pooling, self.is_causal)
+        self._facts = dict(model=_name(files), revision=_revision(files), layer=self._layer, pooling=self._pooling,
+                           dtype=dtype)
         #: How wide features are.
         self.width = self._model.states([[1]], self._layer)[0].shape[-1]
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model, without a head."""
+        return self._model.num_parameters
 
     @property
     def identity(self) -> Dict[str, Any]:
@@ -131,6 +140,20 @@ class TextEncoder:
         return (states.float() * mask[..., None]).sum(1) / lengths[:, None]
 
 
+def text_identity(location: str, layer: int = -1, pooling: str = 'last', dtype: str = 'float32', device: str = 'cpu',
+                  revision: Optional[str] = None) -> Dict[str, Any]:
+    """What features depend on, of a model that is found and not loaded; settings are as they are written.
+
+    Args:
+        location: As for :class:`TextEncoder`, and so are the others.
+
+    Raises:
+        CheckpointError: If there is no such model.
+    """
+    files = find_text_model(location, revision)
+    return dict(model=_name(files), revision=_revision(files), layer=layer, pooling=pooling, dtype=dtype)
+
+
 def _check_layer(location: str, layer: int, blocks: int) -> int:
     if not isinstance(layer, int) or not -blocks <= layer < blocks:
         raise ValueError(f'{location}: layer {layer!r:.20}; expected the number of one of its {blocks} blocks, 0 to '
@@ -138,11 +161,12 @@ def _check_layer(location: str, layer: int, blocks: int) -> int:
     return layer if layer >= -1 else layer + blocks
 
 
-def _check_pooling(location: str, pooling: str, causal: bool) -> None:
+def _check_pooling(location: str, pooling: str, causal: bool) -> str:
     if pooling == 'first' and causal:
         raise ValueError(f'{location}: is a decoder, whose first token has seen no other; expected pooling last or mean.')
     if pooling == 'last' and not causal:
         raise ValueError(f'{location}: is an encoder, whose last token stands for nothing; expected pooling first or mean.')
+    return pooling if pooling != 'auto' else 'last' if causal else 'mean'
 
 
 def _name(files: TextFiles) -> str:

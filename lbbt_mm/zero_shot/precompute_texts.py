@@ -1,6 +1,7 @@
 """Features of captions, shard by shard."""
 import argparse
-from typing import Iterator, List
+from functools import partial
+from typing import Any, Iterator, Mapping, Sequence, Tuple
 
 import torch
 
@@ -18,19 +19,46 @@ def run(args: argparse.Namespace) -> int:
     """
     pairs = open_captions(args.captions).pairs
     encoder = TextEncoder(args.model, args.layer, args.pooling, args.dtype, args.device, args.revision)
-    index = FeatureIndex(kind='text', **encoder.identity, num_rows=len(pairs), width=encoder.width,
-                         shard_rows=args.shard_rows, inputs=checksum((key, text.encode()) for key, text in pairs))
+    index = text_index(encoder.identity, encoder.width, pairs, args.shard_rows)
     writer = FeatureWriter(args.out, index, [key for key, _ in pairs])
-    texts = [text for _, text in pairs]
-
-    def encode(numbers: List[int]) -> Iterator[int]:
-        for number in numbers:
-            rows = index.shard_range(number)
-            # batches are those of a shard alone, so that its bytes do not depend on what was done before it
-            features = torch.empty(len(rows), index.width)
-            for places, found in encoder.batches(texts[rows.start:rows.stop], args.batch_tokens):
-                features[places] = found
-                yield len(places)
-            writer.write(number, features)
-
+    encode = partial(encode_texts, writer, index, [text for _, text in pairs], encoder, args.batch_tokens)
     return fill(writer, index, args, encode, 'captions')
+
+
+def text_index(identity: Mapping[str, Any], width: int, pairs: Sequence[Tuple[str, str]],
+               shard_rows: int = 8192) -> FeatureIndex:
+    """What a store of texts' features is.
+
+    Args:
+        identity: Of what encodes them.
+        width: Of its features.
+        pairs: Key and text of each row.
+        shard_rows: Rows in a shard. Defaults to 8192.
+    """
+    return FeatureIndex(kind='text', **identity, num_rows=len(pairs), width=width, shard_rows=shard_rows,
+                        inputs=checksum((key, text.encode()) for key, text in pairs))
+
+
+def encode_texts(writer: FeatureWriter, index: FeatureIndex, texts: Sequence[str], encoder: Any, batch_tokens: int,
+                 numbers: Sequence[int]) -> Iterator[int]:
+    """Write shards.
+
+    Args:
+        writer: The store.
+        index: What it holds.
+        texts: Of all rows.
+        encoder: A :class:`~lbbt_mm.language.text_encoder.TextEncoder`, or what has its ``batches``.
+        batch_tokens: Tokens at once.
+        numbers: Which shards.
+
+    Yields:
+        int: The number of features after each batch.
+    """
+    for number in numbers:
+        rows = index.shard_range(number)
+        # batches are those of a shard alone, so that its bytes do not depend on what was done before it
+        features = torch.empty(len(rows), index.width)
+        for places, found in encoder.batches(texts[rows.start:rows.stop], batch_tokens):
+            features[places] = found
+            yield len(places)
+        writer.write(number, features)

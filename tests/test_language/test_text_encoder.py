@@ -179,7 +179,7 @@ def test_a_model_of_the_hub_is_known_by_its_commit(folder, tmp_path, monkeypatch
 @pytest.mark.parametrize('options, says', [
     (dict(layer=4), 'layer 4; expected the number of one of its 4 blocks, 0 to 3, or -1'),
     (dict(layer=-5), 'layer -5; expected'),
-    (dict(pooling='max'), "pooling 'max'; expected one of last, mean, first"),
+    (dict(pooling='max'), "pooling 'max'; expected one of auto, last, mean, first"),
     (dict(dtype='float16'), "dtype 'float16'; expected one of float32, bfloat16"),
     (dict(pooling='first'), 'is a decoder, whose first token has seen no other; expected pooling last or mean')])
 def test_what_a_model_does_not_have(folder, options, says):
@@ -190,6 +190,11 @@ def test_what_a_model_does_not_have(folder, options, says):
 def test_the_last_token_of_an_encoder(encoder_folder):
     with pytest.raises(ValueError, match='is an encoder, whose last token stands for nothing; expected pooling first'):
         TextEncoder(encoder_folder)
+
+
+def test_the_pooling_that_suits_a_model(folder, encoder_folder):
+    found = [TextEncoder(location, pooling='auto') for location in (folder(), encoder_folder)]
+    assert [(encoder.is_causal, encoder.identity['pooling']) for encoder in found] == [(True, 'last'), (False, 'mean')]
 
 
 def test_an_empty_text(folder):
