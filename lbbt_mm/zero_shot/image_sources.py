@@ -32,7 +32,7 @@ class CaptionImages:
         place = next((place for place, step in enumerate(pipeline) if type_name(step) == 'LoadImageFromFile'), None)
         if place is None:
             raise ValueError(f'{label}: its pipeline loads no image files (LoadImageFromFile), so how it would see those of '
-                             f'{captions.source} is not known. Add the step, or take its own data with --split.')
+                             f'{captions.source} is not known. Add it, or give --split.')
         self.keys, self._captions = captions.keys, captions
         self._loader, *self._steps = Compose(deepcopy(list(pipeline[place:]))).transforms
 
@@ -49,8 +49,8 @@ class CaptionImages:
         except Exception:  # each decoder raises its own types; cv2 gives None
             pixels = None
         if pixels is None:
-            raise ValueError(f'{self._captions.source}: the image {self.keys[row]} cannot be decoded. Leave it out, or fetch '
-                             'it again.')
+            raise ValueError(f'{self._captions.source}: the image {self.keys[row]} cannot be decoded. Leave it out, or '
+                             'fetch it again.')
         results = dict(img=pixels.astype('float32') if loader.to_float32 else pixels, img_shape=pixels.shape[:2],
                        ori_shape=pixels.shape[:2], img_path=self.keys[row], sample_idx=row)
         for step in self._steps:

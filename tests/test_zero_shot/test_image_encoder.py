@@ -125,7 +125,7 @@ def test_a_checkpoint_that_would_run_code(model, tmp_path, named):
 
 def test_images_of_several_sizes(model):
     """They would be padded, and a feature would depend on its batch."""
-    with pytest.raises(ValueError, match=r'vit: its pipeline gives images of \(3, 16, 16\) and of \(3, 16, 24\); expected one'):
+    with pytest.raises(ValueError, match=r'vit: its pipeline gives images of \(3, 16, 16\) and of \(3, 16, 24\); expected'):
         ImageEncoder(model).features([IMAGES[0], torch.zeros(3, 16, 24)])
 
 
