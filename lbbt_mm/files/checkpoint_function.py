@@ -67,12 +67,22 @@ def _changed_config(recorded: dict, asked: dict, model: nn.Module, scope: Option
     if type_name(there) != type_name(here):  # one model around parts of another: these alone
         common = [name for name in there if isinstance(there[name], dict) and isinstance(here.get(name), dict)]
         there, here = ({name: one[name] for name in common} for one in (there, here))
-    changes = [*differing(there, here, 'model', lambda key, *pair: _seen_as(pair, scope))]
+    changes = [*differing(there, here, 'model', lambda key, *pair: _seen_as(
+        _same_place(pair, model) if key == 'model.insert_after' else pair, scope))]
     if all(isinstance(part, dict) for part in images):
         images = [{name: part[name] for name in _IMAGES if name in part} for part in images]
         one, other = _with_defaults(images, type(getattr(model, 'data_preprocessor', None)))
         changes += [(f'data_preprocessor.{name}', one[name], other[name]) for name in one if one[name] != other[name]]
     return (Change(*change) for change in changes)
+
+
+def _same_place(pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:
+    """Two names of one place in a backbone as one: ``last``, the index of the last block, and -1."""
+    try:
+        places = {model.place_of(place) for place in pair}
+    except (AttributeError, ValueError):  # no rectified model, or no place of its backbone
+        return pair
+    return pair if len(places) > 1 else (pair[1], pair[1])
 
 
 def _seen_as(pair: Sequence[Any], scope: Optional[str]) -> Tuple[Any, Any]:

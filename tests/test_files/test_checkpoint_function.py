@@ -10,6 +10,7 @@ from lbbt_mm.launch.testing import enable_tta
 from tests import tiny_segmentation
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_detection import run_config
+from tests.tiny_rectified import DEPTH, model_config
 
 BACKBONE = dict(type='lbbt_mm.LLMBackbone', img_size=16, patch_size=4, attention='bidirectional',
                 language=dict(config=CONFIGS['gpt2'], arm='random'))
@@ -88,6 +89,29 @@ def test_what_changes_nothing_that_is_computed(changes):
 def test_how_images_of_a_detector_are_batched():
     changes = {'model.data_preprocessor.pad_size_divisor': 32, 'model.test_cfg.max_per_img': 3}
     assert changed(run_config(), changes, tta=True) == []
+
+
+def rectified(place) -> Config:
+    return Config(dict(default_scope='mmpretrain', model=dict(
+        model_config(None, insert_after=place),
+        rectifier=dict(type='lbbt_mm.LanguageRectifier', language=dict(config=CONFIGS['gpt2'], arm='random', blocks=-1)))))
+
+
+@pytest.mark.parametrize('asked, there', [
+    ('last', DEPTH - 1), (-1, 'last'), ('first', 0), (-DEPTH, 'first'), ('middle', 1), (1, -2)])
+def test_names_of_one_place_of_a_rectifier_are_one(asked, there):
+    assert changed(rectified(asked), there={'model.insert_after': there}) == []
+
+
+@pytest.mark.parametrize('asked, there', [('last', 'first'), (0, -1), ('embedding', 0), ('last', 7), ('first', 'odd')])
+def test_another_place_of_a_rectifier_is_another_function(asked, there):
+    assert changed(rectified(asked), there={'model.insert_after': there}) == ['model.insert_after']
+
+
+@pytest.mark.parametrize('asked, keys', [(DEPTH - 1, []), ('first', ['model.insert_after'])])
+def test_a_place_that_is_left_out_is_the_last(asked, keys):
+    recorded = {key: value for key, value in rectified('last').model.items() if key != 'insert_after'}
+    assert changed(rectified(asked), there={'model': dict(recorded, _delete_=True)}) == keys
 
 
 def test_a_key_that_is_left_out_is_the_default():

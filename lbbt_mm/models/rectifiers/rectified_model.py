@@ -57,6 +57,14 @@ class RectifiedModel(BaseModule):
             later = {f'backbone block {index}': blocks[index] for index in range(self.insert_after + 1, len(blocks))}
             refuse_shared_statistics({**later, **behind})
 
+    def place_of(self, insert_after: Place) -> int:
+        """The index of the block that a place in this backbone is behind: what two ways to write it have in common.
+
+        Raises:
+            ValueError: If the backbone has no such place.
+        """
+        return block_index(insert_after, len(find_blocks(self.backbone)))
+
     def init_weights(self) -> None:
         """Initialise the plain model as without a rectifier, then what is added to it.
 
