@@ -7,6 +7,23 @@ from mmengine.logging import print_log
 from lbbt_mm.registry import LOADING_STEPS, type_name
 
 
+def steps_of(init_cfg: Any) -> List[Mapping[str, Any]]:
+    """The steps of an ``init_cfg``: one, a list of them, or None."""
+    return [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+
+
+def trunc_normal_parts(*names: str) -> Mapping[str, Any]:
+    """A step that draws the linear layers of some children as a ViT's are, with deviation 0.02, and sets biases to 0.
+
+    As a step of ``init_cfg`` it is in mmengine's log of initialisations, which begins when ``init_weights`` of
+    ``BaseModule`` does: what a module's own ``init_weights`` draws before that has "the same value before and after" there.
+
+    Args:
+        *names: Names of the children, in the order in which they are drawn.
+    """
+    return dict(type='TruncNormal', std=0.02, override=[dict(name=name) for name in names])
+
+
 def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any) -> List[Mapping[str, Any]]:
     """A module's ``init_cfg`` with the copying step behind it, unless one of its steps fills the whole module anyway.
 
@@ -21,7 +38,7 @@ def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any
     Returns:
         list: The steps.
     """
-    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+    steps = steps_of(init_cfg)
     loading = next((step for step in steps if type_name(step) in LOADING_STEPS), None)
     if loading is not None:
         source = loading.get('checkpoint') or 'a checkpoint'

@@ -9,7 +9,6 @@ from typing import Any, Dict, Mapping, Optional
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from lbbt_mm.language.arms import ARMS
@@ -18,7 +17,7 @@ from lbbt_mm.language.initializer import LanguageInit
 from lbbt_mm.language.options import LanguageOptions, check_choice
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.models.freezing import freeze
-from lbbt_mm.models.initializers.init_steps import with_language_init
+from lbbt_mm.models.initializers.init_steps import steps_of, trunc_normal_parts, with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.registry import MODELS
 from .held_weights import checksum, hold
@@ -84,7 +83,8 @@ class LanguageRectifier(BaseModule):
         _check(options, in_channels, position, final_norm, mapper, trains, dtype, saves_blocks)
         has_blocks = ARMS[options.arm].has_blocks
         places = dict(targets=dict(blocks='blocks'), others=dict(norm='final_norm') if final_norm == 'language' else {})
-        super().__init__(init_cfg=with_language_init(init_cfg, language, **places) if has_blocks else init_cfg)
+        steps = [trunc_normal_parts('input', 'output'), *steps_of(init_cfg)]
+        super().__init__(init_cfg=with_language_init(steps, language, **places) if has_blocks else steps)
         spec = options.block('blocks')
         self.language, self.position, self.attention, self.residual = options, position, attention, residual
         self.in_channels, self.embed_dims, self.saves_blocks = in_channels, spec.embed_dims, saves_blocks
@@ -108,16 +108,6 @@ class LanguageRectifier(BaseModule):
         for part in parts:
             hold(part)
             freeze(part, lambda name: False)
-
-    def init_weights(self) -> None:
-        """Initialise the mappers as a ViT's linear layers, then run ``init_cfg``, which copies the language blocks."""
-        if not self.is_init:
-            for layer in (*self.input.modules(), *self.output.modules()):
-                if isinstance(layer, nn.Linear):
-                    trunc_normal_(layer.weight, std=0.02)
-                    if layer.bias is not None:
-                        nn.init.zeros_(layer.bias)
-        super().init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
         """Rectify.

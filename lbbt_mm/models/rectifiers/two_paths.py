@@ -3,9 +3,10 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from lbbt_mm.models.initializers.init_steps import trunc_normal_parts
 
 
 def halves(features: Any) -> Tuple[Any, Any]:
@@ -87,16 +88,10 @@ class AuxiliaryHead(BaseModule):
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, head: nn.Module) -> None:
-        super().__init__()
+        super().__init__(init_cfg=trunc_normal_parts('layers'))
         self.layers = nn.Sequential(nn.Linear(in_channels, hidden_channels, bias=False), nn.GELU(),
                                     nn.Linear(hidden_channels, in_channels, bias=False))
         self.head = head
-
-    def init_weights(self) -> None:
-        """Initialise the linear layers as a rectifier's mappers, and the head as itself."""
-        for layer in (self.layers[0], self.layers[2]):
-            trunc_normal_(layer.weight, std=0.02)
-        super().init_weights()
 
     def loss(self, features: Any, data_samples: Sequence[Any]) -> Dict[str, Tensor]:
         """The head's loss of features ``(B, C)``."""

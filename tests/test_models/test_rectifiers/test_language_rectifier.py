@@ -2,6 +2,8 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import trunc_normal_
 from torch import nn
 
 from lbbt_mm.language.errors import CheckpointError
@@ -162,3 +164,30 @@ def made_language(folders, arm):
 def test_what_does_not_fit_is_refused(folders, options, message):
     with pytest.raises(ValueError, match=message):
         rectifier(folders['gpt2'], **options)
+
+
+def log_of_initialisation(module, monkeypatch):
+    """What mmengine's log says of each parameter."""
+    found = {}
+    monkeypatch.setattr(BaseModule, '_dump_init_info', lambda self: found.update(
+        {name: self._params_init_info[parameter]['init_info'] for name, parameter in self.named_parameters()}))
+    module.init_weights()
+    return found
+
+
+@pytest.mark.parametrize('arm', ('language', 'mappers'))
+@pytest.mark.parametrize('mapper, parts', [('linear', ('', )), ('mlp', ('.0', '.2'))])
+def test_mappers_are_drawn_as_a_vit_s_linear_layers_and_the_log_says_so(folders, monkeypatch, arm, mapper, parts):
+    language = dict(checkpoint=str(folders['gpt2']), blocks=-1, arm=arm, seed=0)
+    made = LanguageRectifier(language, in_channels=12, mapper=mapper, mapper_bias=True)
+    torch.manual_seed(5)
+    said = log_of_initialisation(made, monkeypatch)
+    names = [f'{side}{part}' for side in ('input', 'output') for part in parts]
+    assert sorted(said) == sorted(f'{name}.{kind}' for name in names for kind in ('weight', 'bias'))
+    for name in names:
+        assert said[f'{name}.weight'] == 'TruncNormalInit: a=-2, b=2, mean=0, std=0.02, bias=0'
+    torch.manual_seed(5)
+    for name in names:
+        layer = made.get_submodule(name)
+        assert torch.equal(layer.weight, trunc_normal_(torch.empty_like(layer.weight), std=0.02)), name
+        assert not layer.bias.any()

@@ -1,6 +1,8 @@
 """Two losses, one step: Eq. 10 of the rectifier paper, and what is logged of it."""
 import pytest
 import torch
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.heads import LinearClsHead
 from torch import nn
 
@@ -33,3 +35,17 @@ def test_a_batch_norm_behind_the_place_of_insertion_is_refused():
 def test_an_auxiliary_head_needs_pooled_features():
     with pytest.raises(ValueError, match=r'found features of shape \(2, 4, 3\); expected pooled ones'):
         AuxiliaryHead(3, 5, LinearClsHead(2, 3)).loss((torch.ones(2, 4, 3), ), [])
+
+
+def test_an_auxiliary_head_s_layers_are_drawn_like_mappers_and_the_log_says_so(monkeypatch):
+    head, said = AuxiliaryHead(3, 5, LinearClsHead(2, 3)), {}
+    monkeypatch.setattr(BaseModule, '_dump_init_info', lambda self: said.update(
+        {name: self._params_init_info[parameter]['init_info'] for name, parameter in self.named_parameters()}))
+    torch.manual_seed(5)
+    head.init_weights()
+    for layer in (0, 2):
+        assert said[f'layers.{layer}.weight'] == 'TruncNormalInit: a=-2, b=2, mean=0, std=0.02, bias=0'
+    assert said['head.fc.weight'].startswith('NormalInit')
+    torch.manual_seed(5)
+    for layer in (head.layers[0], head.layers[2]):
+        assert torch.equal(layer.weight, trunc_normal_(torch.empty_like(layer.weight), std=0.02))
