@@ -3,6 +3,7 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from lbbt_mm.registry import HOOKS
@@ -35,16 +36,23 @@ class AuxiliaryWeightHook(Hook):
         """The weight after ``done`` of ``total`` epochs or iterations."""
         return max(self.floor, self.initial * (total - done) / total)
 
-    def before_train(self, runner: Runner) -> None:
-        """Refuse a model without an auxiliary loss.
+    def before_run(self, runner: Runner) -> None:
+        """Refuse a model without an auxiliary loss before weights are read; of one that could have it, say that it has none.
+
+        The latter is a note and no error: a comparison switches ``path`` in a config that has the hook.
 
         Raises:
             ValueError: If the model has none.
         """
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return  # Runner.val and Runner.test; only Runner.train has built the optimizer by now
         model = _model(runner)
         if not hasattr(model, 'set_aux_weight'):
             raise ValueError(f'AuxiliaryWeightHook: found a {type(model).__name__}; expected a model with an auxiliary '
                              'loss, such as lbbt_mm.RectifiedClassifier. Remove the hook, or choose that model.')
+        if model.path != 'auxiliary':
+            runner.logger.warning(f'AuxiliaryWeightHook: path={model.path!r} has no auxiliary loss, so the hook does '
+                                  "nothing. It is for path='auxiliary'.")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the weight of an epoch."""

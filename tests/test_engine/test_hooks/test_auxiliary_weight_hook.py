@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 
 from lbbt_mm.engine.hooks import AuxiliaryWeightHook
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
@@ -29,9 +30,12 @@ def test_a_weight_outside_0_to_1_is_refused(options, message):
         AuxiliaryWeightHook(**options)
 
 
-def test_a_model_without_an_auxiliary_loss_is_refused():
+def test_a_model_without_an_auxiliary_loss_is_refused_in_training_alone():
+    model = torch.nn.Linear(1, 1)
+    optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), 0.1))
     with pytest.raises(ValueError, match='found a Linear; expected a model with an auxiliary loss'):
-        AuxiliaryWeightHook().before_train(SimpleNamespace(model=torch.nn.Linear(1, 1)))
+        AuxiliaryWeightHook().before_run(SimpleNamespace(model=model, optim_wrapper=optim_wrapper))
+    AuxiliaryWeightHook().before_run(SimpleNamespace(model=model, optim_wrapper=dict(lr=0.1)))  # as in Runner.test
 
 
 @pytest.fixture(scope='module')
@@ -55,6 +59,25 @@ def train(folder, cfg, *arguments, ranks=1):
 def whole(data, folders, tmp_path_factory):
     """Work directory of three epochs in one go."""
     return train(tmp_path_factory.mktemp('whole'), run_config(data, folders['gpt2']))
+
+
+def test_a_plain_model_with_the_hook_ends_in_one_line_before_it_starts(data, folders, tmp_path):
+    cfg = run_config(data, folders['gpt2'])
+    cfg.model = dict(type='ImageClassifier', backbone=cfg.model.backbone, head=cfg.model.head,
+                     data_preprocessor=cfg.model.data_preprocessor)
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if 'Language' not in hook.type]
+    cfg.dump(tmp_path / 'run.py')
+    returncode, output = run_tool('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work')
+    assert returncode == 2 and 'found a ImageClassifier; expected a model with an auxiliary loss' in output.splitlines()[-1]
+    assert 'Traceback' not in output and not read_records(tmp_path / 'work')['train']
+
+
+def test_a_path_without_an_auxiliary_loss_is_a_note_in_the_log(whole, data, folders, tmp_path):
+    work = train(tmp_path, run_config(data, folders['gpt2'], path='inserted'))
+    said = "AuxiliaryWeightHook: path='inserted' has no auxiliary loss, so the hook does nothing."
+    assert [said in next(folder.glob('*/*.log')).read_text() for folder in (work, whole)] == [True, False]
+    records = read_records(work)['train']
+    assert records and not any('lambda' in record for record in records)
 
 
 def weights(work):
