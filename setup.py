@@ -25,6 +25,8 @@ MAINTAINED = [
 ANALYSIS = ['scikit-learn>=1.3', 'curvlinops-for-pytorch>=3,<4']
 # Its 1.2.0 on the index lacks a module, and 1.1.0 asks for mmcv below 2.1
 VIDEO = ['mmaction2>=1.1', 'opencv-python>=4.5']
+# Caption data in tar shards
+CAPTIONS = ['webdataset>=0.2.86,<2']
 
 
 class BuildWithConfigs(build_py):
@@ -60,4 +62,5 @@ setup(
         'onedl': MAINTAINED,
         'analysis': ANALYSIS,
         'video': VIDEO,
+        'captions': CAPTIONS,
     })

@@ -219,7 +219,7 @@ def test_ranges_are_those_of_the_package():
 
     from tools.doctor import checks as doctor_checks
     ranges = {name: spec for name, spec in doctor_checks.LIBRARIES.items() if name != 'torchvision'}
-    ranges.update(doctor_checks.VIDEO)
+    ranges.update(doctor_checks.EXTRAS)
     for packages in doctor_checks.FAMILIES.values():
         ranges.update(dict(packages.values()))
     requirements = map(Requirement, importlib.metadata.requires('lbbt_mm'))

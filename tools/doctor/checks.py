@@ -32,7 +32,7 @@ PYTHON = _SETUP['python_requires']
 LIBRARIES = {**ranges(_SETUP['install_requires'] + _SETUP['ANALYSIS']), 'torchvision': ''}
 OPTIONAL = {'torchvision', 'rich', 'orjson', *ranges(_SETUP['ANALYSIS'])}
 # Looked at where they are installed; nothing is said where they are not.
-VIDEO = ranges(_SETUP['VIDEO'])
+EXTRAS = ranges(_SETUP['VIDEO'] + _SETUP['CAPTIONS'])
 # Family -> import package -> (distribution, range)
 _IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
 FAMILIES: Dict[str, Dict[str, Tuple[str, str]]] = {
@@ -97,7 +97,7 @@ class Environment:
     def parts(self) -> Iterator[Tuple[str, str, str, str]]:
         """``(import package, distribution, version, range)`` of all that is asked for; of what is absent without version."""
         yield from ((name, name, self.library(name), spec) for name, spec in LIBRARIES.items())
-        yield from ((name, name, self.library(name), spec) for name, spec in VIDEO.items() if self.library(name))
+        yield from ((name, name, self.library(name), spec) for name, spec in EXTRAS.items() if self.library(name))
         for package in FAMILIES['maintained']:
             yield from [(package, name, version, FAMILIES[family][package][1])
                         for family, name, version in self.installed(package)] or [
@@ -148,7 +148,7 @@ def check_versions(env: Environment) -> Iterator[Trap]:
     """Find libraries and mm packages outside their range."""
     for package, name, version, spec in env.parts():
         if version and not accepts(spec, version):
-            yield Trap('warning' if name in VIDEO else 'error', f'{package} version', f'{name} {version} is outside {spec}.',
+            yield Trap('warning' if name in EXTRAS else 'error', f'{package} version', f'{name} {version} is outside {spec}.',
                        f"pip install '{name}{spec}'")
 
 
