@@ -14,13 +14,13 @@ class PairDataPreprocessor(BaseDataPreprocessor):
     So one model trains on stores of features and classifies images.
 
     Args:
-        images: Config of the images' preprocessor, such as mmpretrain's ``ClsDataPreprocessor``. Defaults to None: there
+        images: Config of the images' preprocessor, by default mmpretrain's ``ClsDataPreprocessor``. Defaults to None: there
             are no images.
     """
 
     def __init__(self, images: Optional[Mapping[str, Any]] = None) -> None:
         super().__init__()
-        self.images = None if images is None else MODELS.build(dict(images))
+        self.images = None if images is None else MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **images})
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> Any:
         """Prepare a batch.

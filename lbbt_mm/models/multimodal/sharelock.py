@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lbbt_mm.models.layers.synced_batch_norm import SyncedBatchNorm
 from lbbt_mm.registry import MODELS, type_name
+from .zero_shot import ZeroShot
 
 _BATCHES = ('full', 'accumulate')
 _Config = Optional[Mapping[str, Any]]
@@ -32,14 +33,18 @@ class ShareLock(BaseModel):
             in the public code, whose batch of 16,384 is the mean of 16 losses of 1,024 pairs, and so are its batch norms;
             each rank is for itself. Defaults to ``'full'``.
         accumulate_size: Pairs in a loss of ``'accumulate'``. Defaults to 1024.
-        vision: Config of the frozen vision model, for images. Defaults to None.
-        text: Config of the frozen language model, for texts. Defaults to None.
-        zero_shot: Config of the classes of zero-shot classification. Defaults to None.
+        vision: Config of the frozen vision model, see :class:`lbbt_mm.models.multimodal.frozen_vision.FrozenVision`.
+            Defaults to None, images come as features.
+        text: Config of the frozen language model, which reads names of classes, see
+            :class:`lbbt_mm.language.text_encoder.TextEncoder`. Defaults to None.
+        zero_shot: Config of the classes that images are classified as, see
+            :class:`lbbt_mm.models.multimodal.zero_shot_classes.ZeroShotClasses`. Defaults to None.
         data_preprocessor: Config of the images' preprocessor, or of :class:`lbbt_mm.PairDataPreprocessor`. Defaults to None.
         init_cfg: Initialisation. Defaults to None.
 
     Raises:
-        ValueError: If ``batch`` or ``accumulate_size`` has a value that it cannot have.
+        FileNotFoundError: If a file of names of classes, or of templates, is not there.
+        ValueError: If a setting has a value that it cannot have, a class no name, or a template no place for one.
     """
 
     def __init__(self,
@@ -59,7 +64,7 @@ class ShareLock(BaseModel):
         self.vision_projection = nn.Identity() if vision_projection is None else MODELS.build(vision_projection)
         self.pair_loss = MODELS.build(loss or dict(type='lbbt_mm.InfoNCELoss'))
         self.batch, self.accumulate_size = batch, accumulate_size
-        self.vision_config, self.text_config, self.zero_shot_config = vision, text, zero_shot
+        self.zero_shot = ZeroShot(vision, text, zero_shot)
         if batch == 'accumulate':
             self.pair_loss.gather = False
             for norm in self._norms():
@@ -126,18 +131,21 @@ class ShareLock(BaseModel):
         self._average_statistics()
         return dict(loss=torch.stack(losses).mean())
 
-    def predict(self, inputs: Mapping[str, Tensor],
-                data_samples: Optional[Sequence[BaseDataElement]] = None) -> List[BaseDataElement]:
-        """Embeddings of pairs, for the metrics of pairs.
+    def predict(self, inputs: Any, data_samples: Optional[Sequence[BaseDataElement]] = None) -> List[BaseDataElement]:
+        """Embeddings of pairs, for the metrics of pairs; or classes of images, for those of classification.
 
         Args:
-            inputs: Features of pairs: ``image`` ``(N, C)`` and ``text`` ``(N, C')``.
-            data_samples: One for each pair. Defaults to None, new ones.
+            inputs: Features of pairs: ``image`` ``(N, C)`` and ``text`` ``(N, C')``. Or images ``(N, 3, H, W)``, or features
+                of images alone: ``image`` ``(N, C)``.
+            data_samples: One for each pair or image. Defaults to None, new ones.
 
         Returns:
-            list: The data samples, each with ``image_embedding`` and ``text_embedding`` ``(D,)``, and with ``pair_loss``,
-            the config of the loss as it is now.
+            list: The data samples. Those of pairs have ``image_embedding`` and ``text_embedding`` ``(D,)``, and
+            ``pair_loss``, the config of the loss as it is now. Those of images have mmpretrain's ``pred_score``
+            ``(classes,)``, the softmax of the loss's scale times the cosines with the prototypes, and ``pred_label``.
         """
+        if not isinstance(inputs, Mapping) or 'text' not in inputs:
+            return self.zero_shot.predict(self, inputs, data_samples)
         image, text = self.embed(inputs)
         samples = [BaseDataElement() for _ in image] if data_samples is None else data_samples
         config = self.pair_loss.config()
@@ -145,6 +153,12 @@ class ShareLock(BaseModel):
             sample.set_data(dict(image_embedding=pair[0], text_embedding=pair[1]))
             sample.set_metainfo(dict(pair_loss=config))
         return list(samples)
+
+    def train(self, mode: bool = True) -> 'ShareLock':
+        """As of any module; what is made with the projections is made anew behind a training."""
+        if mode:
+            self.zero_shot.forget()
+        return super().train(mode)
 
     def _norms(self) -> List[SyncedBatchNorm]:
         return [module for module in self.modules() if isinstance(module, SyncedBatchNorm)]

@@ -82,7 +82,7 @@ def test_predictions_are_what_metrics_of_pairs_read(pairs):
 
 
 def test_a_checkpoint_has_what_trains_alone():
-    names = set(build(vision=dict(type='VisionTransformer'), text=dict(location='somewhere')).state_dict())
+    names = set(build(vision=dict(backbone=dict(type='VisionTransformer')), text=dict(location='somewhere')).state_dict())
     assert {name.split('.')[0] for name in names} == {'text_projection', 'pair_loss'}
 
 

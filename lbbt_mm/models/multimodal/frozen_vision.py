@@ -1,0 +1,93 @@
+"""A frozen backbone with all of its weights, which no checkpoint of the model on top of it carries."""
+from copy import deepcopy
+from typing import Any, Dict, Mapping, Optional
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
+from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
+from lbbt_mm.language.stores import unwrapped
+from lbbt_mm.registry import MODELS, type_name
+from .image_features import ImagePooling
+
+
+class FrozenVision:
+    """Gives features of images, as :file:`tools/precompute_features.py` does with the same backbone.
+
+    Args:
+        backbone: Config of a backbone with mmpretrain's interface; its ``init_cfg`` names its weights, where ``checkpoint``
+            does not.
+        checkpoint: Checkpoint of the backbone, or of a classifier with it. Defaults to None.
+        pooling: See :class:`~lbbt_mm.models.multimodal.image_features.ImagePooling`. Defaults to ``auto``.
+
+    Raises:
+        CheckpointMisfit: If the backbone's weights are not all there.
+        ValueError: If no weights are named, or a setting cannot be.
+    """
+
+    def __init__(self, backbone: Mapping[str, Any], checkpoint: Optional[str] = None, pooling: str = 'auto') -> None:
+        name = type_name(dict(backbone))
+        self._backbone: nn.Module = MODELS.build({**deepcopy(dict(backbone)), 'init_cfg': None})
+        load_backbone(self._backbone, checkpoint or pretrained_step(backbone), name)
+        self._backbone.requires_grad_(False)
+        self._backbone.eval()  # which returns nothing in mmpretrain
+        self._pool = ImagePooling(self._backbone, pooling)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Features of images.
+
+        Args:
+            images: Normalised images ``(B, 3, H, W)``; the backbone follows them to their device.
+
+        Returns:
+            Tensor: ``(B, C)``, float32.
+        """
+        self._backbone.to(images.device)
+        return self._pool(images).float()
+
+
+def pretrained_step(*parts: Any) -> Dict[str, Any]:
+    """The step of ``init_cfg`` that loads a backbone's checkpoint.
+
+    Args:
+        *parts: Configs that may have it: of the backbone, of the model around it.
+
+    Raises:
+        ValueError: If none has.
+    """
+    for part in parts:
+        steps = part.get('init_cfg') or ()
+        for step in [steps] if isinstance(steps, dict) else steps:
+            if type_name(step) == 'Pretrained' and step.get('checkpoint'):
+                return dict(step)
+    raise ValueError('the config names no weights of the vision model (no init_cfg of type Pretrained in its backbone); '
+                     'expected those of a trained one. Give its checkpoint')
+
+
+def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
+    """Fill a backbone, all of it; what else the checkpoint has, such as a head, does not count.
+
+    Args:
+        backbone: The backbone.
+        source: Path of a checkpoint, or what :func:`pretrained_step` gives.
+        label: What the backbone is called, for messages.
+
+    Raises:
+        CheckpointMisfit: If the checkpoint lacks some of it, or has other shapes.
+        ValueError: If it cannot be opened.
+    """
+    step = source if isinstance(source, Mapping) else {}
+    where = step.get('checkpoint') or str(source)
+    state = unwrapped(CheckpointLoader.load_checkpoint(where, map_location='cpu', logger='silent') if step
+                      else load_checkpoint_safely(where))
+    prefix = f'{(step.get("prefix") or "backbone").rstrip(".")}.'
+    if not any(name.startswith(prefix) for name in state):
+        prefix = ''  # of a backbone alone
+    own = {name[len(prefix):]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    fit = load_and_compare(backbone, own, where)
+    if fit.names:
+        raise CheckpointMisfit(f'{where}: does not fit the backbone of {label} ({fit.describe():.300}). Give the checkpoint '
+                               'and the config that belong together.')
