@@ -3,16 +3,16 @@ import hashlib
 import json
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from lbbt_mm.config_keys import walk
 from lbbt_mm.files.feature_index import DTYPES
+from lbbt_mm.models.multimodal.frozen_vision import load_backbone, pretrained_step
 from lbbt_mm.models.multimodal.image_features import ImagePooling
-from lbbt_mm.registry import type_name
 from lbbt_mm.runs.run_request import as_json
 
 
@@ -40,12 +40,12 @@ class ImageEncoder:
                  options: Sequence[str] = ()) -> None:
         label, self.cfg, checkpoint = open_model(model, options)
         built = _build(self.cfg, label)
-        _load(built, self.cfg, checkpoint, label)
+        load_backbone(built.backbone, checkpoint or pretrained_step(self.cfg.model.backbone, self.cfg.model), label)
         try:
             self._pool = ImagePooling(built.backbone, pooling)
         except ValueError as error:
             raise ValueError(f'{label}: {error}') from None
-        self._facts = dict(model=label, revision=_checksum(built.backbone, self.cfg, label), layer=-1,
+        self._facts = dict(model=label, revision=vision_checksum(built.backbone, self.cfg, label), layer=-1,
                            pooling=self._pool.pooling, dtype=dtype)
         self._model, self._dtype, self._label = built.to(device).eval(), DTYPES[dtype], label
         self._model.backbone.to(self._dtype)
@@ -142,41 +142,17 @@ def _build(cfg: Config, label: str) -> nn.Module:
     return built
 
 
-def _load(model: nn.Module, cfg: Config, checkpoint: str, label: str) -> None:
-    """Fill the backbone, all of it; what else the checkpoint has, such as another head, does not count."""
-    from mmengine.runner import CheckpointLoader
+def vision_checksum(backbone: nn.Module, cfg: Config, label: str) -> str:
+    """What tells the features of one vision model from those of another; not where its files are.
 
-    from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
-    from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
-    from lbbt_mm.language.stores import unwrapped
-    pretrained = {} if checkpoint else _pretrained(cfg.model)
-    where = checkpoint or pretrained['checkpoint']
-    state = unwrapped(load_checkpoint_safely(checkpoint) if checkpoint else CheckpointLoader.load_checkpoint(
-        where, map_location='cpu', logger='silent'))
-    prefix = f'{(pretrained.get("prefix") or "backbone").rstrip(".")}.'
-    if not any(name.startswith(prefix) for name in state):
-        prefix = ''  # of a backbone alone
-    own = {f'backbone.{name[len(prefix):]}': tensor for name, tensor in state.items() if name.startswith(prefix)}
-    fit = load_and_compare(model, own, where)
-    fit = fit._replace(missing=[name for name in fit.missing if name.startswith('backbone.')])
-    if fit.names:
-        raise CheckpointMisfit(f'{where}: does not fit the backbone of {label} ({fit.describe():.300}). Give the checkpoint '
-                               'and the config that belong together.')
+    Args:
+        backbone: The backbone, in the type of its checkpoint.
+        cfg: Its config, with what is done to images before it.
+        label: What the model is called, for messages.
 
-
-def _pretrained(model: ConfigDict) -> Mapping[str, Any]:
-    """The step of ``init_cfg`` that loads a checkpoint into the backbone."""
-    for part in (model.backbone, model):
-        steps = part.get('init_cfg') or ()
-        for step in [steps] if isinstance(steps, dict) else steps:
-            if type_name(step) == 'Pretrained' and step.get('checkpoint'):
-                return step
-    raise ValueError('the config names no weights (no init_cfg of type Pretrained in model.backbone); expected those of a '
-                     'trained model. Give CONFIG.py,CHECKPOINT.pth')
-
-
-def _checksum(backbone: nn.Module, cfg: Config, label: str) -> str:
-    """Checksum of a backbone's weights and settings, and of what is done to images before it; not of where files are."""
+    Returns:
+        str: 16 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for name, tensor in backbone.state_dict().items():
         digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())

@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
+from lbbt_mm.files.checkpoint_files import load_checkpoint_safely, local_checkpoint
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
 from lbbt_mm.language.stores import unwrapped
 from lbbt_mm.registry import MODELS, type_name
@@ -64,7 +64,7 @@ def pretrained_step(*parts: Any) -> Dict[str, Any]:
             if type_name(step) == 'Pretrained' and step.get('checkpoint'):
                 return dict(step)
     raise ValueError('the config names no weights of the vision model (no init_cfg of type Pretrained in its backbone); '
-                     'expected those of a trained one. Give its checkpoint')
+                     'expected those of a trained one. Give CONFIG.py,CHECKPOINT.pth, or checkpoint=FILE')
 
 
 def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
@@ -81,8 +81,9 @@ def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
     """
     step = source if isinstance(source, Mapping) else {}
     where = step.get('checkpoint') or str(source)
-    state = unwrapped(CheckpointLoader.load_checkpoint(where, map_location='cpu', logger='silent') if step
-                      else load_checkpoint_safely(where))
+    # also where no tool has bound mmengine's loader to safe loading; what is elsewhere is fetched by it
+    state = unwrapped(load_checkpoint_safely(where) if local_checkpoint(where) else CheckpointLoader.load_checkpoint(
+        where, map_location='cpu', logger='silent'))
     prefix = f'{(step.get("prefix") or "backbone").rstrip(".")}.'
     if not any(name.startswith(prefix) for name in state):
         prefix = ''  # of a backbone alone
