@@ -51,7 +51,7 @@ def build(cfg: Config):
 
 def test_configs_lie_in_a_folder_a_task():
     assert {folder.name for folder in FOLDERS} == {
-        'configs', 'classification', 'detection', 'segmentation', 'small', 'demo', 'public_lbbt', 'rectifier'}
+        'configs', 'classification', 'detection', 'segmentation', 'small', 'demo', 'public_lbbt', 'rectifier', 'zero_shot'}
     assert {path.stem for path in CONFIGS.glob('*.py')} == {
         'detr_gpt2_coco', 'segmenter_gpt2_ade20k', 'classify_gpt2_medium_cifar10', 'bridge_gpt2_medium_cifar10',
         'probe_gpt2_medium_cifar10', 'retrieval_gpt2_medium_tiny_imagenet'}, 'the headline configs'

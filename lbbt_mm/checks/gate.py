@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from .coco import coco_problems
 from .coco_file import hand_over_to_mmdet
 from .datasets import TRAINING_LOADERS
+from .feature_pairs import feature_pair_problems
 from .image_files import SAMPLE, Budget
 from .image_folders import label_problems
 from .metrics import check_metrics
@@ -28,7 +29,7 @@ def _tta_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterat
     return tta_problems(cfg, [loader for loader in loaders if loader == 'val_dataloader'], budget)
 
 
-CHECKS = (coco_problems, label_problems, segmentation_problems, _tta_problems)
+CHECKS = (coco_problems, label_problems, segmentation_problems, feature_pair_problems, _tta_problems)
 
 
 def check_settings(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:

@@ -15,6 +15,8 @@ _NAMES = {
                        metric_items=[*_COCO_METRICS, 'AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']),
     'IoUMetric': dict(iou_metrics=['mIoU', 'mDice', 'mFscore']),
 }
+#: Metrics of image-text pairs: what each gives; None where cut-offs say it
+_OF_PAIRS = dict(PairLoss=['loss'], PairRetrieval=None, PairTest=['text_score', 'image_score', 'group_score'])
 #: By class: where it writes predictions that are not scored
 _OUTPUTS = dict(CocoMetric='outfile_prefix', IoUMetric='output_dir', CityscapesMetric='output_dir')
 _WATCHING = ('ReduceOnPlateauLR', 'ReduceOnPlateauMomentum', 'ReduceOnPlateauParamScheduler', 'EarlyStoppingHook')
@@ -95,6 +97,10 @@ def _metrics_of(evaluator: Mapping) -> List[str]:
                                      or 'proposal' in str(evaluator.get('metric'))):
         return [f'{prefix or "coco"}/{one}_{part}' for one in _listed(evaluator.get('metric', 'bbox'))
                 for part in _COCO_METRICS]
+    if kind in _OF_PAIRS:
+        tops = _listed(evaluator.get('topk', (1, 5, 10)))
+        recalls = [f'{way}_R@{k}' for way in ('image_to_text', 'text_to_image') for k in tops]
+        return [f'{prefix or "pair"}/{name}' for name in _OF_PAIRS[kind] or recalls]
     if kind == 'IoUMetric':
         parts = dict(mIoU=('IoU', 'Acc'), mDice=('Dice', 'Acc'), mFscore=('Fscore', 'Precision', 'Recall'))
         start = f'{prefix}/' if prefix else ''
