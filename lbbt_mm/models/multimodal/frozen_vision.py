@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely, local_checkpoint
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
+from lbbt_mm.files.checkpoint_schemes import SafeLoaders
 from lbbt_mm.language.stores import unwrapped
 from lbbt_mm.registry import MODELS, type_name
 from .image_features import ImagePooling
@@ -22,6 +23,9 @@ class FrozenVision:
         checkpoint: Checkpoint of the backbone, or of a classifier with it. Defaults to None.
         pooling: See :class:`~lbbt_mm.models.multimodal.image_features.ImagePooling`. Defaults to ``auto``.
 
+    Attributes:
+        backbone: The backbone, in evaluation mode.
+
     Raises:
         CheckpointMisfit: If the backbone's weights are not all there.
         ValueError: If no weights are named, or a setting cannot be.
@@ -29,11 +33,11 @@ class FrozenVision:
 
     def __init__(self, backbone: Mapping[str, Any], checkpoint: Optional[str] = None, pooling: str = 'auto') -> None:
         name = type_name(dict(backbone))
-        self._backbone: nn.Module = MODELS.build({**deepcopy(dict(backbone)), 'init_cfg': None})
-        load_backbone(self._backbone, checkpoint or pretrained_step(backbone), name)
-        self._backbone.requires_grad_(False)
-        self._backbone.eval()  # which returns nothing in mmpretrain
-        self._pool = ImagePooling(self._backbone, pooling)
+        self.backbone: nn.Module = MODELS.build({**deepcopy(dict(backbone)), 'init_cfg': None})
+        load_backbone(self.backbone, checkpoint or pretrained_step(backbone), name)
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()  # which returns nothing in mmpretrain
+        self._pool = ImagePooling(self.backbone, pooling)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -45,7 +49,7 @@ class FrozenVision:
         Returns:
             Tensor: ``(B, C)``, float32.
         """
-        self._backbone.to(images.device)
+        self.backbone.to(images.device)
         return self._pool(images).float()
 
 
@@ -81,9 +85,7 @@ def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
     """
     step = source if isinstance(source, Mapping) else {}
     where = step.get('checkpoint') or str(source)
-    # also where no tool has bound mmengine's loader to safe loading; what is elsewhere is fetched by it
-    state = unwrapped(load_checkpoint_safely(where) if local_checkpoint(where) else CheckpointLoader.load_checkpoint(
-        where, map_location='cpu', logger='silent'))
+    state = unwrapped(_open(where))
     prefix = f'{(step.get("prefix") or "backbone").rstrip(".")}.'
     if not any(name.startswith(prefix) for name in state):
         prefix = ''  # of a backbone alone
@@ -92,3 +94,12 @@ def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
     if fit.names:
         raise CheckpointMisfit(f'{where}: does not fit the backbone of {label} ({fit.describe():.300}). Give the checkpoint '
                                'and the config that belong together.')
+
+
+def _open(where: str) -> Any:
+    """A checkpoint's content; nothing in it is run, also where no tool has bound mmengine's loaders to that."""
+    if local_checkpoint(where):
+        return load_checkpoint_safely(where)
+    if where.startswith(('http://', 'https://')):
+        return SafeLoaders(trust=False).load_from_http(where, 'cpu')
+    return CheckpointLoader.load_checkpoint(where, map_location='cpu', logger='silent')
