@@ -1,6 +1,9 @@
 """Batches of texts of about one length, so that little of what is computed is padding."""
 from typing import List, Sequence
 
+#: A text is at least so long, as a share of the longest of its batch: less than a tenth of a batch is padding.
+_SHORTEST = 0.9
+
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> List[List[int]]:
     """Put texts into batches in the order of their lengths, the longest first: what does not fit in memory is known at once.
@@ -10,11 +13,13 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> List[List[in
         batch_tokens: A batch has at most so many tokens, padding among them; or one text.
 
     Returns:
-        list: Indices of the texts of each batch. Texts of one length stay in their order.
+        list: Indices of the texts of each batch, of whose tokens less than a tenth is padding. Texts of one length stay in
+        their order.
     """
     batches: List[List[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if not batches or lengths[batches[-1][0]] * (len(batches[-1]) + 1) > batch_tokens:
+        longest = lengths[batches[-1][0]] if batches else 0
+        if not batches or longest * (len(batches[-1]) + 1) > batch_tokens or lengths[index] < _SHORTEST * longest:
             batches.append([])
         batches[-1].append(index)
     return batches

@@ -82,8 +82,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     texts.add_argument('--captions', required=True, metavar='FILE', help='caption file, or folder of .tar shards')
     texts.add_argument('--layer', type=int, default=-1, metavar='N',
                        help='-1: what the whole model gives, behind its final norm; else the output of block N; default: -1')
-    texts.add_argument('--pooling', choices=('last', 'mean', 'first'), default='last',
-                       help='last token (decoders), first token (encoders) or mean; default: last')
+    texts.add_argument('--pooling', choices=('auto', 'last', 'mean', 'first'), default='auto',
+                       help='last token (decoders), first token (encoders) or mean; default: auto, the last token of a '
+                       'decoder, the mean of an encoder')
     texts.add_argument('--revision', metavar='NAME', help='branch, tag or commit on the hub')
     texts.add_argument('--batch-tokens', type=argument_types.count, default=4096, metavar='N',
                        help='tokens at once; default: %(default)s')

@@ -27,9 +27,17 @@ def test_a_batch_is_filled():
     assert batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
 
 
-def test_little_of_a_batch_is_padding():
+@pytest.mark.parametrize('number', [1, 10, 100, 2000])
+@pytest.mark.parametrize('batch_tokens', [64, 2048, 10**6])
+def test_little_of_any_batch_is_padding(number, batch_tokens):
+    """Also where there are so few texts that all would fit in one."""
+    found = lengths(number)
+    for batch in batches_by_length(found, batch_tokens):
+        assert padding_share(found, [batch]) < 0.1
+
+
+def test_texts_as_they_come_are_padded_a_lot():
     found = lengths()
-    assert padding_share(found, batches_by_length(found, 2048)) < 0.1
     as_they_come = [list(range(first, first + 64)) for first in range(0, 2000 - 64, 64)]
     assert padding_share(found, as_they_come) > 0.4
 
