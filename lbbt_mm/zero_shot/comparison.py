@@ -1,0 +1,195 @@
+"""The comparison of language models from its command line to its tables: features, trainings, scores."""
+import argparse
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Sequence
+
+from mmengine.config import Config
+from rich.console import Console
+
+from lbbt_mm.analysis.relative_representations import NON_ZERO
+from lbbt_mm.checks import check_datasets
+from lbbt_mm.datasets.captions import open_captions
+from lbbt_mm.experiments.results_folder import claim_results
+from lbbt_mm.figures.parts import Parts
+from lbbt_mm.files.feature_store import FeatureStore
+from lbbt_mm.runs.training_pool import Chain, TrainingPool
+from lbbt_mm.runs.training_run import TrainingFailed, TrainingRun
+from .compared_scores import asif_accuracies, neighbourhood, probe_images, probe_texts, zero_shot_accuracy
+from .compared_trainings import LIT, SHARELOCK, Method, Protocol, trained_model
+from .comparison_tables import Model, Score, report
+from .tasks import Task, all_prompts, read_task
+from .text_sides import LanguageModel, Texts, TextSide, random_side
+
+#: What tells two stores of one vision model from those of others.
+_SAME = ('model', 'revision', 'layer', 'pooling', 'dtype', 'width')
+
+
+class Planned(NamedTuple):
+    """A training of the comparison, and what its model is tested with."""
+    model: str
+    method: Method
+    seed: int
+    side: TextSide
+    run: TrainingRun
+
+
+class Data(NamedTuple):
+    """What all models are compared on."""
+    images: FeatureStore
+    test_images: FeatureStore
+    tasks: List[Task]
+    texts: Texts
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit status.
+
+    Args:
+        args: The command line.
+    """
+    data = read_data(args)
+    protocol = Protocol(args, data.images)
+    for method in _methods(args):
+        protocol.check_method(method)
+    claim_results(args.out, 'compare_text_encoders.py')
+    parts = Parts(args.out / 'models.parts.json', 1)
+    models = {found.label: LanguageModel(found.label, found.location, args, parts) for found in args.language}
+    sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
+    planned = plan(args, protocol, data, sides)
+    for one in planned:
+        one.run.check()
+    check_datasets(Config(planned[0].run.request['config']))  # the others differ in the text features alone
+    try:
+        failures = train(planned, args.jobs)
+    except KeyboardInterrupt:
+        print('Interrupted. The same command goes on from the last checkpoints.', file=sys.stderr)
+        return 130
+    scores = [score for one in planned for score in score_training(one, data)]
+    for label, side in sides.items():
+        scores += untrained_scores(label, side, protocol, data, args)
+    if 'linear_probe' in args.baselines:
+        scores += probed('images', 'linear probe', data, partial(probe_images, data.test_images))
+    report(args, data.tasks, scores, [facts(model, sides[label], protocol, args) for label, model in models.items()])
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def read_data(args: argparse.Namespace) -> Data:
+    """Open stores, captions and tasks, before any work is done.
+
+    Raises:
+        FileNotFoundError: If something is not there.
+        ValueError: If they do not fit together.
+    """
+    images, test_images = (FeatureStore.open(folder, kind='image') for folder in (args.images, args.test_images))
+    other = next((name for name in _SAME if getattr(images.index, name) != getattr(test_images.index, name)), None)
+    if other:
+        raise ValueError(f'{test_images.folder}: has {other} {getattr(test_images.index, other)!r:.80}, and {images.folder} '
+                         f'has {getattr(images.index, other)!r:.80}; expected features by one vision model. Make one of '
+                         'them again.')
+    captions = open_captions(args.captions)
+    if captions.keys != images.keys:
+        raise ValueError(f'{args.captions}: names {len(captions.keys)} images, and {images.folder} has {len(images.keys)}; '
+                         'expected the same ones in the same order. Make the features from these captions '
+                         '(tools/precompute_features.py images --captions).')
+    tasks = [read_task(files, args.templates, test_images) for files in args.task]
+    probe = open_captions(args.probe_captions).pairs if args.probe_captions and 'linear_probe' in args.baselines else []
+    prompts = [(prompt, prompt) for prompt in all_prompts(tasks)]
+    return Data(images, test_images, tasks, Texts(captions.pairs, prompts, probe))
+
+
+def _methods(args: argparse.Namespace) -> List[Method]:
+    return [SHARELOCK, *([LIT] if 'lit' in args.baselines else [])]
+
+
+def plan(args: argparse.Namespace, protocol: Protocol, data: Data, sides: Dict[str, TextSide]) -> List[Planned]:
+    """All trainings: each language model by each method, then the random controls, for each seed.
+
+    Args:
+        args: The command line.
+        protocol: The config.
+        data: What is trained on.
+        sides: Language models by label; random features are as wide as those of the first.
+    """
+    methods = _methods(args)
+    found = [(label, method, seed, side) for label, side in sides.items() for method in methods for seed in args.seeds]
+    width = next(iter(sides.values())).captions.index.width
+    for name, unit in (('random', 'text'), ('words', 'word')):
+        if name in args.baselines:
+            folders = {seed: args.out / 'stores' / f'{name}-seed{seed}' for seed in args.seeds}
+            found += [(name, SHARELOCK, seed, random_side(unit, seed, width, folder, data.texts))
+                      for seed, folder in folders.items()]
+    return [Planned(label, method, seed, side, protocol.training(side, method, seed, _folder(args.out, label, method, seed)))
+            for label, method, seed, side in found]
+
+
+def _folder(out: Path, label: str, method: Method, seed: int) -> Path:
+    return out / 'runs' / f'{label.replace("/", "_")}-{method.name.lower()}-seed{seed}'
+
+
+def train(planned: Sequence[Planned], jobs: int) -> List[str]:
+    """Train what is not trained yet; returns what went wrong.
+
+    Args:
+        planned: The trainings.
+        jobs: How many at once.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    chains = [Chain(one.run.work_dir.name, [lambda run=one.run: run]) for one in planned if one.run.status != 'finished']
+    try:
+        return TrainingPool(jobs, keep_going=True, console=console).run(chains)
+    except TrainingFailed as error:
+        return [str(error)]
+
+
+def score_training(one: Planned, data: Data) -> List[Score]:
+    """Zero-shot accuracy of a training's model in each task; NaN where it has not come to its end."""
+    status = one.run.status
+    model = trained_model(one.run) if status == 'finished' else None
+    return [Score(one.model, one.method.name, one.seed, task.name, status,
+                  math.nan if model is None else zero_shot_accuracy(model, one.side, data.test_images, task))
+            for task in data.tasks]
+
+
+def untrained_scores(label: str, side: TextSide, protocol: Protocol, data: Data, args: argparse.Namespace) -> List[Score]:
+    """What is asked for of a language model that needs no training of ShareLock."""
+    scores: List[Score] = []
+    if 'asif' in args.baselines:
+        pairs = protocol.pairs(side, 'all')
+        if len(pairs) < args.asif_kept == NON_ZERO:
+            print(f'asif: {len(pairs)} pairs, of which each sample keeps all: fewer than the {NON_ZERO} as published, of '
+                  '1.6 million pairs. --asif-kept gives another number.')
+        found = asif_accuracies(pairs, side, data.test_images, data.tasks, args)
+        scores += [Score(label, 'asif', None, name, 'finished', value) for name, value in found.items()]
+    if side.probe is not None:
+        scores += probed(label, 'linear probe of captions', data, partial(probe_texts, side.probe, data.test_images))
+    return scores
+
+
+def probed(label: str, method: str, data: Data, probe: Callable[[Task], float]) -> List[Score]:
+    """A linear probe of each task; NaN, and why, where a task has none."""
+    scores = []
+    for task in data.tasks:
+        try:
+            scores.append(Score(label, method, None, task.name, 'finished', probe(task)))
+        except ValueError as error:
+            print(f'{label}, {task.name}: no {method}: {error}')
+    return scores
+
+
+def facts(model: LanguageModel, side: TextSide, protocol: Protocol, args: argparse.Namespace) -> Model:
+    """What is known of a language model without training: the two things that may predict its accuracy."""
+    loss = model.loss(args.text) if args.text else None
+    if loss is not None and loss.unknown:
+        print(f'{model.label}: {loss.unknown} of {loss.tokens} tokens of {args.text} are unknown to its tokenizer; its bits '
+              'per byte are too low.', file=sys.stderr)
+    try:
+        near = neighbourhood(protocol.pairs(side, 'first'), args)
+    except ValueError as error:
+        print(f'{model.label}: no mutual nearest neighbours: {error}', file=sys.stderr)
+        near = None
+    return Model(model.label, model.facts['causal'], model.facts['parameters'], loss, near)

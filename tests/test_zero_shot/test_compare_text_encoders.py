@@ -1,0 +1,43 @@
+"""The command line of the comparison of language models."""
+import pytest
+
+from lbbt_mm.zero_shot.compare_text_encoders import parse_args
+from tests.tool_processes import REPO
+
+CONFIG = str(REPO / 'configs' / 'small' / 'sharelock_emoji.py')
+
+
+def arguments(folder, *more, task='one=labels.txt,names.txt', languages=('a=x', 'b=y')):
+    (folder / 'labels.txt').touch()
+    task = task.replace('labels', f'{folder}/labels')
+    return [CONFIG, '--language', *languages, '--captions', 'c.csv', '--images', 'i', '--test-images', 't', '--task', task,
+            '--out', str(folder / 'out'), *more]
+
+
+def test_tasks_name_labels_classes_and_templates(tmp_path):
+    task, = parse_args(arguments(tmp_path)).task
+    assert task == ('one', tmp_path / 'labels.txt', 'names.txt', None)
+    more = 'zh=labels.txt,clip-benchmark:imagenet1k:cn,templates, zh.txt'
+    task, = parse_args(arguments(tmp_path, task=more)).task
+    assert task[2:] == ('clip-benchmark:imagenet1k:cn', 'templates, zh.txt')
+
+
+def test_what_is_given_twice_counts_once(tmp_path):
+    args = parse_args(arguments(tmp_path, '--seeds', '3', '1', '3', '--baselines', 'asif', 'lit', 'asif'))
+    assert args.seeds == [3, 1] and args.baselines == ['asif', 'lit']
+
+
+@pytest.mark.parametrize('more, given, message', [
+    ([], dict(task='labels.txt,names.txt'), 'expected NAME=LABELS,CLASSES'),
+    ([], dict(task='one=labels.txt'), 'expected NAME=LABELS,CLASSES'),
+    ([], dict(task='one=none.txt,names.txt'), 'none.txt: no such file'),
+    ([], dict(languages=('a=x', 'a=y')), 'a is there twice'),
+    ([], dict(languages=('lit=x', )), 'lit=...: a baseline is called so'),
+    (['--permutations', '5'], {}, '--permutations 5: expected 19'),
+    (['--baselines', 'clip'], {}, "invalid choice: 'clip'"),
+    (['--text', 'nowhere.txt'], {}, 'nowhere.txt: no such file'),
+])
+def test_a_command_line_that_is_refused(tmp_path, capsys, more, given, message):
+    with pytest.raises(SystemExit) as caught:
+        parse_args(arguments(tmp_path, *more, **given))
+    assert caught.value.code == 2 and message in capsys.readouterr().err
