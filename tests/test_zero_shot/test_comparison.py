@@ -56,8 +56,8 @@ def test_a_folder_of_others_is_left_alone(files, capsys):
 def test_models_and_baselines_are_trained_once(files, capsys, monkeypatch):
     models = [f'{label}={files.language(name)}' for label, name in dict(one='llama', two='gpt2', three='qwen2').items()]
     command = files.arguments(
-        models, '--seeds', 0, '--baselines', 'random', 'lit', 'asif', 'linear_probe', '--text', files.folder / 'text.txt', '--probe-captions',
-        files.folder / 'test.csv', '--permutations', 19, '--neighbours', 3, '--cfg-options', *FEW_STEPS)
+        models, '--seeds', 0, '--baselines', 'random', 'lit', 'asif', 'linear_probe', '--text', files.folder / 'text.txt',
+        '--probe-captions', files.folder / 'test.csv', '--permutations', 19, '--neighbours', 3, '--cfg-options', *FEW_STEPS)
     assert main(command) == 0, capsys.readouterr().err
     out = files.folder / 'out'
     results = pd.read_csv(out / 'results.csv')
