@@ -37,10 +37,12 @@ class ZeroShot:
         self.classes = None if classes is None else ZeroShotClasses(text, **classes)
         self._vision_config, self._vision = vision, None
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features of normalised images ``(N, 3, H, W)``, as ``(N, C)``.
+    @property
+    def vision(self) -> FrozenVision:
+        """The vision model, which is loaded when it is first asked for.
 
         Raises:
+            CheckpointMisfit: If its checkpoint is another model's.
             ValueError: If the config has no vision model.
         """
         if self._vision is None:
@@ -49,7 +51,7 @@ class ZeroShot:
                                  'dict(backbone=..., checkpoint=...). Name the model whose features the projection was '
                                  'trained on.')
             self._vision = FrozenVision(**self._vision_config)
-        return self._vision.features(images)
+        return self._vision
 
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, data_samples: Optional[Sequence[Any]] = None) -> List[Any]:
@@ -72,7 +74,7 @@ class ZeroShot:
                              "dict(classes=FILE, templates='a photo of a {}').")
         samples = [DataSample() for _ in range(_size(inputs))] if data_samples is None else list(data_samples)
         _check_labels(samples, len(self.classes))
-        features = inputs['image'] if isinstance(inputs, Mapping) else self.features(inputs)
+        features = inputs['image'] if isinstance(inputs, Mapping) else self.vision.features(inputs)
         scores = self.scores(model, features)
         for sample, score in zip(samples, scores):
             sample.set_pred_score(score).set_pred_label(score.argmax())

@@ -34,6 +34,7 @@ class ZeroShotClasses:
 
     Attributes:
         names: Names of the classes.
+        track: As given.
 
     Raises:
         FileNotFoundError: If a file of names is not there.
@@ -53,7 +54,7 @@ class ZeroShotClasses:
         self.names = read_class_names(classes)
         self._prompts = class_prompts(self.names, read_templates(templates))
         self._text, self._cache = dict(text), None if cache is None else Path(cache).expanduser()
-        self._batch_tokens, self._track = batch_tokens, track
+        self._batch_tokens, self.track = batch_tokens, track
         self._features: Union[Tensor, FeatureStore, None] = None
         self._made: Tuple[Any, Optional[Tensor]] = (None, None)
 
@@ -93,7 +94,7 @@ class ZeroShotClasses:
     def _prompt_features(self) -> Union[Tensor, FeatureStore]:
         """Features of the prompts, ``(C * T, width)``: of the main process's making where they are kept on the disk."""
         if self._features is None and self._cache is None:
-            self._features = TextEncoder(**self._text).features(self._prompts, self._batch_tokens, self._track)
+            self._features = TextEncoder(**self._text).features(self._prompts, self._batch_tokens, self.track)
         elif self._features is None:
             facts = self._facts()
             name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -113,7 +114,7 @@ class ZeroShotClasses:
         for number in writer.missing:
             rows = index.shard_range(number)
             texts = self._prompts[rows.start:rows.stop]
-            writer.write(number, encoder.features(texts, self._batch_tokens, self._track))
+            writer.write(number, encoder.features(texts, self._batch_tokens, self.track))
         writer.finish()
 
 

@@ -167,7 +167,7 @@ class TestErrors:
         (dict(zero_shot=dict(classes=['cat', ''])), 'class 1 has no name'),
         (dict(zero_shot=dict(classes=NAMES, templates='a photo')), "'a photo' has no place for the name of a class"),
         (dict(zero_shot=dict(templates='{}')), 'zero_shot names no classes'),
-        (dict(zero_shot=dict(classes=NAMES, template='{}')), "zero_shot has no setting 'template'; expected some of classes"),
+        (dict(zero_shot=dict(classes=NAMES, template='{}')), "zero_shot has no setting 'template'; expected some of"),
         (dict(vision=dict(type='ResNet')), "vision has no setting 'type'; expected some of backbone, checkpoint, pooling"),
         (dict(text=None), r'zero-shot classes need a language model; expected model.text=dict\(location='),
     ])
