@@ -59,7 +59,8 @@ def check_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None
     check_random_labels(cfg, loaders)
     first: Optional[Tuple[str, List[str]]] = None
     for found in _custom_datasets(cfg, with_bridge_loader(loaders)):
-        if found.config.get('ann_file') or not found.config.get('with_label', True):
+        by_name = 'ClassSubset' in found.wrappers  # which numbers the classes by the names of their folders
+        if by_name or found.config.get('ann_file') or not found.config.get('with_label', True):
             continue
         folder, classes = image_root(found.config), _class_folders(found)
         _check_class_folders(found, folder, classes, get_key(cfg, 'model.head.num_classes'))

@@ -91,7 +91,8 @@ def _measured(cfg: Config) -> List[str]:
 
 def _metrics_of(evaluator: Mapping) -> List[str]:
     kind, prefix = type_name(evaluator), evaluator.get('prefix')
-    if kind == 'Accuracy' and evaluator.get('thrs', 0.) in (0., [0.], (0., )):  # others go into the names
+    of_classes = kind in ('Accuracy', 'ClassSubsetAccuracy')
+    if of_classes and evaluator.get('thrs', 0.) in (0., [0.], (0., )):  # others go into the names
         return [f'{prefix or "accuracy"}/top{top}' for top in _listed(evaluator.get('topk', 1))]
     if kind == 'CocoMetric' and not (evaluator.get('classwise') or evaluator.get('metric_items')
                                      or 'proposal' in str(evaluator.get('metric'))):

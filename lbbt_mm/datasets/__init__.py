@@ -1,4 +1,5 @@
 """Datasets and transforms; importing this registers them in scope ``lbbt_mm``."""
+from .class_subset import ClassSubset
 from .even_subset import EvenSubset
 from .feature_pairs import FeaturePairs
 from .pair_sampler import PairSampler, collate_pairs
@@ -7,6 +8,6 @@ from .retrieval_queries import RetrievalQueries
 from .transforms import RandomLabel
 
 __all__ = [
-    'EvenSubset', 'FeaturePairs', 'PairSampler', 'RandomLabel', 'RandomLabelDataset', 'RetrievalQueries',
+    'ClassSubset', 'EvenSubset', 'FeaturePairs', 'PairSampler', 'RandomLabel', 'RandomLabelDataset', 'RetrievalQueries',
     'collate_pairs'
 ]

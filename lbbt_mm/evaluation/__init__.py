@@ -1,4 +1,4 @@
-"""Evaluation: the metrics of image retrieval that mmpretrain lacks."""
-from .metrics import PairLoss, PairRetrieval, PairTest, RetrievalNDCG, RetrievalPrecision
+"""Evaluation: metrics that mmpretrain lacks, of image retrieval and of some of a model's classes."""
+from .metrics import ClassSubsetAccuracy, PairLoss, PairRetrieval, PairTest, RetrievalNDCG, RetrievalPrecision
 
-__all__ = ['PairLoss', 'PairRetrieval', 'PairTest', 'RetrievalNDCG', 'RetrievalPrecision']
+__all__ = ['ClassSubsetAccuracy', 'PairLoss', 'PairRetrieval', 'PairTest', 'RetrievalNDCG', 'RetrievalPrecision']

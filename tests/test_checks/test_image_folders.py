@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lbbt_mm.checks.image_files import SAMPLE
 from lbbt_mm.checks.image_folders import check_labels, label_problems
 from tests.checked import check_images, said
 from tests.image_folders import folder_config, random_label, run_config, write_splits
@@ -18,6 +19,19 @@ def root(tmp_path) -> Path:
 def test_a_run_that_agrees_passes(root):
     check_labels(run_config(root))
     check_labels(run_config(root, train_labels=()))
+
+
+def test_folders_of_some_of_the_model_s_classes_are_matched_by_their_names(root):
+    cfg = run_config(root, num_classes=5, train_labels=())
+    cfg.pop('val_cfg')
+    with pytest.raises(ValueError, match='has 3 class folders, but model.head.num_classes=5'):
+        check_labels(cfg, ['val_dataloader'])
+    cfg.val_dataloader.dataset = dict(type='lbbt_mm.ClassSubset', classes=[*'abcde'], dataset=cfg.val_dataloader.dataset)
+    check_labels(cfg, ['val_dataloader'])
+    assert not list(label_problems(cfg, ['val_dataloader'], SAMPLE))
+    shutil.rmtree(root / 'test')
+    with pytest.raises(FileNotFoundError, match='val_dataloader.dataset.dataset: .*test is not a folder'):
+        list(label_problems(cfg, ['val_dataloader'], SAMPLE))
 
 
 @pytest.mark.parametrize('wrap, where', [
