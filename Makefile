@@ -13,7 +13,7 @@ help:
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-m slow' for the slow ones; default '-n 2')"
 	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"
 	@echo 'make lint     check the style of the code'
-	@echo 'make bench    time our layers, heads, backbone, partial and auxiliary training, GSNR, and reading a checkpoint and counting its outliers (BENCH_ARGS)'
+	@echo 'make bench    time our layers, heads, backbone, partial and auxiliary training, GSNR, features of captions, and reading a checkpoint and counting its outliers (BENCH_ARGS)'
 	@echo 'make clean    remove caches and build products; .venv and work_dirs stay'
 
 install:
@@ -41,6 +41,7 @@ bench: install
 	$(PY) tools/benchmarks/checkpoint_reading.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/outlier_statistics.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/gsnr.py $(BENCH_ARGS)
+	$(PY) tools/benchmarks/text_features.py $(BENCH_ARGS)
 
 clean:
 	rm -rf build/lib build/bdist.* dist/lbbt_mm-* lbbt_mm.egg-info .pytest_cache .ruff_cache

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from tests.closeness import assert_close
+from tests.tiny_checkpoints import build_model
+from tests.tiny_tokenizer import write_tokenizer
 from tests.tool_processes import REPO, run_tool
 
 timm = pytest.mark.skipif(importlib.util.find_spec('timm') is None, reason='requirements/bench.txt is not installed')
@@ -404,3 +406,36 @@ def test_all_ways_to_gradients_of_samples_give_the_same_moments(benchmarks):
                 size = float(expected.squares.max()**0.5)
                 assert_close(scale * one.mean, expected.mean, depth=4, size=size, msg=f'{name}, {parameter}')
                 assert_close(scale**2 * one.squares, expected.squares, depth=8, msg=f'{name}, {parameter}')
+
+
+# ------------------------------------------------------------------------------- features of captions
+@pytest.fixture
+def language_model(tmp_path):
+    build_model('gpt2').save_pretrained(tmp_path / 'gpt2')
+    return write_tokenizer(tmp_path / 'gpt2')
+
+
+@pytest.mark.slow
+def test_text_features_compares_every_way(language_model, tmp_path):
+    done = run_tool('benchmarks/text_features.py', '--model', language_model, '--captions', 100, '--tokens', 256,
+                    '--repeats', 2, '--threads', 1, '--clock', 'cpu', '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.output
+    rows, data = tables(done.output), json.loads((tmp_path / 'out' / 'text_features.json').read_text())
+    assert [row['way'] for row in rows] == [f'{kind}: {way}' for kind in ('float32', 'bfloat16') for way in (
+        'one at a time', 'batches as they come', 'ours')]
+    assert [bool(row['wanted']) for row in rows] == 2 * [False, False, True]
+    for result, row in zip(data['results'], rows):
+        assert float(row['times as fast as one at a time']) == pytest.approx(result['ratio'], abs=0.006)
+    alone, as_they_come, ours = (result['padding'] for result in data['results'][:3])
+    assert alone == 0 and ours < 0.1 < as_they_come
+    assert float(data['facts']['largest difference to one at a time'].split(',')[0]) < 1e-4
+
+
+def test_all_ways_to_features_of_captions_give_the_same(benchmarks, language_model):
+    from text_features_sides import alone, as_they_come, encoder_of, write_captions
+    encoder, texts = encoder_of(str(language_model), False), write_captions(70)
+    expected = alone(encoder, texts)
+    for found in (as_they_come(encoder, texts), encoder.features(texts, 256)):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    lengths = [len(text.split()) for text in texts]
+    assert min(lengths) >= 3 and max(lengths) <= 50 and len(set(lengths)) > 10
