@@ -1,5 +1,5 @@
-# Tests a checkpoint of vit_s_imagenet.py on ImageNet-A (Table 4), folders of 200 of ImageNet's classes under LBBT_DATA_ROOT, by
-# the scores of these classes alone. LBBT_IMAGENET_CLASSES has the order of all: ImageNet's train folder, or a file with a
+# Tests a checkpoint of vit_s_imagenet.py on ImageNet-A (Table 4), folders of 200 of ImageNet's classes under LBBT_DATA_ROOT,
+# by the scores of these classes alone. LBBT_IMAGENET_CLASSES has the order of all: ImageNet's train folder, or a file with a
 # class a line such as its LOC_synset_mapping.txt
 _base_ = './vit_s_imagenet.py'
 test_dataloader = dict(

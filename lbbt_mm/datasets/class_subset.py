@@ -34,8 +34,8 @@ def read_classes(source: Union[str, os.PathLike]) -> List[str]:
         names = [_WNID.match(line)[0] if _WNID.match(line) else line for line in lines]
     else:
         raise FileNotFoundError(f'ClassSubset: classes={str(source)!r} is not there; expected the classes of the model, '
-                                "in the order of its scores: a folder with a folder for each (ImageNet's train), or a text file "
-                                'with one a line (LOC_synset_mapping.txt). Correct it.')
+                                "in the order of its scores: a folder with a folder for each (ImageNet's train), or a text "
+                                'file with one a line (LOC_synset_mapping.txt). Correct it.')
     return _without_twins(names, str(source))
 
 
