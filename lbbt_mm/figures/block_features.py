@@ -4,6 +4,7 @@ from typing import Any, Iterable, List, Tuple
 import torch
 from torch import Tensor, nn
 
+from .image_sizes import of_one_size
 from .trained import preprocess
 
 #: Which tokens stand for an image.
@@ -60,9 +61,14 @@ def read_block_features(model: nn.Module, batches: Iterable[Tuple[Any, List[Any]
                                            prepend=True) for index, block in enumerate(blocks)]
     try:
         for images, samples in batches:
-            states.clear()
-            backbone(preprocess(model, images, samples)['inputs'])
-            parts.append(torch.stack([_pool(states[index], tokens, extra) for index in sorted(states)]).cpu())
+            order, found = [], []
+            for places in of_one_size(images):  # none is padded, which would be a part of its features
+                states.clear()
+                backbone(preprocess(model, [images[place] for place in places],
+                                    [samples[place] for place in places])['inputs'])
+                found.append(torch.stack([_pool(states[index], tokens, extra) for index in sorted(states)]).cpu())
+                order += places
+            parts.append(torch.cat(found, dim=1)[:, torch.tensor(order).argsort()])
     finally:
         for handle in handles:
             handle.remove()

@@ -88,7 +88,7 @@ def _subset(run: OpenedRun, args: argparse.Namespace) -> Any:
         return DATASETS.build(dict(type='lbbt_mm.EvenSubset', num_samples=args.max_samples, at_most=True,
                                    dataset=deepcopy(run.loader(args.split).dataset)))
     except FileNotFoundError as error:
-        raise run._no_data(args.split, error) from None
+        raise run.absent_data(args.split, error) from None
 
 
 def _class_captions(run: OpenedRun, subset: Any, args: argparse.Namespace) -> List[str]:

@@ -25,11 +25,21 @@ def stackable(model: nn.Module, images: Sequence[Tensor], samples: List[Any],
     if not of_mmseg or least is None:
         yield images, samples
         return
+    for indices in of_one_size(images, least):
+        yield [images[index] for index in indices], [samples[index] for index in indices]
+
+
+def of_one_size(images: Sequence[Tensor], least: Sequence[int] = (0, 0)) -> Iterator[List[int]]:
+    """Which images of a batch are of one size, by their places.
+
+    Args:
+        images: ``(C, H, W)`` each.
+        least: Height and width to which smaller ones are padded. Defaults to (0, 0).
+    """
     groups: Dict[Tuple[int, ...], List[int]] = {}
     for index, image in enumerate(images):
         groups.setdefault(tuple(map(max, image.shape[-2:], least)), []).append(index)
-    for indices in groups.values():
-        yield [images[index] for index in indices], [samples[index] for index in indices]
+    yield from groups.values()
 
 
 def without_padding(inputs: Tensor, samples: List[Any]) -> Iterator[Tensor]:

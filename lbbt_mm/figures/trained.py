@@ -178,7 +178,13 @@ class OpenedRun:
             raise ValueError(f'{self.label}: its config has no {split}_dataloader. Give another split.')
         return found
 
-    def _no_data(self, split: str, error: OSError) -> FileNotFoundError:
+    def absent_data(self, split: str, error: OSError) -> FileNotFoundError:
+        """The error that says that a data set is not there, and how to say where it is.
+
+        Args:
+            split: Of the data set.
+            error: What opening it raised.
+        """
         key = f'{split}_dataloader.dataset'
         roots = (found for found in walk(self.loader(split).dataset, key) if found[0].endswith('.data_root') and found[1])
         place, root = next(roots, (f'{key}.data_root', ''))
@@ -220,7 +226,7 @@ class OpenedRun:
                 for batch in batches:
                     yield batch['inputs'], batch['data_samples']
             except FileNotFoundError as error:
-                raise self._no_data(split, error) from None
+                raise self.absent_data(split, error) from None
 
 
 def run_config(folder: Path) -> Config:

@@ -4,6 +4,8 @@ import logging
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from mmpretrain.structures import DataSample
+from torch import nn
 
 from lbbt_mm.figures.block_features import read_block_features
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
@@ -81,6 +83,21 @@ def test_what_is_inserted_behind_a_block_does_not_count_for_it(opened):
     model.backbone.layers[3].register_forward_hook(lambda module, args, output: output * 2)
     found = read(run, model)
     assert torch.equal(found[:4], plain[:4]) and not torch.allclose(found[4], plain[4], atol=0.1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('processor', ['mmpretrain.ClsDataPreprocessor', 'mmseg.SegDataPreProcessor'])
+def test_images_of_different_sizes_are_not_padded_and_keep_their_order(opened, processor):
+    run = opened()
+    model = run.at_end()
+    model.backbone = nn.Module()
+    model.backbone.embed_dims, model.backbone.layers = 3, nn.ModuleList([nn.Identity()])
+    model.backbone.forward = lambda x: model.backbone.layers[0](x.flatten(2).transpose(1, 2))  # a pixel is a token
+    model.data_preprocessor = MODELS.build(dict(type=processor, mean=[1.] * 3, std=[2.] * 3))
+    images = [torch.full((3, *size), value) for value, size in ((5., (4, 6)), (7., (6, 4)), (9., (4, 6)), (11., (2, 2)))]
+    samples = [DataSample() for _ in images]
+    found = read_block_features(model, [(images, samples), (images[:1], samples[:1])], 'mean', 'run')
+    assert found[0, :, 0].tolist() == [2., 3., 4., 5., 2.]
 
 
 def test_blocks_that_do_not_run_are_left_out(opened):

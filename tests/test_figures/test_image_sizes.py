@@ -6,7 +6,7 @@ from mmengine.structures import BaseDataElement
 from mmseg.models import SegDataPreProcessor
 from torch import nn
 
-from lbbt_mm.figures.image_sizes import stackable, without_padding
+from lbbt_mm.figures.image_sizes import of_one_size, stackable, without_padding
 
 SIZES = [(4, 6), (6, 4), (4, 6), (2, 2)]
 
@@ -29,6 +29,12 @@ def split(processor, training=False):
     (DetDataPreprocessor(), False, [[0, 1, 2, 3]])])
 def test_images_that_a_preprocessor_takes_together(processor, training, parts):
     assert split(processor, training) == parts
+
+
+def test_images_of_one_size_by_their_places():
+    images = [torch.zeros(3, *size) for size in SIZES]
+    assert list(of_one_size(images)) == [[0, 2], [1], [3]]
+    assert list(of_one_size(images, least=(4, 6))) == [[0, 2, 3], [1]]
 
 
 def test_padding_is_left_out():
