@@ -2,17 +2,14 @@
 import argparse
 import logging
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from lbbt_mm.analysis.mutual_knn import LayerPairs, average, clamp_level, nearest_neighbours, prepare
-from lbbt_mm.analysis.permutation import Calibrated, calibrate
+from lbbt_mm.analysis.permutation import calibrate
 from lbbt_mm.figures import mutual_knn, mutual_knn_maps
 from lbbt_mm.figures.block_features import read_block_features
-from lbbt_mm.figures.mutual_knn_panels import draw
-from lbbt_mm.figures.mutual_knn_tables import Compared, best_pairs, models_table, recommendation, sizes_table
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from lbbt_mm.language.text_files import find_text_model
 from lbbt_mm.language.text_model import TextModel
@@ -145,75 +142,6 @@ def test_what_is_done_is_not_done_again(trained, language, captions, tool, monke
     captions.write_text('\n'.join(CAPTIONS[::-1]))
     tool(*arguments, neighbours=5)
     assert calls[6:] == ['_see', '_read'], 'other captions'
-
-
-def found(scores, maxima=(0.2, ) * 99):
-    scores = torch.as_tensor(scores, dtype=torch.float64)
-    return Calibrated(scores, torch.tensor(maxima, dtype=torch.float64), scores * 0, scores * 0)
-
-
-def test_sizes_are_compared_in_a_table():
-    compared = [Compared(text, vision, number, (size * 10**6, width * 10**6), 0.1, found([[score, 0.1]]))
-                for text, size in (('large', 1700), ('base', 135))
-                for vision, width, number, score in (('tiny', 5, 0, 0.6), ('tiny', 5, 1, 0.8), ('small', 22, 0, 0.15))]
-    table = sizes_table(models_table(compared))
-    assert list(table.columns) == ['language', 'parameters', 'tiny (5.0M)', 'small (22.0M)']
-    assert list(table.language) == ['large', 'base'] and list(table.parameters) == ['1,700.0M', '135.0M']
-    assert list(table['tiny (5.0M)']) == ['0.7000 ± 0.1414 (0.6250, p 0.01)'] * 2
-    assert list(table['small (22.0M)']) == ['0.1500 (0.0000, p 1)'] * 2
-
-
-def test_the_best_pairs_of_each_pair_of_models():
-    rng = np.random.default_rng(0)
-    compared = [Compared(text, vision, 0, (1, 1), 0.1, found(rng.uniform(size=(3, 4))))
-                for text in 'ba' for vision in 'dc']
-    table = best_pairs(compared)
-    assert list(dict.fromkeys(zip(table.language, table.vision))) == [('b', 'd'), ('b', 'c'), ('a', 'd'), ('a', 'c')]
-    for one, (_, own) in zip(compared, table.groupby(['language', 'vision'], sort=False)):
-        assert own.score.tolist() == pytest.approx(sorted(one.found.scores.flatten().tolist())[:-6:-1])
-        for row in own.itertuples():
-            assert one.found.scores[row.language_block, row.vision_block].item() == row.score
-
-
-@pytest.mark.parametrize('score, maxima, said', [
-    (0.5, [0.2] * 99, 'tiny and vit: recommended is language.blocks=1 with insert_after=2, both counted from 0, the first '
-     'of 2 pairs with this score: score 0.5000, calibrated 0.3750, p = 0.01.'),
-    (0.5, [0.6] * 5 + [0.2] * 94, 'tiny and vit: nothing is to be recommended. The best pair has 0.5000, and p = 0.06: '
-     'permuted captions reach that too.'),
-    (0.5, [0.6] * 4 + [0.2] * 95, 'p = 0.05.')])
-def test_nothing_is_recommended_that_permuted_captions_reach(score, maxima, said):
-    scores = torch.full((2, 4), 0.1)
-    scores[1, 2:] = score
-    models = models_table([Compared('tiny', 'vit', 0, (1, 1), 0.1, found(scores, maxima))])
-    assert recommendation(next(models.itertuples())).endswith(said)
-
-
-@pytest.mark.parametrize('twins, said', [(0.5, 'Of 50% of the samples'), (0.49, 'recommended is')])
-def test_nothing_is_recommended_where_the_language_model_plays_no_part(twins, said):
-    models = models_table([Compared('tiny', 'vit', 0, (1, 1), 0.1, found([[0.9, 0.1]]), twins)])
-    assert said in recommendation(next(models.itertuples()))
-
-
-def test_the_picture_marks_the_best_pair_and_what_is_chance():
-    scores = torch.linspace(0, 1, 12, dtype=torch.float64).reshape(3, 4)
-    scores[2, 3], scores[1, 3] = 0.1, 0.99
-    maxima = [0.5] * 99
-    compared = [Compared(text, vision, 0, (1, 1), 0.1, found(scores / scale, maxima))
-                for text, scale in (('a', 1), ('b', 4)) for vision in ('c', 'd', 'e')]
-    canvas = draw(compared)
-    assert canvas.axes.shape == (2, 3)
-    axes = canvas.axes[0, 1]
-    image, crossed, best = axes.images[0], axes.collections[-2], axes.collections[-1]
-    assert image.get_array().tolist() == scores.T.tolist(), 'blocks of the vision model from the bottom up'
-    assert image.get_clim() == canvas.axes[1, 0].images[0].get_clim() == (0, 0.99), 'one scale for all'
-    assert best.get_offsets().tolist() == [[1, 3]]
-    low = {(text, vision) for text in range(3) for vision in range(4) if scores[text, vision] <= 0.5}
-    assert {tuple(map(int, place)) for place in crossed.get_offsets()} == low
-    assert axes.get_title() == 'best 0.990, calibrated 0.980, p = 0.01'
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ('block of a', 'block of d')
-    assert len(canvas.axes[1, 0].collections[-2].get_offsets()) == 12, 'all that is chance is crossed out'
-    assert [text.get_text() for text in canvas.figure.legends[0].get_texts()] == [
-        'the best pair', 'p above 0.05', 'what 5% of permutations reach', 'mean of permutations']
 
 
 def refused(result, *texts):
