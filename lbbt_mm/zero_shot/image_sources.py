@@ -91,7 +91,8 @@ class SplitImages:
 
     def image(self, row: int) -> Tensor:
         """An image behind the pipeline, ``(3, H, W)``."""
-        found = self._dataset.prepare_data(row)
+        # a data set's own [] would take another image for one that cannot be loaded; mmengine's wrappers have nothing else
+        found = getattr(self._dataset, 'prepare_data', self._dataset.__getitem__)(row)
         if found is None:
             raise ValueError(f'{self._name}: the image {self.keys[row]} cannot be loaded. Leave it out, or fetch it again.')
         return found['inputs']
@@ -121,10 +122,9 @@ class _Rows:
         self._source = source
 
     def __getitem__(self, row: int) -> Union[Tensor, Exception]:
-        from lbbt_mm.random_state import random_state_kept, seed_all
+        from lbbt_mm.random_state import random_state_of
         try:
-            with random_state_kept():
-                seed_all(0)  # where the pipeline draws, an image is the same whatever came before it
+            with random_state_of(0):  # where the pipeline draws, an image is the same whatever came before it
                 return self._source.image(row)
         except Exception as error:
             return error
@@ -141,7 +141,9 @@ def batches(source: Source, rows: Sequence[Sequence[int]], workers: int) -> Iter
     Raises:
         Exception: What was raised where an image was loaded.
     """
+    import cv2
     from torch.utils.data import DataLoader
+    cv2.setNumThreads(0)  # its threads do not live on in the processes, which would wait for them for ever
     for batch in DataLoader(_Rows(source), batch_sampler=rows, num_workers=workers, collate_fn=list):
         error = next((found for found in batch if isinstance(found, Exception)), None)
         if error is not None:

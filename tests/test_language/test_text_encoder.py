@@ -221,3 +221,17 @@ def test_progress_is_over_the_batches(folder):
     seen = []
     TextEncoder(folder()).features(TEXTS, 12, lambda batches: (seen.append(batch) or batch for batch in batches))
     assert sorted(index for indices, _ in seen for index in indices) == [0, 1, 2, 3, 4, 5] and len(seen) > 1
+
+
+def test_half_precision_does_not_make_an_encoder_of_a_decoder(folder, encoder_folder):
+    assert TextEncoder(folder(), dtype='bfloat16').is_causal
+    assert not TextEncoder(encoder_folder, pooling='mean', dtype='bfloat16').is_causal
+
+
+@pytest.mark.slow
+def test_company_does_not_count_with_a_real_model(smollm2):
+    encoder = TextEncoder(str(smollm2))
+    texts = ['a dog', 'a photo of a puppy that sits on a red sofa', '一只猫', 'grapes: fruit, food, and many other words']
+    together, alone = encoder.features(texts, 1000), torch.cat([encoder.features([text]) for text in texts])
+    assert encoder.is_causal and encoder.width == 576
+    assert float((together - alone).abs().max()) < 1e-4 * float(alone.std())

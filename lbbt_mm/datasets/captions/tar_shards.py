@@ -88,6 +88,8 @@ def _members(shard: Path) -> Iterator[Dict[str, Any]]:
         for member in archive:
             if not member.isreg() or member.name.startswith('__'):  # webdataset's own notes
                 continue
+            if member.issparse():
+                raise ValueError(f'{member.name} is stored sparsely; expected plain files')
             content: Any = TarMember(shard, member.name, member.offset_data, member.size)
             if member.name.lower().endswith(tuple(f'.{ending}' for ending in _CAPTIONS)):
                 if member.size > _LARGEST_CAPTION:

@@ -121,3 +121,14 @@ def test_without_the_package(shards, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'webdataset.tariterators', None)
     with pytest.raises(ImportError, match=r"the package webdataset is not installed.*pip install 'lbbt_mm\[captions\]'"):
         open_captions(Path(shards))
+
+
+def test_a_member_that_is_stored_sparsely(tmp_path):
+    """Its bytes do not lie in a row."""
+    with tarfile.open(tmp_path / 'a.tar', 'w', format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo('1.jpg')
+        member.pax_headers = {'GNU.sparse.map': '0,1', 'GNU.sparse.size': '9'}
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b'1'))
+    with pytest.raises(ValueError, match='a.tar: 1.jpg is stored sparsely; expected plain files'):
+        open_captions(tmp_path / 'a.tar')
