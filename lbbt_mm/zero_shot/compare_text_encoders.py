@@ -139,6 +139,7 @@ def _add_comparison(what) -> None:
                       help='trainings at once; default: %(default)s')
     what.add_argument('--cfg-options', dest='options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
                       help='override settings of the config, for every training')
+    what.add_argument('--fresh', action='store_true', help='remove the trainings that are there, and start again')
     what.add_argument('--out', type=output_folder, default='work_dirs/compare_text_encoders',
                       help='folder of the comparison; default: %(default)s')
 

@@ -60,6 +60,8 @@ def compare(args: argparse.Namespace) -> int:
     sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
     planned = plan(args, protocol, data, sides)
     for one in planned:
+        if args.fresh:
+            one.run.clear()
         one.run.check()
     check_datasets(Config(planned[0].run.request['config']))  # the others differ in the text features alone
     try:
@@ -68,6 +70,7 @@ def compare(args: argparse.Namespace) -> int:
         print('Interrupted. The same command goes on from the last checkpoints.', file=sys.stderr)
         return 130
     scores = [score for one in planned for score in score_training(one, data)]
+    _say_of_asif(args, data)
     for label, side in sides.items():
         scores += untrained_scores(label, side, protocol, data, args)
     if 'linear_probe' in args.baselines:
@@ -159,15 +162,19 @@ def untrained_scores(label: str, side: TextSide, protocol: Protocol, data: Data,
     """What is asked for of a language model that needs no training of ShareLock."""
     scores: List[Score] = []
     if 'asif' in args.baselines:
-        pairs = protocol.pairs(side, 'all')
-        if len(pairs) < args.asif_kept == NON_ZERO:
-            print(f'asif: {len(pairs)} pairs, of which each sample keeps all: fewer than the {NON_ZERO} as published, of '
-                  '1.6 million pairs. --asif-kept gives another number.')
-        found = asif_accuracies(pairs, side, data.test_images, data.tasks, args)
+        found = asif_accuracies(protocol.pairs(side, 'all'), side, data.test_images, data.tasks, args)
         scores += [Score(label, 'asif', None, name, 'finished', value) for name, value in found.items()]
     if side.probe is not None:
         scores += probed(label, 'linear probe of captions', data, partial(probe_texts, side.probe, data.test_images))
     return scores
+
+
+def _say_of_asif(args: argparse.Namespace, data: Data) -> None:
+    """Say where the published number of similarities keeps all there are."""
+    pairs = len(data.texts.captions)
+    if 'asif' in args.baselines and pairs <= args.asif_kept == NON_ZERO:
+        print(f'asif: each sample keeps its similarities to all {pairs} pairs, fewer than the {NON_ZERO} of 1.6 million as '
+              'published. --asif-kept gives another number.')
 
 
 def probed(label: str, method: str, data: Data, probe: Callable[[Task], float]) -> List[Score]:
