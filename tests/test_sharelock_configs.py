@@ -45,7 +45,7 @@ def test_the_recipe_is_the_published_one(path):
     assert (warm_up.begin, warm_up.end, cosine.begin, cosine.type) == (0, 150, 150, 'CosineAnnealingLR')
     assert cfg.model.loss == dict(type='lbbt_mm.InfoNCELoss', scale=14.29)
     assert cfg.train_dataloader.batch_size == cfg.train_dataloader.sampler.batch_size == 16384
-    stopping, = (hook for hook in cfg.custom_hooks if hook.type == 'EarlyStoppingHook')
+    stopping, = (hook for hook in cfg.custom_hooks if hook.type == 'lbbt_mm.EarlyStoppingHook')
     assert (stopping.monitor, stopping.patience) == ('pair/loss', 50)
     for part in filter(None, (cfg.model.text_projection, cfg.model.get('vision_projection'))):
         assert (part.num_layers, part.hidden_channels, part.dropout) == (4, 4096, 0.2)

@@ -49,5 +49,5 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=1, save_best='pair/loss', rule='less'))
 custom_hooks = [
     dict(type='lbbt_mm.SeedingHook'),
-    dict(type='EarlyStoppingHook', monitor='pair/loss', rule='less', min_delta=0., patience=50)
+    dict(type='lbbt_mm.EarlyStoppingHook', monitor='pair/loss', rule='less', min_delta=0., patience=50)
 ]

@@ -21,5 +21,5 @@ train_cfg = dict(max_iters=300, val_interval=10)
 default_hooks = dict(checkpoint=dict(interval=50, max_keep_ckpts=2))
 custom_hooks = [
     dict(type='lbbt_mm.SeedingHook'),
-    dict(type='EarlyStoppingHook', monitor='pair/loss', rule='less', min_delta=0., patience=10)
+    dict(type='lbbt_mm.EarlyStoppingHook', monitor='pair/loss', rule='less', min_delta=0., patience=10)
 ]

@@ -5,46 +5,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from lbbt_mm.files.feature_store import FeatureStore
-from lbbt_mm.registry import MODELS
-from lbbt_mm.zero_shot import precompute
 from lbbt_mm.zero_shot.classify import one_or_list
 from lbbt_mm.zero_shot.inferencer import ZeroShotInferencer
 from tests.closeness import assert_close
-from tests.tiny_captions import write_captions
 from tests.tiny_checkpoints import build_model
-from tests.tiny_sharelock import run_config
 from tests.tiny_tokenizer import write_tokenizer
-from tests.tiny_vision import write_vision
+from tests.tiny_zero_shot import NAMES, TEMPLATES, write_zero_shot
 from tests.tool_processes import run_tool
-
-NAMES, TEMPLATES = ['red cat', 'dog', 'green bird'], ['a {}', 'the {} here']
-
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Models, stores of features that they made, and a ShareLock's config and checkpoint on these."""
-    folder = tmp_path_factory.mktemp('made')
-    write_captions(folder, 9)
-    build_model('llama').save_pretrained(folder / 'llama')
-    write_tokenizer(folder / 'llama')
-    models = dict(images=[write_vision(folder), '--workers', '0'], texts=[str(folder / 'llama'), '--pooling', 'mean'])
-    stores = {kind: str(folder / 'features' / kind) for kind in models}
-    for kind, options in models.items():
-        given = ['--captions', str(folder / 'captions.csv'), '--out', stores[kind]]
-        assert precompute.main([kind, *options, *given]) == 0
-    cfg = run_config(folder / 'other_features')
-    cfg.model.text_projection.update(in_channels=32, out_channels=16)
-    for loader in ('train', 'val', 'test'):
-        cfg[f'{loader}_dataloader'].dataset.update(image_store=stores['images'], text_store=stores['texts'])
-    cfg.dump(folder / 'sharelock.py')
-    init_default_scope('mmpretrain')
-    torch.manual_seed(0)
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), folder / 'sharelock.pth')
-    return folder
+    return write_zero_shot(tmp_path_factory.mktemp('made'))
 
 
 def settings(folder, **others):
@@ -61,7 +34,7 @@ def test_images_have_the_scores_of_their_stored_features(folder):
     inferencer = ZeroShotInferencer(**settings(folder))
     found = inferencer(pictures(folder), batch_size=4)
     store = FeatureStore.open(folder / 'features' / 'images')
-    expected = inferencer.model.zero_shot.scores(inferencer.model, store.rows(torch.arange(9)))
+    expected = inferencer.model.zero_shot.scores(inferencer.model, store.rows(torch.arange(len(store))))
     assert_close(torch.from_numpy(np.stack([result['pred_scores'] for result in found])), expected)
     assert [result['pred_label'] for result in found] == expected.argmax(1).tolist()
     assert [result['pred_class'] for result in found] == [NAMES[label] for label in expected.argmax(1)]
@@ -86,16 +59,9 @@ def test_the_tool_shows_and_writes_the_best_classes(folder, tmp_path):
     assert '3 classes' in output and rows[0]['class 1'] in output and list((tmp_path / 'cache').iterdir())
 
 
-def test_models_of_the_config_are_taken_where_none_is_given(folder, tmp_path):
-    given, vision = settings(folder), Config.fromfile(folder / 'vit.py')
-    cfg = Config.fromfile(folder / 'sharelock.py')
-    cfg.model.update(vision=dict(backbone=vision.model.backbone, checkpoint=str(folder / 'vit.pth')),
-                     text=dict(location=given['text'], pooling='mean'), zero_shot=dict(classes=NAMES, templates=TEMPLATES),
-                     data_preprocessor=vision.data_preprocessor)
-    cfg.test_pipeline = vision.test_pipeline
-    cfg.dump(tmp_path / 'full.py')
-    found = ZeroShotInferencer(f'{tmp_path}/full.py,{folder}/sharelock.pth')(pictures(folder))
-    expected = ZeroShotInferencer(**given)(pictures(folder))
+def test_models_of_the_config_are_taken_where_none_is_given(folder):
+    found = ZeroShotInferencer(f'{folder}/zero_shot.py,{folder}/sharelock.pth')(pictures(folder))
+    expected = ZeroShotInferencer(**settings(folder))(pictures(folder))
     assert [result['pred_score'] for result in found] == pytest.approx([result['pred_score'] for result in expected])
 
 
