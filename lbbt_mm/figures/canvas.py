@@ -12,6 +12,8 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 LINES = ('-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 #: For surfaces and matrices: even in lightness.
 COLOR_MAP = 'viridis'
+#: Inches of a legend: what an entry takes beside its name, and a letter of it.
+_OF_HANDLE, _OF_LETTER = 0.5, 0.055
 _STYLE = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8, 'legend.fontsize': 7, 'xtick.labelsize': 7,
           'ytick.labelsize': 7, 'axes.grid': True, 'grid.alpha': 0.3, 'axes.axisbelow': True, 'lines.linewidth': 1.2,
           'lines.markersize': 3, 'pdf.fonttype': 42}
@@ -60,14 +62,15 @@ class Canvas:
         Args:
             handles: What is explained. Defaults to none, what the first panel has that has labels.
             labels: Its names.
-            columns: At most so many side by side.
+            columns: At most so many side by side; fewer where the names are long.
         """
         if not handles:
             found = dict(zip(*reversed(next(pair for pair in (axes.get_legend_handles_labels() for axes in self.axes.flat)
                                             if pair[0]))))
             labels, handles = list(found), list(found.values())
-        self.figure.legend(handles, labels, loc='outside lower center', ncols=min(columns, len(labels)), frameon=False,
-                           fontsize=_STYLE['legend.fontsize'])
+        fitting = int(self.figure.get_figwidth() / (_OF_HANDLE + _OF_LETTER * max(map(len, labels))))
+        self.figure.legend(handles, labels, loc='outside lower center', ncols=max(1, min(columns, len(labels), fitting)),
+                           frameon=False, fontsize=_STYLE['legend.fontsize'])
 
     def save(self, folder: Path, name: str) -> None:
         """Write the figure as PNG and as PDF; the same numbers give the same files.

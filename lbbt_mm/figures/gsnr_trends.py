@@ -151,11 +151,12 @@ def draw(rows: pd.DataFrame, blocks: pd.DataFrame, value: str, baseline: str) ->
                              (canvas.axes[0, 1], 0. if several else floor, '')):
         axes.axhline(line, color='0.4', lw=0.8, ls=(0, (6, 2)))
         axes.annotate(said, (1, line), xycoords=('axes fraction', 'data'), xytext=(-2, 2), textcoords='offset points',
-                      ha='right', va='bottom', fontsize=6, color='0.4')
+                      ha='right', va='bottom', fontsize=6, color='0.4', bbox=dict(fc='white', alpha=0.7, lw=0, pad=0.5))
         axes.set_ylabel(name)
     canvas.axes[0, 1].set_ylabel('difference' if several else name)
-    if blocks['block'].nunique() > 1:
-        canvas.axes[0, 1].xaxis.get_major_locator().set_params(integer=True)
+    for axes, steps in zip(canvas.axes[0], (rows['epoch'], blocks['block'])):
+        if steps.nunique() > 1:
+            axes.xaxis.get_major_locator().set_params(integer=True)
     return canvas
 
 

@@ -21,3 +21,13 @@ def test_the_same_picture_gives_the_same_files(tmp_path):
 def test_more_things_than_colours_still_have_styles():
     found = styles([str(number) for number in range(2 * len(COLORS))])
     assert found['0']['color'] == found[str(len(COLORS))]['color']
+
+
+def test_a_legend_of_long_names_stays_inside_the_picture(tmp_path):
+    canvas = Canvas(1, 2)
+    for number in range(6):
+        canvas.axes[0, 0].plot([0, 1], [0, number], label=f'a rather long name of an arm, number {number}')
+    canvas.legend()
+    canvas.save(tmp_path, 'a')
+    box = canvas.figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 and box.x1 <= canvas.figure.bbox.x1
