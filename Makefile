@@ -42,6 +42,7 @@ bench: install
 	$(PY) tools/benchmarks/outlier_statistics.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/gsnr.py $(BENCH_ARGS)
 	$(PY) tools/benchmarks/text_features.py $(BENCH_ARGS)
+	$(PY) tools/benchmarks/sharelock.py $(BENCH_ARGS)
 
 clean:
 	rm -rf build/lib build/bdist.* dist/lbbt_mm-* lbbt_mm.egg-info .pytest_cache .ruff_cache

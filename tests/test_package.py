@@ -73,7 +73,8 @@ def test_every_room_is_in_the_order():
                                       f'analysis/{path.name}' for path in (REPO / 'tools' / 'analysis').glob('*.py')), *(
                                       f'benchmarks/{name}.py' for name in (
                                           'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',
-                                          'partial_training', 'segmenter_head', 'cpu_attention', 'gsnr', 'text_features'))])
+                                          'partial_training', 'segmenter_head', 'cpu_attention', 'gsnr', 'text_features',
+                                          'sharelock'))])
 def test_help_imports_nothing_that_takes_seconds(tool):
     """So it is there in a tenth of a second; torch alone takes some."""
     start = f"runpy.run_module('tools.{tool}', run_name='__main__')" if '.' not in tool else (

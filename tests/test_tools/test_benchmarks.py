@@ -439,3 +439,22 @@ def test_all_ways_to_features_of_captions_give_the_same(benchmarks, language_mod
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     lengths = [len(text.split()) for text in texts]
     assert min(lengths) >= 3 and max(lengths) <= 50 and len(set(lengths)) > 10
+
+
+# ------------------------------------------------------------------------------- training on stores of features
+@linux
+@pytest.mark.slow
+def test_sharelock_measures_steps_and_loss(tmp_path):
+    done = run_tool('benchmarks/sharelock.py', '--batch', 64, '--image', 16, '--text', 12, '--hidden', 8, '--accumulate', 16,
+                    '--repeats', 2, '--threads', 1, '--clock', 'cpu', '--out', tmp_path)
+    assert done.returncode == 0, done.output
+    data = json.loads((tmp_path / 'sharelock.json').read_text())
+    assert [result['row'] for result in data['results']] == ['full', 'accumulate']
+    assert all(0 < result['share'] < 1 and result['loading'] < result['step'] for result in data['results'])
+    assert set(data['loss']['ways']) == {'InfoNCE', 'textbook'}
+    assert max(data['loss']['apart'].values()) < 1e-5 and done.output.count('MISSED') <= 2, 'of loading in tiny steps'
+
+
+def test_sharelock_refuses_parts_that_are_no_whole_number(tmp_path):
+    done = run_tool('benchmarks/sharelock.py', '--batch', 64, '--accumulate', 24, '--out', tmp_path)
+    assert done.returncode == 2 and '--batch 64: expected a multiple of --accumulate 24' in done.output
