@@ -24,6 +24,7 @@ What is done is kept in --out and not done again: give the same command. Written
 summary.csv, correlations.csv, scatter.png and .pdf; stores/, runs/.
 """
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
@@ -149,6 +150,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
+        if 'linear_probe' in args.baselines and not find_spec('sklearn'):
+            raise ImportError("scikit-learn is not installed, which linear_probe needs. Install it: pip install "
+                              "'scikit-learn>=1.3'; or leave linear_probe out of --baselines.")
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
         from .comparison import compare

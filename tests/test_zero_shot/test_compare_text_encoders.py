@@ -1,7 +1,8 @@
 """The command line of the comparison of language models."""
 import pytest
 
-from lbbt_mm.zero_shot.compare_text_encoders import parse_args
+from lbbt_mm.zero_shot import compare_text_encoders
+from lbbt_mm.zero_shot.compare_text_encoders import main, parse_args
 from tests.tool_processes import REPO
 
 CONFIG = str(REPO / 'configs' / 'small' / 'sharelock_emoji.py')
@@ -41,3 +42,9 @@ def test_a_command_line_that_is_refused(tmp_path, capsys, more, given, message):
     with pytest.raises(SystemExit) as caught:
         parse_args(arguments(tmp_path, *more, **given))
     assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_a_package_that_is_missing_is_said_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare_text_encoders, 'find_spec', lambda name: None)
+    assert main(arguments(tmp_path, '--baselines', 'linear_probe')) == 2
+    assert 'scikit-learn is not installed, which linear_probe needs' in capsys.readouterr().err
