@@ -1,36 +1,36 @@
 """A program that does one step on its part of some pairs, as one rank of a run: python pair_ranks.py FOLDER.
 
-FOLDER has ``step.pt``, a dict: ``loss`` (a config), ``image`` and ``text`` (features), ``projection`` (its state). The
-program writes ``rankN.pt``: the loss, the mean of the ranks' gradients, and the projection's state behind the step.
+FOLDER has ``step.pt``, a dict: ``settings`` of ShareLock, ``image`` and ``text`` (features), ``model`` (its state). The
+program writes ``rankN.pt``: the loss, the mean of the ranks' gradients, and the model's state behind the step.
 """
 import argparse
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 
-from lbbt_mm.models.losses import InfoNCELoss, SigmoidPairLoss
-from lbbt_mm.models.projections import MLPProjection
+from lbbt_mm.registry import MODELS
 
-LOSSES = dict(InfoNCELoss=InfoNCELoss, SigmoidPairLoss=SigmoidPairLoss)
+TEXT = dict(type='lbbt_mm.MLPProjection', in_channels=6, out_channels=5, hidden_channels=8, num_layers=3, dropout=0)
+
+
+def build(settings: dict) -> torch.nn.Module:
+    """A ShareLock that draws nothing."""
+    return MODELS.build(dict(type='lbbt_mm.ShareLock', text_projection=TEXT, **settings))
 
 
 def step(given: dict, rank: int = 0, world_size: int = 1) -> dict:
     """One step on this rank's pairs, every ``world_size``-th of them."""
-    image, text = (given[name][rank::world_size] for name in ('image', 'text'))
-    projection = MLPProjection(text.shape[1], image.shape[1], hidden_channels=8, num_layers=3, dropout=0)
-    projection.load_state_dict(given['projection'])
-    settings = dict(given['loss'])
-    loss = LOSSES[settings.pop('type')](**settings)
-    value = loss(F.normalize(image, dim=-1), F.normalize(projection(text), dim=-1))
-    value.backward()
-    gradients = {name: part.grad for module in (projection, loss) for name, part in module.named_parameters()}
+    model = build(given['settings'])
+    model.load_state_dict(given['model'])
+    loss = model({name: given[name][rank::world_size] for name in ('image', 'text')}, mode='loss')['loss']
+    loss.backward()
+    gradients = {name: part.grad for name, part in model.named_parameters()}
     if world_size > 1:
         for gradient in gradients.values():
             dist.all_reduce(gradient)
             gradient /= world_size
-    return dict(loss=value.detach(), gradients=gradients, projection=projection.state_dict())
+    return dict(loss=loss.detach(), gradients=gradients, model=model.state_dict())
 
 
 def main() -> None:

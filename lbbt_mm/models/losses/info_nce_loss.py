@@ -97,7 +97,8 @@ class _InfoNCE(Function):
             both[torch.arange(len(both), device=both.device), block.own] -= 2
             return both.mul_(each)
 
-        return (*PairLogits(image, texts, scale, ctx.chunk_size).gradients(of_block), None, None)
+        pairs = PairLogits(image, texts, scale, ctx.chunk_size)
+        return (*pairs.gradients(of_block, ctx.needs_input_grad[2]), None, None)
 
 
 def _log_sums(pairs: PairLogits) -> Tuple[Tensor, Tensor, Tensor]:

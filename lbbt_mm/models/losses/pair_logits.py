@@ -3,7 +3,7 @@
 16,384 pairs have 268 million logits, 1 GiB in float32, and a loss as it is usually written holds several such arrays for
 its backward pass. Here a loss sees a block of rows, and in the backward pass the same block again.
 """
-from typing import Callable, Iterator, NamedTuple, Tuple
+from typing import Callable, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
@@ -44,7 +44,7 @@ class PairLogits:
             own = torch.arange(rows.start, rows.stop, device=self.image.device) + self.first
             yield Block(rows, own, logits)
 
-    def gradients(self, of_block: Callable[[Block], Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
+    def gradients(self, of_block: Callable[[Block], Tensor], of_scale: bool) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
         """Gradients of image, of this rank's text and of the scale.
 
         With several ranks they are the ranks' number of times the gradients of the loss: data-parallel training takes the
@@ -52,23 +52,25 @@ class PairLogits:
 
         Args:
             of_block: From a block to the loss's gradient with respect to its logits, of the same shape.
+            of_scale: Whether the scale trains.
 
         Returns:
-            tuple[Tensor, Tensor, Tensor]: Of shapes ``(n, D)``, ``(n, D)`` and ``()``.
+            tuple[Tensor, Tensor, Tensor | None]: Of shapes ``(n, D)``, ``(n, D)`` and ``()``.
         """
         image, texts = torch.empty_like(self.image), torch.zeros_like(self.texts)
-        scale = torch.zeros_like(self.scale)
+        scale = torch.zeros_like(self.scale) if of_scale else None
         for block in self.blocks():
-            similar = block.logits / self.scale
+            similar = block.logits / self.scale if of_scale else None  # the block's logits are overwritten
             grad = of_block(block)
-            scale += (grad * similar).sum()
+            if of_scale:
+                scale += (grad * similar).sum()
             grad = grad.mul_(self.scale)
             torch.mm(grad, self.texts, out=image[block.rows])
             texts.addmm_(grad.t(), self.image[block.rows])
         if self.ranks > 1:
             all_reduce(texts)
         own = texts[self.first:self.first + len(self.image)]
-        return image * self.ranks, own * self.ranks, scale * self.ranks
+        return image * self.ranks, own * self.ranks, scale * self.ranks if of_scale else None
 
 
 def texts_of_all_ranks(text: Tensor, gather: bool) -> Tensor:

@@ -100,7 +100,7 @@ class _Sigmoid(Function):
             of_bias.add_(each.sum())
             return each
 
-        return (*pairs.gradients(of_block), of_bias * pairs.ranks, None, None)
+        return (*pairs.gradients(of_block, ctx.needs_input_grad[2]), of_bias * pairs.ranks, None, None)
 
 
 def _against(block: Block, bias: Tensor) -> Tensor:

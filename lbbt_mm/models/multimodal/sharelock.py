@@ -168,7 +168,7 @@ class ShareLock(BaseModel):
         if get_world_size() > 1:
             for norm in self._norms():
                 for statistic in (norm.running_mean, norm.running_var):
-                    all_reduce(statistic, 'mean')
+                    all_reduce(statistic.data, 'mean')  # autograd has noted them, though no backward pass reads them
 
 
 def _preprocessor(config: _Config) -> Mapping[str, Any]:

@@ -48,11 +48,11 @@ class MLPProjection(BaseModule):
         activation = dict(type=activation) if isinstance(activation, str) else dict(activation)
         widths = [in_channels, *[hidden_channels] * (num_layers - 1)]
         layers = []
-        for width in widths[:-1]:
+        for width in widths[:-1]:  # a checkpoint's names depend on the number of layers alone
             layers.append(nn.Linear(width, hidden_channels))
-            layers.extend([SyncedBatchNorm(hidden_channels)] if norm else [])
+            layers.append(SyncedBatchNorm(hidden_channels) if norm else nn.Identity())
             layers.append(build_activation_layer(dict(activation)))
-            layers.extend([Dropout(dropout)] if dropout else [])
+            layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_channels))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""SyncedBatchNorm: torch's batch norm with one process; with several see test_pair_losses_over_ranks.py."""
+"""SyncedBatchNorm: torch's batch norm with one process; with several see test_sharelock_over_ranks.py."""
 import pytest
 import torch
 from torch import nn

@@ -37,9 +37,17 @@ def test_one_layer_is_a_linear_map():
 
 def test_norm_dropout_and_activation_are_the_config_s():
     projection = MLPProjection(12, 5, hidden_channels=7, num_layers=2, dropout=0, norm=False, activation='GELU')
-    assert kinds(projection) == ['Linear', 'GELU', 'Linear']
+    assert kinds(projection) == ['Linear', 'Identity', 'GELU', 'Dropout', 'Linear']
+    features = torch.randn(4, 12)
+    assert torch.equal(projection(features), projection(features)), 'nothing is dropped'
     slope = MLPProjection(12, 5, num_layers=2, activation=dict(type='LeakyReLU', negative_slope=0.3)).layers[2]
     assert slope.negative_slope == 0.3
+
+
+def test_names_in_checkpoints_do_not_depend_on_what_is_left_out():
+    full, plain = (set(MLPProjection(12, 5, num_layers=3, **settings).state_dict())
+                   for settings in (dict(), dict(dropout=0, norm=False)))
+    assert plain < full
 
 
 def test_every_parameter_gets_a_gradient():
