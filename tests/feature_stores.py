@@ -5,7 +5,22 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 from torch import Tensor
 
-from lbbt_mm.files.feature_store import FeatureIndex, FeatureWriter
+from lbbt_mm.files.feature_store import FeatureIndex, FeatureWriter, checksum
+
+#: Captions of five images, two each, in three shards.
+KEYS = [f'image{row // 2}' for row in range(10)]
+INDEX = FeatureIndex(kind='text', model='tiny', revision='abc', layer=-1, pooling='last', dtype='float32',
+                     inputs=checksum((key, b'') for key in KEYS), num_rows=10, width=6, shard_rows=4)
+FEATURES = torch.randn(10, 6, generator=torch.Generator().manual_seed(0))
+
+
+def write_shards(folder: Path, index: FeatureIndex = INDEX, numbers: Optional[Sequence[int]] = None) -> FeatureWriter:
+    """Write some shards of the store of :data:`FEATURES`, by default those that are missing; it is not finished."""
+    writer = FeatureWriter(folder, index, KEYS)
+    for number in writer.missing if numbers is None else numbers:
+        rows = index.shard_range(number)
+        writer.write(number, FEATURES[rows.start:rows.stop])
+    return writer
 
 
 def write_store(folder: Path, kind: str, keys: Sequence[str], features: Tensor, shard_rows: int = 7,
