@@ -4,7 +4,7 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence
 
 from mmengine.config import Config
 from rich.console import Console
@@ -73,8 +73,7 @@ def compare(args: argparse.Namespace) -> int:
     _say_of_asif(args, data)
     for label, side in sides.items():
         scores += untrained_scores(label, side, protocol, data, args)
-    if 'linear_probe' in args.baselines:
-        scores += probed('images', 'linear probe', data, partial(probe_images, data.test_images))
+    scores += probes(sides, data) if 'linear_probe' in args.baselines else []
     report(args, data.tasks, scores, [facts(model, sides[label], protocol, args) for label, model in models.items()])
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -131,7 +130,7 @@ def plan(args: argparse.Namespace, protocol: Protocol, data: Data, sides: Dict[s
 
 
 def _folder(out: Path, label: str, method: Method, seed: int) -> Path:
-    return out / 'runs' / f'{label.replace("/", "_")}-{method.name.lower()}-seed{seed}'
+    return out / 'runs' / f'{label}-{method.name.lower()}-seed{seed}'
 
 
 def train(planned: Sequence[Planned], jobs: int) -> List[str]:
@@ -164,8 +163,6 @@ def untrained_scores(label: str, side: TextSide, protocol: Protocol, data: Data,
     if 'asif' in args.baselines:
         found = asif_accuracies(protocol.pairs(side, 'all'), side, data.test_images, data.tasks, args)
         scores += [Score(label, 'asif', None, name, 'finished', value) for name, value in found.items()]
-    if side.probe is not None:
-        scores += probed(label, 'linear probe of captions', data, partial(probe_texts, side.probe, data.test_images))
     return scores
 
 
@@ -177,14 +174,20 @@ def _say_of_asif(args: argparse.Namespace, data: Data) -> None:
               'published. --asif-kept gives another number.')
 
 
-def probed(label: str, method: str, data: Data, probe: Callable[[Task], float]) -> List[Score]:
-    """A linear probe of each task; NaN, and why, where a task has none."""
-    scores = []
-    for task in data.tasks:
-        try:
-            scores.append(Score(label, method, None, task.name, 'finished', probe(task)))
-        except ValueError as error:
-            print(f'{label}, {task.name}: no {method}: {error}')
+def probes(sides: Dict[str, TextSide], data: Data) -> List[Score]:
+    """Linear probes of each task, of images and of each language model's captions; says which task has none, and why."""
+    rows = [(label, 'linear probe of captions', partial(probe_texts, side.probe, data.test_images))
+            for label, side in sides.items() if side.probe is not None]
+    rows.append(('images', 'linear probe', partial(probe_images, data.test_images)))
+    scores, without = [], {}
+    for label, method, probe in rows:
+        for task in data.tasks:
+            try:
+                scores.append(Score(label, method, None, task.name, 'finished', probe(task)))
+            except ValueError as error:
+                without.setdefault(str(error), {})[task.name] = None
+    for reason, names in without.items():
+        print(f'{", ".join(names)}: no {reason}')
     return scores
 
 

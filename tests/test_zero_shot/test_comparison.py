@@ -7,7 +7,7 @@ import torch
 
 from lbbt_mm.runs.training_process import TrainingProcess
 from lbbt_mm.zero_shot.compare_text_encoders import main, parse_args
-from lbbt_mm.zero_shot.comparison import read_data
+from lbbt_mm.zero_shot.comparison import probes, read_data
 from tests.feature_stores import write_store
 from tests.tiny_comparison import FEW_STEPS, write_comparison
 
@@ -50,6 +50,16 @@ def test_a_folder_of_others_is_left_alone(files, capsys):
     assert main(files.arguments([files.language('llama')])) == 2
     assert 'was not written by a run of ours' in capsys.readouterr().err
     assert (files.folder / 'out' / 'results.csv').read_text() == 'mine'
+
+
+def test_a_task_with_one_image_a_class_has_no_probe(files, capsys):
+    data = read(files)
+    task, = data.tasks
+    single = task._replace(name='single', rows=task.rows[:3], labels=torch.arange(3))
+    scores = probes({}, data._replace(tasks=[task, single, single._replace(name='other')]))
+    assert [(score.model, score.method, score.task) for score in scores] == [('images', 'linear probe', 'nouns')]
+    said, = capsys.readouterr().out.splitlines()
+    assert said.startswith('single, other: no linear probe: class') and 'has one sample' in said
 
 
 @pytest.mark.slow
