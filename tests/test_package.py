@@ -63,7 +63,7 @@ def test_every_room_is_in_the_order():
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py', 'lbbt.py', 'compare_arms.py', 'check_data.py', 'demo',
                                   'compare_text_encoders.py',
-                                  'precompute_features.py', 'zero_shot.py',
+                                  'precompute_features.py', 'separate_concepts.py', 'zero_shot.py',
                                   'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
                                   'dataset_converters/digits_to_imagefolder.py',
                                   'dataset_converters/tiny_imagenet_to_imagefolder.py',

@@ -1,0 +1,109 @@
+"""Image-caption data without some of its captions or images, in the form that it had."""
+import csv
+import json
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, NamedTuple, Set, Tuple
+
+from lbbt_mm.datasets.captions import CaptionSet
+from lbbt_mm.datasets.captions.tar_shards import find_shards
+from lbbt_mm.files.whole_files import whole_file
+
+Pair = Tuple[str, str]
+
+
+class Left(NamedTuple):
+    """How many images, and captions, are left."""
+    images: int
+    captions: int
+
+
+def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair], without_images: Set[str]) -> Left:
+    """Write what is left.
+
+    Args:
+        source: What ``captions`` were opened from.
+        out: A new file with the same ending; of tar shards a new folder.
+        captions: All captions.
+        without: Key and caption of those that are left out.
+        without_images: Keys of images that are left out with all of their captions.
+
+    Raises:
+        FileExistsError: If a folder for shards is there and not empty.
+        ValueError: If ``out`` has another ending, nothing is left, or captions of shards are to go without their image.
+    """
+    kept = [(key, caption) for key, caption in captions.pairs
+            if key not in without_images and (key, caption) not in without]
+    left = Left(len({key for key, _ in kept}), len(kept))
+    if not kept:
+        raise ValueError(f'{source}: every caption names a class; nothing would be left. Give fewer classes, or --senses 1.')
+    is_tar = source.is_dir() or source.suffix.lower() == '.tar'
+    if not is_tar and out.suffix.lower() != source.suffix.lower():
+        raise ValueError(f'{out}: expected a file that ends with {source.suffix}, as {source.name} does. Give such a one.')
+    wanted = set(kept)
+    if is_tar:
+        if left.captions < sum(len(texts) for key, texts in zip(captions.keys, captions.captions)
+                               if key not in without_images):
+            raise ValueError(f'{source}: in shards an image and its captions are one sample, so a caption cannot go alone. '
+                             'Leave out --keep-images.')
+        _write_shards(str(source), out, {key for key, _ in kept})
+    elif source.suffix.lower() == '.csv':
+        _write_csv(source, out, wanted)
+    else:
+        _write_json(source, out, wanted)
+    return left
+
+
+def _pair(row: Dict[str, Any]) -> Pair:
+    return str(row['image']).strip(), str(row['caption']).strip()
+
+
+def _write_csv(source: Path, out: Path, wanted: Set[Pair]) -> None:
+    with open(source, encoding='utf-8-sig', newline='') as file, _text(out) as target:
+        rows = csv.DictReader(file, strict=True)
+        writer = csv.DictWriter(target, rows.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(row for row in rows if _pair(row) in wanted)
+
+
+def _write_json(source: Path, out: Path, wanted: Set[Pair]) -> None:
+    if source.suffix.lower() == '.jsonl':
+        with open(source, encoding='utf-8-sig') as file, _text(out) as target:
+            target.writelines(f'{line.rstrip()}\n' for line in file if line.strip() and _pair(json.loads(line)) in wanted)
+        return
+    found = json.loads(source.read_bytes())
+    if isinstance(found, list):
+        kept: Any = [row for row in found if _pair(row) in wanted]
+    else:
+        names = {image['id']: image['file_name'].strip() for image in found['images']}
+        texts = [annotation for annotation in found['annotations']
+                 if (names[annotation['image_id']], annotation['caption'].strip()) in wanted]
+        ids = {annotation['image_id'] for annotation in texts}
+        kept = {**found, 'images': [image for image in found['images'] if image['id'] in ids], 'annotations': texts}
+    with _text(out) as target:
+        json.dump(kept, target, ensure_ascii=False)
+
+
+def _write_shards(source: str, out: Path, keys: Set[str]) -> None:
+    """Copy members as they are; a shard with nothing left is not written."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f'{out}: is there already, and not an empty folder. Give a new one.')
+    out.mkdir(parents=True, exist_ok=True)
+    for shard in find_shards(source):
+        with tarfile.open(shard, 'r:') as archive:
+            members = [member for member in archive if member.isreg() and f'{shard.stem}/{_sample(member.name)}' in keys]
+            if members:
+                with whole_file(out / shard.name) as file, tarfile.open(fileobj=file, mode='w') as target:
+                    for member in members:
+                        target.addfile(member, archive.extractfile(member))
+
+
+def _sample(name: str) -> str:
+    """The sample of a member, as webdataset has it: all in front of the first dot of the file's name."""
+    path = PurePosixPath(name)
+    return str(path.with_name(path.name.split('.', 1)[0]))
+
+
+def _text(path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return whole_file(path, 'w', encoding='utf-8', newline='')
