@@ -146,9 +146,10 @@ def make_side(label: str, folder: Path, texts: Texts, facts: Dict[str, Any], enc
         ValueError: If a store there is of other texts, or of another model.
     """
 
-    def make(name: str, pairs: Pairs) -> FeatureStore:
+    def make(name: str, pairs: Pairs, several: bool = True) -> FeatureStore:
         index = text_index(facts['identity'], facts['width'], pairs)
-        writer = FeatureWriter(folder / name, index, [key for key, _ in pairs])
+        place = folder / (f'{name}-{index.inputs[:12]}' if several else name)
+        writer = FeatureWriter(place, index, [key for key, _ in pairs])
         if writer.missing:
             numbers = writer.missing
             done = encode_texts(writer, index, [text for _, text in pairs], encoder(), batch_tokens, numbers)
@@ -156,7 +157,8 @@ def make_side(label: str, folder: Path, texts: Texts, facts: Dict[str, Any], enc
             for _ in track(each, f'{name} for {label}', sum(len(index.shard_range(number)) for number in numbers)):
                 pass
         writer.finish()
-        return FeatureStore.open(folder / name)
+        return FeatureStore.open(place)
 
-    return TextSide(label, make('captions', texts.captions), make('prompts', texts.prompts),
+    # trainings are on one set of captions; tasks, and with them prompts, may be others in the next call
+    return TextSide(label, make('captions', texts.captions, False), make('prompts', texts.prompts),
                     make('probe', texts.probe) if texts.probe else None)

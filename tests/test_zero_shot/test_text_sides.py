@@ -51,6 +51,13 @@ def test_other_texts_in_the_same_place_are_refused(model, tmp_path):
         model().side(tmp_path / 'side', TEXTS._replace(captions=TEXTS.captions[:2]))
 
 
+def test_other_prompts_lie_beside_those_that_are_there(model, tmp_path):
+    first = model().side(tmp_path / 'side', TEXTS)
+    more = model().side(tmp_path / 'side', TEXTS._replace(prompts=[*TEXTS.prompts, ('a cat', 'a cat')]))
+    assert more.captions.folder == first.captions.folder and more.prompts.folder != first.prompts.folder
+    torch.testing.assert_close(more.prompt_features(['a dog']), first.prompt_features(['a dog']))
+
+
 def test_a_text_that_is_none(model, tmp_path):
     (tmp_path / 'bytes').write_bytes(b'\xff\x00')
     with pytest.raises(ValueError, match='is no text in UTF-8'):
