@@ -1,5 +1,5 @@
 """MLPProjection: what trains in ShareLock ("Better Language Models Exhibit Higher Visual Alignment", 2410.07173)."""
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
@@ -51,8 +51,7 @@ class MLPProjection(BaseModule):
         for width in widths[:-1]:  # a checkpoint's names depend on the number of layers alone
             layers.append(nn.Linear(width, hidden_channels))
             layers.append(SyncedBatchNorm(hidden_channels) if norm else nn.Identity())
-            layers.append(build_activation_layer(dict(activation)))
-            layers.append(Dropout(dropout))
+            layers.extend(_activation_and_dropout(activation, dropout))
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_channels))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -65,6 +64,13 @@ class MLPProjection(BaseModule):
             raise ValueError(f'MLPProjection: features of shape {tuple(features.shape)}; expected (N, {self.in_channels}). '
                              "Set in_channels to the width of the store's features.")
         return self.layers(features)
+
+
+def _activation_and_dropout(activation: Mapping[str, Any], dropout: float) -> Tuple[nn.Module, nn.Module]:
+    """Of a ReLU it makes no difference which comes first; behind the dropout it needs no array of its own."""
+    if activation['type'] == 'ReLU':
+        return Dropout(dropout), nn.ReLU(inplace=True)
+    return build_activation_layer(dict(activation)), Dropout(dropout)
 
 
 def _check(dropout: Any, **counts: Any) -> None:

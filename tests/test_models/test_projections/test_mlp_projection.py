@@ -14,7 +14,7 @@ def kinds(projection):
 
 def test_the_published_layers():
     projection = MODELS.build(dict(type='lbbt_mm.MLPProjection', in_channels=12, out_channels=5, hidden_channels=7))
-    inner = ['Linear', 'SyncedBatchNorm', 'ReLU', 'Dropout']
+    inner = ['Linear', 'SyncedBatchNorm', 'Dropout', 'ReLU']
     assert kinds(projection) == inner * 3 + ['Linear']
     linears = [layer for layer in projection.layers if isinstance(layer, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in linears] == [(12, 7), (7, 7), (7, 7), (7, 5)]
@@ -25,6 +25,20 @@ def test_the_width_between_is_4096_unless_a_config_says_another():
     with torch.device('meta'):
         count = sum(part.numel() for part in MLPProjection(4096, 1024).parameters())
     assert count == 3 * (4096 * 4096 + 4096 + 2 * 4096) + 4096 * 1024 + 1024
+
+
+def test_dropout_in_front_of_a_relu_is_dropout_behind_it():
+    """As the public code has it; forward and backward."""
+    projection = MLPProjection(12, 5, hidden_channels=7, num_layers=2)
+    linear, norm, dropout, _, last = projection.layers
+    features = torch.randn(6, 12)
+    results = []
+    for forward in (projection, lambda features: last(dropout(norm(linear(features)).relu()))):
+        torch.manual_seed(0)
+        found = forward(features)
+        results.append([found, *torch.autograd.grad(found.square().sum(), projection.parameters())])
+    assert_close(*results)
+    assert (dropout(torch.ones(100)) == 0).any()
 
 
 def test_one_layer_is_a_linear_map():
