@@ -145,7 +145,12 @@ def text_identity(location: str, layer: int = -1, pooling: str = 'last', dtype: 
     """What features depend on, of a model that is found and not loaded; settings are as they are written.
 
     Args:
-        location: As for :class:`TextEncoder`, and so are the others.
+        location: As for :class:`TextEncoder`.
+        layer: As there.
+        pooling: As there.
+        dtype: As there.
+        device: As there.
+        revision: As there.
 
     Raises:
         CheckpointError: If there is no such model.

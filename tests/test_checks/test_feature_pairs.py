@@ -36,7 +36,8 @@ def test_a_run_that_fits_passes(cfg):
     ({'val_dataloader.collate_fn.type': 'pseudo_collate'}, 'val_dataloader.collate_fn: is not that of batches'),
     ({'train_dataloader.dataset.text_expected': dict(model='other')},
      "train_dataloader.dataset: .*texts: holds other features: model 'a-text-model' where 'other'"),
-    ({'train_dataloader.dataset.image_stores': 'x'}, "train_dataloader.dataset: .*'image_stores'; expected the settings of")])
+    ({'train_dataloader.dataset.image_stores': 'x'}, "train_dataloader.dataset: .*'image_stores'; expected the settings"),
+])
 def test_what_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)
     with pytest.raises(ValueError, match=message):

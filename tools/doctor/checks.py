@@ -148,8 +148,8 @@ def check_versions(env: Environment) -> Iterator[Trap]:
     """Find libraries and mm packages outside their range."""
     for package, name, version, spec in env.parts():
         if version and not accepts(spec, version):
-            yield Trap('warning' if name in EXTRAS else 'error', f'{package} version', f'{name} {version} is outside {spec}.',
-                       f"pip install '{name}{spec}'")
+            severity = 'warning' if name in EXTRAS else 'error'
+            yield Trap(severity, f'{package} version', f'{name} {version} is outside {spec}.', f"pip install '{name}{spec}'")
 
 
 def check_families(env: Environment) -> Iterator[Trap]:
