@@ -1,4 +1,4 @@
-# imagenet_llama3_8b.py on ImageNet-A, folders of 200 of ImageNet's classes under LBBT_DATA_ROOT, by the scores of these alone.
+# imagenet_llama3_8b.py on ImageNet-A, folders of 200 of ImageNet's classes under LBBT_DATA_ROOT, scored among these alone.
 # LBBT_IMAGENET_CLASSES has the order of all: ImageNet's train folder, or a file with a class a line such as its
 # LOC_synset_mapping.txt
 _base_ = './imagenet_llama3_8b.py'
