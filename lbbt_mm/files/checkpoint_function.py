@@ -23,7 +23,9 @@ _WITHOUT_EFFECT = (
     'init_cfg', 'pretrained', '*_init', 'init_std', 'train_cfg', 'test_cfg', 'loss*', '*drop*', '*frozen*', 'norm_eval',
     'requires_grad', 'momentum', 'sampler', 'assigner', 'dn_cfg', 'auxiliary_head', 'batch_augments',
     'with_cp', 'use_checkpoint', 'aux_weight', 'saves_blocks', 'trains', 'attention_kernel', 'topk', 'cal_acc',
-    'ignore_index')
+    'ignore_index', 'batch', 'accumulate_size', 'zero_shot', 'location', 'checkpoint', 'device')
+#: Frozen models around trained projections: a training on stores of features need not name them.
+_FROZEN_MODELS = ('model.vision', 'model.text')
 #: Those that the tensors' shapes tell, or that loading makes up for; the language blocks are compared as they are built.
 _TOLD_OTHERWISE = ('num_classes', '*channels', 'num_layers', 'num_queries', 'embed_dims', 'ffn_dims', '*img_size',
                    'language', 'data_preprocessor')
@@ -67,13 +69,19 @@ def _changed_config(recorded: dict, asked: dict, model: nn.Module, scope: Option
     if type_name(there) != type_name(here):  # one model around parts of another: these alone
         common = [name for name in there if isinstance(there[name], dict) and isinstance(here.get(name), dict)]
         there, here = ({name: one[name] for name in common} for one in (there, here))
-    changes = [*differing(there, here, 'model', lambda key, *pair: _seen_as(
-        _same_place(pair, model) if key == 'model.insert_after' else pair, scope))]
+    changes = [*differing(there, here, 'model', lambda key, *pair: _seen_as(_alike(key, pair, model), scope))]
     if all(isinstance(part, dict) for part in images):
         images = [{name: part[name] for name in _IMAGES if name in part} for part in images]
         one, other = _with_defaults(images, type(getattr(model, 'data_preprocessor', None)))
         changes += [(f'data_preprocessor.{name}', one[name], other[name]) for name in one if one[name] != other[name]]
     return (Change(*change) for change in changes)
+
+
+def _alike(key: str, pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:
+    """A pair of values as it is compared: what is left open on one side is that of the other."""
+    if key in _FROZEN_MODELS and None in pair:
+        return pair[1], pair[1]
+    return _same_place(pair, model) if key == 'model.insert_after' else pair
 
 
 def _same_place(pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:

@@ -55,6 +55,23 @@ def test_validations_of_a_training_can_classify_images(folder, tmp_path):
         assert value == by_inferencer(folder, tmp_path / 'work' / f'iter_{step}.pth')
 
 
+def test_a_training_on_stores_need_not_name_the_frozen_models(folder, tmp_path):
+    returncode, output = run_tool('train.py', folder / 'sharelock.py', '--work-dir', tmp_path / 'work')
+    assert returncode == 0, output
+    given = folder / 'zero_shot.py', tmp_path / 'work' / 'iter_3.pth', '--work-dir', tmp_path / 'test'
+    returncode, output = run_tool('test.py', *given)
+    assert returncode == 0 and accuracy(output) == by_inferencer(folder, given[1]), output
+
+
+def test_a_training_that_names_them_is_tested_with_them(folder, tmp_path):
+    options = '--cfg-options', 'model.text.pooling=last'
+    returncode, output = run_tool('train.py', folder / 'zero_shot.py', '--work-dir', tmp_path / 'work', *options)
+    assert returncode == 0, output
+    returncode, output = run_tool('test.py', folder / 'zero_shot.py', tmp_path / 'work' / 'iter_3.pth', '--work-dir',
+                                  tmp_path / 'test')
+    assert returncode != 0 and 'model.text.pooling' in output.strip().splitlines()[-1], output
+
+
 @pytest.mark.parametrize('options, message', [
     (['model.zero_shot.classes=[cat,dog]'], 'an image has the label 2, and zero_shot.classes has 2 names'),
     (['model.zero_shot.templates=photo'], "'photo' has no place for the name of a class"),
