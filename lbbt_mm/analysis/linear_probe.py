@@ -78,6 +78,6 @@ def _check(features: ndarray, labels: ndarray, groups: ndarray, folds: int) -> i
         raise ValueError(f'linear probe: {len(labels)} samples of {len(classes)} class; expected two classes at least.')
     sizes = [len(np.unique(groups[labels == label])) for label in classes]
     if min(sizes) < 2:
-        raise ValueError(f'linear probe: class {classes[int(np.argmin(sizes))]!r} has one sample; expected two at least, '
+        raise ValueError(f'linear probe: class {classes[int(np.argmin(sizes))]} has one sample; expected two at least, '
                          'one to learn from and one to test.')
     return max(2, min(folds, min(sizes)))
