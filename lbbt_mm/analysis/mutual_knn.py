@@ -13,9 +13,9 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (as torch's own documentation calls it)
 
 #: How the level is found at which values are clamped; see :func:`clamp_level`.
 CLAMPS = ('samples', 'tensor', 'none')

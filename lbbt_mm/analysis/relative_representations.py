@@ -11,9 +11,9 @@ from typing import List
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (as torch's own documentation calls it)
 
 #: The paper's, for 1.6 million pairs (Sec. 4).
 NON_ZERO, POWER = 800, 8

@@ -8,8 +8,8 @@ import math
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (as torch's own documentation calls it)
 
 from .errors import CheckpointError
 from .gguf_store import open_gguf, read_gguf_tensor
