@@ -77,8 +77,8 @@ class FeaturePairs(Dataset):
 
     @property
     def metainfo(self) -> Dict[str, Any]:
-        """What the features are, for hooks and metrics."""
-        return dict(image_model=self.images.index.model, text_model=self.texts.index.model)
+        """Which models' features these are; checkpoints keep it."""
+        return dict(image_features=self.images.index.of_model, text_features=self.texts.index.of_model)
 
     def __len__(self) -> int:
         return len(self._image_rows)

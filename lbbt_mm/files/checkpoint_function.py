@@ -17,18 +17,20 @@ from lbbt_mm.registry import parameters_of, type_name
 from .checkpoint_files import CONFIG_TEXT_KEY
 from .checkpoint_fit import is_below
 from .config_text import read_config_text
+from .feature_index import other_features
 
-#: Last names of keys that do not change what a trained model computes: how it starts and trains, how it is run, scored.
+#: Last names of keys that do not change what any trained model computes: how it starts and trains, how it is run, scored.
+#: Those of one model are its ``settings_without_effect``, by dotted name.
 _WITHOUT_EFFECT = (
     'init_cfg', 'pretrained', '*_init', 'init_std', 'train_cfg', 'test_cfg', 'loss*', '*drop*', '*frozen*', 'norm_eval',
     'requires_grad', 'momentum', 'sampler', 'assigner', 'dn_cfg', 'auxiliary_head', 'batch_augments',
     'with_cp', 'use_checkpoint', 'aux_weight', 'saves_blocks', 'trains', 'attention_kernel', 'topk', 'cal_acc',
-    'ignore_index', 'batch', 'accumulate_size', 'zero_shot', 'location', 'checkpoint', 'device')
-#: Frozen models around trained projections: a training on stores of features need not name them.
-_FROZEN_MODELS = ('model.vision', 'model.text')
+    'ignore_index')
 #: Those that the tensors' shapes tell, or that loading makes up for; the language blocks are compared as they are built.
 _TOLD_OTHERWISE = ('num_classes', '*channels', 'num_layers', 'num_queries', 'embed_dims', 'ffn_dims', '*img_size',
                    'language', 'data_preprocessor')
+#: What of a frozen model's features counts; the precision that it computes in is how it is run.
+_OF_FEATURES = ('model', 'revision', 'layer', 'pooling')
 _IMAGES = ('mean', 'std', 'to_rgb', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
@@ -50,7 +52,7 @@ def changed_function(checkpoint: Mapping[str, Any], cfg: Mapping[str, Any], mode
     # mmengine's own alone: earlier configs name other parts for the same model
     recorded = read_config_text(meta.get(CONFIG_TEXT_KEY, meta.get('cfg'))) if 'mmengine_version' in meta else None
     recorded = recorded if recorded and isinstance(recorded.get('model'), dict) else {}
-    found = _changed_language(checkpoint, recorded, model)
+    found = {**_changed_language(checkpoint, recorded, model), **_changed_features(meta.get('dataset_meta'), model)}
     if recorded and isinstance(cfg.get('model'), dict):
         parts = {name: cfg.get(name) for name in ('model', 'data_preprocessor')}
         changes = _changed_config(recorded, read_config_text(Config(parts).pretty_text), model, cfg.get('default_scope'))
@@ -78,8 +80,10 @@ def _changed_config(recorded: dict, asked: dict, model: nn.Module, scope: Option
 
 
 def _alike(key: str, pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:
-    """A pair of values as it is compared: what is left open on one side is that of the other."""
-    if key in _FROZEN_MODELS and None in pair:
+    """A pair of values as it is compared: what has no effect in this model, or is left open on one side, is one value."""
+    name = key.partition('.')[2]
+    left_open = None in pair and name in getattr(model, 'settings_left_open', ())
+    if left_open or name in getattr(model, 'settings_without_effect', ()):
         return pair[1], pair[1]
     return _same_place(pair, model) if key == 'model.insert_after' else pair
 
@@ -91,6 +95,17 @@ def _same_place(pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:
     except (AttributeError, ValueError):  # no rectified model, or no place of its backbone
         return pair
     return pair if len(places) > 1 else (pair[1], pair[1])
+
+
+def _changed_features(trained: Any, model: nn.Module) -> Dict[str, str]:
+    """What differs between a frozen language model and the one whose features of texts a model was trained on."""
+    stored = get_key(trained, 'text_features')
+    if not isinstance(stored, Mapping) or not hasattr(model, 'text_identity'):
+        return {}
+    asked = model.text_identity()
+    odd = other_features(stored, asked, _OF_FEATURES)
+    return {'model.text': f'model.text: the {odd} of its features is {stored[odd]!r:.60} there, {asked[odd]!r:.60} asked'
+            } if odd else {}
 
 
 def _seen_as(pair: Sequence[Any], scope: Optional[str]) -> Tuple[Any, Any]:

@@ -3,11 +3,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 
+#: What tells the features of one model from those of another: fields of a store's index, and of a model's ``identity``.
+OF_MODEL = ('model', 'revision', 'layer', 'pooling', 'dtype')
 #: Names of a store's files beside its shards.
 INDEX, KEYS = 'index.json', 'keys.json'
 #: The one key of a shard's metadata: safetensors does not keep several in an order.
@@ -78,6 +80,11 @@ class FeatureIndex:
         """
         return f'shard-{number:05d}-of-{self.num_shards:05d}.safetensors'
 
+    @property
+    def of_model(self) -> Dict[str, Any]:
+        """The fields of :data:`OF_MODEL`."""
+        return {name: getattr(self, name) for name in OF_MODEL}
+
     def differences(self, expected: Mapping[str, Any]) -> List[str]:
         """How these features differ from what is expected, a phrase each.
 
@@ -86,6 +93,25 @@ class FeatureIndex:
         """
         return [f'{name} {getattr(self, name)!r:.100} where {value!r:.100} is expected' for name, value in expected.items()
                 if getattr(self, name) != value]
+
+
+def other_features(stored: Mapping[str, Any], model: Mapping[str, Any], names: Sequence[str] = OF_MODEL) -> Optional[str]:
+    """Which fact says that a model's features are not those that were stored.
+
+    Args:
+        stored: What a store says of its features; some of :data:`OF_MODEL`.
+        model: What the model's own would be, before it is loaded: ``auto`` and layers counted from the end are open.
+        names: Which facts count. Defaults to all.
+
+    Returns:
+        str | None: Its name; None if whatever both say is the same.
+    """
+    shared = [name for name in names if name in stored and name in model]
+    if 'revision' in shared and 'model' in shared:
+        shared.remove('model')  # one that was moved or renamed is still the same
+    layer = model.get('layer')
+    open_yet = dict(pooling=model.get('pooling') == 'auto', layer=isinstance(layer, int) and layer < -1)
+    return next((name for name in shared if stored[name] != model[name] and not open_yet.get(name)), None)
 
 
 def checksum(inputs: Iterable[Tuple[str, bytes]]) -> str:

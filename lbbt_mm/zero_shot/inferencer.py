@@ -8,13 +8,10 @@ from mmpretrain.apis import ImageClassificationInferencer
 
 from lbbt_mm.config_keys import find_types
 from lbbt_mm.figures.trained import OpenedRun, read_trained
-from lbbt_mm.files.feature_index import read_index
+from lbbt_mm.files.feature_index import OF_MODEL, other_features, read_index
 from lbbt_mm.language.text_encoder import text_identity
 from lbbt_mm.registry import type_name
 from .image_encoder import image_pipeline, open_model, vision_checksum
-
-#: What of a store's index the two frozen models have to give.
-_OF_STORES = ('model', 'revision', 'layer', 'pooling', 'dtype')
 
 
 class ZeroShotInferencer(ImageClassificationInferencer):
@@ -102,16 +99,13 @@ def _stores(cfg: Config) -> Dict[str, Dict[str, Any]]:
                 index = vars(read_index(Path(dataset[f'{kind}_store']))[0])
             except (OSError, ValueError, TypeError):
                 index = dataset.get(f'{kind}_expected') or {}
-            found[kind] = {key: index[key] for key in _OF_STORES if key in index}
+            found[kind] = {key: index[key] for key in OF_MODEL if key in index}
     return found
 
 
 def _check(label: str, kind: str, store: Mapping[str, Any], model: Mapping[str, Any]) -> None:
     """Refuse another model than the one that the features are of."""
-    shared = [key for key in _OF_STORES if key in store and key in model]
-    if 'revision' in shared:
-        shared.remove('model')  # one that was moved or renamed is still the same
-    odd = next((key for key in shared if store[key] != model[key]), None)
+    odd = other_features(store, model)
     if odd is not None:
         raise ValueError(f'{label}: was trained on features whose {odd} is {store[odd]!r}; that of the {kind} model here is '
                          f'{model[odd]!r}. Give the model that the features were made with.')

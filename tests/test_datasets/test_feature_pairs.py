@@ -66,6 +66,11 @@ def test_first_is_the_first_and_all_are_all(stores):
     assert [(sample.image_key, sample.text_row) for sample in samples] == [('0001.png', 1), ('0002.png', 5)]
 
 
+def test_it_says_of_which_models_the_features_are(stores):
+    assert FeaturePairs(**stores).metainfo == {f'{kind}_features': dict(
+        model=f'a-{kind}-model', revision='1', layer=-1, pooling='last', dtype='float32') for kind in ('image', 'text')}
+
+
 def test_one_sample_is_a_batch_of_one(stores):
     dataset = FeaturePairs(**stores, captions='first')
     one, batch = dataset[3], dataset.__getitems__([3])

@@ -3,6 +3,7 @@ from copy import deepcopy
 
 import pytest
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 
 from lbbt_mm.files.checkpoint_function import changed_function
@@ -121,6 +122,67 @@ def test_a_key_that_is_left_out_is_the_default():
     assert changed(classifier(), there=recorded) == ['model.backbone.attention']
     del recorded['model.backbone']['attention']
     assert changed(classifier(), there=recorded) == []
+
+
+def sharelock() -> Config:
+    return Config(dict(default_scope='mmpretrain', model=dict(
+        type='lbbt_mm.ShareLock', text_projection=dict(type='lbbt_mm.MLPProjection', in_channels=4, out_channels=3),
+        vision=dict(backbone=dict(type='VisionTransformer', arch='deit-tiny', patch_size=16), checkpoint='vit.pth',
+                    pooling='auto'),
+        text=dict(location='here', layer=-1, pooling='last'))))
+
+
+@pytest.mark.parametrize('changes', [
+    {'model.text.location': 'there', 'model.text.device': 'cuda', 'model.vision.checkpoint': 'elsewhere.pth'},
+    {'model.batch': 'accumulate', 'model.accumulate_size': 2}, {'model.text': None}, {'model.vision': None},
+    {'model.zero_shot': dict(classes=['cat', 'dog'])}])
+def test_how_projections_trained_and_where_the_frozen_models_are_changes_nothing(changes):
+    assert changed(sharelock(), changes) == [] == changed(sharelock(), there=changes)
+
+
+@pytest.mark.parametrize('key, value', [
+    ('model.text.layer', 3), ('model.text.pooling', 'mean'), ('model.vision.pooling', 'class'),
+    ('model.vision.backbone.patch_size', 32), ('model.text_projection.norm', False)])
+def test_what_projections_are_of(key, value):
+    assert changed(sharelock(), {key: value}) == [key]
+
+
+@pytest.mark.parametrize('trained, keys', [
+    ({}, []), (dict(model='renamed'), []), (dict(dtype='bfloat16'), []), (dict(revision='xyz'), ['model.text']),
+    (dict(pooling='mean'), ['model.text']), (dict(layer=0), ['model.text']), (None, []), ('odd', [])])
+def test_a_frozen_language_model_is_that_of_the_features(monkeypatch, trained, keys):
+    """By what the stores said of themselves in training, which checkpoints keep."""
+    identity = dict(model='tiny', revision='abc', layer=-1, pooling='last', dtype='float32')
+    cfg = sharelock()
+    cfg.model.zero_shot = dict(classes=['cat'])
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    monkeypatch.setattr(model.zero_shot.classes, 'text_identity', lambda: identity)
+    stored = {**identity, **trained} if isinstance(trained, dict) else trained
+    checkpoint = dict(state_dict={}, meta=dict(dataset_meta=dict(text_features=stored)))
+    assert [*changed_function(checkpoint, cfg, model)] == keys
+
+
+@pytest.fixture
+def stranger(monkeypatch):
+    """The config of a model that has nothing to do with a ShareLock but names of settings."""
+    class Stranger(BaseModel):
+        def __init__(self, text=None, **settings):
+            super().__init__()
+
+        def forward(self, inputs):
+            return inputs
+
+    monkeypatch.setitem(MODELS.module_dict, 'Stranger', Stranger)
+    settings = dict(batch=1, accumulate_size=2, zero_shot=False, location='a', checkpoint='a.pth', device='cpu')
+    return Config(dict(default_scope='mmpretrain', model=dict(type='Stranger', text=settings, vision=None, **settings)))
+
+
+@pytest.mark.parametrize('key, value', [
+    ('batch', 2), ('accumulate_size', 3), ('zero_shot', True), ('location', 'b'), ('checkpoint', 'b.pth'),
+    ('device', 'cuda'), ('vision', 'a'), ('text.location', 'b'), ('text.device', 'cuda')])
+def test_such_settings_of_another_model_have_an_effect(stranger, key, value):
+    assert changed(stranger, {f'model.{key}': value}) == [f'model.{key}']
 
 
 def test_parts_that_are_left_out_and_other_models_around_a_part():

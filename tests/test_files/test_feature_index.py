@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from lbbt_mm.files.feature_index import checksum
+from lbbt_mm.files.feature_index import checksum, other_features
 from lbbt_mm.files.feature_store import FeatureStore
 from tests.feature_stores import INDEX, write_shards
 
@@ -32,3 +32,21 @@ def test_a_checksum_knows_order_keys_and_where_a_row_ends():
     sums = {checksum(inputs) for inputs in (
         [('a', b'x'), ('b', b'y')], [('b', b'y'), ('a', b'x')], [('a', b'xb'), ('', b'y')], [('a', b'y'), ('b', b'x')])}
     assert len(sums) == 4
+
+
+@pytest.mark.parametrize('model, odd', [
+    ({}, None), (dict(model='moved'), None), (dict(revision='b'), 'revision'), (dict(layer=0), 'layer'),
+    (dict(layer=-2), None),
+    (dict(pooling='mean'), 'pooling'), (dict(pooling='auto'), None), (dict(dtype='bfloat16'), 'dtype'),
+    (dict(model='b', revision='b'), 'revision')])
+def test_features_of_another_model(model, odd):
+    """The revision tells models apart whatever they are called; what only a loaded model decides is not compared."""
+    identity = INDEX.of_model
+    assert identity == dict(model='tiny', revision='abc', layer=-1, pooling='last', dtype='float32')
+    assert other_features(identity, {**identity, **model}) == odd
+
+
+def test_without_a_revision_the_name_tells():
+    assert other_features(dict(model='a', revision='1'), dict(model='b')) == 'model'
+    assert other_features(dict(model='a'), dict(model='a', revision='1')) is None
+    assert other_features(dict(model='a', dtype='float32'), dict(model='b'), ['dtype']) is None

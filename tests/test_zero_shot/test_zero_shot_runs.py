@@ -6,6 +6,8 @@ from mmengine.config import Config
 
 from lbbt_mm.files.run_records import read_records
 from lbbt_mm.zero_shot.inferencer import ZeroShotInferencer
+from tests.tiny_checkpoints import build_model
+from tests.tiny_tokenizer import write_tokenizer
 from tests.tiny_zero_shot import FOLDERS, write_zero_shot
 from tests.tool_processes import run_ranks, run_tool
 
@@ -61,6 +63,10 @@ def test_a_training_on_stores_need_not_name_the_frozen_models(folder, tmp_path):
     given = folder / 'zero_shot.py', tmp_path / 'work' / 'iter_3.pth', '--work-dir', tmp_path / 'test'
     returncode, output = run_tool('test.py', *given)
     assert returncode == 0 and accuracy(output) == by_inferencer(folder, given[1]), output
+    build_model('llama', seed=1).save_pretrained(tmp_path / 'other')
+    write_tokenizer(tmp_path / 'other')
+    returncode, output = run_tool('test.py', *given, '--cfg-options', f'model.text.location={tmp_path / "other"}')
+    assert returncode != 0 and 'model.text: the revision of its features is' in output.strip().splitlines()[-1], output
 
 
 def test_a_training_that_names_them_is_tested_with_them(folder, tmp_path):

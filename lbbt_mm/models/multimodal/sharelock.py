@@ -47,6 +47,12 @@ class ShareLock(BaseModel):
         ValueError: If a setting has a value that it cannot have, a class no name, or a template no place for one.
     """
 
+    #: What does not change what trained projections compute: how they trained, where the frozen models are, what is scored.
+    #: See :mod:`lbbt_mm.files.checkpoint_function`.
+    settings_without_effect = ('batch', 'accumulate_size', 'zero_shot', 'vision.checkpoint', 'text.location', 'text.device')
+    #: A training on stores of features need not name the frozen models.
+    settings_left_open = ('vision', 'text')
+
     def __init__(self,
                  text_projection: _Config = None,
                  vision_projection: _Config = None,
@@ -153,6 +159,14 @@ class ShareLock(BaseModel):
             sample.set_data(dict(image_embedding=pair[0], text_embedding=pair[1]))
             sample.set_metainfo(dict(pair_loss=config))
         return list(samples)
+
+    def text_identity(self) -> Dict[str, Any]:
+        """What features of the classes' names depend on beside these; empty if no images are classified.
+
+        Raises:
+            CheckpointError: If the language model is not there.
+        """
+        return {} if self.zero_shot.classes is None else self.zero_shot.classes.text_identity()
 
     def train(self, mode: bool = True) -> 'ShareLock':
         """As of any module; what is made with the projections is made anew behind a training."""

@@ -61,6 +61,10 @@ class ZeroShotClasses:
     def __len__(self) -> int:
         return len(self.names)
 
+    def text_identity(self) -> Dict[str, Any]:
+        """What features depend on beside the prompts, see :func:`lbbt_mm.language.text_encoder.text_identity`."""
+        return text_identity(**self._text)
+
     def prototypes(self, projection: nn.Module, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """Prototypes of the classes.
 
@@ -89,7 +93,7 @@ class ZeroShotClasses:
 
     def _facts(self) -> Dict[str, Any]:
         """What features of the prompts depend on."""
-        return dict(text=text_identity(**self._text), prompts=_checksum(self._prompts))
+        return dict(text=self.text_identity(), prompts=_checksum(self._prompts))
 
     def _prompt_features(self) -> Union[Tensor, FeatureStore]:
         """Features of the prompts, ``(C * T, width)``: of the main process's making where they are kept on the disk."""
