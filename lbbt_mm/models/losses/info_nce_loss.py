@@ -1,23 +1,23 @@
 """InfoNCELoss: the symmetric contrastive loss of CLIP, with logits in blocks of rows."""
 import math
-from typing import Any, Dict, Tuple
+from typing import Any, Tuple
 
 import torch
 from mmengine.dist import all_gather, all_reduce
-from mmengine.model import BaseModule
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from lbbt_mm.registry import MODELS
-from .pair_logits import Block, PairLogits, check_pairs, check_settings, learned_or_fixed, texts_of_all_ranks
+from .contrastive_loss import ContrastiveLoss
+from .pair_logits import Block, PairLogits, texts_of_all_ranks
 
 #: CLIP's bound on a learned scale.
 MAX_SCALE = 100.
 
 
 @MODELS.register_module()
-class InfoNCELoss(BaseModule):
+class InfoNCELoss(ContrastiveLoss):
     r"""Symmetric InfoNCE: the mean of the cross entropies of the texts given an image, and of the images given a text.
 
     .. math:: -\frac{1}{2N} \sum_i \log \frac{e^{s x_i y_i}}{\sum_j e^{s x_i y_j}}
@@ -38,36 +38,16 @@ class InfoNCELoss(BaseModule):
     """
 
     def __init__(self, scale: float = 14.29, learn_scale: bool = False, chunk_size: int = 1024, gather: bool = True) -> None:
-        super().__init__()
-        check_settings('InfoNCELoss', scale, chunk_size)
-        self.chunk_size, self.gather = chunk_size, gather
-        learned_or_fixed(self, 'log_scale', math.log(scale), learn_scale)
+        super().__init__(scale, learn_scale, chunk_size, gather)
 
     @property
     def scale(self) -> Tensor:
         """The scale now, as a tensor of no dimension."""
         return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
 
-    def config(self) -> Dict[str, Any]:
-        """This loss as it is now, as a config of its own, for a metric of one process."""
-        return dict(type='lbbt_mm.InfoNCELoss', scale=self.scale.item(), chunk_size=self.chunk_size, gather=False)
-
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        """The loss of pairs.
-
-        Args:
-            image: Of unit length, ``(N, D)``.
-            text: Of unit length, ``(N, D)``; the text of each image.
-
-        Returns:
-            Tensor: Of no dimension, in float32; with several ranks the same on each.
-
-        Raises:
-            ValueError: If images and texts have different shapes, or ranks have different numbers of pairs.
-        """
-        check_pairs(image, text)
-        with torch.autocast(image.device.type, enabled=False):
-            return _InfoNCE.apply(image.float(), text.float(), self.scale, self.chunk_size, self.gather and self.training)
+    def loss(self, image: Tensor, text: Tensor, gather: bool) -> Tensor:
+        """See :class:`ContrastiveLoss`."""
+        return _InfoNCE.apply(image, text, self.scale, self.chunk_size, gather)
 
 
 class _InfoNCE(Function):

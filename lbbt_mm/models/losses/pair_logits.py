@@ -7,7 +7,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Block(NamedTuple):
@@ -86,36 +86,3 @@ def texts_of_all_ranks(text: Tensor, gather: bool) -> Tensor:
         raise ValueError(f'Contrastive loss: ranks have batches of {counts} pairs; expected equal ones. Use a sampler that '
                          'gives every rank as many samples as any other, as lbbt_mm.PairSampler does.')
     return torch.cat(all_gather(text.contiguous()))
-
-
-def check_pairs(image: Tensor, text: Tensor) -> None:
-    """Check the input of a contrastive loss.
-
-    Raises:
-        ValueError: If there are no pairs, or images and texts do not fit together.
-    """
-    if image.ndim != 2 or image.shape != text.shape or not len(image):
-        raise ValueError(f'Contrastive loss: images {tuple(image.shape)}, texts {tuple(text.shape)}; expected two equal '
-                         'shapes (N, D), with N of at least 1.')
-
-
-def check_settings(owner: str, scale: float, chunk_size: int, bias: float = 0.) -> None:
-    """Check the settings of a contrastive loss.
-
-    Raises:
-        ValueError: If one has a value that it cannot have.
-    """
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < float('inf'):
-        raise ValueError(f'{owner}: scale={scale!r}; expected a number above 0.')
-    if isinstance(bias, bool) or not isinstance(bias, (int, float)) or not abs(bias) < float('inf'):
-        raise ValueError(f'{owner}: bias={bias!r}; expected a number.')
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise ValueError(f'{owner}: chunk_size={chunk_size!r}; expected a whole number of at least 1.')
-
-
-def learned_or_fixed(module: nn.Module, name: str, value: float, learned: bool) -> None:
-    """Give a loss a number that trains, or one that no optimizer knows; checkpoints hold both under one name."""
-    if learned:
-        module.register_parameter(name, nn.Parameter(torch.tensor(value)))
-    else:
-        module.register_buffer(name, torch.tensor(value))

@@ -1,21 +1,20 @@
 """SigmoidPairLoss: each image-text pair a yes or no, with logits in blocks of rows (SigLIP, 2303.15343, Eq. 1)."""
-import math
 from typing import Any, Dict, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
-from mmengine.model import BaseModule
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from lbbt_mm.registry import MODELS
-from .pair_logits import Block, PairLogits, check_pairs, check_settings, learned_or_fixed, texts_of_all_ranks
+from .contrastive_loss import ContrastiveLoss, learned_or_fixed
+from .pair_logits import Block, PairLogits, texts_of_all_ranks
 
 
 @MODELS.register_module()
-class SigmoidPairLoss(BaseModule):
+class SigmoidPairLoss(ContrastiveLoss):
     r"""Sigmoid loss over all combinations of images and texts.
 
     .. math:: -\frac{1}{N} \sum_i \sum_j \log \frac{1}{1 + e^{-z_{ij} (s x_i y_j + b)}}
@@ -36,39 +35,18 @@ class SigmoidPairLoss(BaseModule):
 
     def __init__(self, scale: float = 20., bias: float = -10., learn_scale: bool = False, chunk_size: int = 1024,
                  gather: bool = True) -> None:
-        super().__init__()
-        check_settings('SigmoidPairLoss', scale, chunk_size, bias)
-        self.chunk_size, self.gather = chunk_size, gather
-        learned_or_fixed(self, 'log_scale', math.log(scale), learn_scale)
+        super().__init__(scale, learn_scale, chunk_size, gather)
+        if isinstance(bias, bool) or not isinstance(bias, (int, float)) or not abs(bias) < float('inf'):
+            raise ValueError(f'SigmoidPairLoss: bias={bias!r}; expected a number.')
         learned_or_fixed(self, 'bias', float(bias), learn_scale)
 
-    @property
-    def scale(self) -> Tensor:
-        """The scale now, as a tensor of no dimension."""
-        return self.log_scale.exp()
-
     def config(self) -> Dict[str, Any]:
-        """This loss as it is now, as a config of its own, for a metric of one process."""
-        return dict(type='lbbt_mm.SigmoidPairLoss', scale=self.scale.item(), bias=self.bias.item(),
-                    chunk_size=self.chunk_size, gather=False)
+        """See :class:`ContrastiveLoss`."""
+        return dict(super().config(), bias=self.bias.item())
 
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        """The loss of pairs.
-
-        Args:
-            image: Of unit length, ``(N, D)``.
-            text: Of unit length, ``(N, D)``; the text of each image.
-
-        Returns:
-            Tensor: Of no dimension, in float32; with several ranks the same on each.
-
-        Raises:
-            ValueError: If images and texts have different shapes, or ranks have different numbers of pairs.
-        """
-        check_pairs(image, text)
-        with torch.autocast(image.device.type, enabled=False):
-            return _Sigmoid.apply(image.float(), text.float(), self.scale, self.bias, self.chunk_size,
-                                  self.gather and self.training)
+    def loss(self, image: Tensor, text: Tensor, gather: bool) -> Tensor:
+        """See :class:`ContrastiveLoss`."""
+        return _Sigmoid.apply(image, text, self.scale, self.bias, self.chunk_size, gather)
 
 
 class _Sigmoid(Function):
