@@ -9,14 +9,15 @@ from mmengine.registry import init_default_scope
 from lbbt_mm.checks import check_settings
 from lbbt_mm.launch.settings import apply_options
 from lbbt_mm.registry import MODELS
+from tests.data_splits import assert_trains_and_tests_on_its_own_splits
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 CC3M = sorted((CONFIGS / 'zero_shot').glob('sharelock_*_cc3m.py'))
-RUNS = [*CC3M, CONFIGS / 'small' / 'sharelock_emoji.py']
+RUNS = [*CC3M, CONFIGS / 'small' / 'sharelock_emoji.py', CONFIGS / 'small' / 'sharelock_resnet.py']
 #: Widths of the image and the text features, and where embeddings meet
 WIDTHS = dict(sharelock_llama3_8b_cc3m=(1024, 4096, 1024), sharelock_gemma2_9b_cc3m=(1024, 3584, 1024),
               sharelock_both_llama3_8b_cc3m=(1024, 4096, 1024), sharelock_vision_to_text_llama3_8b_cc3m=(1024, 4096, 4096),
-              sharelock_emoji=(1280, 576, 1280))
+              sharelock_emoji=(1280, 576, 1280), sharelock_resnet=(128, 576, 128))
 
 
 def build(cfg: Config):
@@ -33,6 +34,18 @@ def test_every_config_builds_its_model_and_takes_the_features_of_its_models(path
     with torch.device('meta'):
         found = build(cfg).embed(dict(image=torch.zeros(4, image), text=torch.zeros(4, text)))
     assert [tuple(one.shape) for one in found] == [(4, width)] * 2
+
+
+def test_a_vision_model_of_ones_own_fits_and_is_the_one_that_is_expected():
+    path = CONFIGS / 'small' / 'resnet_imagefolder.py'
+    vision, tied = Config.fromfile(path), Config.fromfile(CONFIGS / 'small' / 'sharelock_resnet.py')
+    for loader in (tied.train_dataloader, tied.val_dataloader, tied.test_dataloader):
+        assert loader.dataset.image_expected == dict(model=path.stem)
+    assert_trains_and_tests_on_its_own_splits(vision)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(vision.model).eval()
+    features, = model.extract_feat(torch.zeros(2, 3, 32, 32))
+    assert features.shape == (2, tied.model.text_projection.out_channels) and model.head.fc.out_features == 10
 
 
 @pytest.mark.parametrize('path', CC3M, ids=lambda path: path.stem)

@@ -14,7 +14,8 @@ from tests.image_folders import write_image_folder
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 LANGUAGE_MODELS = sorted((CONFIGS / '_base_' / 'language').glob('*.py'))
 RUNS = sorted(path for folder in ('small', 'demo') for path in (CONFIGS / folder).glob('*.py')
-              if not path.stem.startswith(('detr_', 'segmenter_', 'deit_', 'rectifier_', 'sharelock_', 'zero_shot_')))
+              if not path.stem.startswith(('detr_', 'segmenter_', 'deit_', 'rectifier_', 'resnet_', 'sharelock_',
+                                          'zero_shot_')))
 
 
 def build(cfg: Config) -> torch.nn.Module:

@@ -20,6 +20,7 @@ class Arm(NamedTuple):
         rewrite: What becomes of each tensor that was read, with a generator of its own; None for the tensor itself.
         has_blocks: Whether there are blocks at all; only a rectifier can do without.
         has_mappers: Whether there is what leads to the blocks and back.
+        has_added_loss: Whether auxiliary training has an added loss; without one it is the host model's own training.
     """
     reads_weights: bool = False
     is_drawn: bool = False
@@ -27,6 +28,7 @@ class Arm(NamedTuple):
     rewrite: Optional[Callable[['Tensor', 'Generator'], 'Tensor']] = None
     has_blocks: bool = True
     has_mappers: bool = True
+    has_added_loss: bool = True
 
     @property
     def leaves_host(self) -> bool:
@@ -51,7 +53,8 @@ def _match_moments(tensor: 'Tensor', generator: 'Generator') -> 'Tensor':
 #: model's own random initialisation; ``shuffled`` permutes the entries of each tensor; ``moment_matched`` draws
 #: a normal with each tensor's mean and standard deviation; ``random_tuned`` is ``random`` with a standard deviation that
 #: somebody chose, the best of a sweep for example. Of a rectifier, ``mappers`` leaves the blocks out and keeps the layers
-#: around them, and ``none`` leaves out both: controls for added capacity, and for an added loss.
+#: around them, ``none`` leaves out both, and ``plain`` the added loss of auxiliary training too: controls for added
+#: capacity, for an added loss, and the host model as it is.
 ARMS: Dict[str, Arm] = {
     'language': Arm(reads_weights=True),
     'host': Arm(),
@@ -61,6 +64,7 @@ ARMS: Dict[str, Arm] = {
     'random_tuned': Arm(is_drawn=True, asks_std=True),
     'mappers': Arm(has_blocks=False),
     'none': Arm(has_blocks=False, has_mappers=False),
+    'plain': Arm(has_blocks=False, has_mappers=False, has_added_loss=False),
 }
 #: What a ``language`` dict without ``arm`` has.
 DEFAULT_ARM = 'language'

@@ -56,7 +56,7 @@ class LanguageOptions:
             language: The dict as a config writes it.
             block_keys: Keys that select blocks in the component at hand.
             offers_fit: Whether it has another width than the language model, so that ``fit`` is an option there.
-            offers_no_blocks: Whether it can do without blocks, as the arms ``mappers`` and ``none`` do.
+            offers_no_blocks: Whether it can do without blocks, as a rectifier can.
 
         Returns:
             LanguageOptions: The checked options.

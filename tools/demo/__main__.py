@@ -5,8 +5,8 @@ bridge        Language Bias Bridge Training: from language weights and from a ra
 detection     LanguageDETR beside the same detector with DETR's own initialisation: mAPs, loss curves, predicted boxes.
 segmentation  a Segmenter with language blocks beside the same one with Segmenter's own initialisation: mIoUs, loss curves,
               predicted masks.
-rectifier     a small ViT with a frozen language block inside, in training alone or in inference too, and without it:
-              accuracies, and how far the gradients of samples agree.
+rectifier     a small ViT with a frozen language block on an auxiliary path, and the plain one: accuracies, and how far the
+              gradients of samples agree.
 
 The small trainings take minutes and show how a comparison is made and read (tools/demo/sizes.py); --full trains the demo's
 configs to their end, which takes about an hour. What is done already is not done again; --fresh starts over.

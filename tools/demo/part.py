@@ -37,7 +37,6 @@ class Part(NamedTuple):
         arms: The arms, the one that the others are compared with last; where there are none, those of the sizes.
         more: Further arguments of ``compare_arms.py`` for some sizes.
         draw: Draws predictions of each arm's run with the first seed for a data set.
-        cells: Settings that each arm is trained with: their names, and what they override.
     """
     config: Path
     metrics: Sequence[str]
@@ -48,7 +47,6 @@ class Part(NamedTuple):
     arms: Sequence[str] = ('language', 'host')
     more: Callable[[Sizes], List[str]] = lambda sizes: []
     draw: Optional[Callable[[Runs, Path, Path], None]] = None
-    cells: Sequence[Sequence[str]] = ()
 
 
 def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, console: Console) -> None:
@@ -71,7 +69,7 @@ def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, 
     os.environ['LBBT_DATA_ROOT'] = str(data)  # from where configs take it
     out = args.out / name
     runs = compare(part.config, part.arms or args.sizes.bridge_arms, part.metrics,
-                   part.options(checkpoint, args.sizes), out, args.seeds, args.fresh, part.more(args.sizes), part.cells)
+                   part.options(checkpoint, args.sizes), out, args.seeds, args.fresh, part.more(args.sizes))
     if part.draw:
         part.draw(runs, data, out / 'predictions.png')
     console.print(part.note.format(out=out), soft_wrap=True, highlight=False)
@@ -79,8 +77,7 @@ def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, 
 
 
 def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: Sequence[str], out: Path,
-            seeds: Sequence[int], fresh: bool = False, more: Sequence[str] = (),
-            cells: Sequence[Sequence[str]] = ()) -> Runs:
+            seeds: Sequence[int], fresh: bool = False, more: Sequence[str] = ()) -> Runs:
     """Train the arms with each seed, as many at a time as there are cores, and print what came out.
 
     Args:
@@ -92,21 +89,18 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
         seeds: The seeds.
         fresh: Whether to remove the runs that are there, and start again.
         more: Further arguments of ``compare_arms.py``.
-        cells: Settings that each arm is trained with.
 
     Returns:
-        dict: Arm -> its run with the first seed, for pictures; where there are cells, CELL-ARM.
+        dict: Arm -> its run with the first seed, for pictures.
     """
-    of_cells = [argument for cell in cells for argument in ('--cell', *cell)]
-    labels = [f'{cell[0]}-{arm}' for cell in cells for arm in arms] or arms
-    jobs = min(len(os.sched_getaffinity(0)), len(labels) * len(seeds))  # on two cores two trainings of one thread each
+    jobs = min(len(os.sched_getaffinity(0)), len(arms) * len(seeds))  # on two cores two trainings of one thread each
     failed = compare_arms([
         str(config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds), '--jobs',
-        str(jobs), '--metric', *metrics, *more, *of_cells, *(['--fresh'] if fresh else []), '--cfg-options',
+        str(jobs), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options',
         *options])
     if failed:
         sys.exit(failed)
-    return {label: TrainingRun(config, next((out / 'runs').glob(f'{label}-seed{seeds[0]}*'))) for label in labels}
+    return {arm: TrainingRun(config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
 
 
 def length(epochs: Optional[int]) -> List[str]:

@@ -1,4 +1,4 @@
-"""The rectifier part: a frozen block of SmolLM2 in a small ViT, in training alone or in inference too, and without it."""
+"""The rectifier part: a small ViT with a frozen block of SmolLM2 on an auxiliary path, and the plain one."""
 import re
 from pathlib import Path
 from typing import List
@@ -26,18 +26,17 @@ def draw(runs: Runs, data: Path, picture: Path) -> None:
     from lbbt_mm.figures.gsnr import main as draw_gsnr
     folders = {run.work_dir.parent for run in runs.values()}
     every = sorted(str(run) for folder in folders for run in folder.iterdir() if (run / 'gsnr.csv').is_file())
-    plain = re.sub('-seed[0-9]+', '', runs['inserted-none'].work_dir.name)  # a label of the figure
+    plain = re.sub('-seed[0-9]+', '', runs['plain'].work_dir.name)  # a label of the figure
     draw_gsnr([*every, '--baseline', plain, '--out', str(picture.parent / 'gsnr')])
 
 
 PART = Part(
     config=CONFIGS / 'rectifier_smollm2_digits.py',
-    arms=('language', 'none'),
-    cells=(('auxiliary', ), ('inserted', 'RectifiedClassifier.path=inserted')),
+    arms=('language', 'plain'),
     metrics=('accuracy/top1', ),
     make_data=lambda out, sizes: make_digits_imagefolder(out / f'digits_imagefolder-{NUM_TRAIN_DIGITS}'),
     options=options,
     data='{rectifier_digits} handwritten digits with true labels',
     draw=draw,
-    note='inserted: the block is in inference too, and without it the model is the plain ViT; auxiliary: inference is the '
-    'plain ViT, and without the block a second head is trained. Gradients, with the floor of no signal: {out}/gsnr/gsnr.png')
+    note='language: a frozen block of SmolLM2 on a second path in training alone; with both arms inference is a plain ViT. '
+    'How far the gradients of samples agree, with the floor of no signal: {out}/gsnr/gsnr.png')

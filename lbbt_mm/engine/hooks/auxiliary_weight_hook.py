@@ -39,7 +39,7 @@ class AuxiliaryWeightHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Refuse a model without an auxiliary loss before weights are read; of one that could have it, say that it has none.
 
-        The latter is a note and no error: a comparison switches ``path`` in a config that has the hook.
+        The latter is a note and no error: a comparison switches ``path`` or the arm in a config that has the hook.
 
         Raises:
             ValueError: If the model has none.
@@ -51,8 +51,8 @@ class AuxiliaryWeightHook(Hook):
             raise ValueError(f'AuxiliaryWeightHook: found a {type(model).__name__}; expected a model with an auxiliary '
                              'loss, such as lbbt_mm.RectifiedClassifier. Remove the hook, or choose that model.')
         if model.path != 'auxiliary':
-            runner.logger.warning(f'AuxiliaryWeightHook: path={model.path!r} has no auxiliary loss, so the hook does '
-                                  "nothing. It is for path='auxiliary'.")
+            runner.logger.warning('AuxiliaryWeightHook: the model has no auxiliary loss, so the hook does nothing. It is '
+                                  "for path='auxiliary' and an arm with an added loss.")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the weight of an epoch."""

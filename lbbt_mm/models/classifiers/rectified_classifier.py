@@ -26,7 +26,8 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
     Args:
         backbone: A backbone of tokens.
         rectifier: Config of :class:`lbbt_mm.LanguageRectifier`, without ``in_channels``. With ``language.arm='none'`` there
-            is no rectifier: an inserted one leaves the plain ViT, an auxiliary path becomes an auxiliary head.
+            is no rectifier: an inserted one leaves the plain ViT, an auxiliary path becomes an auxiliary head; with
+            ``plain`` there is no such head either, and the model is the plain ViT on both paths.
         insert_after: ``last``, ``middle``, ``first`` or a block's index: where the rectifier stands, in front of the ViT's
             final norm; ``embedding``: in front of all blocks. Defaults to ``last``.
         path: ``auxiliary`` or ``inserted``. Defaults to ``auxiliary``.

@@ -20,7 +20,7 @@ class RectifiedModel(BaseModule):
     Attributes:
         rectifier: The rectifier, or None.
         aux_head: The auxiliary head of auxiliary training without a rectifier, or None.
-        path: ``auxiliary`` or ``inserted``.
+        path: ``auxiliary`` or ``inserted``; of an arm without an added loss always ``inserted``.
         aux_weight: Weight of the auxiliary loss, lambda of the rectifier paper's Eq. 10.
     """
 
@@ -41,19 +41,21 @@ class RectifiedModel(BaseModule):
         """
         check_choice(f'{type(self).__name__}: path', path, ('auxiliary', 'inserted'))
         blocks, width = find_blocks(self.backbone), self.backbone.embed_dims
-        self.insert_after, self.path, self._runs_both = block_index(insert_after, len(blocks)), path, False
+        options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
+        arm = ARMS[options.arm]
+        self.path = path if arm.has_added_loss else 'inserted'
+        self.insert_after, self._runs_both = block_index(insert_after, len(blocks)), False
         self.rectifier = self.aux_head = None
         # a tensor that is changed in place: a compiled step would be compiled anew for each value of a number
         self.register_buffer('_aux_weight', torch.zeros(()), persistent=False)
         self.set_aux_weight(aux_weight)
-        options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
         with torch.random.fork_rng(devices=[]):  # the plain model draws the same numbers with every arm
-            if ARMS[options.arm].has_blocks or ARMS[options.arm].has_mappers:
+            if arm.has_blocks or arm.has_mappers:
                 self.rectifier = MODELS.build(with_input_width('rectifier', {'in_channels': None, **rectifier}, width))
                 insert(blocks, self.insert_after, self._pass)
-            elif path == 'auxiliary':
+            elif self.path == 'auxiliary':
                 self.aux_head = AuxiliaryHead(width, options.block('blocks').embed_dims, make_head())
-        if self.rectifier is not None and path == 'auxiliary':
+        if self.rectifier is not None and self.path == 'auxiliary':
             later = {f'backbone block {index}': blocks[index] for index in range(self.insert_after + 1, len(blocks))}
             refuse_shared_statistics({**later, **behind})
 

@@ -72,9 +72,10 @@ def test_a_plain_model_with_the_hook_ends_in_one_line_before_it_starts(data, fol
     assert 'Traceback' not in output and not read_records(tmp_path / 'work')['train']
 
 
-def test_a_path_without_an_auxiliary_loss_is_a_note_in_the_log(whole, data, folders, tmp_path):
-    work = train(tmp_path, run_config(data, folders['gpt2'], path='inserted'))
-    said = "AuxiliaryWeightHook: path='inserted' has no auxiliary loss, so the hook does nothing."
+@pytest.mark.parametrize('options', (dict(path='inserted'), dict(arm='plain')))
+def test_a_model_without_an_auxiliary_loss_is_a_note_in_the_log(whole, data, folders, tmp_path, options):
+    work = train(tmp_path, run_config(data, folders['gpt2'], **options))
+    said = 'AuxiliaryWeightHook: the model has no auxiliary loss, so the hook does nothing.'
     assert [said in next(folder.glob('*/*.log')).read_text() for folder in (work, whole)] == [True, False]
     records = read_records(work)['train']
     assert records and not any('lambda' in record for record in records)

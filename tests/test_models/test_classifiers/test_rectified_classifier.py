@@ -102,7 +102,7 @@ def test_it_trains_every_parameter_in_vits_of_several_styles(folders, style, pat
     assert (out[0] if isinstance(out, tuple) else out).shape == (4, CLASSES)
 
 
-@pytest.mark.parametrize('arm', ('language', 'mappers', 'none'))
+@pytest.mark.parametrize('arm', ('language', 'mappers', 'none', 'plain'))
 def test_inference_of_auxiliary_training_is_the_plain_vit(folders, arm):
     """The same output to the bit, and the same operations."""
     model = build(folders['gpt2'], arm=arm).eval()
@@ -135,17 +135,31 @@ def test_without_a_rectifier_the_auxiliary_path_is_a_head_of_its_own_on_the_same
     assert first.weight.shape == build(folders['gpt2']).rectifier.input.weight.shape
 
 
+def test_the_plain_arm_trains_as_the_plain_classifier_does(folders):
+    """The same loss and gradients to the bit, on an auxiliary path too."""
+    model = build(folders['gpt2'], arm='plain')
+    torch.manual_seed(0)
+    plain = MODELS.build(dict(type='ImageClassifier', backbone=VIT, head=HEAD))
+    plain.init_weights()
+    losses = [one.loss(images(), samples()) for one in (model, plain)]
+    assert losses[0].keys() == losses[1].keys() and torch.equal(losses[0]['loss'], losses[1]['loss'])
+    for one in losses:
+        one['loss'].backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_all_arms_start_from_the_same_vit_head_and_mappers(folders):
     """Also the plain classifier of the host library, by the same seed."""
     arms = {arm: build(folders['gpt2'], arm=arm).state_dict()
-            for arm in ('language', 'random', 'shuffled', 'moment_matched', 'mappers', 'none')}
+            for arm in ('language', 'random', 'shuffled', 'moment_matched', 'mappers', 'none', 'plain')}
     torch.manual_seed(0)
     plain = MODELS.build(dict(type='ImageClassifier', backbone=VIT, head=HEAD))
     plain.init_weights()
     for arm, state in arms.items():
         for name, tensor in plain.state_dict().items():
             assert torch.equal(state[name], tensor), (arm, name)
-        for name in ('rectifier.input.weight', 'rectifier.output.weight') if arm != 'none' else ():
+        for name in ('rectifier.input.weight', 'rectifier.output.weight') if arm not in ('none', 'plain') else ():
             assert torch.equal(state[name], arms['language'][name]), (arm, name)
     block = 'rectifier.blocks.0.attn.qkv.weight'
     assert not torch.equal(arms['language'][block], arms['random'][block])
@@ -200,7 +214,7 @@ def test_a_backbone_without_tokens_is_refused(folders):
                           rectifier=dict(type='lbbt_mm.LanguageRectifier', language=language)))
 
 
-@pytest.mark.parametrize('arm', ('mappers', 'none'))
+@pytest.mark.parametrize('arm', ('mappers', 'none', 'plain'))
 def test_only_a_rectifier_can_do_without_blocks(folders, arm):
     init_default_scope('mmpretrain')
     with pytest.raises(Exception, match=f'language.arm={arm!r} leaves the language blocks out, which only a rectifier can'):

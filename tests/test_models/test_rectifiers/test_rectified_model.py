@@ -65,7 +65,7 @@ def test_a_failure_on_both_paths_leaves_the_plain_model(folders):
 
 @pytest.mark.parametrize(('arm', 'path', 'parts'), [
     ('language', 'auxiliary', 'rectifier'), ('mappers', 'inserted', 'rectifier'), ('none', 'auxiliary', 'aux_head'),
-    ('none', 'inserted', '')])
+    ('none', 'inserted', ''), ('plain', 'auxiliary', ''), ('plain', 'inserted', '')])
 def test_which_part_is_added(folders, arm, path, parts):
     model = Model(folders['gpt2'], arm, path=path)
     assert [name for name in ('rectifier', 'aux_head') if getattr(model, name) is not None] == parts.split()
@@ -73,11 +73,11 @@ def test_which_part_is_added(folders, arm, path, parts):
 
 def test_the_plain_model_draws_the_same_numbers_whatever_is_added(folders):
     drawn = []
-    for arm in ('language', 'mappers', 'none'):
+    for arm in ('language', 'mappers', 'none', 'plain'):
         torch.manual_seed(3)
         Model(folders['gpt2'], arm)
         drawn.append(torch.rand(3))
-    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+    assert all(torch.equal(drawn[0], other) for other in drawn[1:])
 
 
 def test_each_part_is_initialised_once_and_stays_in_the_model(folders, monkeypatch):
@@ -106,6 +106,7 @@ def test_batch_norms_behind_the_place_are_refused_on_an_auxiliary_path_alone(fol
         Model(folders['gpt2'], behind=behind)
     Model(folders['gpt2'], behind=behind, path='inserted')
     Model(folders['gpt2'], 'none', behind=behind)
+    Model(folders['gpt2'], 'plain', behind=behind)
 
 
 @pytest.mark.parametrize(('options', 'said'), [
