@@ -1,7 +1,7 @@
 """Features of captions, shard by shard."""
 import argparse
 from functools import partial
-from typing import Any, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import torch
 
@@ -41,7 +41,7 @@ def text_index(identity: Mapping[str, Any], width: int, pairs: Sequence[Tuple[st
 
 def encode_texts(writer: FeatureWriter, index: FeatureIndex, texts: Sequence[str], encoder: Any, batch_tokens: int,
                  numbers: Sequence[int]) -> Iterator[int]:
-    """Write shards.
+    """Write shards; a text that several rows of a shard have is encoded once.
 
     Args:
         writer: The store.
@@ -56,9 +56,14 @@ def encode_texts(writer: FeatureWriter, index: FeatureIndex, texts: Sequence[str
     """
     for number in numbers:
         rows = index.shard_range(number)
+        places: Dict[str, List[int]] = {}
+        for place, text in enumerate(texts[rows.start:rows.stop]):
+            places.setdefault(text, []).append(place)
+        distinct = list(places)
         # batches are those of a shard alone, so that its bytes do not depend on what was done before it
         features = torch.empty(len(rows), index.width)
-        for places, found in encoder.batches(texts[rows.start:rows.stop], batch_tokens):
-            features[places] = found
-            yield len(places)
+        for batch, found in encoder.batches(distinct, batch_tokens):
+            for row, feature in zip(batch, found, strict=True):
+                features[places[distinct[row]]] = feature
+            yield sum(len(places[distinct[row]]) for row in batch)
         writer.write(number, features)

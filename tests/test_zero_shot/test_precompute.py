@@ -63,6 +63,20 @@ def test_texts(run, folder, tmp_path):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_caption_of_many_images_is_read_once_a_shard(run, folder, tmp_path, monkeypatch):
+    texts = ['a dog', 'a cat', 'a dog', 'a dog', 'a cat', 'a bird']
+    captions, read_texts, batches = write_captions(tmp_path, 6, captions=texts), [], TextEncoder.batches
+    monkeypatch.setattr(TextEncoder, 'batches',
+                        lambda self, some, *rest: read_texts.append(some) or batches(self, some, *rest))
+    status, output = run('texts', '--out', tmp_path / 'texts', '--shard-rows', 4, captions=captions)
+    assert status == 0 and '6 features of captions made' in output
+    assert read_texts == [['a dog', 'a cat'], ['a cat', 'a bird']]
+    found = read(tmp_path / 'texts')[1]
+    expected = torch.cat([TextEncoder(str(folder / 'gpt2')).features([text]) for text in texts])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
+
+
 def test_texts_of_a_block_in_half_precision(run, folder, tmp_path):
     assert run('texts', '--out', tmp_path / 'texts', '--layer', 1, '--pooling', 'mean', '--dtype', 'bfloat16')[0] == 0
     encoder = TextEncoder(str(folder / 'gpt2'), 1, 'mean', 'bfloat16')
