@@ -17,7 +17,7 @@ from tests.closeness import assert_close
 from tests.data_splits import assert_trains_and_tests_on_its_own_splits, innermost
 from tests.tiny_detection import REPO
 
-COMMON = ('classification', 'segmentation')  # what the others inherit
+COMMON = ('classification', 'segmentation', 'imagenet_variants')  # what the others inherit; what is for tests alone
 BASES = {path.stem: path for path in sorted((REPO / 'configs' / '_base_' / 'datasets').glob('*.py'))
          if path.stem not in COMMON}
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -1,14 +1,8 @@
-# Tests a checkpoint of vit_s_imagenet.py on ImageNet-A (Table 4), folders of 200 of ImageNet's classes under LBBT_DATA_ROOT,
-# by the scores of these classes alone. LBBT_IMAGENET_CLASSES has the order of all: ImageNet's train folder, or a file with a
-# class a line such as its LOC_synset_mapping.txt
-_base_ = './vit_s_imagenet.py'
+# Tests a checkpoint of vit_s_imagenet.py on ImageNet-A (Table 4), see _base_/datasets/imagenet_variants.py
+_base_ = ['./vit_s_imagenet.py', '../_base_/datasets/imagenet_variants.py']
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='lbbt_mm.ClassSubset',
-        classes='{{$LBBT_IMAGENET_CLASSES:data/imagenet/train}}',
-        dataset=dict(
-            type='CustomDataset',
-            data_root='{{$LBBT_DATA_ROOT:data/imagenet_a}}',
-            pipeline=[*_base_.test_images, _base_.pack])))
+        **_base_.some_classes,
+        dataset=dict(**_base_.imagenet_a, pipeline=[*_base_.test_images, _base_.pack])))
 test_evaluator = dict(type='lbbt_mm.ClassSubsetAccuracy')

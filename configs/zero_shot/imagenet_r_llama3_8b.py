@@ -1,3 +1,3 @@
 # imagenet_llama3_8b.py on ImageNet-R, as imagenet_a_llama3_8b.py does on ImageNet-A
 _base_ = './imagenet_a_llama3_8b.py'
-test_dataloader = dict(dataset=dict(dataset=dict(data_root='{{$LBBT_DATA_ROOT:data/imagenet_r}}')))
+test_dataloader = dict(dataset=dict(dataset=_base_.imagenet_r))
