@@ -1,7 +1,7 @@
 """Image-caption data in miniature."""
 import csv
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -33,3 +33,14 @@ def write_captions(folder: Path, images: int, name: str = 'captions.csv', each: 
                 drawn = ' '.join(rng.choice(WORDS[2:], rng.integers(1, 12)))
                 rows.writerow([path, captions[number * each + place] if captions else drawn])
     return folder / name
+
+
+def coco(images: Sequence[Tuple[Any, Any]], captions: Sequence[Tuple[Any, Any]]) -> Dict[str, Any]:
+    """Captions in COCO's format.
+
+    Args:
+        images: Id and file name of each.
+        captions: Id of an image, and a caption of it.
+    """
+    return dict(info={}, images=[dict(id=number, file_name=name, height=4) for number, name in images],
+                annotations=[dict(id=place, image_id=number, caption=text) for place, (number, text) in enumerate(captions)])

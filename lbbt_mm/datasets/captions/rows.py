@@ -85,5 +85,6 @@ def pairs_of(path: Path, rows: List[Any]) -> List[Tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A cell's text; JSON may have a number there, such as a year."""
-    return str(value).strip() if isinstance(value, (str, int, float)) else ''
+    """A cell's text; JSON may have a number there, such as a year, or ``true`` and ``NaN``, which are none."""
+    is_text = isinstance(value, (str, int, float)) and not isinstance(value, bool) and value == value
+    return str(value).strip() if is_text else ''

@@ -1,10 +1,10 @@
-"""Files of a pair test: two images and two captions a row."""
+"""Rows of an image and a caption, and of a pair test: two images and two captions."""
 import csv
 import json
 
 import pytest
 
-from lbbt_mm.datasets.captions import open_captions, read_quadruples
+from lbbt_mm.datasets.captions import open_captions, read_pairs, read_quadruples
 
 ROWS = [dict(id=0, image_0='a.png', caption_0='a cup on a book', image_1='b.png', caption_1='a book on a cup'),
         dict(id=1, image_0='c.png', caption_0='a dog that chases', image_1='a.png', caption_1='a chased dog')]
@@ -44,3 +44,38 @@ def test_other_files(tmp_path):
         read_quadruples(tmp_path / 'pairs.jsonl')
     with pytest.raises(FileNotFoundError, match='none.csv: no such file'):
         read_quadruples(tmp_path / 'none.csv')
+
+
+def pairs(tmp_path, text, name='a.jsonl'):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_pairs(tmp_path / name)
+
+
+def test_numbers_in_json_are_texts(tmp_path):
+    assert pairs(tmp_path, '{"image": "a.png", "caption": 1984}\n\n{"image": 7, "caption": 1.5}') == [
+        ('a.png', '1984'), ('7', '1.5')]
+
+
+def test_a_csv_file_may_have_lines_in_quotes_and_a_byte_order_mark(tmp_path):
+    text = '\ufeffimage,more,caption\r\n a.png ,1,"a cat,\na ""dog"""\r\n'
+    assert pairs(tmp_path, text, 'a.CSV') == [('a.png', 'a cat,\na "dog"')]
+
+
+@pytest.mark.parametrize('name, text, says', [
+    ('a.jsonl', '{"image": "a.png", "caption": true}', 'row 1 has no caption'),
+    ('a.jsonl', '{"image": NaN, "caption": "a"}', 'row 1 has no image'),
+    ('a.jsonl', '{"image": "a.png", "caption": "a"}\n["b.png", "b"]', 'row 2 has no image'),
+    ('a.jsonl', '{"image": "a.png", "caption": "a"}{', 'cannot be read'), ('a.jsonl', '', 'has no rows'),
+    ('a.jsonl', b'\xff', 'cannot be read .*in UTF-8'), ('a.csv', 'image,caption\na.png\n', 'row 1 has no caption'),
+    ('a.csv', 'image,caption\na.png,"a', 'cannot be read'), ('a.csv', 'path,caption\na.png,a\n', 'row 1 has no image'),
+    ('a.csv', 'image,caption\n', 'has no rows; expected image and caption in each')])
+def test_rows_that_lack_something(tmp_path, name, text, says):
+    with pytest.raises(ValueError, match=says):
+        pairs(tmp_path, text, name)
+
+
+@pytest.mark.parametrize('text', ['[]', '[3]', '{"image_0": "a.png"}', '3'])
+def test_json_that_is_no_list_of_quadruples(tmp_path, text):
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(ValueError, match='holds no quadruples'):
+        read_quadruples(tmp_path / 'a.json')
