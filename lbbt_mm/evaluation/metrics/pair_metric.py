@@ -26,18 +26,18 @@ class PairMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Each with ``image_embedding`` and ``text_embedding`` ``(D,)``.
+            data_samples: Each with ``image_embedding`` and ``text_embedding`` ``(D,)``, and with :attr:`kept`.
 
         Raises:
-            ValueError: If they have no embeddings of both.
+            ValueError: If one lacks any of these.
         """
-        parts = []
-        for name in ('image_embedding', 'text_embedding'):
-            if any(name not in sample for sample in data_samples):
-                raise ValueError(f'{type(self).__name__}: a data sample has no {name}; expected predictions for pairs of '
-                                 'features. Evaluate lbbt_mm.ShareLock on lbbt_mm.FeaturePairs.')
-            # arrays: a part of a tensor is pickled with all of it when ranks collect
-            parts.append(torch.stack([sample[name] for sample in data_samples]).float().cpu().numpy())
+        names = 'image_embedding', 'text_embedding'
+        absent = next((name for name in (*names, *self.kept) for sample in data_samples if name not in sample), None)
+        if absent:
+            raise ValueError(f'{type(self).__name__}: a data sample has no {absent}; expected predictions for pairs of '
+                             'features. Evaluate lbbt_mm.ShareLock on lbbt_mm.FeaturePairs with its data samples.')
+        # arrays: a part of a tensor is pickled with all of it when ranks collect
+        parts = [torch.stack([sample[name] for sample in data_samples]).float().cpu().numpy() for name in names]
         for sample, image, text in zip(data_samples, *parts):
             self.results.append(dict(image=image, text=text, **{name: sample[name] for name in self.kept}))
 
