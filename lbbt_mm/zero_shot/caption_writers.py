@@ -2,10 +2,11 @@
 import csv
 import json
 import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Dict, NamedTuple, Set, Tuple
 
 from lbbt_mm.datasets.captions import CaptionSet
+from lbbt_mm.datasets.captions.rows import QUADRUPLE
 from lbbt_mm.datasets.captions.tar_shards import find_shards
 from lbbt_mm.files.whole_files import whole_file
 
@@ -30,7 +31,8 @@ def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair]
 
     Raises:
         FileExistsError: If a folder for shards is there and not empty.
-        ValueError: If ``out`` has another ending, nothing is left, or captions of shards are to go without their image.
+        ValueError: If ``out`` has another ending, nothing is left, captions of shards are to go without their image, or
+            rows are quadruples.
     """
     kept = [(key, caption) for key, caption in captions.pairs
             if key not in without_images and (key, caption) not in without]
@@ -54,8 +56,11 @@ def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair]
     return left
 
 
-def _pair(row: Dict[str, Any]) -> Pair:
-    return str(row['image']).strip(), str(row['caption']).strip()
+def _is_wanted(source: Path, row: Dict[str, Any], wanted: Set[Pair]) -> bool:
+    if 'image' not in row:
+        raise ValueError(f'{source}: a row has {", ".join(QUADRUPLE)}, two pairs that belong together; expected image and '
+                         'caption. Give captions of single images.')
+    return (str(row['image']).strip(), str(row['caption']).strip()) in wanted
 
 
 def _write_csv(source: Path, out: Path, wanted: Set[Pair]) -> None:
@@ -63,17 +68,18 @@ def _write_csv(source: Path, out: Path, wanted: Set[Pair]) -> None:
         rows = csv.DictReader(file, strict=True)
         writer = csv.DictWriter(target, rows.fieldnames or ())
         writer.writeheader()
-        writer.writerows(row for row in rows if _pair(row) in wanted)
+        writer.writerows(row for row in rows if _is_wanted(source, row, wanted))
 
 
 def _write_json(source: Path, out: Path, wanted: Set[Pair]) -> None:
     if source.suffix.lower() == '.jsonl':
         with open(source, encoding='utf-8-sig') as file, _text(out) as target:
-            target.writelines(f'{line.rstrip()}\n' for line in file if line.strip() and _pair(json.loads(line)) in wanted)
+            target.writelines(f'{line.rstrip()}\n' for line in file
+                              if line.strip() and _is_wanted(source, json.loads(line), wanted))
         return
     found = json.loads(source.read_bytes())
     if isinstance(found, list):
-        kept: Any = [row for row in found if _pair(row) in wanted]
+        kept: Any = [row for row in found if _is_wanted(source, row, wanted)]
     else:
         names = {image['id']: image['file_name'].strip() for image in found['images']}
         texts = [annotation for annotation in found['annotations']
@@ -86,22 +92,18 @@ def _write_json(source: Path, out: Path, wanted: Set[Pair]) -> None:
 
 def _write_shards(source: str, out: Path, keys: Set[str]) -> None:
     """Copy members as they are; a shard with nothing left is not written."""
+    from webdataset.tariterators import base_plus_ext  # which says what sample a member is of
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f'{out}: is there already, and not an empty folder. Give a new one.')
     out.mkdir(parents=True, exist_ok=True)
     for shard in find_shards(source):
         with tarfile.open(shard, 'r:') as archive:
-            members = [member for member in archive if member.isreg() and f'{shard.stem}/{_sample(member.name)}' in keys]
+            members = [member for member in archive
+                       if member.isreg() and f'{shard.stem}/{base_plus_ext(member.name)[0]}' in keys]
             if members:
                 with whole_file(out / shard.name) as file, tarfile.open(fileobj=file, mode='w') as target:
                     for member in members:
                         target.addfile(member, archive.extractfile(member))
-
-
-def _sample(name: str) -> str:
-    """The sample of a member, as webdataset has it: all in front of the first dot of the file's name."""
-    path = PurePosixPath(name)
-    return str(path.with_name(path.name.split('.', 1)[0]))
 
 
 def _text(path: Path) -> Any:
