@@ -53,8 +53,9 @@ def find_images(places: Sequence[str]) -> List[Path]:
     found: List[Path] = []
     for place in places:
         path = Path(place).expanduser()
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES) if path.is_dir() else [path]
-        if not inside or not all(file.is_file() for file in inside):
+        named = (file for file in path.iterdir() if file.suffix.lower() in _IMAGES) if path.is_dir() else [path]
+        inside = sorted(file for file in named if file.is_file())
+        if not inside:
             raise FileNotFoundError(f'{place}: {"holds no images" if path.is_dir() else "no such file"}; expected images, '
                                     f'or folders of them ({", ".join(_IMAGES)}).')
         found += inside

@@ -95,7 +95,7 @@ def plurals(noun: str, wordnet: Optional[WordNet] = None) -> List[str]:
         regular = f'{plain[:-1]}ies'
     else:
         regular = plain + ('es' if re.search('(s|x|z|ch|sh)$', plain) else 's')
-    return [regular, *irregular]
+    return list(dict.fromkeys([regular, *irregular]))
 
 
 def _plain(text: str) -> str:

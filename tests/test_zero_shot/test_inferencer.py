@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from lbbt_mm.files.feature_store import FeatureStore
-from lbbt_mm.zero_shot.classify import one_or_list
 from lbbt_mm.zero_shot.inferencer import ZeroShotInferencer
 from tests.closeness import assert_close
 from tests.tiny_checkpoints import build_model
 from tests.tiny_tokenizer import write_tokenizer
 from tests.tiny_zero_shot import NAMES, TEMPLATES, write_zero_shot
 from tests.tool_processes import run_tool
+
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
@@ -103,8 +103,3 @@ class TestErrors:
                                (tmp_path, 'holds no images; expected images, or folders of them')):
             returncode, output = run_tool('zero_shot.py', given['run'], place, '--classes', *NAMES)
             assert returncode == 2 and message in output
-
-    def test_a_file_of_names_that_is_not_there_is_no_name(self, tmp_path):
-        assert one_or_list([str(tmp_path / 'names.txt')]) == str(tmp_path / 'names.txt')
-        assert one_or_list(['cat']) == ['cat'] and one_or_list(['a.txt', 'b.txt']) == ['a.txt', 'b.txt']
-        assert one_or_list(['clip-benchmark:cifar10']) == 'clip-benchmark:cifar10' and one_or_list(None) is None

@@ -6,83 +6,12 @@ import tarfile
 import pytest
 
 from lbbt_mm.datasets.captions import open_captions
-from lbbt_mm.zero_shot.concepts import Concepts, concept_words, plurals
 from lbbt_mm.zero_shot.separate_concepts import main
-from lbbt_mm.zero_shot.wordnet import WordNet
-from tests.tiny_wordnet import write_wordnet
 
 #: Image -> captions; the classes are dog, goose and kid.
 CAPTIONS = {'a.png': ['two DOGS run', 'pets on grass'], 'b.png': ['a hot-dog, please', 'dogged work', 'a meal'],
             'c.png': ['the geese fly'], 'd.png': ['a red car', 'a dogma'], 'e.png': ["a kid's toy"], 'f.png': ['a puppy']}
 CLASSES = ['dog', 'goose', 'kid']
-
-
-@pytest.fixture
-def wordnet(tmp_path):
-    return write_wordnet(tmp_path / 'wordnet')
-
-
-class TestWordNet:
-
-    def test_synonyms_of_all_meanings_or_of_the_first(self, wordnet):
-        found = WordNet(wordnet)
-        assert found.synonyms('dog') == {'dog', 'domestic dog', 'canis familiaris', 'frank', 'hot dog'}
-        assert found.synonyms('dog', senses=1) == {'dog', 'domestic dog', 'canis familiaris'}
-        assert found.synonyms('dog', senses=1, kinds=True) == {'dog', 'domestic dog', 'canis familiaris', 'puppy', 'pup'}
-        assert {'goose', 'pup', 'animal'} <= found.synonyms('animal', kinds=True)
-
-    @pytest.mark.parametrize('noun, expected', [('dogs', 'dog'), ('puppies', 'puppy'), ('geese', 'goose'),
-                                                ('hot dogs', 'hot dog'), ('dog', 'dog'), ('cats', None), ('', None)])
-    def test_plurals_are_found_by_their_singular(self, wordnet, noun, expected):
-        assert WordNet(wordnet).singular(noun) == expected
-
-    def test_a_dictionary_that_is_absent_or_damaged(self, wordnet, tmp_path):
-        with pytest.raises(FileNotFoundError, match='index.noun does not exist.*apt-get install wordnet-base'):
-            WordNet(tmp_path / 'none')
-        (wordnet / 'data.noun').write_bytes((wordnet / 'data.noun').read_bytes()[20:])
-        with pytest.raises(ValueError, match='has no synset at byte .* Install the dictionary again'):
-            WordNet(wordnet).synonyms('dog')
-        (wordnet / 'index.noun').write_text('nonsense\n')
-        with pytest.raises(ValueError, match="line 1: 'nonsense' is no line of a WordNet index"):
-            WordNet(wordnet)
-
-
-class TestConcepts:
-
-    @pytest.mark.parametrize('noun, expected', [('dog', 'dogs'), ('fox', 'foxes'), ('puppy', 'puppies'), ('key', 'keys'),
-                                                ('bus', 'buses'), ('hot dog', 'hot dogs'), ('finch', 'finches')])
-    def test_regular_plurals(self, noun, expected):
-        assert plurals(noun) == [expected]
-
-    def test_irregular_plurals_of_the_last_word(self, wordnet):
-        assert plurals('snow goose', WordNet(wordnet)) == ['snow gooses', 'snow geese']
-
-    @pytest.mark.parametrize('caption, expected', [
-        ('two DOGS run', {'dog'}), ('a hot-dog here', {'dog'}), ('Hot_Dogs', {'dog'}), ("the dog's", {'dog'}),
-        ('dogged dogma', set()), ('a hotdog', set()), ('GEESE and kids', {'goose', 'kid'}), ('Children', {'kid'}),
-        ('canis familiaris', {'dog'}), ('hot coal and dog', {'dog'}), ('', set())])
-    def test_a_caption_names_a_class_in_whole_words(self, wordnet, caption, expected):
-        words, unknown = concept_words(CLASSES, WordNet(wordnet))
-        assert set(Concepts(words).named(caption)) == expected and not unknown
-
-    def test_the_words_are_said(self, wordnet):
-        words, _ = concept_words(CLASSES, WordNet(wordnet))
-        assert Concepts(words).named('a dog, hot dogs') == {'dog': {'dog', 'dogs', 'hot dogs'}}
-
-    def test_names_that_wordnet_does_not_have_stand_for_themselves(self, wordnet):
-        words, unknown = concept_words(['robot', 'puppy, pup'], WordNet(wordnet))
-        assert unknown == ['robot'] and words['robot'] == {'robot', 'robots'}
-        assert set(Concepts(words).named('robots and pups')) == {'robot', 'puppy, pup'}
-
-    def test_in_scripts_without_spaces_a_name_may_stand_anywhere(self):
-        words, _ = concept_words(['狗', 'สุนัข'])
-        found = Concepts(words)
-        assert set(found.named('一只小狗在跑')) == {'狗'} and set(found.named('มีสุนัขสองตัว')) == {'สุนัข'}
-        assert not found.named('一只猫')
-
-    def test_other_letters_are_words_too(self):
-        words, _ = concept_words(['Füchse', 'كلب'])
-        assert set(Concepts(words).named('zwei FÜCHSE')) == {'Füchse'} and set(Concepts(words).named('كلب يجري')) == {'كلب'}
 
 
 def write(folder, form):
