@@ -85,7 +85,7 @@ def load_backbone(backbone: nn.Module, source: Any, label: str) -> None:
     """
     step = source if isinstance(source, Mapping) else {}
     where = step.get('checkpoint') or str(source)
-    state = unwrapped(_open(where))
+    state = {str(name): tensor for name, tensor in unwrapped(_open(where)).items()}
     prefix = f'{(step.get("prefix") or "backbone").rstrip(".")}.'
     if not any(name.startswith(prefix) for name in state):
         prefix = ''  # of a backbone alone

@@ -107,20 +107,3 @@ def test_a_batch_of_one(pairs):
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
-
-
-class TestPairDataPreprocessor:
-
-    def test_images_go_to_a_preprocessor_of_their_own(self, pairs):
-        model = build(data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', mean=[1, 2, 3], std=[2, 2, 2]))
-        images = torch.ones(2, 3, 4, 4)
-        assert_close(model.data_preprocessor(dict(inputs=images))['inputs'][0, :, 0, 0], torch.tensor([0., -0.5, -1.]))
-        assert torch.equal(model.data_preprocessor(dict(inputs=pairs))['inputs']['text'], pairs['text'])
-
-    def test_images_without_one(self):
-        with pytest.raises(TypeError, match='the batch is of images, and there is no preprocessor for them'):
-            build().data_preprocessor(dict(inputs=torch.zeros(2, 3, 4, 4)))
-
-    def test_a_loader_that_does_not_put_batches_together(self, pairs):
-        with pytest.raises(TypeError, match=r"text is a list; expected a tensor \(N, C\). Set collate_fn=dict"):
-            build().data_preprocessor(dict(inputs={**pairs, 'text': list(pairs['text'])}))
