@@ -88,5 +88,5 @@ def test_what_is_no_checkpoint(backbone, tmp_path, content):
 
 
 def test_a_file_that_is_not_there(backbone):
-    with pytest.raises(FileNotFoundError, match='none.pth: no such checkpoint file'):
+    with pytest.raises(ValueError, match='none.pth: no such checkpoint file'):
         load_backbone(backbone, 'none.pth', 'ViT')
