@@ -74,8 +74,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='class token, mean of the patches, or both joined; default: auto, the class token where there '
                         'is one')
     images.add_argument('--batch-size', type=argument_types.count, default=64, metavar='N', help='default: %(default)s')
-    images.add_argument('--workers', type=int, choices=range(65), default=4, metavar='N',
-                        help='processes that load images; default: %(default)s')
+    images.add_argument('--workers', type=int, choices=range(65), default=min(4, os.cpu_count() or 1), metavar='N',
+                        help='processes that load images; default: 4, or one a core if there are fewer')
     images.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the config')
     texts = kinds.add_parser('texts', help='features of captions')
     texts.add_argument('model', help='folder in Hugging Face format (safetensors, with its tokenizer), GGUF file, or hub id')
