@@ -1,4 +1,5 @@
-"""What tests of figures share: a quiet log, runs in miniature, and the tools."""
+"""What tests of figures share: a quiet log, runs in miniature and logs of some, and the tools."""
+import json
 import logging
 from pathlib import Path
 from types import ModuleType
@@ -7,6 +8,7 @@ from typing import Any, Callable, Optional, Tuple
 import pandas as pd
 import pytest
 
+from lbbt_mm.figures.trained import OpenedRun, read_trained
 from tests.tiny_runs import write_images, write_run
 
 
@@ -26,6 +28,12 @@ def trained(tmp_path, folders) -> Callable[..., str]:
 
 
 @pytest.fixture
+def opened(trained) -> Callable[..., OpenedRun]:
+    """Opens a run of twelve images for training and twelve for the test, with overrides of its config."""
+    return lambda options=(), **settings: OpenedRun(read_trained(trained(**settings)), options)
+
+
+@pytest.fixture
 def figure(tmp_path, capfd) -> Callable[..., Tuple[int, str, Optional[pd.DataFrame]]]:
     """Runs a figure's tool, a module; returns its exit status, what it printed, and its numbers."""
 
@@ -37,3 +45,21 @@ def figure(tmp_path, capfd) -> Callable[..., Tuple[int, str, Optional[pd.DataFra
         return status, captured.out + captured.err, pd.read_csv(numbers) if numbers.exists() else None
 
     return run
+
+
+@pytest.fixture
+def log(tmp_path) -> Callable[..., str]:
+    """Writes the log of a run: losses at each of its iterations, validations at the end of its epochs."""
+
+    def write(name, losses=(), validations=(), epochs=True, metric='accuracy/top1', attempt='a', first=1, main=()):
+        path = tmp_path / name / attempt / 'vis_data' / 'scalars.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train = [dict(loss=loss, lr=0.1, iter=2 * step, step=2 * step, **(dict(epoch=step) if epochs else {}))
+                 for step, loss in enumerate(losses, first)]
+        for record, loss in zip(train, main):
+            record['main_unweighted'] = loss
+        val = [{metric: value, 'step': step if epochs else 2 * step} for step, value in enumerate(validations, first)]
+        path.write_text(''.join(f'{json.dumps(record)}\n' for record in train + val))
+        return str(tmp_path / name)
+
+    return write

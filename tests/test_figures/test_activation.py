@@ -3,8 +3,6 @@
 from functools import partial
 
 import cv2
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -108,23 +106,6 @@ def test_what_is_done_is_not_done_again(trained, tool, monkeypatch):
         first.images == 'real'].ratio.tolist()
     tool(run, '--at', 'end', '--max-samples', '6')
     assert calls[6:] == ['real', 'pixels'], 'another question'
-
-
-def test_the_picture_shows_the_numbers(trained):
-    frame = pd.DataFrame([dict(label=label, at=at, images=images, checkpoint=str(seed), number=number, variant='paper',
-                               ratio=0.1 * number + 0.01 * seed + (0.2 if images == 'real' else 0.), between_images=0.3)
-                          for label in ('a', 'b') for seed in (0, 2) for at in ('start', 'end')
-                          for images in ('real', 'pixels') for number in range(3)])
-    axes = activation_ratios.draw(frame, ['pixels']).axes
-    assert axes.shape == (3, 2) and [one.get_title() for one in axes[0]] == ['start of training', 'end of training']
-    lines = {line.get_label(): line.get_ydata() for line in axes[0, 1].lines}
-    assert lines['a'] == pytest.approx([0.21, 0.31, 0.41]) and set(lines) == {'a', 'b'}
-    assert axes[1, 0].lines[0].get_ydata() == pytest.approx([0.2] * 3), 'real minus shuffled'
-    band = axes[0, 0].collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == pytest.approx((0.21 - np.std([0, 0.02], ddof=1), 0.41 + np.std([0, 0.02], ddof=1)))
-    assert axes[0, 0].get_ylabel() == 'activated pairs\n(share, paper)'
-    assert all(one.get_ylabel() for one in axes[:, 0]) and all(one.get_xlabel() == 'block' for one in axes[-1])
-    assert activation_ratios.draw(frame, []).axes.shape == (2, 2)
 
 
 def broken(model):

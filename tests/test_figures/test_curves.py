@@ -1,30 +1,10 @@
 """tools/analysis/curves.py: curves of several runs, from their logs."""
-import json
-
 import pandas as pd
 import pytest
 
 from lbbt_mm.figures import curves, run_curves
 
 NAN = float('nan')
-
-
-@pytest.fixture
-def log(tmp_path):
-    """Writes the log of a run: losses at each of its iterations, validations at the end of its epochs."""
-
-    def write(name, losses=(), validations=(), epochs=True, metric='accuracy/top1', attempt='a', first=1, main=()):
-        path = tmp_path / name / attempt / 'vis_data' / 'scalars.json'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        train = [dict(loss=loss, lr=0.1, iter=2 * step, step=2 * step, **(dict(epoch=step) if epochs else {}))
-                 for step, loss in enumerate(losses, first)]
-        for record, loss in zip(train, main):
-            record['main_unweighted'] = loss
-        val = [{metric: value, 'step': step if epochs else 2 * step} for step, value in enumerate(validations, first)]
-        path.write_text(''.join(f'{json.dumps(record)}\n' for record in train + val))
-        return str(tmp_path / name)
-
-    return write
 
 
 @pytest.fixture
@@ -72,15 +52,6 @@ def test_auxiliary_training_is_drawn_by_its_main_path_beside_runs_of_one_path(lo
 def test_metrics_that_are_named_are_the_panels(log, tool):
     runs = log('a', (3, 2), (10, 20)), log('b', (3, 2), (10, 20))
     assert list(tool(*runs, '--metric', 'accuracy/top1')[2]) == ['accuracy/top1']
-
-
-def test_names_of_runs_of_an_experiment_are_labels_without_the_seed(log):
-    names = ['language-seed0-lr0.1', 'language-seed1-lr0.1', 'language-seed0-lr3e-05', 'cell=1-random-seed12-lr0.1-std0.02',
-             'mine']
-    runs = run_curves.read_runs([log(name, (1, )) for name in names])
-    assert [run.label for run in runs] == ['language-lr0.1', 'language-lr0.1', 'language-lr3e-05',
-                                           'cell=1-random-lr0.1-std0.02', 'mine']
-    assert [run.seed for run in runs] == [0, 1, 0, 0, 0], 'another learning rate is another arm'
 
 
 def test_iterations_of_a_training_without_epochs(log, tool):

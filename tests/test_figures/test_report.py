@@ -1,12 +1,10 @@
 """tools/analysis/report.py: all figures of some runs in one page."""
 import base64
-import json
 import math
 import re
 import shutil
 import sys
 from html.parser import HTMLParser
-from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -17,27 +15,13 @@ import pytest
 from lbbt_mm.figures import report, report_sections
 from lbbt_mm.figures.numbers import print_numbers, write_numbers
 from lbbt_mm.figures.report_page import Shown, make_page, table
-from lbbt_mm.figures.report_runs import find_runs
 from lbbt_mm.figures.report_sections import TOOLS
-from lbbt_mm.files.gsnr_table import GsnrRow, write_gsnr
 from tests.browser import find_browser, look_at, take_picture
+from tests.test_figures.written_logs import write_experiment, write_log
 from tests.tool_processes import run_tool
 
 #: What every run has; GSNR is of those that measured it
 ALWAYS = [name for name in TOOLS if name != 'gsnr']
-
-
-def write_log(folder: Path, ends: str = 'finished', losses=(3., 2., 1.), gsnr: bool = False, **model) -> Path:
-    """Write the log of a run of ours, and how it ended."""
-    path = folder / 'a' / 'vis_data' / 'scalars.json'
-    path.parent.mkdir(parents=True)
-    path.write_text(''.join(json.dumps(dict(loss=loss, iter=step, step=step)) + '\n' for step, loss in enumerate(losses, 1)))
-    (folder / 'request.json').write_text(json.dumps(dict(id='a', config=dict(model=model) if model else {}, options=[])))
-    if gsnr:
-        write_gsnr(folder / 'gsnr.csv', [GsnrRow(1, 0, 0.2, 0.1, 0.1, 2.6, 50, 0., 13, 1)])
-    if ends:
-        (folder / 'done').write_text(ends)
-    return folder
 
 
 class Balanced(HTMLParser):
@@ -162,12 +146,6 @@ def test_without_a_whole_run_there_are_curves(make, tools, tmp_path):
     assert text.count('no run that came to its end') == 2 * (len(ALWAYS) - 1)
 
 
-def test_what_a_tool_refuses_and_one_that_is_not_there_do_not_end_the_report(capfd):
-    assert report_sections._status('alignment', ['--networks', '0']) == 2
-    assert report_sections._status('nothing', []) == 2
-    assert 'leaves nothing to show' in (said := capfd.readouterr().err) and 'lbbt_mm.figures.nothing' in said
-
-
 def test_sections_can_be_chosen(make, tools, tmp_path):
     _, _, text = make(write_log(tmp_path / 'a'), '--sections', 'curves', 'alignment')
     assert Balanced(text).ids == ['curves', 'alignment'] and set(tools.calls) == {'curves', 'alignment'}
@@ -179,17 +157,6 @@ def test_heavy_tools_see_the_first_run_of_each_label(make, tools, tmp_path):
     for name in ('outliers', 'landscape', 'hessian'):
         assert [text for text in tools.calls[name] if '=' in text] == firsts
     assert len([text for text in tools.calls['alignment'] if '=' in text]) == 3
-
-
-def test_every_tool_understands_what_it_is_told(tmp_path):
-    """Its own command line reads it; the names of options are nowhere else checked."""
-    rectified = dict(gsnr=True, rectifier=dict(type='lbbt_mm.LanguageRectifier'))
-    runs = find_runs([f'a={write_log(tmp_path / "a", **rectified)}', f'b={write_log(tmp_path / "b", gsnr=True)}'])
-    args = report.parse_args(['x', '--max-samples', '20'])
-    for name, section in TOOLS.items():
-        parsed = import_module(f'lbbt_mm.figures.{name}').parse_args([*section.arguments(runs, args), '--out', 'y'])
-        assert parsed.out == Path('y')
-        assert getattr(parsed, 'max_samples', 20) <= 20
 
 
 class TestRectifiedRuns:
@@ -218,21 +185,7 @@ class TestExperiment:
 
     @pytest.fixture
     def experiment(self, tmp_path):
-        folder = tmp_path / 'experiment'
-        for name in ('cell=1-language-seed0-lr0.1', 'cell=1-language-seed1-lr0.1', 'cell=1-language-seed0-lr0.01',
-                     'random-seed0-lr3e-05', 'tuned-seed0-lr0.1-std0.02', 'tuned-seed0-lr0.1-std0.04',
-                     'tuned-seed1-lr0.1-std0.04'):
-            write_log(folder / 'runs' / name)
-        pd.DataFrame(dict(metric='acc', arm=['cell=1-language', 'random', 'tuned'], lr=[0.1, 3e-5, 0.1],
-                          mean=[1., 2., 3.])).to_csv(folder / 'summary.csv', index=False)
-        pd.DataFrame(dict(arm=['cell=1-language'], status=['finished'])).to_csv(folder / 'results.csv', index=False)
-        (folder / 'summary.md').write_text('# x\n\n| a |\n|---|\n\n- acc: language - random: +1.\n')
-        return folder
-
-    def test_the_runs_that_were_compared(self, experiment):
-        names = [text.split('=')[0] + ' ' + Path(text.split('=', 1)[1]).name for text in find_runs([str(experiment)]).whole]
-        assert names == ['cell:1-language cell=1-language-seed0-lr0.1', 'cell:1-language cell=1-language-seed1-lr0.1',
-                         'random random-seed0-lr3e-05', 'tuned tuned-seed0-lr0.1-std0.04', 'tuned tuned-seed1-lr0.1-std0.04']
+        return write_experiment(tmp_path / 'experiment')
 
     def test_its_results_and_sentences_are_in_the_page(self, make, tools, experiment):
         status, _, text = make(experiment, out=None)
