@@ -1,6 +1,4 @@
 """What each block gives for an image: the blocks run one by one."""
-import logging
-
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -8,22 +6,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from lbbt_mm.figures.block_features import read_block_features
-from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
-from tests.tiny_runs import write_images, write_run
-
-
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.fixture
-def opened(tmp_path, folders):
-    images = write_images(tmp_path / 'images', each=2)
-    return lambda **backbone: OpenedRun(read_trained(write_run(tmp_path, images, folders['gpt2'], **backbone)))
+from lbbt_mm.figures.trained import preprocess
 
 
 def read(run, model, tokens='auto', batch_size=4):

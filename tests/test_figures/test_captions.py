@@ -1,7 +1,6 @@
 """Images and their captions: one for one, in order, from files or from the names of classes."""
 import argparse
 import json
-import logging
 from collections import Counter
 from pathlib import Path
 
@@ -9,22 +8,6 @@ import pytest
 import torch
 
 from lbbt_mm.figures.captions import captioned_images, read_lines, read_pairs
-from lbbt_mm.figures.trained import OpenedRun, read_trained
-from tests.tiny_runs import write_images, write_run
-
-
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.fixture
-def opened(tmp_path, folders):
-    images = write_images(tmp_path / 'images', each=4)
-    return lambda options=(): OpenedRun(read_trained(write_run(tmp_path, images, folders['gpt2'])), options)
 
 
 def captioned(run, captions=None, split='test', most=100, template='a photo of a {}', class_names=None):

@@ -5,13 +5,7 @@ import torch
 from torch import nn
 
 from lbbt_mm.figures.features import part_name, read_features, true_labels
-from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
-
-
-@pytest.fixture
-def opened(trained):
-    """Opens a run of 12 images for training and 12 for the test."""
-    return lambda options=(), **backbone: OpenedRun(read_trained(trained(**backbone)), options)
+from lbbt_mm.figures.trained import preprocess
 
 
 def read(run, stage='pre_logits', split='test', **options):

@@ -6,13 +6,6 @@ import torch.nn.functional as F
 
 from lbbt_mm.analysis.hessian_operator import HessianOperator
 from lbbt_mm.figures.losses import FixedLoss, load_batches, refuse_diverged
-from lbbt_mm.figures.trained import OpenedRun, read_trained
-
-
-@pytest.fixture
-def opened(trained):
-    """Opens a run of 12 training images."""
-    return lambda model_type='gpt2', **options: OpenedRun(read_trained(trained('run', model_type, **options)))
 
 
 def loss_of(run, model, most=12, batch_size=5, **options):
@@ -111,7 +104,7 @@ def test_what_a_loss_draws_is_the_same_each_time():
 @pytest.mark.parametrize('model_type', ['gpt2', 'qwen3'])
 def test_it_can_be_differentiated_twice_however_the_run_was_trained(opened, model_type):
     """The product with a vector is a difference of gradients, with the kernel that is chosen and with recomputation."""
-    run = opened(model_type, with_cp=True, attention_kernel='chunked')
+    run = opened(model_type=model_type, with_cp=True, attention_kernel='chunked')
     model = run.at_end().double()
     batches = load_batches(run, model, 'train', 6, 4)
     for _, batch in batches:

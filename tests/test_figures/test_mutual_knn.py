@@ -1,6 +1,5 @@
 """tools/analysis/mutual_knn.py: its numbers are those of the blocks' features, and it recommends no more than they show."""
 import argparse
-import logging
 
 import pandas as pd
 import pytest
@@ -19,14 +18,6 @@ from tests.tiny_tokenizer import WORDS, write_tokenizer
 from tests.tool_processes import run_tool
 
 CAPTIONS = [f'a {WORDS[7 + number % 6]} {WORDS[20 + number % 23]}' for number in range(24)]
-
-
-@pytest.fixture(autouse=True)
-def quiet_logger():
-    """mmengine's logger keeps the standard error of the first test that logs, which is closed in the next."""
-    logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
@@ -50,16 +41,10 @@ def captions(tmp_path):
 
 
 @pytest.fixture
-def tool(tmp_path, capfd):
+def tool(figure):
     """Runs the tool; returns its exit status, what it printed, and its numbers."""
-
-    def run(*arguments, out='out', neighbours=4, permutations=19):
-        status = mutual_knn.main([*map(str, arguments), '--out', str(tmp_path / out), '--neighbours', str(neighbours),
-                                  '--permutations', str(permutations)])
-        captured, path = capfd.readouterr(), tmp_path / out / 'mutual_knn.csv'
-        return status, captured.out + captured.err, pd.read_csv(path) if path.exists() else None
-
-    return run
+    return lambda *arguments, out='out', neighbours=4, permutations=19: figure(
+        mutual_knn, *arguments, '--neighbours', neighbours, '--permutations', permutations, out=out)
 
 
 def matrix(table, name):
