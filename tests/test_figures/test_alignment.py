@@ -33,14 +33,12 @@ def trained(tmp_path, folders):
 
 
 @pytest.fixture
-def tool(tmp_path, capfd):
+def tool(figure):
     """Runs the tool without networks unless some are named; returns its exit status and what it printed."""
 
     def run(*arguments):
         networks = [] if '--networks' in arguments else ['--networks', '0']
-        status = alignment.main([*map(str, arguments), *networks, '--out', str(tmp_path / 'out'), '--rotations', '5'])
-        captured = capfd.readouterr()
-        return status, captured.out + captured.err
+        return figure(alignment, *arguments, *networks, '--rotations', 5)[:2]
 
     return run
 

@@ -16,7 +16,7 @@ from tests.tool_processes import run_tool
 
 
 @pytest.fixture
-def tool(tmp_path, monkeypatch, capfd):
+def tool(figure, monkeypatch):
     """Runs the tool, which draws where that is asked for; gives its exit status and what it printed."""
     monkeypatch.setenv('COLUMNS', '200')
     monkeypatch.setattr(torch, 'set_num_threads', lambda number: None)  # of the tests' own process
@@ -24,9 +24,7 @@ def tool(tmp_path, monkeypatch, capfd):
     def run(*arguments, draws=False):
         if not draws:
             monkeypatch.setattr(outlier_figure, 'draw', lambda *arguments: None)
-        status = outliers.main([*map(str, arguments), '--out', str(tmp_path / 'out')])
-        captured = capfd.readouterr()
-        return status, captured.out + captured.err
+        return figure(outliers, *arguments)[:2]
 
     return run
 
