@@ -63,7 +63,7 @@ def encode_texts(writer: FeatureWriter, index: FeatureIndex, texts: Sequence[str
         # batches are those of a shard alone, so that its bytes do not depend on what was done before it
         features = torch.empty(len(rows), index.width)
         for batch, found in encoder.batches(distinct, batch_tokens):
-            for row, feature in zip(batch, found, strict=True):
+            for row, feature in zip(batch, found):
                 features[places[distinct[row]]] = feature
             yield sum(len(places[distinct[row]]) for row in batch)
         writer.write(number, features)
