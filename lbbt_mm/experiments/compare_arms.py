@@ -52,6 +52,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     _add_shares(parser.add_argument_group('several trainings at once'))
     args = parser.parse_args(arguments)
     finish(args, parser, 'arms')
+    if args.baseline is None:
+        args.baseline = args.arms[0] if len(args.arms) == 1 else 'random'
     if args.baseline not in args.arms:
         parser.error(f'--baseline-arm {args.baseline} is not among --arms {" ".join(args.arms)}: add it there, or name '
                      'one that is')
@@ -78,8 +80,8 @@ def _add_comparison(what) -> None:
                       help='settings that change together, by a name; give one --cell for each')
     what.add_argument('--seeds', nargs='+', type=argument_types.seed, default=[0, 1, 2], metavar='SEED',
                       help='default: 0 1 2')
-    what.add_argument('--baseline-arm', dest='baseline', default='random', metavar='ARM',
-                      help='what the others are compared with; default: random')
+    what.add_argument('--baseline-arm', dest='baseline', metavar='ARM',
+                      help='what the others are compared with; default: random, or the one arm where there is one')
     what.add_argument('--metric', dest='metrics', nargs='+', action='extend', default=[], metavar='METRIC',
                       help='what goes into tables and curves; default: all metrics of the last validation')
 

@@ -98,14 +98,16 @@ def _same_place(pair: Sequence[Any], model: nn.Module) -> Sequence[Any]:
 
 
 def _changed_features(trained: Any, model: nn.Module) -> Dict[str, str]:
-    """What differs between a frozen language model and the one whose features of texts a model was trained on."""
-    stored = get_key(trained, 'text_features')
-    if not isinstance(stored, Mapping) or not hasattr(model, 'text_identity'):
-        return {}
-    asked = model.text_identity()
-    odd = other_features(stored, asked, _OF_FEATURES)
-    return {'model.text': f'model.text: the {odd} of its features is {stored[odd]!r:.60} there, {asked[odd]!r:.60} asked'
-            } if odd else {}
+    """What differs between frozen models and those whose features a model was trained on."""
+    found = {}
+    for side, key in (('text', 'text_features'), ('vision', 'image_features')):
+        stored = get_key(trained, key)
+        asked = model.frozen_identity(side) if isinstance(stored, Mapping) and hasattr(model, 'frozen_identity') else {}
+        odd = other_features(stored, asked, _OF_FEATURES) if asked else None
+        if odd:
+            found[f'model.{side}'] = (f'model.{side}: the {odd} of its features is {stored[odd]!r:.60} there, '
+                                      f'{asked[odd]!r:.60} asked')
+    return found
 
 
 def _seen_as(pair: Sequence[Any], scope: Optional[str]) -> Tuple[Any, Any]:

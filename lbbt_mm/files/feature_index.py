@@ -100,7 +100,8 @@ def other_features(stored: Mapping[str, Any], model: Mapping[str, Any], names: S
 
     Args:
         stored: What a store says of its features; some of :data:`OF_MODEL`.
-        model: What the model's own would be, before it is loaded: ``auto`` and layers counted from the end are open.
+        model: What the model's own would be, before it is loaded: ``auto`` and layers counted from the end are open. Of a
+            revision in parts, with dots between them, it may have the first ones alone.
         names: Which facts count. Defaults to all.
 
     Returns:
@@ -111,6 +112,8 @@ def other_features(stored: Mapping[str, Any], model: Mapping[str, Any], names: S
         shared.remove('model')  # one that was moved or renamed is still the same
     layer = model.get('layer')
     open_yet = dict(pooling=model.get('pooling') == 'auto', layer=isinstance(layer, int) and layer < -1)
+    if 'revision' in shared and f'{stored["revision"]}.'.startswith(f'{model["revision"]}.'):
+        shared.remove('revision')
     return next((name for name in shared if stored[name] != model[name] and not open_yet.get(name)), None)
 
 

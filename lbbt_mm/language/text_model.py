@@ -2,11 +2,13 @@
 
 The model is transformers' own, see :mod:`.text_loading`.
 """
+import logging
 import math
 from functools import cached_property
 from typing import Any, Callable, Iterable, List, Tuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from .errors import CheckpointError
@@ -45,7 +47,7 @@ class TextModel:
         return bool(torch.allclose(first, first[:1].expand_as(first), rtol=1e-4, atol=1e-6))
 
     def encode(self, texts: List[str]) -> List[List[int]]:
-        """Tokens of texts, without padding; longer ones are cut at what the model has positions for.
+        """Tokens of texts, without padding; longer ones are cut at what the model has positions for, and a note says so.
 
         Args:
             texts: The texts.
@@ -62,6 +64,13 @@ class TextModel:
         if empty is not None:
             raise CheckpointError(f'{self.location}: its tokenizer makes no token of the text {empty!r:.80}. Correct the '
                                   'text.')
+        at_most = [text for text, found in zip(texts, tokens) if len(found) == longest]
+        whole = self._tokenizer(at_most, add_special_tokens=self._special)['input_ids'] if at_most else []
+        cut_texts = [text for text, found in zip(at_most, whole) if len(found) > longest]
+        if cut_texts:
+            print_log(f'{self.location}: {len(cut_texts):,} of {len(texts):,} texts are longer than the {longest:,} tokens '
+                      f'that the model reads, and are cut there; the first is {cut_texts[0]!r:.60}.', 'current',
+                      logging.WARNING)
         size, largest = self._model.get_input_embeddings().weight.shape[0], max(map(max, tokens))
         if largest >= size:
             raise CheckpointError(f'{self.location}: its tokenizer gives token {largest}, and the model has {size}. They '

@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+from lbbt_mm.config_keys import get_key
 from lbbt_mm.launch.work_directory import checkpoint_folder, is_complete, numbered_checkpoints, read_marker
 
 
@@ -30,6 +31,20 @@ def find_checkpoint(work_dir: Path, config: Optional[Mapping[str, Any]], which: 
         raise FileNotFoundError(f'{work_dir} has no last checkpoint ({last.name} is absent or incomplete). If it was '
                                 'removed, start this run afresh.')
     return last.resolve()
+
+
+def chosen_checkpoint(work_dir: Path, config: Mapping[str, Any]) -> Path:
+    """The checkpoint that a run is judged by: the best of its validations where its config keeps it, else the last.
+
+    Args:
+        work_dir: The run's folder.
+        config: Its config.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are the best ones of several metrics.
+    """
+    return find_checkpoint(work_dir, config, 'best' if get_key(config, 'default_hooks.checkpoint.save_best') else 'last')
 
 
 def _best(work_dir: Path, folder: Path) -> Path:

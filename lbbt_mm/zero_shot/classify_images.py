@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
             writer.writerow(_columns(rows))
             writer.writerows(rows)
     columns = _columns(rows)
+    print(f'Projections of {inferencer.checkpoint.name}')
     print(render_table(f'{len(inferencer.classes)} classes', columns, rows, left=columns[:1] + columns[1::2]))
     return 0
 

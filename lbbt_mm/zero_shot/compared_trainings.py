@@ -1,9 +1,8 @@
 """ShareLock trained on each model's features by one config: what differs are the stores, their widths and the seed."""
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
-from mmengine.config import Config
 from torch import nn
 
 from lbbt_mm.config_keys import get_key
@@ -12,6 +11,7 @@ from lbbt_mm.figures.trained import OpenedRun, Trained
 from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.launch.config_options import option
 from lbbt_mm.registry import type_name
+from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
 from lbbt_mm.runs.run_request import override, read_config
 from lbbt_mm.runs.training_run import TrainingRun
 from .text_sides import TextSide
@@ -126,6 +126,5 @@ def trained_model(run: TrainingRun) -> nn.Module:
     Raises:
         FileNotFoundError: If its checkpoint was removed.
     """
-    config: Dict[str, Any] = run.recorded['config']
-    keeps_best = get_key(Config(config), 'default_hooks.checkpoint.save_best')
-    return OpenedRun(Trained(run.work_dir.name, run.work_dir, run.checkpoint('best' if keeps_best else 'last'))).at_end()
+    checkpoint = chosen_checkpoint(run.work_dir, run.recorded['config'])
+    return OpenedRun(Trained(run.work_dir.name, run.work_dir, checkpoint)).at_end()

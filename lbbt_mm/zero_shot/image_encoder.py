@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lbbt_mm.config_keys import walk
 from lbbt_mm.files.feature_index import DTYPES
-from lbbt_mm.models.multimodal.frozen_vision import load_backbone, pretrained_step
+from lbbt_mm.models.multimodal.frozen_vision import load_backbone, pretrained_step, weights_checksum
 from lbbt_mm.models.multimodal.image_features import ImagePooling
 from lbbt_mm.runs.run_request import as_json
 
@@ -151,16 +151,12 @@ def vision_checksum(backbone: nn.Module, cfg: Config, label: str) -> str:
         label: What the model is called, for messages.
 
     Returns:
-        str: 16 hexadecimal digits.
+        str: 16 hexadecimal digits of the weights, a dot, and 16 of what else features depend on.
     """
-    digest = hashlib.sha256()
-    for name, tensor in backbone.state_dict().items():
-        digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
-        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
     settings = dict(processor=cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor'),
                     pipeline=image_pipeline(cfg, label), backbone=cfg.model.backbone)
-    digest.update(json.dumps(_without_files(as_json(settings)), sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+    text = json.dumps(_without_files(as_json(settings)), sort_keys=True)
+    return f'{weights_checksum(backbone)}.{hashlib.sha256(text.encode()).hexdigest()[:16]}'
 
 
 def _without_files(settings: Any) -> Any:

@@ -7,10 +7,11 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.apis import ImageClassificationInferencer
 
 from lbbt_mm.config_keys import find_types
-from lbbt_mm.figures.trained import OpenedRun, read_trained
+from lbbt_mm.figures.trained import OpenedRun, read_trained, run_config
 from lbbt_mm.files.feature_index import OF_MODEL, other_features, read_index
 from lbbt_mm.language.text_encoder import text_identity
 from lbbt_mm.registry import type_name
+from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
 from .image_encoder import image_pipeline, open_model, vision_checksum
 
 
@@ -32,6 +33,9 @@ class ZeroShotInferencer(ImageClassificationInferencer):
         options: Overrides of the run's config, ``'KEY=VALUE'``.
         track: Shows progress over the language model's batches. Defaults to none.
 
+    Attributes:
+        checkpoint: The checkpoint of the projections: of a run's folder the best one where its config keeps it.
+
     Raises:
         CheckpointMisfit: If a checkpoint is of another model.
         FileNotFoundError: If a file is not there.
@@ -42,7 +46,11 @@ class ZeroShotInferencer(ImageClassificationInferencer):
     def __init__(self, run: str, classes: Any = None, templates: Any = None, vision: Optional[str] = None,
                  text: Optional[str] = None, cache: Optional[str] = None, device: str = 'cpu', options: Sequence[str] = (),
                  track: Callable[[Any], Any] = lambda batches: batches) -> None:
-        opened = OpenedRun(read_trained(run), options)
+        trained = read_trained(run)
+        if trained.checkpoint is None:
+            trained = trained._replace(checkpoint=chosen_checkpoint(trained.config, run_config(trained.config)))
+        opened = OpenedRun(trained, options)
+        self.checkpoint = opened.checkpoint
         cfg, label, stores = opened.cfg, opened.label, _stores(opened.cfg)
         if type_name(cfg.model) != 'ShareLock':
             raise ValueError(f'{label}: its model is a {type_name(cfg.model)}; expected a lbbt_mm.ShareLock. Give another '
@@ -54,8 +62,10 @@ class ZeroShotInferencer(ImageClassificationInferencer):
                                **{key: value for key, value in given.items() if value is not None}}
         model = opened.at_end(device)
         model.zero_shot.classes.track = track
-        _check(label, 'vision', stores.get('image', {}), dict(
-            model='', revision=vision_checksum(model.zero_shot.vision.backbone, vision_cfg, label)) if vision else {})
+        seen = model.zero_shot.vision.identity
+        if vision:  # what is done to images is known too
+            seen['revision'] = vision_checksum(model.zero_shot.vision.backbone, vision_cfg, label)
+        _check(label, 'vision', stores.get('image', {}), dict(model='', **seen))
         # what mmpretrain's inferencer reads
         model._config = Config(dict(test_dataloader=dict(dataset=dict(pipeline=image_pipeline(vision_cfg, label)))))
         super().__init__(model, device=device, classes=model.zero_shot.classes.names)

@@ -17,6 +17,10 @@ def test_the_baseline_arm_must_be_among_the_arms(compare, capfd):
     assert compare('--baseline-arm', 'host', arms='language host', seeds='0')[0] == 0
 
 
+def test_one_arm_alone_is_its_own_baseline(compare):
+    assert compare(arms='language', seeds='0')[0] == 0
+
+
 def test_help():
     status, output = run_tool('compare_arms.py', '--help')
     assert status == 0

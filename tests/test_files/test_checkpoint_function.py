@@ -1,5 +1,6 @@
 """What a checkpoint's own config says of its weights that their shapes do not."""
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -160,6 +161,19 @@ def test_a_frozen_language_model_is_that_of_the_features(monkeypatch, trained, k
     monkeypatch.setattr(model.zero_shot.classes, 'text_identity', lambda: identity)
     stored = {**identity, **trained} if isinstance(trained, dict) else trained
     checkpoint = dict(state_dict={}, meta=dict(dataset_meta=dict(text_features=stored)))
+    assert [*changed_function(checkpoint, cfg, model)] == keys
+
+
+@pytest.mark.parametrize('stored, keys', [
+    (dict(revision='abc.def', pooling='mean'), []), (dict(revision='abcd.ef', pooling='mean'), ['model.vision']),
+    (dict(revision='abc.def', pooling='class'), ['model.vision']), ('odd', [])])
+def test_a_frozen_vision_model_is_that_of_the_features(monkeypatch, stored, keys):
+    """Its weights and pooling; what is done to images, the second half of a store's revision, is in the config."""
+    cfg = sharelock()
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    monkeypatch.setattr(model.zero_shot, '_vision', SimpleNamespace(identity=dict(revision='abc', pooling='mean')))
+    checkpoint = dict(state_dict={}, meta=dict(dataset_meta=dict(image_features=stored)))
     assert [*changed_function(checkpoint, cfg, model)] == keys
 
 

@@ -46,6 +46,12 @@ def test_features_of_another_model(model, odd):
     assert other_features(identity, {**identity, **model}) == odd
 
 
+@pytest.mark.parametrize('revision, odd', [('ab', None), ('ab.cd', None), ('a', 'revision'), ('ab.c', 'revision'),
+                                           ('ab.cd.e', 'revision')])
+def test_the_first_parts_of_a_revision_may_be_all_that_is_known(revision, odd):
+    assert other_features(dict(revision='ab.cd'), dict(revision=revision)) == odd
+
+
 def test_without_a_revision_the_name_tells():
     assert other_features(dict(model='a', revision='1'), dict(model='b')) == 'model'
     assert other_features(dict(model='a'), dict(model='a', revision='1')) is None

@@ -164,9 +164,13 @@ def test_a_text_without_tokens(folder):
         opened(folder()).encode(['cat', ' '])
 
 
-def test_long_texts_are_cut_at_the_last_position(folder):
+def test_long_texts_are_cut_at_the_last_position_and_that_is_said(folder, monkeypatch):
+    said = []
+    monkeypatch.setattr('lbbt_mm.language.text_model.print_log', lambda message, *where: said.append(message))
     model = opened(folder('gpt2'))
-    assert [len(found) for found in model.encode(['cat ' * 100, 'cat'])] == [64, 1]
+    assert [len(found) for found in model.encode(['cat ' * 64, 'cat'])] == [64, 1] and not said, 'just as long as may be'
+    assert [len(found) for found in model.encode(['cat ' * 65, 'cat', 'cat ' * 100])] == [64, 1, 64]
+    assert len(said) == 1 and '2 of 3 texts are longer than the 64 tokens' in said[0]
 
 
 def test_frequency_factors_that_transformers_would_leave_out(tmp_path):

@@ -1,6 +1,7 @@
 """Which checkpoint of a run its probes start from."""
 import pytest
 
+from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
 from tests.fake_training import write_checkpoint
 
 
@@ -14,6 +15,15 @@ def test_the_best_checkpoint(make, folder):
     write_checkpoint(folder / 'run' / 'best_loss_epoch_1.pth')
     with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
         make().checkpoint('best')
+
+
+def test_a_run_is_judged_by_its_best_where_its_config_keeps_it(make, folder):
+    make().run()
+    write_checkpoint(folder / 'run' / 'best_acc_epoch_3.pth')
+    for save_best, name in (('acc', 'best_acc_epoch_3.pth'), (None, 'epoch_4.pth')):
+        config = dict(default_hooks=dict(checkpoint=dict(save_best=save_best)))
+        assert chosen_checkpoint(folder / 'run', config).name == name
+    assert chosen_checkpoint(folder / 'run', {}).name == 'epoch_4.pth'
 
 
 def test_a_folder_that_was_moved_still_knows_its_checkpoint(make, folder):

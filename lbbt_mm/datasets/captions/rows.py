@@ -55,13 +55,22 @@ def _read_rows(path: Path) -> Any:
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             if path.suffix.lower() == '.csv':
-                return list(csv.DictReader(file, strict=True))
+                return _whole(path, list(csv.DictReader(file, strict=True)))
             if path.suffix.lower() == '.json':
                 return json.load(file)
             return [json.loads(line) for line in file if line.strip()]
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f'{path}: cannot be read ({error!s:.120}); expected CSV with a header, or an object of JSON a '
                          'line, in UTF-8. Correct it.') from None
+
+
+def _whole(path: Path, rows: List[dict]) -> List[dict]:
+    """Refuse rows with more cells than the header: a caption with a comma, without quotes, would be cut."""
+    longer = next((number for number, row in enumerate(rows, 1) if None in row), None)
+    if longer:
+        raise ValueError(f'{path}: row {longer} has more cells than the header; expected as many. Put captions with commas '
+                         'in quotes.')
+    return rows
 
 
 def pairs_of(path: Path, rows: List[Any]) -> List[Tuple[str, str]]:

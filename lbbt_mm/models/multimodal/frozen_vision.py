@@ -1,4 +1,5 @@
 """A frozen backbone with all of its weights, which no checkpoint of the model on top of it carries."""
+import hashlib
 from copy import deepcopy
 from typing import Any, Dict, Mapping, Optional
 
@@ -39,6 +40,11 @@ class FrozenVision:
         self.backbone.eval()  # which returns nothing in mmpretrain
         self._pool = ImagePooling(self.backbone, pooling)
 
+    @property
+    def identity(self) -> Dict[str, Any]:
+        """What features depend on beside images and what is done to them: ``revision``, of the weights, and ``pooling``."""
+        return dict(revision=weights_checksum(self.backbone), pooling=self._pool.pooling)
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Features of images.
@@ -51,6 +57,19 @@ class FrozenVision:
         """
         self.backbone.to(images.device)
         return self._pool(images).float()
+
+
+def weights_checksum(backbone: nn.Module) -> str:
+    """What tells the weights of a backbone from others: 16 hexadecimal digits of SHA-256.
+
+    Args:
+        backbone: The backbone, in the type of its checkpoint.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in backbone.state_dict().items():
+        digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def pretrained_step(*parts: Any) -> Dict[str, Any]:

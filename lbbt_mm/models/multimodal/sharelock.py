@@ -160,13 +160,14 @@ class ShareLock(BaseModel):
             sample.set_metainfo(dict(pair_loss=config))
         return list(samples)
 
-    def text_identity(self) -> Dict[str, Any]:
-        """What features of the classes' names depend on beside these; empty if no images are classified.
+    def frozen_identity(self, side: str) -> Dict[str, Any]:
+        """What the features of a frozen model, ``vision`` or ``text``, depend on; empty if it is not needed.
 
         Raises:
             CheckpointError: If the language model is not there.
+            CheckpointMisfit: If the vision model's checkpoint is another model's.
         """
-        return {} if self.zero_shot.classes is None else self.zero_shot.classes.text_identity()
+        return self.zero_shot.identity(side)
 
     def train(self, mode: bool = True) -> 'ShareLock':
         """As of any module; what is made with the projections is made anew behind a training."""

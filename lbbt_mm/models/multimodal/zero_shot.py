@@ -53,6 +53,20 @@ class ZeroShot:
             self._vision = FrozenVision(**self._vision_config)
         return self._vision
 
+    def identity(self, side: str) -> Dict[str, Any]:
+        """What the features of a frozen model depend on; empty if it is not needed, since there is none or are no classes.
+
+        Args:
+            side: ``vision`` or ``text``.
+
+        Raises:
+            CheckpointError: If the language model is not there.
+            CheckpointMisfit: If the vision model's checkpoint is another model's.
+        """
+        if side == 'vision':
+            return self.vision.identity if self._vision_config else {}
+        return {} if self.classes is None else self.classes.text_identity()
+
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, data_samples: Optional[Sequence[Any]] = None) -> List[Any]:
         """Classify images.

@@ -31,6 +31,15 @@ def test_rows_are_two_pairs(tmp_path, ending):
     assert captions.captions == [['a cup on a book', 'a chased dog'], ['a book on a cup'], ['a dog that chases']]
 
 
+def test_a_caption_with_a_comma_is_whole_or_refused(tmp_path):
+    path = tmp_path / 'captions.csv'
+    path.write_text('image,caption\na.png,"a dog, a cat"\n')
+    assert read_pairs(path) == [('a.png', 'a dog, a cat')]
+    path.write_text('image,caption\na.png,a dog\nb.png,a dog, a cat\n')
+    with pytest.raises(ValueError, match='row 2 has more cells than the header; .* Put captions with commas in quotes'):
+        read_pairs(path)
+
+
 def test_a_row_that_lacks_a_caption(tmp_path):
     path = tmp_path / 'quadruples.jsonl'
     path.write_text(json.dumps(ROWS[0]) + '\n' + json.dumps({**ROWS[1], 'caption_1': ' '}))

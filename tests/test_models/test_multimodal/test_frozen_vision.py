@@ -57,6 +57,15 @@ def test_it_stays_as_it_is(write):
     assert found.shape == (2, 16) and found.dtype == torch.float32 and not found.requires_grad
 
 
+def test_its_identity_is_that_of_weights_and_pooling(write, backbone):
+    path = write()
+    identity = FrozenVision(VIT, path).identity
+    assert identity == FrozenVision(dict(VIT), write('')).identity, 'not where they are'
+    assert FrozenVision(VIT, path, 'mean').identity == dict(identity, pooling='mean') != identity
+    backbone.cls_token.data[0, 0, 0] += 1e-6
+    assert FrozenVision(VIT, write()).identity['revision'] != identity['revision']
+
+
 def test_the_first_step_that_loads():
     step = dict(type='Pretrained', checkpoint='x.pth')
     assert pretrained_step(dict(init_cfg=None), dict(init_cfg=[dict(type='TruncNormal', layer='Linear'), step])) == step
