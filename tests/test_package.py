@@ -16,9 +16,9 @@ from tests.tiny_detection import run_config, write_dataset
 from tests.tool_processes import REPO, environment
 
 #: Rooms from the ground up: a room imports those before it, and itself.
-ROOMS = ('version', 'registry', 'text_table', 'random_state', 'config_keys', 'argument_types', 'mmengine_internals',
-         'language', 'files', 'data_makers', 'datasets', 'evaluation', 'models', 'checks', 'engine', 'launch', 'runs',
-         'figures', 'experiments', 'zero_shot')
+ROOMS = ('version', 'errors', 'registry', 'text_table', 'random_state', 'config_keys', 'argument_types',
+         'mmengine_internals', 'language', 'files', 'data_makers', 'datasets', 'evaluation', 'models', 'checks', 'engine',
+         'launch', 'runs', 'figures', 'experiments', 'zero_shot')
 MODULES = sorted((REPO / 'lbbt_mm').rglob('*.py'))
 
 

@@ -8,8 +8,9 @@ import torch
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
 from lbbt_mm.files.run_records import read_records
 from tests.closeness import assert_close
+from tests.feature_stores import spoil
 from tests.tiny_sharelock import run_config
-from tests.tool_processes import run_ranks, run_tool
+from tests.tool_processes import run_ranks, run_tool, run_tool_apart
 
 
 def train(folder, cfg, *arguments, ranks=1):
@@ -62,6 +63,16 @@ def test_a_resumed_run_is_the_same_run(trained, tmp_path):
     for name, tensor in weights(tmp_path / 'work').items():
         assert torch.equal(tensor, whole[name]), name
     assert losses(tmp_path / 'work') == expected and 'Advance dataloader 3 steps' in output
+
+
+def test_features_that_changed_on_the_disk_are_one_line_whoever_reads_them(tmp_path):
+    cfg = run_config(tmp_path / 'data', train_dataloader__num_workers=1)
+    for row in range(40):
+        spoil(tmp_path / 'data' / 'images', float('nan'), row)
+    cfg.dump(tmp_path / 'run.py')
+    returncode, _, errors = run_tool_apart('train.py', tmp_path / 'run.py', '--work-dir', tmp_path / 'work')
+    assert returncode == 2 and re.search(r'^\S+images: the features of row \d+ .* are not finite numbers; expected those',
+                                         errors, re.M) and 'Traceback' not in errors, errors
 
 
 def test_two_ranks_are_one(tmp_path):

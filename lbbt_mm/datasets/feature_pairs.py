@@ -99,14 +99,14 @@ class FeaturePairs(Dataset):
             each with ``image_key`` and ``text_row``, the row in the text store.
 
         Raises:
-            ValueError: If features are not finite.
+            FeatureError: If features are not finite.
         """
         indices = torch.tensor([int(index) for index in indices])
         epochs, places = indices.div(len(self), rounding_mode='floor'), indices % len(self)
         image_rows, text_rows = self._image_rows[places], self._text_rows[places]
         if self.captions == 'draw' and self._several:
             text_rows = text_rows + self._draw(epochs, places)
-        batch = dict(inputs=dict(image=_read(self.images, image_rows), text=_read(self.texts, text_rows)))
+        batch = dict(inputs=dict(image=self.images.rows(image_rows), text=self.texts.rows(text_rows)))
         if self.with_samples:
             batch['data_samples'] = [BaseDataElement(metainfo=dict(image_key=self.images.keys[image], text_row=text))
                                      for image, text in zip(image_rows.tolist(), text_rows.tolist())]
@@ -194,17 +194,6 @@ def read_keys(keys: Union[str, Sequence[str]]) -> set:
     if not found:
         raise ValueError(f'keys: {keys if isinstance(keys, str) else "the list"} is empty; expected keys of images.')
     return found
-
-
-def _read(store: FeatureStore, rows: Tensor) -> Tensor:
-    features = store.rows(rows)
-    if not torch.isfinite(features.sum()):  # one pass; which row it is takes another
-        bad = (~torch.isfinite(features).all(1)).nonzero().flatten()
-        if len(bad):
-            row = int(rows[bad[0]])
-            raise ValueError(f'{store.folder}: the features of row {row} ({store.keys[row]!r:.120}) are not finite numbers. '
-                             'Check the model that made them, and make the store again.')
-    return features
 
 
 def _check(captions: str, split: Optional[str], val_share: float) -> None:

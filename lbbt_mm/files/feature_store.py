@@ -12,12 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lbbt_mm.errors import UserError
 from lbbt_mm.language.stores import SafetensorsFile
 from .feature_index import (AGAIN, DTYPES, INDEX, KEYS, FeatureIndex, checksum, file_checksum, read_head, read_index,
                             text_checksum)
 from .feature_writer import FeatureWriter
 
-__all__ = ['FeatureIndex', 'FeatureStore', 'FeatureWriter', 'checksum']
+__all__ = ['FeatureError', 'FeatureIndex', 'FeatureStore', 'FeatureWriter', 'checksum']
+
+
+class FeatureError(UserError):
+    """Features in a store's files cannot be used; they were sound when it was written."""
 
 
 class FeatureStore:
@@ -74,6 +79,7 @@ class FeatureStore:
             Tensor: ``(n, C)``, float32.
 
         Raises:
+            FeatureError: If features are not finite; the message names the row.
             IndexError: If there is no such row.
         """
         indices = torch.as_tensor(indices, dtype=torch.long)
@@ -86,6 +92,7 @@ class FeatureStore:
             rows = self.index.shard_range(number)
             first, last = torch.searchsorted(ordered, torch.tensor([rows.start, rows.stop])).tolist()
             found[order[first:last]] = self._map(number)[ordered[first:last] - rows.start].float()
+        self._refuse_what_is_no_number(found, indices)
         return found
 
     def verify(self) -> None:
@@ -98,6 +105,15 @@ class FeatureStore:
             if file_checksum(self.folder / shard['file']) != shard['sha256']:
                 raise ValueError(f'{self.folder / shard["file"]}: has another checksum than {INDEX} says; its numbers have '
                                  f'changed. Move the shard and {INDEX} away. {AGAIN}')
+
+    def _refuse_what_is_no_number(self, features: Tensor, rows: Tensor) -> None:
+        if torch.isfinite(features.sum()):  # one pass; which row it is takes another
+            return
+        bad = (~torch.isfinite(features).all(1)).nonzero().flatten()
+        if len(bad):  # finite ones may have a sum that is not
+            row = int(rows[bad[0]])
+            raise FeatureError(f'{self.folder}: the features of row {row} ({self.keys[row]!r:.120}) are not finite numbers; '
+                               'expected those that were written. Move the store away, and make it again.')
 
     def _map(self, number: int) -> Tensor:
         """A shard's features, in the file."""

@@ -1,7 +1,8 @@
 """What the language side raises."""
+from lbbt_mm.errors import UserError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError, ValueError):
     """A language checkpoint cannot be used; the message says what was found, expected and what to do."""
 
 

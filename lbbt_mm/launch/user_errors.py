@@ -3,10 +3,13 @@ import errno
 import locale
 import logging
 import os
+import re
 import sys
 import traceback
 from contextlib import redirect_stdout
 from typing import Any, Callable, Optional, TextIO
+
+from lbbt_mm.errors import UserError
 
 #: Set once a run has begun to train or test: what fails from then on may be a bug, and then its traceback is shown.
 _BEGUN = False
@@ -100,6 +103,7 @@ def _run(main: Callable[[], Optional[int]]) -> int:
 def describe(error: BaseException) -> str:
     """An error's message as one line; the type too, where that says what the message leaves out."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = _without_trace(text)
     text = ' '.join(text.split()) or type(error).__name__
     text = text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
     if _lacks_shared_memory(error):
@@ -111,11 +115,16 @@ def describe(error: BaseException) -> str:
     return text if plain else f'{type(error).__name__}: {text}'
 
 
+def _without_trace(text: str) -> str:
+    """The message of an error that torch hands on from a data worker, behind whose traceback it stands."""
+    begin, _, trace = text.partition('Original Traceback (most recent call last):\n')
+    last = re.split(r'\n(?=[\w.]+: )', trace)[-1] if begin.startswith('Caught ') else ''
+    return last.partition(': ')[2] or text
+
+
 def _is_of_the_user(error: BaseException) -> bool:
     """Whether an error while a run works comes from files, disks or settings."""
-    from lbbt_mm.engine.hooks.named_files_hook import LoadingError
-    from lbbt_mm.language.errors import CheckpointError
-    return isinstance(error, (LoadingError, CheckpointError, OSError)) or _lacks_shared_memory(error)
+    return isinstance(error, (UserError, OSError)) or _lacks_shared_memory(error)
 
 
 def _lacks_shared_memory(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lbbt_mm.datasets import FeaturePairs
-from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.registry import DATASETS
 from tests.feature_stores import write_pairs, write_store
 
@@ -144,16 +143,6 @@ class TestStoresThatDoNotBelongTogether:
     def test_a_store_that_is_not_there(self, tmp_path):
         with pytest.raises(FileNotFoundError, match='precompute_features'):
             FeaturePairs(str(tmp_path / 'images'), str(tmp_path / 'texts'))
-
-
-def test_features_that_are_no_numbers(stores, monkeypatch):
-    """A store is not written with such, but files change."""
-    dataset = FeaturePairs(**stores, captions='first')
-    read, bad = FeatureStore.rows, float('inf')
-    monkeypatch.setattr(FeatureStore, 'rows', lambda self, rows: read(self, rows).masked_fill_(rows[:, None] == 4, bad))
-    dataset.__getitems__([3])
-    with pytest.raises(ValueError, match=r"images: the features of row 4 \('0004.png'\) are not finite numbers"):
-        dataset.__getitems__([3, 4, 5])
 
 
 @pytest.mark.parametrize('settings, message', [

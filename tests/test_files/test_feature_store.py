@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lbbt_mm.files.feature_store import FeatureStore, FeatureWriter
-from tests.feature_stores import FEATURES, INDEX, KEYS, write_shards
+from lbbt_mm.files.feature_store import FeatureError, FeatureStore, FeatureWriter
+from tests.feature_stores import FEATURES, INDEX, KEYS, spoil, write_shards, write_store
 
 
 @pytest.fixture
@@ -41,6 +41,22 @@ def test_a_row_that_is_not_there(store):
     for wrong in (10, -1):
         with pytest.raises(IndexError, match=f'row {wrong} is asked for; expected 0 to 9'):
             FeatureStore.open(store).rows(torch.tensor([3, wrong]))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_features_that_are_no_numbers(store, bad):
+    """A store is not written with such, but files change."""
+    spoil(store, bad, row=6)
+    opened = FeatureStore.open(store)
+    assert torch.equal(opened.rows(torch.tensor([5, 7, 8])), FEATURES[[5, 7, 8]])
+    with pytest.raises(FeatureError, match=r"store: the features of row 6 \('image3'\) are not finite numbers; expected"):
+        opened.rows(torch.tensor([9, 6, 0]))
+
+
+def test_finite_features_whose_sum_is_not_are_read(tmp_path):
+    features = torch.full((3, 4), 3e38)
+    opened = FeatureStore.open(write_store(tmp_path / 'large', 'image', 'abc', features))
+    assert torch.equal(opened.rows(torch.arange(3)), features)
 
 
 def test_a_pickled_store_holds_no_features(store):

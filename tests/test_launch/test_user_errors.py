@@ -6,8 +6,12 @@ from collections import OrderedDict
 
 import pytest
 from mmengine.logging import MMLogger
+from torch.utils.data import DataLoader, Dataset
 
+from lbbt_mm.engine.hooks.gsnr_hook import UnmeasurableError
 from lbbt_mm.engine.hooks.named_files_hook import LoadingError
+from lbbt_mm.errors import UserError
+from lbbt_mm.files.feature_store import FeatureError
 from lbbt_mm.language import CheckpointError
 from lbbt_mm.launch.user_errors import describe, has_begun, note_begun, run_tool
 
@@ -34,10 +38,33 @@ def test_before_the_first_step_every_error_is_one_line(error, capfd):
     assert capfd.readouterr().err == 'what is wrong\n'
 
 
-@pytest.mark.parametrize('error', [LoadingError('a.jpg: is empty'), OSError(28, 'no room for x.pth'), CheckpointError('x')])
+@pytest.mark.parametrize('error', [LoadingError('a.jpg: is empty'), OSError(28, 'no room for x.pth'), CheckpointError('x'),
+                                   UnmeasurableError('x'), FeatureError('x'), UserError('x')])
 def test_later_those_of_files_are(error, capfd):
     assert ending(error, begun=True) == 2
     assert 'Traceback' not in capfd.readouterr().err
+
+
+class Bad(Dataset):
+    """One sample, which cannot be loaded."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        try:
+            raise KeyError('a: b\nof: more')
+        except KeyError as error:
+            raise LoadingError('a.jpg: is empty') from error
+
+
+def test_of_an_error_in_a_data_worker_the_message_is_shown_without_the_workers_traceback(capfd):
+    def main():
+        note_begun()
+        next(iter(DataLoader(Bad(), num_workers=1)))
+
+    assert run_tool(main) == 2
+    assert capfd.readouterr().err == 'a.jpg: is empty\n'
 
 
 def test_and_others_show_their_traceback(capfd):

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 
 from lbbt_mm.analysis.gsnr import GradientMoments, Gsnr, block_gsnr, gsnr_floor, mean_gsnr
 from lbbt_mm.analysis.sample_batch import count_samples
-from lbbt_mm.analysis.sample_check import by_loop, check
+from lbbt_mm.analysis.sample_check import MixedSamples, by_loop, check
 from lbbt_mm.analysis.sample_gradients import SampleGradients
+from lbbt_mm.errors import UserError
 from lbbt_mm.files.gsnr_table import FILE_NAME, GsnrRow, read_gsnr, write_gsnr
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import HOOKS
+
+
+class UnmeasurableError(UserError, ValueError):
+    """What trains has no gradients of single samples."""
 
 
 @HOOKS.register_module()
@@ -139,7 +144,10 @@ class GSNRHook(Hook):
 
         with random_state_kept():
             data = self._gradients.model.data_preprocessor(copy.deepcopy(data_batch), True)
-            function(self._gradients, loss, data, *arguments)
+            try:
+                function(self._gradients, loss, data, *arguments)
+            except MixedSamples as error:
+                raise UnmeasurableError(f'GSNRHook: {error}') from error
 
     def _say_what_takes_long(self, runner: Runner) -> None:
         others = self._gradients.others
@@ -155,8 +163,8 @@ class GSNRHook(Hook):
             return
         self._pass.close()
         if not any(one.count for one in self._moments.values()):
-            raise RuntimeError(f'GSNRHook: no gradient of {self.module} came by in this iteration; expected a training step '
-                               'that calls the modules and goes backward. Leave the hook out.')
+            raise UnmeasurableError(f'GSNRHook: no gradient of {self.module} came by in this iteration; expected a training '
+                                    'step that calls the modules and goes backward. Leave the hook out.')
         size = count_samples(data_batch)
         for one in self._moments.values():
             one.count = one.count or size  # where the loss does not depend on it, its gradients are 0

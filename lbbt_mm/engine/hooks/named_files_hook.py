@@ -5,6 +5,7 @@ from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from lbbt_mm.errors import UserError
 from lbbt_mm.mmengine_internals import built_loops
 from lbbt_mm.registry import HOOKS
 
@@ -12,7 +13,7 @@ from lbbt_mm.registry import HOOKS
 _FILES = ('img_path', 'seg_map_path')
 
 
-class LoadingError(RuntimeError):
+class LoadingError(UserError, RuntimeError):
     """A sample could not be loaded; the message names its files."""
 
 

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from lbbt_mm.errors import UserError
 from lbbt_mm.files.gsnr_table import read_gsnr, write_gsnr
 from lbbt_mm.files.run_records import read_records
 from tests.image_folders import write_image_folder
@@ -241,7 +242,7 @@ def test_blocks_that_do_not_train_are_refused(tmp_path):
 def test_samples_that_change_each_other_are_refused_before_the_first_step(tmp_path):
     model = SmallNet(drop=0.)
     before = weights(model)
-    with pytest.raises(ValueError, match='SmallNet: the gradient of an image changes by .* backbone.bn normalises over the'):
+    with pytest.raises(UserError, match='SmallNet: the gradient of an image changes by .* backbone.bn normalises over the'):
         train(tmp_path, HOOK, model)
     assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
 
