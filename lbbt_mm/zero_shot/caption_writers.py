@@ -5,9 +5,11 @@ import tarfile
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Set, Tuple
 
+from lbbt_mm.data_makers.whole_folder import write_once
 from lbbt_mm.datasets.captions import CaptionSet
 from lbbt_mm.datasets.captions.rows import QUADRUPLE
 from lbbt_mm.datasets.captions.tar_shards import find_shards
+from lbbt_mm.files.feature_index import checksum
 from lbbt_mm.files.whole_files import whole_file
 
 Pair = Tuple[str, str]
@@ -24,13 +26,13 @@ def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair]
 
     Args:
         source: What ``captions`` were opened from.
-        out: A new file with the same ending; of tar shards a new folder.
+        out: A new file with the same ending; of tar shards a new folder, which is there when all of them are written.
         captions: All captions.
         without: Key and caption of those that are left out.
         without_images: Keys of images that are left out with all of their captions.
 
     Raises:
-        FileExistsError: If a folder for shards is there and not empty.
+        FileExistsError: If a folder for shards is there, and neither empty nor what this would write.
         ValueError: If ``out`` has another ending, nothing is left, captions of shards are to go without their image, or
             rows are quadruples.
     """
@@ -48,7 +50,9 @@ def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair]
                                if key not in without_images):
             raise ValueError(f'{source}: in shards an image and its captions are one sample, so a caption cannot go alone. '
                              'Leave out --keep-images.')
-        _write_shards(str(source), out, {key for key, _ in kept})
+        keys = {key for key, _ in kept}
+        recipe = dict(captions=str(source.resolve()), samples=len(keys), keys=checksum((key, b'') for key in sorted(keys)))
+        write_once(out, 'separate_concepts.py', recipe, lambda folder: _write_shards(str(source), folder, keys))
     elif source.suffix.lower() == '.csv':
         _write_csv(source, out, wanted)
     else:
@@ -93,9 +97,6 @@ def _write_json(source: Path, out: Path, wanted: Set[Pair]) -> None:
 def _write_shards(source: str, out: Path, keys: Set[str]) -> None:
     """Copy members as they are; a shard with nothing left is not written."""
     from webdataset.tariterators import base_plus_ext  # which says what sample a member is of
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f'{out}: is there already, and not an empty folder. Give a new one.')
-    out.mkdir(parents=True, exist_ok=True)
     for shard in find_shards(source):
         with tarfile.open(shard, 'r:') as archive:
             members = [member for member in archive

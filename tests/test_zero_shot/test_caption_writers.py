@@ -1,11 +1,14 @@
 """What is left of captions: the rows, annotations and members as they were, and a count."""
 import io
 import json
+import shutil
 import tarfile
 
 import pytest
 
 from lbbt_mm.datasets.captions import open_captions
+from lbbt_mm.files.whole_files import whole_file
+from lbbt_mm.zero_shot import caption_writers
 from lbbt_mm.zero_shot.caption_writers import Left, write_kept
 from tests.tiny_captions import coco
 
@@ -62,6 +65,33 @@ def test_members_of_a_shard_s_samples_are_copied_whatever_they_are_called(shard,
     assert open_captions(tmp_path / 'out').captions == captions.captions[1:]
 
 
+def test_shards_are_there_when_all_of_them_are_written(shard, tmp_path, monkeypatch):
+    shards, out, written = tmp_path / 'shards', tmp_path / 'out', []
+    shards.mkdir()
+    for name in ('a.tar', 'b.tar'):
+        shutil.copy(shard, shards / name)
+
+    def write(path):
+        assert not out.exists()
+        written.append(path.name)
+        if stops and len(written) == 2:
+            raise KeyboardInterrupt
+        return whole_file(path)
+
+    monkeypatch.setattr(caption_writers, 'whole_file', write)
+    stops = True
+    with pytest.raises(KeyboardInterrupt):
+        kept(shards, out, images=['a/./1'])
+    assert written == ['a.tar', 'b.tar'] and sorted(path.name for path in tmp_path.iterdir()) == ['a.tar', 'shards']
+    stops = False
+    assert kept(shards, out, images=['a/./1']) == Left(3, 3)
+    assert written == ['a.tar', 'b.tar'] * 2 and open_captions(out).keys == ['a/./x.y/2', 'b/./1', 'b/./x.y/2']
+    kept(shards, out, images=['a/./1'])
+    assert len(written) == 4, 'what is there already is not written again'
+    with pytest.raises(FileExistsError, match='out holds another data set of ours: samples is 3 there, 2 asked'):
+        kept(shards, out, images=['a/./1', 'b/./1'])
+
+
 def test_a_caption_of_a_shard_does_not_go_alone_nor_into_a_folder_with_others(shard, tmp_path):
     with tarfile.open(shard, 'a') as archive:
         content = b'{"caption": ["one", "two"]}'
@@ -73,7 +103,7 @@ def test_a_caption_of_a_shard_does_not_go_alone_nor_into_a_folder_with_others(sh
         kept(shard, tmp_path / 'out', [('a/3', 'one')])
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'x').write_text('mine')
-    with pytest.raises(FileExistsError, match='full: is there already, and not an empty folder'):
+    with pytest.raises(FileExistsError, match='full exists and is not an empty folder, and it holds no data set of ours'):
         kept(shard, tmp_path / 'full', images=['a/3'])
 
 

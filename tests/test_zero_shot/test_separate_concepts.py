@@ -62,7 +62,7 @@ def test_images_that_name_a_class_are_left_out(tmp_path, wordnet, capsys, form):
     assert '| dog | 2 | dogs 1, dog 1, hot dog 1' in printed and '| goose | 1 | geese 1' in printed
     if form == 'shards':
         assert out.read(0) == b'image of d.png'
-        assert sorted(path.name for path in (tmp_path / 'out.captions.shards').iterdir()) == ['1.tar', '2.tar']
+        assert sorted(path.name for path in (tmp_path / 'out.captions.shards').glob('*.tar')) == ['1.tar', '2.tar']
 
 
 @pytest.mark.parametrize('form', FORMS[:-1])
