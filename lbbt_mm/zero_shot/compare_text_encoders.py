@@ -34,6 +34,8 @@ from lbbt_mm.figures.mutual_knn import existing_file, language
 from lbbt_mm.launch.user_errors import run_tool
 
 BASELINES = ('random', 'words', 'lit', 'asif', 'linear_probe')
+#: Tokens of a window of the text that bits per byte are measured on.
+CONTEXT = 512
 
 
 class TaskFiles(NamedTuple):
@@ -85,6 +87,12 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         parser.error(f'--language {wrong}=...: a baseline is called so. Give another name')
     if args.permutations < 19:
         parser.error(f'--permutations {args.permutations}: expected 19 or more; with fewer, p is never 0.05 or lower')
+    if args.probe_captions and 'linear_probe' not in args.baselines:
+        parser.error(f'--probe-captions {args.probe_captions}: nothing reads them but linear_probe, which is not among '
+                     '--baselines. Add it there, or leave them out')
+    if args.context and not args.text:
+        parser.error(f'--context {args.context}: of --text, which is not given. Give a text, or leave this out')
+    args.context = args.context or CONTEXT
     args.seeds, args.baselines = list(dict.fromkeys(args.seeds)), list(dict.fromkeys(args.baselines))
     args.out = Path(args.out).resolve()
     return args
@@ -118,8 +126,8 @@ def _add_models(models) -> None:
     models.add_argument('--device', type=device, default='cpu', help='of the language models; default: %(default)s')
     models.add_argument('--batch-tokens', type=argument_types.count, default=4096, metavar='N',
                         help='tokens at once; default: %(default)s')
-    models.add_argument('--context', type=argument_types.count, default=512, metavar='N',
-                        help='tokens of a window of --text; windows overlap by half; default: %(default)s')
+    models.add_argument('--context', type=argument_types.count, metavar='N',
+                        help=f'tokens of a window of --text; windows overlap by half; default: {CONTEXT}')
 
 
 def _add_comparison(what) -> None:

@@ -99,7 +99,7 @@ def read_data(args: argparse.Namespace) -> Data:
                          'expected the same ones in the same order. Make the features from these captions '
                          '(tools/precompute_features.py images --captions).')
     tasks = [read_task(files, args.templates, test_images) for files in args.task]
-    probe = open_captions(args.probe_captions).pairs if args.probe_captions and 'linear_probe' in args.baselines else []
+    probe = open_captions(args.probe_captions).pairs if args.probe_captions else []
     prompts = [(prompt, prompt) for prompt in all_prompts(tasks)]
     return Data(images, test_images, tasks, Texts(captions.pairs, prompts, probe))
 

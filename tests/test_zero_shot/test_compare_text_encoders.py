@@ -28,6 +28,15 @@ def test_what_is_given_twice_counts_once(tmp_path):
     assert args.seeds == [3, 1] and args.baselines == ['asif', 'lit']
 
 
+def test_options_that_another_option_reads(tmp_path):
+    text = tmp_path / 'text.txt'
+    text.touch()
+    assert [parse_args(arguments(tmp_path, '--text', str(text), *more)).context for more in ([], ['--context', '64'])] == [
+        512, 64]
+    args = parse_args(arguments(tmp_path, '--probe-captions', 'c.csv', '--baselines', 'lit', 'linear_probe'))
+    assert args.probe_captions == 'c.csv'
+
+
 @pytest.mark.parametrize('more, given, message', [
     ([], dict(task='labels.txt,names.txt'), 'expected NAME=LABELS,CLASSES'),
     ([], dict(task='one=labels.txt'), 'expected NAME=LABELS,CLASSES'),
@@ -37,6 +46,9 @@ def test_what_is_given_twice_counts_once(tmp_path):
     (['--permutations', '5'], {}, '--permutations 5: expected 19'),
     (['--baselines', 'clip'], {}, "invalid choice: 'clip'"),
     (['--text', 'nowhere.txt'], {}, 'nowhere.txt: no such file'),
+    (['--probe-captions', 'c.csv', '--baselines', 'asif'], {},
+     '--probe-captions c.csv: nothing reads them but linear_probe, which is not among --baselines'),
+    (['--context', '512'], {}, '--context 512: of --text, which is not given'),
 ])
 def test_a_command_line_that_is_refused(tmp_path, capsys, more, given, message):
     with pytest.raises(SystemExit) as caught:
