@@ -5,6 +5,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from lbbt_mm.engine.optim_wrappers import autocast_optim_wrapper
+
 
 def build(model: nn.Module, **options):
     return build_optim_wrapper(
@@ -70,3 +72,17 @@ def test_evaluation_under_autocast_is_in_the_same_precision(monkeypatch):
         assert torch.get_autocast_dtype('cuda') == torch.bfloat16
     finally:
         torch.set_autocast_dtype('cuda', before)
+
+
+@pytest.mark.parametrize('machine, avx512, amx, slow', [
+    ('x86_64', False, False, True), ('x86_64', True, False, False), ('x86_64', False, True, False),
+    ('aarch64', False, False, False), ('x86_64', None, None, False)])
+def test_a_processor_on_which_it_is_slow_is_said(monkeypatch, machine, avx512, amx, slow):
+    said = []
+    monkeypatch.setattr(autocast_optim_wrapper, 'print_log', lambda message, *where: said.append(message))
+    monkeypatch.setattr('platform.machine', lambda: machine)
+    monkeypatch.setattr(autocast_optim_wrapper, 'get_device', lambda: 'cpu')
+    for name, has_it in (('_is_avx512_bf16_supported', avx512), ('_is_amx_tile_supported', amx)):
+        monkeypatch.setattr(torch.cpu, name, None if has_it is None else lambda has_it=has_it: has_it, raising=False)
+    build(nn.Linear(2, 2))
+    assert ['Set optim_wrapper.type=OptimWrapper' in message for message in said] == [True] * slow
