@@ -1,7 +1,7 @@
 """Look at every file of a config's data sets: what a run cannot use, or would use otherwise than meant, a line each.
 
 Before each run tools/train.py and tools/test.py do the same with annotation files whole and an evenly spaced sample of
-images and masks. This opens all of them.
+images and masks. This opens all of them, and compares the checksums of stores of features, unless --most is given.
 
   tools/check_data.py CONFIG
   tools/check_data.py CONFIG --loaders test --out report.csv

@@ -16,7 +16,7 @@ def feature_pair_problems(cfg: Config, loaders: Sequence[str], budget: Budget = 
     Args:
         cfg: A run's config.
         loaders: Which data loaders the run uses.
-        budget: Not used: no features are read.
+        budget: Where it is for all files, every shard is read and its checksum compared; else no features are read.
 
     Yields:
         Problem: What does not fit.
@@ -25,14 +25,21 @@ def feature_pair_problems(cfg: Config, loaders: Sequence[str], budget: Budget = 
         FileNotFoundError: If a store is absent.
         ValueError: If a store is damaged, or two do not belong together.
     """
+    stores = {}
     for found in find_datasets(cfg, loaders):
         if type_name(found.config) == 'FeaturePairs':
             pairs = _open(found)
+            for store in (pairs.images, pairs.texts):
+                stores.setdefault(store.folder.resolve(), (found.where, store))
             yield from _loader_problems(found, get_key(cfg, found.loader))
             if type_name(cfg.get('model')) == 'ShareLock':
                 yield from _width_problems(pairs, cfg.model)
             if found.loader == 'train_dataloader':
                 yield from _batch_problems(cfg, pairs)
+    for where, store in stores.values() if budget.seconds is None else ():
+        for _, fault in budget.spend(str(store.folder), range(store.index.num_shards), store.fault_of):
+            if fault:
+                yield Problem(where, fault)
 
 
 def _open(found: Found) -> Any:

@@ -4,7 +4,8 @@ import torch
 from mmengine.config import Config
 
 from lbbt_mm.checks import check_datasets, check_settings, find_problems
-from tests.feature_stores import write_store
+from lbbt_mm.checks.image_files import Budget
+from tests.feature_stores import spoil, write_store
 from tests.tiny_sharelock import run_config
 
 ALL = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -48,6 +49,21 @@ def test_a_store_that_is_not_there(cfg):
     cfg.val_dataloader.dataset.text_store = 'nowhere'
     with pytest.raises(FileNotFoundError, match='val_dataloader.dataset: nowhere'):
         check_datasets(cfg)
+
+
+def test_shards_whose_bytes_changed_are_found_where_all_files_are_looked_at(cfg, tmp_path):
+    """Each once, whichever data sets share the store; before a run no features are read."""
+    for row in (3, 20, 4):  # of shards 0 and 2
+        spoil(tmp_path / 'images', 1., row)
+    seen = []
+    budget = Budget(seconds=None, progress=lambda what, done, total: seen.append((what, total)))
+    problems = list(find_problems(cfg, ALL, budget))
+    assert [problem.fatal for problem in problems] == [True] * 2
+    for problem, shard in zip(problems, ('shard-00000-of-00006', 'shard-00002-of-00006'), strict=True):
+        assert problem.where == 'train_dataloader.dataset'
+        assert problem.text.startswith(f'{tmp_path}/images/{shard}.safetensors: has another checksum than index.json says')
+    assert set(seen) == {(f'{tmp_path}/images', 6), (f'{tmp_path}/texts', 12)}
+    assert list(find_problems(cfg, ALL)) == []
 
 
 def test_stores_of_other_lengths(cfg, tmp_path):
