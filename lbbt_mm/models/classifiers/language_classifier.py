@@ -27,6 +27,7 @@ class LanguageClassifier(ImageClassifier):
     def __init__(self, backbone: Any, neck: Optional[Mapping] = None, head: Optional[Mapping] = None, **kwargs) -> None:
         backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         width = getattr(backbone, 'embed_dims', None)
+        width = width if isinstance(width, int) else None  # of several stages it is a list
         neck = with_input_width('neck', neck, width, _INPUT_WIDTHS, strict=False)
         if isinstance(neck, Mapping):
             width = neck.get('out_channels', width)

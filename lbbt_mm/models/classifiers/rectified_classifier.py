@@ -2,10 +2,10 @@
 from copy import deepcopy
 from typing import Any, Dict, List, Mapping, Optional
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lbbt_mm.models.input_widths import with_input_width
-from lbbt_mm.models.rectifiers.insertion import Place
+from lbbt_mm.models.rectifiers.insertion import Place, find_blocks
 from lbbt_mm.models.rectifiers.rectified_model import RectifiedModel
 from lbbt_mm.registry import MODELS
 from .language_classifier import LanguageClassifier
@@ -41,6 +41,8 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
         ValueError: If the backbone has no such place, or an option has a value that it cannot have.
     """
 
+    takes_images = True
+
     def __init__(self,
                  backbone: Any,
                  rectifier: Mapping[str, Any],
@@ -50,6 +52,8 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
                  neck: Optional[Mapping] = None,
                  head: Optional[Mapping] = None,
                  **kwargs) -> None:
+        backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
+        find_blocks(backbone)  # before neck and head, which take their widths from it
         super().__init__(backbone, neck, head, **kwargs)
 
         def make_head() -> Any:

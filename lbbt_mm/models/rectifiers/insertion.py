@@ -1,7 +1,12 @@
 """Where in a vision transformer something is inserted: behind a block, or between the embedding and the first block."""
-from typing import Callable, Union
+import copy
+from itertools import chain
+from typing import Callable, Tuple, Union
 
+import torch
 from torch import Tensor, nn
+
+from lbbt_mm.errors import UserError
 
 Place = Union[int, str]
 
@@ -9,16 +14,20 @@ Place = Union[int, str]
 _LISTS = ('layers', 'blocks')
 
 
+class UnfitBackbone(UserError, ValueError):
+    """What stands at a place of a backbone is no tokens, or of another width."""
+
+
 def find_blocks(backbone: nn.Module) -> nn.ModuleList:
     """The blocks of a backbone whose blocks map tokens ``(B, N, C)`` to tokens.
 
     Raises:
-        ValueError: If it has none.
+        UnfitBackbone: If it has none.
     """
     found = [getattr(backbone, name, None) for name in _LISTS]
     found = [blocks for blocks in found if isinstance(blocks, nn.ModuleList) and len(blocks)]
     if len(found) != 1 or not isinstance(getattr(backbone, 'embed_dims', None), int):
-        raise ValueError(f'{type(backbone).__name__} is not a backbone of tokens with one width; expected one with '
+        raise UnfitBackbone(f'{type(backbone).__name__} is not a backbone of tokens with one width; expected one with '
                          f'embed_dims and a list of blocks called {" or ".join(_LISTS)}, such as VisionTransformer. Choose '
                          'another backbone.')
     return found[0]
@@ -47,15 +56,41 @@ def block_index(place: Place, depth: int) -> int:
     return place % depth
 
 
-def insert(blocks: nn.ModuleList, index: int, function: Callable[[Tensor], Tensor]) -> None:
+def check_place(backbone: nn.Module, index: int) -> None:
+    """Refuse a backbone of images that has no tokens of its one width at a place, before any work is done.
+
+    A pass of shapes alone tells: of a copy without numbers, so that weights, statistics and random state stay as they are.
+    Where that cannot be run, nothing is said here; the first pass says it.
+
+    Args:
+        backbone: The backbone, with nothing inserted yet.
+        index: What :func:`block_index` gave.
+
+    Raises:
+        UnfitBackbone: If it has none.
+    """
+    try:
+        copied = _without_numbers(backbone)
+        copied.eval()  # mmpretrain's returns nothing
+        insert(find_blocks(copied), index, _stop, backbone.embed_dims)
+        with torch.no_grad():
+            copied(torch.empty(2, 3, *_image_size(backbone), device='meta'))
+    except UnfitBackbone:
+        raise
+    except Exception:  # the place was reached, or the copy does not run
+        pass
+
+
+def insert(blocks: nn.ModuleList, index: int, function: Callable[[Tensor], Tensor], width: int) -> None:
     """Have a function change the tokens at a place, by a hook; the backbone's code and names stay.
 
     Args:
         blocks: The backbone's blocks.
         index: What :func:`block_index` gave.
         function: Called with tokens ``(B, N, C)``; a bound method, so that copies of the model call their own.
+        width: C.
     """
-    hooked = _Inserted(function)
+    hooked = _Inserted(function, width)
     if index < 0:
         blocks[0].register_forward_pre_hook(hooked.before)
     else:
@@ -65,19 +100,40 @@ def insert(blocks: nn.ModuleList, index: int, function: Callable[[Tensor], Tenso
 class _Inserted:
     """A function as two kinds of hook."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[[Tensor], Tensor], width: int) -> None:
+        self.function, self.width = function, width
 
     def before(self, block: nn.Module, inputs: tuple) -> tuple:
-        return (self.function(_tokens(block, inputs[0])), *inputs[1:])
+        return (self.function(_tokens(block, inputs[0], 'takes', self.width)), *inputs[1:])
 
     def behind(self, block: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        return self.function(_tokens(block, output))
+        return self.function(_tokens(block, output, 'gives', self.width))
 
 
-def _tokens(block: nn.Module, x: object) -> Tensor:
-    if not isinstance(x, Tensor) or x.ndim != 3:
+def _tokens(block: nn.Module, x: object, does: str, width: int) -> Tensor:
+    # a trace would take the width for a number of the batch, and warn
+    if not isinstance(x, Tensor) or x.ndim != 3 or not torch.jit.is_tracing() and x.shape[-1] != width:
         found = f'a tensor of shape {tuple(x.shape)}' if isinstance(x, Tensor) else f'a {type(x).__name__}'
-        raise ValueError(f'{type(block).__name__} gives {found}; expected tokens (B, N, C). Choose a backbone of tokens, '
-                         'such as VisionTransformer.')
+        raise UnfitBackbone(f'{type(block).__name__} {does} {found}; expected tokens (B, N, {width}). Choose a backbone of '
+                            'tokens, such as VisionTransformer.')
     return x
+
+
+def _stop(tokens: Tensor) -> Tensor:
+    raise StopIteration
+
+
+def _image_size(backbone: nn.Module) -> Tuple[int, int]:
+    """Height and width of images as the backbone, or its embedding of patches, says; else 224."""
+    said = (getattr(part, name, None) for part in backbone.modules() for name in ('img_size', 'init_input_size'))
+    size = next(filter(None, said), 224)
+    return (size, size) if isinstance(size, int) else size
+
+
+def _without_numbers(backbone: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers are on the meta device."""
+    memo = {}
+    for tensor in chain(backbone.parameters(), backbone.buffers()):
+        empty = torch.empty_like(tensor, device='meta')
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(backbone, memo)

@@ -10,7 +10,7 @@ from lbbt_mm.language.arms import ARMS
 from lbbt_mm.language.options import LanguageOptions, check_choice
 from lbbt_mm.models.input_widths import with_input_width
 from lbbt_mm.registry import MODELS
-from .insertion import Place, block_index, find_blocks, insert
+from .insertion import Place, block_index, check_place, find_blocks, insert
 from .two_paths import AuxiliaryHead, halves, refuse_shared_statistics, side_by_side, weighted_losses
 
 
@@ -18,11 +18,14 @@ class RectifiedModel(BaseModule):
     """Is put in front of a host library's model in a class's bases; the model calls :meth:`add_rectifier` once it is built.
 
     Attributes:
+        takes_images: Whether what its backbone takes are images ``(B, 3, H, W)``, with which a backbone can be tried out.
         rectifier: The rectifier, or None.
         aux_head: The auxiliary head of auxiliary training without a rectifier, or None.
         path: ``auxiliary`` or ``inserted``; of an arm without an added loss always ``inserted``.
         aux_weight: Weight of the auxiliary loss, lambda of the rectifier paper's Eq. 10.
     """
+
+    takes_images = False
 
     def add_rectifier(self, rectifier: Mapping[str, Any], insert_after: Place, path: str, aux_weight: float,
                       behind: Mapping[str, nn.Module], make_head: Callable[[], nn.Module]) -> None:
@@ -52,7 +55,9 @@ class RectifiedModel(BaseModule):
         with torch.random.fork_rng(devices=[]):  # the plain model draws the same numbers with every arm
             if arm.has_blocks or arm.has_mappers:
                 self.rectifier = MODELS.build(with_input_width('rectifier', {'in_channels': None, **rectifier}, width))
-                insert(blocks, self.insert_after, self._pass)
+                if self.takes_images:
+                    check_place(self.backbone, self.insert_after)
+                insert(blocks, self.insert_after, self._pass, width)
             elif self.path == 'auxiliary':
                 self.aux_head = AuxiliaryHead(width, options.block('blocks').embed_dims, make_head())
         if self.rectifier is not None and self.path == 'auxiliary':

@@ -9,6 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+from lbbt_mm.models.rectifiers.insertion import UnfitBackbone
 from tests.closeness import assert_close
 from tests.tiny_rectified import CLASSES, DEPTH, HEAD, VIT, WIDTH, build, images, samples
 
@@ -206,11 +207,16 @@ def test_what_does_not_fit_is_refused(folders, options, message):
         build(folders['gpt2'], **options)
 
 
-def test_a_backbone_without_tokens_is_refused(folders):
+@pytest.mark.parametrize(('backbone', 'message'), [
+    (dict(type='ResNet', depth=18), 'ResNet is not a backbone of tokens with one width'),
+    (dict(type='EfficientFormer', arch='l1'), 'EfficientFormer is not a backbone of tokens with one width'),
+    (dict(VIT, type='RevVisionTransformer'), 'gives a tuple; expected tokens')])
+def test_a_backbone_without_tokens_is_refused_when_it_is_built(folders, backbone, message):
+    """Also where the head is to get its width from it."""
     init_default_scope('mmpretrain')
     language = dict(checkpoint=str(folders['gpt2']), blocks=-1)
-    with pytest.raises(Exception, match='ResNet is not a backbone of tokens with one width'):
-        MODELS.build(dict(type='lbbt_mm.RectifiedClassifier', backbone=dict(type='ResNet', depth=18),
+    with pytest.raises(UnfitBackbone, match=message):
+        MODELS.build(dict(type='lbbt_mm.RectifiedClassifier', backbone=backbone, head=dict(HEAD, in_channels=None),
                           rectifier=dict(type='lbbt_mm.LanguageRectifier', language=language)))
 
 
