@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence, Union
 
 from .clip_benchmark import CLASSES, SCHEME, read_list
 
-#: What a class is called that has a number or an id instead of a name.
-_NUMBER = re.compile(r'n\d{8}|\d+')
+#: What a class is called that has an id of WordNet, or a number, instead of a name.
+_ID, _NUMBER = re.compile(r'n\d{8}'), re.compile(r'n\d{8}|\d+')
 NameSource = Union[str, PathLike, Sequence[str]]
 
 
@@ -36,7 +36,8 @@ def read_class_names(source: NameSource, expected: Optional[int] = None) -> List
     if odd is not None or not names:
         raise ValueError(f'{where}: class {odd or 0} has no name; expected one for each class, in the order of the labels. '
                          'Add it.')
-    if len(names) > 10 and all(_NUMBER.fullmatch(name.strip()) for name in names):  # ten numbers are digits' names
+    if all(_NUMBER.fullmatch(name.strip()) for name in names) and (
+            len(names) > 10 or any(_ID.fullmatch(name.strip()) for name in names)):  # ten numbers are digits' names
         raise ValueError(f'{where}: calls its classes {names[0]}, ...: numbers, which no language model knows. Give words, '
                          'a line for each class.')
     if expected is not None and len(names) != expected:

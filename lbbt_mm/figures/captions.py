@@ -1,6 +1,5 @@
 """Images of a run, each with a caption: from a file, or the names of their classes."""
 import argparse
-import re
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ from torch import Tensor
 
 from lbbt_mm.config_keys import walk
 from lbbt_mm.datasets.captions.rows import ENDINGS, read_pairs
+from lbbt_mm.datasets.class_names import read_class_names, read_lines
+from lbbt_mm.datasets.prompt_templates import class_prompts
 from .trained import OpenedRun
 
 
@@ -42,7 +43,7 @@ def captioned_images(run: OpenedRun, args: argparse.Namespace) -> CaptionedImage
     subset = _subset(run, args)
     if args.captions:
         from lbbt_mm.datasets.even_subset import even_indices
-        captions, images = read_lines(args.captions), len(subset.dataset)
+        captions, images = read_lines(args.captions, 'a caption'), len(subset.dataset)
         if len(captions) != images:
             raise ValueError(f'{args.captions}: {len(captions)} captions, and the {args.split} split of {run.label} has '
                              f'{images} images; expected a line for each, in their order. Give the captions of this split.')
@@ -56,25 +57,6 @@ def _grouped(captions: Sequence[str], batches: Callable[[int], Iterator]) -> Cap
     different = list(dict.fromkeys(captions))
     numbers = {caption: number for number, caption in enumerate(different)}
     return CaptionedImages(different, [numbers[caption] for caption in captions], batches)
-
-
-def read_lines(path: Path) -> List[str]:
-    """Read a text file with one text in each line.
-
-    Args:
-        path: The file, in UTF-8.
-
-    Raises:
-        ValueError: If it is no such file, or a line is empty.
-    """
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f'{path}: is no text in UTF-8. Convert it.') from None
-    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
-    if empty or not lines:
-        raise ValueError(f'{path}: line {empty or 1} is empty; expected a text in each. Add it.')
-    return [line.strip() for line in lines]
 
 
 # class names
@@ -94,19 +76,21 @@ def _subset(run: OpenedRun, args: argparse.Namespace) -> Any:
 def _class_captions(run: OpenedRun, subset: Any, args: argparse.Namespace) -> List[str]:
     """The template with the name of each image's class; its true class, also where labels are random."""
     where = f'{run.label}: the {args.split} split'
-    names = read_lines(args.class_names) if args.class_names else list(map(str, subset.metainfo.get('classes') or ()))
-    if not names:
+    given = args.class_names or list(map(str, subset.metainfo.get('classes') or ()))
+    if not given:
         raise ValueError(f'{where} names no classes. Give their names, a line each: --class-names FILE, or --captions FILE')
-    if not args.class_names and all(re.fullmatch(r'n\d{8}|\d+', name) for name in names):
-        raise ValueError(f'{where} calls its classes {names[0]}, ...: numbers, which no language model knows. Give words, '
-                         'a line for each class: --class-names FILE')
+    try:
+        names = read_class_names(given)
+    except ValueError as error:
+        raise error if args.class_names else ValueError(f'{where}: {error} --class-names FILE gives others.') from None
     infos = map(subset.get_data_info, range(len(subset)))
     labels = [info.get('true_label', info.get('gt_label')) for info in infos]
     wrong = [label for label in labels if not _is_one_of(label, len(names))]
     if wrong:
         raise ValueError(f'{where} has an image with the label {wrong[0]!r:.40}; expected one of {len(names)} classes. Give '
                          'the name of each class (--class-names FILE), or --captions FILE')
-    return [args.template.replace('{}', names[int(label)].replace('_', ' ')) for label in labels]
+    prompts = class_prompts(names, [args.template])
+    return [prompts[int(label)] for label in labels]
 
 
 def _is_one_of(label: Any, classes: int) -> bool:

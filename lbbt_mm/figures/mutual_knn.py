@@ -48,7 +48,7 @@ def language(text: str) -> Language:
 
 
 def template(text: str) -> str:
-    """What stands around the name of a class.
+    """What stands around the name of a class, with ``{}`` in its place.
 
     Args:
         text: What the user gave.
@@ -56,9 +56,11 @@ def template(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: If it has no place for the name.
     """
-    if '{}' not in text:
-        raise argparse.ArgumentTypeError(f'{text}: expected {{}} where the name of the class goes')
-    return text
+    from lbbt_mm.datasets.prompt_templates import read_templates  # not for --help
+    try:
+        return read_templates([text])[0]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def existing_file(text: str) -> Path:

@@ -20,6 +20,7 @@ def test_a_list_a_file_and_the_package(tmp_path, package):
     ('clip-benchmark:odd', 'clip-benchmark:odd: class 1 has no name'),
     (list(map(str, range(100))), 'calls its classes 0, ...: numbers, which no language model knows'),
     ([f'n{number:08d}' for number in range(20)], 'calls its classes n00000000, ...: numbers'),
+    (['n01440764', 'n01443537'], 'calls its classes n01440764, ...: numbers'),
     ('clip-benchmark:fish', "the package has no classnames of 'fish' in en; expected one of birds, odd"),
     ('clip-benchmark:birds:xx', "the package has no language 'xx'; expected one of en, jp"),
 ])
@@ -30,6 +31,7 @@ def test_a_class_without_a_name(package, names, message):
 
 def test_digits_have_numbers_for_names():
     assert len(read_class_names(list('0123456789'))) == 10
+    assert read_class_names(['n01440764', 'dog']) == ['n01440764', 'dog'], 'one without a name is not all'
 
 
 @pytest.mark.parametrize('expected, message', [

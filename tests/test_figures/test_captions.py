@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lbbt_mm.figures.captions import captioned_images, read_lines, read_pairs
+from lbbt_mm.figures.captions import captioned_images, read_pairs
 
 
 def captioned(run, captions=None, split='test', most=100, template='a photo of a {}', class_names=None):
@@ -63,11 +63,18 @@ def test_names_of_classes_from_a_file(opened, tmp_path):
         captioned(opened(), class_names=lines(tmp_path / 'names.txt', 'cat', 'dog'))
 
 
-@pytest.mark.parametrize('names', [['n01440764', 'n01443537', 'n01484850'], ['0', '1', '2']])
-def test_classes_that_are_called_by_numbers(opened, names):
-    run = opened([f'test_dataloader.dataset.metainfo.classes={names}'.replace(' ', '')])
-    with pytest.raises(ValueError, match=f'calls its classes {names[0]}, ...: numbers, .*--class-names FILE'):
+def test_classes_that_are_called_by_numbers(opened, tmp_path):
+    run = opened(["test_dataloader.dataset.metainfo.classes=['n01440764','n01443537','n01484850']"])
+    with pytest.raises(ValueError, match='run: the test split: .* calls its classes n01440764, ...: numbers, .*'
+                       '--class-names FILE gives others'):
         captioned(run)
+    with pytest.raises(ValueError, match='names.txt: calls its classes 0, ...: numbers'):
+        captioned(run, class_names=lines(tmp_path / 'names.txt', *map(str, range(11))))
+
+
+def test_digits_may_be_called_so(opened):
+    run = opened(["test_dataloader.dataset.metainfo.classes=['0','1','2']"])
+    assert captioned(run).captions == ['a photo of a 0', 'a photo of a 1', 'a photo of a 2']
 
 
 @pytest.mark.parametrize('options, message', [
@@ -87,11 +94,11 @@ def test_captions_and_images_of_different_number(opened, tmp_path, count):
 
 @pytest.mark.parametrize('content, message', [
     ('a\n\nb\n', 'line 2 is empty'), ('', 'line 1 is empty'), (b'\xff\xfe\x00', 'is no text in UTF-8')])
-def test_files_that_are_no_lines_of_text(tmp_path, content, message):
+def test_files_that_are_no_lines_of_text(opened, tmp_path, content, message):
     path = tmp_path / 'captions.txt'
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
-        read_lines(path)
+        captioned(opened(), path)
 
 
 def pairs_file(root, kind, rows):

@@ -160,7 +160,7 @@ def test_a_language_model_without_a_tokenizer_is_refused_first(trained, folders,
 
 @pytest.mark.parametrize('arguments, message', [
     (['--language', 'a=x', 'a=y'], 'two models are called a. Give labels that differ'),
-    (['--language', 'x', '--template', 'a photo'], 'expected {} where the name of the class goes'),
+    (['--language', 'x', '--template', 'a photo'], 'has no place for the name of a class'),
     (['--language', 'x', '--captions', '/nowhere.txt'], '/nowhere.txt: no such file'),
     (['--language', 'x', '--quantile', '1.5'], '1.5: expected at most 1'),
     (['--language', '_a=x'], "the label '_a' begins with _"),
@@ -173,6 +173,10 @@ def test_command_lines_that_do_not_do(arguments, message, capsys):
         mutual_knn.parse_args(['run', *arguments])
     said = capsys.readouterr().err
     assert message in said and len(said.splitlines()) == 1
+
+
+def test_a_template_s_slot_is_written_as_clip_benchmark_does_too():
+    assert mutual_knn.parse_args(['run', '--language', 'x', '--template', 'a {c}, {c}']).template == 'a {}, {}'
 
 
 def test_language_models_have_the_names_of_their_files():
