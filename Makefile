@@ -9,7 +9,7 @@ TEST_ARGS ?= -n 2
 
 help:
 	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
-	@echo "make demo     LBBT, a DETR and a Segmenter on SmolLM2's blocks and without them, three seeds (DEMO_ARGS='--full')"
+	@echo "make demo     LBBT, a DETR, a Segmenter and a ViT with SmolLM2's blocks and without them, three seeds (DEMO_ARGS='--full')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-m slow' for the slow ones; default '-n 2')"
 	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"
 	@echo 'make lint     check the style of the code'

@@ -1,4 +1,6 @@
 """Templates, wherever they are written, and the prompts that they make."""
+from pathlib import Path
+
 import pytest
 
 from lbbt_mm.datasets.prompt_templates import class_prompts, read_templates
@@ -29,9 +31,9 @@ def test_prompts_stand_class_by_class():
     assert class_prompts(['a {} duck', 'owl'], ['x {}', '{}!']) == ['x a {} duck', 'a {} duck!', 'x owl', 'owl!']
 
 
-def test_a_file_that_is_not_there_is_no_template(tmp_path):
+def test_a_file_that_is_not_there_is_no_template():
     with pytest.raises(ValueError, match="none.txt' has no place for the name of a class, and is no file"):
-        read_templates(tmp_path / 'none.txt')
+        read_templates(Path('none.txt'))
 
 
 @pytest.mark.parametrize('content, message', [('a {}\n\n', 'templates.txt: line 2 is empty; expected a template on each'),

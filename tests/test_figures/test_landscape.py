@@ -47,6 +47,7 @@ def test_the_plane_goes_through_start_and_end(trained, tool, tmp_path, norm):
     assert re.search(r'│ a +│', said)
 
 
+@pytest.mark.slow
 def test_a_bridge_that_has_learned_its_labels_ends_in_a_valley(tool, tmp_path, monkeypatch):
     """Its loss there is the one that its training logged; its data preprocessor is beside the model in the config."""
     work = train_bridge(tmp_path, kept=3)

@@ -133,7 +133,7 @@ OTHERS = [
     ('lbbt.py', '{}/run.py --checkpoint worst', "invalid choice: 'worst'"),
     ('compare_arms.py', '{}/run.py --jobs -1', 'expected a whole number, 1 or more'),
     ('compare_arms.py', '{}/run.py --arms languge', "invalid choice: 'languge'"),
-    ('compare_arms.py', '{}/run.py --arms language', '--baseline-arm random is not among --arms'),
+    ('compare_arms.py', '{}/run.py --arms language host', '--baseline-arm random is not among --arms'),
     ('compare_arms.py', '{}/run.py --seeds -1', 'expected a whole number, 0 or more'),
     ('compare_arms.py', '{}/run.py --lrs 0', 'expected a number above 0'),
     ('compare_arms.py', '{}/run.py --cfg-options visualizer.vis_backends=[]', 'has no LocalVisBackend'),

@@ -54,6 +54,7 @@ def products_and_flops(contender):
 
 
 # ---------------------------------------------------------------------------------------------- DETR layers
+@pytest.mark.slow
 def test_detr_layers_compares_every_row(tmp_path):
     done = run_tool('benchmarks/detr_layers.py', *TINY, '--out', tmp_path)
     assert done.returncode == 0, done.output
@@ -137,6 +138,7 @@ def test_floor_has_the_products_that_both_sides_do(benchmarks, training):
 
 
 # --------------------------------------------------------------------------------------------- LLMBackbone
+@pytest.mark.slow
 @pytest.mark.parametrize('family', [pytest.param('vit', marks=timm), 'gpt2', 'smollm2'])
 def test_llm_backbone_compares_equal_functions(family, tmp_path):
     done = run_tool('benchmarks/llm_backbone.py', '--layers', 1, '--image', 32, '--batch', 2, 1, '--repeats', 2,
@@ -203,6 +205,7 @@ def small_segmenter():
     return SimpleNamespace(width=128, layers=2, classes=5, batch=2, tokens=(3, 4), image=(48, 100), crop=48, stride=32)
 
 
+@pytest.mark.slow
 def test_segmenter_head_compares_every_row(tmp_path):
     done = run_tool('benchmarks/segmenter_head.py', '--layers', 1, '--width', 64, '--classes', 3, '--tokens', '2x4',
                     '--image', '32x64', '--crop', 32, '--stride', 16, '--repeats', 2, '--threads', 1, '--clock', 'cpu',
@@ -258,6 +261,7 @@ def test_floor_has_the_products_of_both_segmenters(benchmarks, options, training
 
 
 # ----------------------------------------------------------------------------------------- partial training
+@pytest.mark.slow
 def test_partial_training_does_the_work_that_is_counted_and_holds_what_is_trained(tmp_path):
     done = run_tool('benchmarks/partial_training.py', '--layers', 6, '--width', 64, '--image', 48, '--batch', 2,
                     '--repeats', 2, '--threads', 1, '--clock', 'cpu', '--out', tmp_path)
@@ -279,6 +283,7 @@ def test_partial_training_does_the_work_that_is_counted_and_holds_what_is_traine
 
 
 # ------------------------------------------------------------------------------------------------ rectifier
+@pytest.mark.slow
 def test_auxiliary_training_does_the_work_of_its_parts_and_of_the_mappers(tmp_path):
     done = run_tool('benchmarks/rectifier.py', '--layers', 2, '--width', 64, '--block', 128, '--batch', 3, '--repeats', 2,
                     '--threads', 1, '--clock', 'cpu', '--out', tmp_path)

@@ -1,6 +1,7 @@
 """Images of folders, and the table of their classes."""
 import argparse
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def inferencer(monkeypatch):
     seen = []
 
     class Inferencer:
-        classes = NAMES
+        classes, checkpoint = NAMES, Path('best_pair_loss_iter_110.pth')
 
         def __init__(self, *given):
             seen.append(given)
@@ -75,7 +76,8 @@ def test_the_best_classes_of_each_image(photos, inferencer, tmp_path, capsys):
             ['image', 'class 1', 'p 1', 'class 2', 'p 2'], [str(photos / '1.png'), 'dog', '0.700', 'cat', '0.200'],
             [str(photos / '2.jpg'), 'cat', '0.500', 'bird', '0.400'],
             [str(photos / '3.PNG'), 'bird', '1.000', 'dog', '0.000']]
-    assert '3 classes' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert '3 classes' in said and 'Projections of best_pair_loss_iter_110.pth' in said
 
 
 def test_more_classes_than_there_are_are_all(photos, inferencer, capsys):
