@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lbbt_mm.engine.optim_wrappers import autocast_optim_wrapper
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.runs import training_run
 from lbbt_mm.runs.run_request import override
@@ -18,7 +19,7 @@ from tests.hostile_files import write_checkpoint as write_hostile_checkpoint
 from tests.tiny_detection import REPO
 from tests.tool_processes import finish, run_tool, start
 from tools.demo import __main__ as demo
-from tools.demo.part import compare
+from tools.demo.part import CONFIGS, compare, quick_precision
 from tools.demo.sizes import FULL, SHORT, Sizes
 
 
@@ -76,6 +77,7 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     sizes = Sizes(bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3, segmentation_iterations=250,
                   rectifier_epochs=5, rectifier_digits=30, canvases=4, validation_canvases=2)
     monkeypatch.setattr(demo, 'SHORT', sizes)
+    monkeypatch.setattr(autocast_optim_wrapper, 'lacks_bfloat16', lambda: False)
     monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--seeds', '4', '5', '4', '--fresh'])
     demo.main()
     for arguments, (name, arms) in zip(compared, dict(
@@ -96,6 +98,24 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     for folder, pattern in (('digits_coco-4', 'train2017/*.png'), ('digits_ade-4', 'images/training/*.jpg')):
         pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
         assert [picture.shape for picture in pictures] == 4 * [(64, 64, 3)]
+
+
+@pytest.mark.parametrize('config, loops', [
+    ('bridge_smollm2_digits', ['val_cfg']), ('probe_smollm2_digits', ['val_cfg']), ('detr_smollm2_digits', []),
+    ('segmenter_smollm2_digits', ['val_cfg', 'test_cfg']), ('rectifier_smollm2_digits', None)])
+def test_it_trains_in_float32_where_bfloat16_is_slow(config, loops, monkeypatch):
+    file = CONFIGS / f'{config}.py'
+    monkeypatch.setattr('tools.demo.part.get_device', lambda: 'cpu')
+    monkeypatch.setattr(autocast_optim_wrapper, 'lacks_bfloat16', lambda: False)
+    assert quick_precision(file) == []
+    monkeypatch.setattr(autocast_optim_wrapper, 'lacks_bfloat16', lambda: True)
+    found = quick_precision(file)
+    assert found == ([] if loops is None else ['optim_wrapper.type=OptimWrapper', *(f'{loop}.fp16=False' for loop in loops)])
+    cfg = override(read_config_file(file), found)
+    assert cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper'
+    assert not any(cfg[loop].get('fp16') for loop in ('val_cfg', 'test_cfg'))
+    monkeypatch.setattr('tools.demo.part.get_device', lambda: 'cuda')
+    assert quick_precision(file) == []
 
 
 @pytest.mark.parametrize('part', ['detection', 'segmentation'])

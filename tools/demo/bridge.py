@@ -4,7 +4,7 @@ from typing import List
 
 from lbbt_mm.data_makers.digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CONFIGS, Part, length
+from tools.demo.part import CONFIGS, Part, length, quick_precision
 from tools.demo.sizes import Sizes
 
 PROBE = CONFIGS / 'probe_smollm2_digits.py'
@@ -19,7 +19,7 @@ def options(checkpoint: Path, sizes: Sizes) -> List[str]:
 
 def probe_options(sizes: Sizes) -> List[str]:
     """Arguments that name the probe, and overrides of its config."""
-    overrides = length(sizes.probe_epochs)
+    overrides = [*length(sizes.probe_epochs), *quick_precision(PROBE)]
     return ['--probe', str(PROBE), *(['--probe-cfg-options', *overrides] if overrides else [])]
 
 
