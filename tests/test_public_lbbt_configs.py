@@ -31,6 +31,16 @@ def differences(paper: Path, public: Path) -> dict:
     return {key: there for key, _, there in differing(one, other)}
 
 
+def check_whole_images(loader: dict, trained: list) -> None:
+    """Train-acc1 is of the labels that are trained, on images that are not cropped."""
+    dataset = loader['dataset']['dataset']
+    pipeline = dataset.get('pipeline') or dataset['dataset']['pipeline']
+    assert pipeline[0] == trained[0] and pipeline[0]['type'] == 'lbbt_mm.RandomLabel'
+    assert [step['type'] for step in pipeline if step['type'] != 'LoadImageFromFile'] == [
+        'lbbt_mm.RandomLabel', 'Resize', 'PackInputs']
+    assert pipeline[-1] == trained[-1]
+
+
 def paper_config(name: str) -> Path:
     return next(path for path in (CONFIGS / f'{name}.py', CONFIGS / 'classification' / f'{name}.py') if path.exists())
 
@@ -42,6 +52,7 @@ def test_the_bridge_differs_from_the_paper_s_config_in_these_keys_alone(data):
         PUBLIC / f'bridge_gpt2_medium_{data}.py').train_dataloader.dataset.pipeline
     found = {key: value for key, value in found.items() if not key.startswith('train_dataloader.dataset.pipeline.')}
     warmup, cosine = found.pop('param_scheduler')
+    check_whole_images(found.pop('val_cfg.train_dataloader'), pipeline)
     assert found == {
         **BACKBONE, 'model.backbone.drop_path_rate': 0., 'auto_scale_lr.base_batch_size': 256, 'auto_scale_lr.enable': True,
         'model.head.loss.type': 'LabelSmoothLoss', 'model.head.loss.loss_weight': ABSENT,
@@ -61,9 +72,35 @@ def test_the_probe_trains_a_new_patch_embedding_on_augmented_images(data):
     assert found['model.backbone.init_cfg.leave_out'] == ['patch_embed']
     assert found['default_hooks.partial_freeze.also'] == ('head', 'backbone.patch_embed')
     assert found['train_cfg.max_epochs'] == 200 and found['model.neck'] is ABSENT
+    assert 'train_dataloader.batch_size' not in found, 'nobody says which one the public code has'
     cfg = Config.fromfile(PUBLIC / f'probe_gpt2_medium_{data}.py')
     assert cfg.model.head.loss == dict(type='CrossEntropyLoss', loss_weight=1.0)
     assert 'RandomLabel' not in str(cfg.train_dataloader) and 'RandomFlip' in str(cfg.train_dataloader)
+
+
+def test_the_small_bridge_differs_from_ours_in_these_keys_alone():
+    """Of those of the large one it lacks the learning rate's scaling; its drop path is 0 already."""
+    name = 'bridge_gpt2_imagefolder.py'
+    found = differences(CONFIGS / 'small' / name, PUBLIC / name)
+    pipeline = found.pop('train_dataloader.dataset.dataset.pipeline')
+    check_whole_images(found.pop('val_cfg.train_dataloader'), pipeline)
+    warmup, cosine = Config.fromfile(PUBLIC / name).param_scheduler
+    assert {key: value for key, value in found.items() if not key.startswith('param_scheduler.')} == {
+        **BACKBONE, 'model.head.loss.type': 'LabelSmoothLoss', 'model.head.loss.loss_weight': ABSENT,
+        'model.head.loss.label_smooth_val': 0.1, 'model.head.loss.mode': 'original'}
+    assert (warmup['end'], cosine['begin'], cosine['eta_min']) == (5, 5, 1e-6)
+    assert pipeline[0]['exclude_true'] is True and pipeline[2]['scale'] == 32
+
+
+def test_the_small_probe_differs_from_ours_in_these_keys_alone():
+    name = 'probe_gpt2_imagefolder.py'
+    found = differences(CONFIGS / 'small' / name, PUBLIC / name)
+    steps = [step['type'] for step in found.pop('train_dataloader.dataset.dataset.pipeline')]
+    warmup, cosine = found.pop('param_scheduler')
+    assert (warmup['end'], cosine['begin'], cosine['eta_min']) == (5, 5, 1e-6)
+    assert steps == ['LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
+    assert found == {**BACKBONE, 'model.neck': None, 'model.backbone.init_cfg.leave_out': ['patch_embed'],
+                     'default_hooks.partial_freeze.also': ('head', 'backbone.patch_embed')}
 
 
 @pytest.mark.parametrize('path', sorted(PUBLIC.glob('*.py')), ids=lambda path: path.stem)

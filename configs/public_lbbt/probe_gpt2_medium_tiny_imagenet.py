@@ -3,4 +3,4 @@ _base_ = ['_base_/probe.py', '../_base_/datasets/tiny_imagenet.py', '../_base_/l
 model = dict(
     backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
     head=dict(num_classes=_base_.num_classes))
-train_dataloader = dict(dataset=dict(pipeline=[_base_.load, _base_.crop, _base_.flip, _base_.pack]))
+train_dataloader = dict(batch_size=128, dataset=dict(pipeline=[_base_.load, _base_.crop, _base_.flip, _base_.pack]))

@@ -1,9 +1,12 @@
 """Validation of bridge training: Train-acc1 on random labels and Test-acc1 on true ones (LBBT, Tables 2, 8 and 12)."""
+import logging
+import re
 from copy import deepcopy
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, Iterator, List, Tuple, Union
 
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
@@ -11,6 +14,9 @@ from lbbt_mm.checks.image_folders import check_labels
 from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
+
+#: Transforms of mmcv and mmpretrain after which an image is another one each time; RandomLabel gives the same label.
+_AUGMENTS = re.compile('Random(?!Label)|Jitter|Aug|Erasing|Lighting|Mix')
 
 
 @LOOPS.register_module()
@@ -94,6 +100,11 @@ class BridgeValLoop(ValLoop):
             raise ValueError('train_dataloader=None takes images from the training dataset, but the runner has no '
                              'train_dataloader. Give one to BridgeValLoop or to the config.')
         dataset = self.runner.train_dataloader.dataset
+        augments = next((name for name in _transforms(dataset) if _AUGMENTS.search(name)), None)
+        if augments:
+            print_log(f'BridgeValLoop: Train-acc1 is of images after {augments} of the training pipeline, others each time. '
+                      'For that of whole images set val_cfg.train_dataloader, with the same RandomLabel and no '
+                      'augmentation (configs/public_lbbt/bridge_gpt2_imagefolder.py has one).', 'current', logging.WARNING)
         subset = EvenSubset(dataset, num_samples, at_most=True)
         loader = self.dataloader
         # without rounding up, every sample is on one rank only
@@ -106,6 +117,15 @@ class BridgeValLoop(ValLoop):
             pin_memory=loader.pin_memory,
             collate_fn=loader.collate_fn,
             worker_init_fn=loader.worker_init_fn)
+
+
+def _transforms(dataset: Any) -> Iterator[str]:
+    """Names of a dataset's transforms, through what is around it."""
+    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+        yield type(transform).__name__
+    inner = getattr(dataset, 'dataset', None)
+    for one in getattr(dataset, 'datasets', [] if inner is None else [inner]):
+        yield from _transforms(one)
 
 
 class _QuietRunner:

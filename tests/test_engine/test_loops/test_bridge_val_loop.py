@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, LOOPS, MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from lbbt_mm.engine.loops import BridgeValLoop
+from lbbt_mm.engine.loops import BridgeValLoop, bridge_val_loop
 from tests.reading_model import CLASSES, FIRST_TEST, NUM_TEST, NUM_TRAIN, Numbers, dataset, run_config
 from tests.tool_processes import run_ranks
 
@@ -256,6 +256,16 @@ def test_two_ranks_count_every_sample_once(tmp_path):
 def test_a_number_of_samples_that_is_none(value, tmp_path):
     with pytest.raises(ValueError, match='num_train_samples=.*expected a whole number of at least 1'):
         build(tmp_path, val__num_train_samples=value).val()
+
+
+@pytest.mark.parametrize('step', [None, 'RandomErasing', 'ColorJitter'])
+@pytest.mark.parametrize('around', [lambda data: data, lambda data: dict(type='ConcatDataset', datasets=[data, data])])
+def test_training_images_that_are_augmented_are_said(step, around, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(bridge_val_loop, 'print_log', lambda message, *where: said.append(message))
+    loader = run_config(*([dict(type=f'mmpretrain.{step}')] if step else []))['train_dataloader']
+    build(tmp_path, train_dataloader=dict(loader, dataset=around(loader['dataset']))).val_loop  # noqa: B018
+    assert [f'of images after {step} of the training pipeline' in message for message in said] == [True] * bool(step)
 
 
 def test_a_run_without_training_images(tmp_path):
