@@ -3,14 +3,15 @@ PY = .venv/bin/python
 # Small tensors gain nothing from many threads, and several test processes would fight over them.
 TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
 # Half the time on two cores; TEST_ARGS of your own take its place.
-TEST_ARGS ?= -n 2
+# A file stays in one process, so what its tests share is made once.
+TEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help install demo test fuzz lint bench clean
 
 help:
 	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
 	@echo "make demo     LBBT, a DETR, a Segmenter and a ViT with SmolLM2's blocks and without them, three seeds (DEMO_ARGS='--full')"
-	@echo "make test     run the tests (TEST_ARGS='-k name', '-m slow' for the slow ones; default '-n 2')"
+	@echo "make test     run the tests (TEST_ARGS='-k name', '-m slow' for the slow ones; default '-n 2 --dist loadfile')"
 	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"
 	@echo 'make lint     check the style of the code'
 	@echo 'make bench    time our layers, heads, backbone, partial and auxiliary training, GSNR, features of captions, and reading a checkpoint and counting its outliers (BENCH_ARGS)'
