@@ -1,4 +1,5 @@
 """Random labels before a run starts: numbers of classes, and that an image keeps its label in all epochs and loaders."""
+import os
 import re
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
@@ -11,9 +12,8 @@ from .datasets import TRAINING_LOADERS, Found, find_datasets
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 BRIDGE_LOADER = 'val_cfg.train_dataloader'
 _LABEL_SETTINGS = dict(num_classes=None, ratio=1.0, seed=0, key='img_path', salt='', exclude_true=False)
-_DRAW_SETTINGS = {**_LABEL_SETTINGS, 'key': None, 'draw': 'permute', 'data_root': None}
-# Settings of a dataset that leave its samples and their numbers as they are
-_SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch')
+# Settings of a dataset that leave its samples and their numbers as they are; EvenSubset's at_most does, or is an error
+_SAME_SAMPLES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode', 'max_refetch', 'at_most')
 # Transforms of mmcv and mmpretrain that change pixels, for key='pixels'
 _CHANGES_PIXELS = re.compile('Random|Resize|Crop|Flip|Rotat|Aug|Jitter|Lighting|Blur|Album|Pad|Normalize|Distort|Erasing')
 
@@ -51,9 +51,10 @@ def check_random_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) 
                                  f'{num_classes}. Set both to the same number.')
         for found in sets:
             _check_pixels_key(found)
-        _check_sample_numbers(sets)
+        _check_sample_numbers(cfg, [loader])
     if 'val_dataloader' in loaders and 'train_dataloader' in loaders:
         _check_same_labels(cfg)
+    _check_sample_numbers(cfg, loaders)
 
 
 def _check_data_preprocessor(cfg: Config, num_classes: Optional[int]) -> None:
@@ -79,54 +80,115 @@ def _check_pixels_key(found: Found) -> None:
                              'transform that loads the image.')
 
 
-def _check_sample_numbers(sets: Sequence[Found]) -> None:
+def _check_sample_numbers(cfg: Config, loaders: Sequence[str]) -> None:
     """Every dataset counts its samples from 0, so that equal numbers in two of them are different images."""
-    first: Dict[Tuple[int, str], Tuple[str, Dict[str, Any]]] = {}
-    for found in sets:
-        samples = {key: value for key, value in found.config.items() if key not in _SAME_SAMPLES}
-        samples['indices'] = _numbering(found.config)
-        for _, settings in _settings(found):
-            if settings['key'] != 'sample_idx' or settings['ratio'] == 0:
-                continue
-            other, others_samples = first.setdefault((settings['seed'], settings['salt']), (found.where, samples))
-            if samples != others_samples:
-                raise ValueError(f"{other} and {found.where}: RandomLabel has key='sample_idx', seed={settings['seed']} and "
-                                 f"salt={settings['salt']!r} in both, so different images would share labels. Give each "
-                                 "dataset's RandomLabel a salt of its own, such as salt='a' and salt='b'.")
+    first: Dict[Tuple[int, str], Tuple[str, str, Any]] = {}
+    for where, inner, labels in (one for loader in loaders for one in _all_labels(cfg, loader)):
+        if labels['key'] != 'sample_idx' or labels['ratio'] == 0:
+            continue
+        samples = {**_samples(_innermost(inner)), 'indices': _numbering(_innermost(inner))}
+        kind = labels['type']
+        other, others_kind, others_samples = first.setdefault((labels['seed'], labels['salt']), (where, kind, samples))
+        if samples != others_samples:
+            kinds = kind if kind == others_kind else f'each of {others_kind} and {kind}'
+            raise ValueError(f"{other} and {where}: {kinds} has key='sample_idx', seed={labels['seed']} and "
+                             f"salt={labels['salt']!r} in both, so different images would share labels. Give each "
+                             f"dataset's {kind} a salt of its own, such as salt='a' and salt='b'.")
 
 
 def _check_same_labels(cfg: Config) -> None:
     """Train-acc1 on labels other than those that were trained would be chance, and look like a model that learns nothing."""
-    loaders = ('train_dataloader', BRIDGE_LOADER)
-    labels = [[one for found in find_datasets(cfg, [loader]) for one in _settings(found)] for loader in loaders]
-    for kind, (trained, evaluated) in (('RandomLabel', labels),
-                                       ('RandomLabelDataset', [list(_draws(cfg, loader)) for loader in loaders])):
-        for where, found in evaluated if trained else ():
-            if found['ratio'] != 0 and all(found != other for _, other in trained):  # ratio 0 asks for the true labels
-                first = trained[0][1]
-                name = next(name for name in found if found[name] != first[name])
-                numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
-                raise ValueError(f'{where}: {kind} has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
-                                 f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not '
-                                 'trained. Give both the same settings.')
+    trained, evaluated = ([labels for _, _, labels in _all_labels(cfg, loader)]
+                          for loader in ('train_dataloader', BRIDGE_LOADER))
+    for found in evaluated if trained else ():
+        if found['ratio'] == 0 or any(_alike(found, other) for other in trained):  # ratio 0 asks for the true labels
+            continue
+        kind = found['type']
+        first = next((other for other in trained if other['type'] == kind), trained[0])
+        name = next(name for name in found if name != 'where' and found[name] != first[name])
+        where = found['where']
+        if name == 'samples':
+            raise ValueError(f"{where}: {kind} has draw={found['draw']!r} and ratio={found['ratio']!r}, by which its labels "
+                             'depend on all samples of its dataset, and that is another one than in train_dataloader '
+                             f"({found['samples']!r:.200}; there {first['samples']!r:.200}), so accuracy would be measured "
+                             'on labels that are not trained. Give both the same dataset, and put EvenSubset around '
+                             f'{kind}.')
+        numbering = "key='sample_idx' and its dataset " if name == 'indices' else ''
+        raise ValueError(f'{where}: {kind} has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
+                         f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not trained. Give '
+                         'both the same settings.')
 
 
-def _draws(cfg: Config, loader: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """The settings of a loader's data sets that replace the labels of an exact share, comparable; with their keys."""
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two kinds of random labels give a sample one label; at ratio 1 all samples are random, exactly or not."""
+    besides = ('where', 'type') if one['draw'] == 'uniform' and one['ratio'] == 1 else ('where', )
+    return all(one[name] == other[name] for name in one if name not in besides)
+
+
+def _all_labels(cfg: Config, loader: str) -> Iterator[Tuple[str, Mapping, Dict[str, Any]]]:
+    """The random labels of a loader's data sets.
+
+    Yields:
+        tuple: The dataset or wrapper that has them, by its key; the dataset that they are drawn for; and all that they
+        depend on besides the sample, comparable, with what they are and where.
+    """
+    for found in find_datasets(cfg, [loader]):
+        for where, transform in random_labels_of(found):
+            yield found.where, found.config, _settings(cfg, where, transform, found.config)
     for where, wrapper in find_types(get_key(cfg, loader), 'RandomLabelDataset', key=loader):
-        yield where, {name: wrapper.get(name, default) for name, default in _DRAW_SETTINGS.items()}
+        inner = wrapper.get('dataset')
+        if isinstance(inner, Mapping):  # not built already
+            yield where, inner, _settings(cfg, where, wrapper, inner)
 
 
-def _settings(found: Found) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """All that the labels of a data set depend on besides the sample, comparable; with the keys of its transforms."""
-    for where, transform in random_labels_of(found):
-        settings = {name: transform.get(name, default) for name, default in _LABEL_SETTINGS.items()}
-        root = transform.get('data_root') if settings['key'] == 'img_path' else None
-        if root is not None:
-            from lbbt_mm.datasets.data_root import DataRoot
-            root = DataRoot(root).real
-        indices = _numbering(found.config) if settings['key'] == 'sample_idx' else None
-        yield where, {**settings, 'salt': str(settings['salt']), 'data_root': root, 'indices': indices}
+def _settings(cfg: Config, where: str, labels: Mapping, dataset: Mapping) -> Dict[str, Any]:
+    """What random labels depend on, in one form for a transform and for a wrapper; what does not count is None."""
+    kind, root = type_name(labels), labels.get('data_root')
+    is_wrapper = kind == 'RandomLabelDataset'
+    defaults = {**_LABEL_SETTINGS, **(dict(key='img_path' if root else 'sample_idx') if is_wrapper else {})}
+    found = {name: default if labels.get(name) is None else labels[name] for name, default in defaults.items()}
+    draw = labels.get('draw', 'permute') if is_wrapper else 'uniform'
+    found = dict(where=where, draw=draw, **{**found, 'salt': str(found['salt'])}, data_root=_real(root), indices=None,
+                 type=kind, samples=None)
+    if found['num_classes'] is None:  # a wrapper's dataset has as many as the head
+        found['num_classes'] = get_key(cfg, 'model.head.num_classes')
+    if found['key'] != 'img_path':
+        found['data_root'] = None
+    if found['key'] == 'sample_idx':
+        found['indices'] = _numbering(_innermost(dataset))
+    if draw == 'permute':
+        found.update(dict.fromkeys(('num_classes', 'key', 'data_root', 'indices')))
+    if is_wrapper and (draw == 'permute' or found['ratio'] != 1):
+        found['samples'] = _samples(dataset)
+    return found
+
+
+def _real(root: Any) -> Any:
+    """One string for all ways to write a root."""
+    if not isinstance(root, (str, os.PathLike)) or not str(root):
+        return root
+    from lbbt_mm.datasets.data_root import DataRoot
+    return DataRoot(root).real
+
+
+def _innermost(dataset: Mapping) -> Mapping:
+    """The dataset that numbers the samples, inside views such as EvenSubset."""
+    while isinstance(dataset.get('dataset'), Mapping):
+        dataset = dataset['dataset']
+    return dataset
+
+
+def _samples(dataset: Mapping) -> Dict[str, Any]:
+    """What says which samples a dataset has, those inside it too, comparable."""
+    found = {key: value for key, value in dataset.items() if key not in _SAME_SAMPLES}
+    found['type'] = type_name(dataset)
+    if 'data_root' in found:
+        found['data_root'] = _real(found['data_root'])
+    if isinstance(found.get('indices'), Sequence):
+        found['indices'] = list(found['indices'])
+    if isinstance(found.get('dataset'), Mapping):
+        found['dataset'] = _samples(found['dataset'])
+    return found
 
 
 def _numbering(dataset: Mapping) -> Any:

@@ -213,3 +213,109 @@ def test_concatenated_parts_of_one_dataset(root):
         type='ConcatDataset', datasets=[first, dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=second)]))
     with pytest.raises(ValueError, match=r'dataset.dataset.datasets.0 and .*datasets.1.dataset: RandomLabel has key'):
         check_random_labels(cfg)
+
+
+class TestExactShares:
+    """RandomLabelDataset, whose labels are drawn by number too, and over all samples of its dataset."""
+
+    @staticmethod
+    def share(inner: dict, **options) -> dict:
+        return dict(type='lbbt_mm.RandomLabelDataset', **{**dict(draw='uniform', num_classes=3, dataset=inner), **options})
+
+    @staticmethod
+    def subset(inner: dict, samples: int = 4) -> dict:
+        return dict(type='lbbt_mm.EvenSubset', num_samples=samples, dataset=inner)
+
+    def measured(self, root: Path, trained: dict, evaluated: dict) -> Config:
+        """A run that trains one dataset and measures Train-acc1 on another."""
+        cfg = run_config(root, train_labels=())
+        cfg.train_dataloader.dataset = trained
+        cfg.val_cfg = dict(type='lbbt_mm.BridgeValLoop', train_dataloader=dict(dataset=evaluated))
+        return cfg
+
+    def several(self, root: Path, *options: dict) -> list:
+        """Exact shares of training images, of test images, and of the former once more."""
+        return [self.share(folder_config(root, data_prefix=split), **one)
+                for split, one in zip(('train', 'test', 'train'), options)]
+
+    def test_two_in_a_concatenation_may_not_share_labels(self, root):
+        cfg = run_config(root, train_labels=())
+        cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=self.several(root, {}, {}))
+        with pytest.raises(ValueError) as error:
+            check_random_labels(cfg)
+        place = 'train_dataloader.dataset.datasets'
+        assert str(error.value) == (
+            f"{place}.0 and {place}.1: RandomLabelDataset has key='sample_idx', seed=0 and salt='' in both, so different "
+            "images would share labels. Give each dataset's RandomLabelDataset a salt of its own, such as salt='a' and "
+            "salt='b'.")
+
+    def test_nor_beside_a_transform(self, root):
+        cfg = run_config(root, train_labels=())
+        plain = folder_config(root, random_label(root, num_classes=3, key='sample_idx', seed=0), data_prefix='test')
+        cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[*self.several(root, {}), plain])
+        with pytest.raises(ValueError, match="each of .* has key='sample_idx', seed=0 and salt='' in both"):
+            check_random_labels(cfg)
+
+    @pytest.mark.parametrize('options', [
+        (dict(salt='a'), dict(salt='b')), (dict(seed=1), {}), ({}, dict(ratio=0)), ({}, dict(data_root='images')),
+        ({}, dict(draw='permute', num_classes=None)), (dict(salt='a'), dict(salt='b'), dict(salt='a', ratio=0.5))])
+    def test_what_has_labels_of_its_own(self, root, options):
+        cfg = run_config(root, train_labels=())
+        cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=self.several(root, *options))
+        cfg.val_cfg = {}
+        check_random_labels(cfg)
+
+    @pytest.mark.parametrize('kind', ['wrapper', 'transform'])
+    def test_nor_in_two_loaders(self, root, kind):
+        cfg = run_config(root, train_labels=())
+        label = random_label(root, num_classes=3, key='sample_idx', seed=0)
+        first, second = self.several(root, {}, {}) if kind == 'wrapper' else [
+            folder_config(root, label, data_prefix=split) for split in ('train', 'test')]
+        cfg.train_dataloader.dataset, cfg.val_dataloader.dataset, cfg.val_cfg = first, second, {}
+        with pytest.raises(ValueError, match='^train_dataloader.dataset and val_dataloader.dataset: .* share labels'):
+            check_random_labels(cfg)
+        cfg.val_dataloader.dataset = dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=first)
+        check_random_labels(cfg)
+
+    @pytest.mark.parametrize('options', [dict(ratio=0.5), dict(ratio=0.5, data_root='/data'),
+                                         dict(draw='permute', num_classes=None), dict(draw='permute', ratio=0.5)])
+    @pytest.mark.parametrize('where', ['trained', 'evaluated'])
+    def test_the_share_of_a_subset_is_another_one(self, root, options, where):
+        inner = folder_config(root, data_prefix='train')
+        sets = [self.share(self.subset(inner) if where == name else inner, **options) for name in ('trained', 'evaluated')]
+        with pytest.raises(ValueError) as error:
+            check_random_labels(self.measured(root, *sets))
+        assert str(error.value).startswith('val_cfg.train_dataloader.dataset: RandomLabelDataset has draw=')
+        assert 'labels that are not trained. Give both the same dataset, and put EvenSubset around' in str(error.value)
+        check_random_labels(self.measured(root, sets[0], self.subset(sets[0], 2)))
+
+    def test_all_labels_drawn_by_themselves_are_those_of_any_subset(self, root):
+        inner = folder_config(root, data_prefix='train')
+        check_random_labels(self.measured(root, self.share(inner), self.share(self.subset(inner))))
+        numbered = self.share(dict(inner, indices=[3, 4]))
+        with pytest.raises(ValueError, match=r"key='sample_idx' and its dataset indices=\[3, 4\]"):
+            check_random_labels(self.measured(root, self.share(inner), numbered))
+        paths = [dict(one, data_root=str(root)) for one in (self.share(inner), numbered)]
+        check_random_labels(self.measured(root, *paths))
+
+    def test_one_thing_written_in_two_ways(self, root):
+        inner = folder_config(root, data_prefix='train')
+        one = self.share(inner, ratio=0.5, salt=1, num_classes=None)
+        other = self.share(dict(inner, data_root=f'{root}/train/..', test_mode=True, type='CustomDataset'), ratio=0.5,
+                           salt='1', key='sample_idx', seed=0, exclude_true=False)
+        check_random_labels(self.measured(root, one, other))
+
+    def test_a_transform_gives_the_labels_of_all_and_of_no_exact_share(self, root):
+        inner = folder_config(root, data_prefix='train')
+        for ratio in (1.0, 0.5):
+            options = dict(num_classes=3, seed=0, ratio=ratio)
+            transform = folder_config(root, random_label(root, **options), data_prefix='train')
+            cfg = self.measured(root, self.share(inner, data_root=str(root), **options), transform)
+            if ratio == 1:
+                check_random_labels(cfg)
+            else:
+                with pytest.raises(ValueError, match="RandomLabel has type='RandomLabel', that of train_dataloader type="):
+                    check_random_labels(cfg)
+        transform['pipeline'][1].update(ratio=1.0, seed=5)
+        with pytest.raises(ValueError, match=r'dataset.pipeline.1: RandomLabel has seed=5, that of train_dataloader seed=0'):
+            check_random_labels(self.measured(root, self.share(inner, data_root=str(root)), transform))
