@@ -82,6 +82,8 @@ class RandomLabelDataset(DatasetView):
         self.seed = seed
         self.draw = draw
         self._of_uniform = {**of_uniform, 'key': key or ('img_path' if data_root else 'sample_idx')}
+        if draw == 'uniform':
+            self._transform(num_classes or 2)  # what it refuses is refused before data are read
         super().__init__(dataset, lazy_init)
 
     def _check_inner(self) -> None:
@@ -123,13 +125,20 @@ class RandomLabelDataset(DatasetView):
         if not classes:
             raise ValueError("RandomLabelDataset: draw='uniform' needs the number of classes, and the dataset names none. "
                              'Set num_classes, to that of model.head.')
-        transform = RandomLabel(**{**self._of_uniform, 'num_classes': classes}, seed=self.seed)
+        transform = self._transform(classes)
         true_labels = [transform.true_label(info) for info in infos]  # all are checked
         identities = list(map(transform.identity, infos))
         chosen = np.argsort(list(map(transform.rank, identities)), kind='stable')[:count]
         for index in chosen:
             self._labels[index] = transform.draw(identities[index], true_labels[index])
         return chosen
+
+    def _transform(self, num_classes: int) -> RandomLabel:
+        """The transform whose labels these are; what it refuses is said of this dataset."""
+        try:
+            return RandomLabel(**{**self._of_uniform, 'num_classes': num_classes}, seed=self.seed)
+        except ValueError as error:
+            raise ValueError(str(error).replace('RandomLabel:', 'RandomLabelDataset:', 1)) from None
 
     @staticmethod
     def _read_label(info: Dict[str, Any]) -> int:

@@ -47,6 +47,28 @@ def expected(root) -> Dict[str, Dict[str, int]]:
     return found
 
 
+@pytest.fixture(scope='module')
+def kinds(root, tmp_path_factory) -> dict:
+    """All kinds of labels side by side, each of images of its own."""
+    folder = tmp_path_factory.mktemp('kinds')
+    exact = write_image_folder(folder / 'exact', dict(d=4, e=3))
+    others = write_image_folder(folder / 'others', dict(f=2, g=1))
+    share = dict(type='lbbt_mm.RandomLabelDataset', draw='uniform', ratio=0.5, exclude_true=True, num_classes=10**6, seed=3,
+                 data_root=str(exact), dataset=folder_config(exact))
+    without = folder_config(others, random_label(others, num_classes=3, exclude_true=True))
+    return dict(type='ConcatDataset', ignore_keys=['classes'], datasets=[wide(root), share, without])
+
+
+@pytest.fixture(scope='module')
+def expected_of_kinds(expected, kinds) -> Dict[str, int]:
+    """Labels of all of them, the exact share and those without the true one written down once."""
+    found = labels_by_path(build(kinds))
+    added = {path: label for path, label in found.items() if path not in expected['img_path']}
+    assert added == {'d/0.png': 0, 'd/1.png': 0, 'd/2.png': 812190, 'd/3.png': 432489, 'e/0.png': 484516, 'e/1.png': 532748,
+                     'e/2.png': 1, 'f/0.png': 2, 'f/1.png': 2, 'g/0.png': 0}
+    return found
+
+
 def wide(root: Path, key: str = 'img_path', **options: Any) -> dict:
     """A dataset with so many classes that no two samples have equal labels."""
     return folder_config(root, random_label(root, key=key, num_classes=10**6), **options)
@@ -61,39 +83,41 @@ def pathless(*datasets: dict, **options: Any) -> List[int]:
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-@pytest.mark.parametrize('key', KEYS)
-def test_epochs_and_workers(root, expected, key, num_workers):
-    loader = DataLoader(build(wide(root, key)), batch_size=2, shuffle=True, num_workers=num_workers,
+@pytest.mark.parametrize('key', ['kinds', *KEYS[1:]])
+def test_epochs_and_workers(root, expected, kinds, expected_of_kinds, key, num_workers):
+    """Labels by path are among all kinds."""
+    dataset, labelled = (kinds, expected_of_kinds) if key == 'kinds' else (wide(root, key), expected[key])
+    loader = DataLoader(build(dataset), batch_size=2, shuffle=True, num_workers=num_workers,
                         persistent_workers=num_workers > 0, collate_fn=lambda samples: samples)
     for epoch in range(2):
-        assert labels_by_path(sample for batch in loader for sample in batch) == expected[key]
+        assert labels_by_path(sample for batch in loader for sample in batch) == labelled
         torch.manual_seed(epoch)
 
 
 @pytest.fixture
-def loader_config(root, tmp_path) -> Path:
+def loader_config(kinds, tmp_path) -> Path:
     path = tmp_path / 'loader.py'
-    Config(dict(dataset=wide(root), batch_size=2, num_workers=0, persistent_workers=False,
+    Config(dict(dataset=kinds, batch_size=2, num_workers=0, persistent_workers=False,
                 sampler=dict(type='DefaultSampler', shuffle=True), collate_fn=dict(type='pseudo_collate'))).dump(path)
     return path
 
 
-def test_two_ranks_together_see_the_labels_of_one(loader_config, tmp_path, expected):
+def test_two_ranks_together_see_the_labels_of_one(loader_config, tmp_path, expected_of_kinds):
     returncode, output = run_ranks('../tests/label_recorder.py', 2, loader_config, tmp_path)
     assert returncode == 0, output
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in range(2)]
     for first, second in zip(*ranks):
-        assert len(first) == len(second) == 7, 'thirteen images, one of them on both ranks'
-        assert {**first, **second} == expected['img_path'] and {**second, **first} == expected['img_path']
+        assert len(first) == len(second) == 12, '23 images, one of them on both ranks'
+        assert {**first, **second} == expected_of_kinds and {**second, **first} == expected_of_kinds
     assert set(ranks[0][0]) != set(ranks[0][1]), 'the epochs share the images out differently'
 
 
-def test_a_restart_with_another_hash_seed(loader_config, tmp_path, expected):
+def test_a_restart_with_another_hash_seed(loader_config, tmp_path, expected_of_kinds):
     """``hash`` of Python, which differs from process to process, has no part in it."""
     returncode, output = finish(start('python', REPO / 'tests' / 'label_recorder.py', loader_config, tmp_path, cwd=tmp_path,
                                       PYTHONHASHSEED='12345', PYTHONPATH=REPO))
     assert returncode == 0, output
-    assert json.loads((tmp_path / 'rank0.json').read_text()) == [expected['img_path']] * 2
+    assert json.loads((tmp_path / 'rank0.json').read_text()) == [expected_of_kinds] * 2
 
 
 @pytest.mark.parametrize('key', KEYS)

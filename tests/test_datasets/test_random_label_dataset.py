@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.dataset import BaseDataset, RepeatDataset
+from mmengine.dataset import BaseDataset, RepeatDataset, sampler
 from torch.utils.data import DataLoader
 
 from lbbt_mm.datasets import RandomLabel, RandomLabelDataset
@@ -257,6 +257,40 @@ class TestUniform:
     def test_what_does_not_fit(self, root, options, message):
         with pytest.raises(ValueError, match=message):
             build(config(root, **options))
+
+    @pytest.mark.parametrize('options, message', [
+        (dict(exclude_true='Flase'), "exclude_true='Flase'; expected True or False"),
+        (dict(exclude_true=1), 'exclude_true=1; expected True or False'),
+        (dict(exclude_true=True, num_classes=1), 'exclude_true=True with num_classes=1 leaves no class to draw'),
+        (dict(key='filename'), "key='filename'; expected one of"),
+        (dict(salt=True), 'salt=True; expected a string'),
+    ])
+    def test_what_the_transform_refuses_is_refused_before_data_are_read(self, root, options, message):
+        with pytest.raises(ValueError, match=f'RandomLabelDataset: {message}'):
+            build(config(root, folder_config(root, lazy_init=True), draw='uniform', lazy_init=True, **options))
+
+    def test_a_dataset_of_one_class_has_no_other_to_draw(self, tmp_path):
+        one = write_image_folder(tmp_path / 'one', dict(a=3))
+        with pytest.raises(ValueError, match='RandomLabelDataset: exclude_true=True with num_classes=1 leaves no class'):
+            build(config(one, draw='uniform', exclude_true=True))
+
+    @pytest.mark.parametrize('ratio', [0.15, 0.3])
+    @pytest.mark.parametrize('exclude_true', [False, True])
+    def test_all_ranks_together_have_the_exact_share_and_the_labels_of_one(self, root, ratio, exclude_true, monkeypatch):
+        options = dict(draw='uniform', num_classes=7, ratio=ratio, exclude_true=exclude_true)
+        alone = {info['img_path']: (info['gt_label'], info['label_is_random']) for info in self.infos(root, **options)}
+        for world_size in (1, 2, 3):
+            together, seen = {}, 0
+            for rank in range(world_size):
+                monkeypatch.setattr(sampler, 'get_dist_info', lambda rank=rank, size=world_size: (rank, size))
+                dataset = build(config(root, **options))
+                for index in sampler.DefaultSampler(dataset, shuffle=True, seed=0):
+                    sample = dataset[index]['data_samples']
+                    label = (int(sample.gt_label), sample.label_is_random)
+                    assert together.setdefault(sample.img_path, label) == label
+                    seen += 1
+            assert seen == {1: 50, 2: 50, 3: 51}[world_size] and together == alone
+            assert sum(is_random for _, is_random in together.values()) == round(50 * ratio)
 
 
 class _Listed(BaseDataset):

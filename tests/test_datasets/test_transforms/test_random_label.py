@@ -117,6 +117,9 @@ def test_labels_are_these_numbers():
     assert [draw(index, seed=0)['gt_label'] for index in range(12)] == [3, 0, 5, 8, 3, 5, 4, 4, 3, 8, 0, 1]
     assert path_label('/data/train/cat/é 1.jpg', '/data', seed=1, salt='a') == 917418438
     assert pixel_label(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)) == 687867212
+    others = [draw(index, index % 10, seed=0, exclude_true=True)['gt_label'] for index in range(12)]
+    assert others == [9, 7, 8, 4, 6, 6, 4, 9, 4, 1, 2, 9]
+    assert path_label('/data/train/cat/é 1.jpg', '/data', seed=1, salt='a', exclude_true=True) == 990403639
 
 
 def test_seed_salt_and_kind_of_key_make_other_labels():

@@ -126,6 +126,26 @@ def test_a_data_loader_in_the_config(tmp_path):
     assert build(tmp_path, val__train_dataloader=data).val()['train/numbers/largest'] == 44
 
 
+@pytest.mark.parametrize('draw, options', [
+    ('permute', {}), ('uniform', dict(num_classes=CLASSES)), ('uniform', dict(num_classes=CLASSES, exclude_true=True))])
+@pytest.mark.parametrize('own', [False, True])
+def test_an_exact_share_of_random_labels_is_measured_as_it_is_trained(draw, options, own, tmp_path):
+    labelled = dict(type='lbbt_mm.RandomLabelDataset', draw=draw, ratio=0.5, seed=1, dataset=dataset(NUM_TRAIN), **options)
+    loader = dict(batch_size=2, sampler=dict(type='DefaultSampler', shuffle=False))
+    mine = dict(loader, dataset=dict(type='lbbt_mm.EvenSubset', num_samples=10, dataset=deepcopy(labelled)))
+    runner = build(tmp_path, train_dataloader=dict(loader, dataset=labelled), **(dict(val__train_dataloader=mine) if own
+                                                                                else {}))
+    runner.train()
+    trained = runner.train_dataloader.dataset
+    assert sum(trained.get_data_info(number)['label_is_random'] for number in range(NUM_TRAIN)) == 9
+    labels = {number: trained.get_data_info(number)['gt_label'] for number in CHOSEN}
+    measured = runner.val_loop.train_dataloader.dataset
+    assert [measured[index]['data_samples'].gt_label.item() for index in range(10)] == [*labels.values()]
+    true = sum(label == number % CLASSES for number, label in labels.items())
+    assert 0 < true < 10 and recorder(runner).metrics[-1]['train/accuracy/top1'] == pytest.approx(100 * true / 10)
+    assert recorder(runner).metrics[-1]['test/accuracy/top1'] == 100
+
+
 @pytest.mark.parametrize('evaluator', [
     dict(type='Numbers'), [dict(type='Numbers')], dict(metrics=[dict(type='Numbers')]), Evaluator([Numbers()])
 ], ids=['dict', 'list', 'metrics', 'built'])
