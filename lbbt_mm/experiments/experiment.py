@@ -22,6 +22,7 @@ from .report import report, write_results
 from .results_folder import claim_results, refuse_other_results
 from .stages import Stage
 from .trainings import check_probes, make_chain, make_training
+from .trial_builds import check_builds
 
 #: How text is printed that has names and paths in it.
 _AS_IT_IS = dict(soft_wrap=True, markup=False, highlight=False)
@@ -117,10 +118,11 @@ def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
 
 
 def check_before(plan: Plan, runs: Sequence[Run]) -> None:
-    """Look at the language models and, once, at the data sets of runs that have nothing done yet."""
+    """Look at the language models, at what is built and, once, at the data sets of runs that have nothing done yet."""
     configs = {(run.source, run.arm): Config(make_training(plan, run).request['config']) for run in reversed(runs)}
     for cfg in configs.values():
         check_language_checkpoints(cfg)
+    check_builds(plan, runs)
     first = {source.cell: cfg for (source, _), cfg in configs.items()}  # in a cell they differ in where they start alone
     for cfg in first.values():
         check_datasets(cfg)

@@ -11,7 +11,7 @@ from lbbt_mm.launch.settings import meant_keys
 from lbbt_mm.runs.run_request import override
 from .cells import Cell
 from .source import Source
-from .stages import Stage, read_stages
+from .stages import Stage, named_as, read_stages
 
 LR_KEY = 'optim_wrapper.optimizer.lr'
 #: In place of a setting that is not chosen yet
@@ -126,6 +126,9 @@ class Plan:
             raise ValueError(f'--arms {" ".join(tuned)}: there is no standard deviation to draw it with. Give --stds, for '
                              'example --stds 0.01 0.02 0.04 0.08.')
         first = self.stages[0]
+        for cell in self.cells:
+            with named_as(f'--cells, --cell: cell {cell.name}:'):
+                override(first.base, [*first.options, *cell.options])
         for source in self.sources:
             language = get_key(override(first.base, [*first.options, *source.cell.options]), first.language)
             other = dict(checkpoint=source.checkpoint, config=None) if source.checkpoint else {}
@@ -145,6 +148,21 @@ class Plan:
             twice = next((key for key in keys if keys.count(key) > 1), None)
             if twice:
                 raise ValueError(f'--cells, --cell: {twice} is set twice in the cell {cell.name}. Name it once.')
+        self._refuse_equal()
+
+    def _refuse_equal(self) -> None:
+        """However they are written, two sources or cells with one config are one training, made twice."""
+        known: List[Tuple[Source, List[dict]]] = []
+        for source in self.sources if len(self.sources) > 1 else ():
+            run = Run(source, self.arms[0], self.seeds[0], self.config_lr)
+            with named_as(f'--cells, --cell: cell {source.cell.name}:'):
+                configs = [override(stage.base, self.overrides(run, stage)).to_dict() for stage in self.stages]
+            other = next((one for one, theirs in known if theirs == configs), None)
+            if other:
+                flag = '--sources' if other.cell == source.cell else '--cells, --cell'
+                raise ValueError(f'{flag}: {other.title} and {source.title} come to the same config, so the same would be '
+                                 'trained twice. Leave one out, or correct its values.')
+            known.append((source, configs))
 
     @staticmethod
     def _refuse_varied(flag: str, stage: Stage, options: Sequence[str], varied: Sequence[str]) -> None:

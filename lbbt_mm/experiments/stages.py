@@ -1,7 +1,8 @@
 """The trainings that each run of an experiment has: that of the config, then probes that start from its checkpoint."""
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -47,6 +48,23 @@ class Stage:
         return validation_unit(self.cfg)
 
 
+@contextmanager
+def named_as(flag: str) -> Iterator[None]:
+    """Have an error over an override name the option of the command line that it stood in.
+
+    Args:
+        flag: That option, in place of ``--cfg-options``.
+
+    Raises:
+        ValueError: The error.
+    """
+    try:
+        yield
+    except ValueError as error:
+        found = str(error)
+        raise ValueError(flag + found[len('--cfg-options'):] if found.startswith('--cfg-options ') else found) from error
+
+
 def read_stages(config: Path, probes: Sequence[Path], options: Sequence[str],
                 probe_options: Sequence[str]) -> List[Stage]:
     """Read the configs of an experiment.
@@ -72,8 +90,12 @@ def read_stages(config: Path, probes: Sequence[Path], options: Sequence[str],
     stages = []
     for path in (config, *probes):
         base, is_probe = read_config(path), bool(stages)
-        given = [*shared_options(options, base), *probe_options] if is_probe else list(options)
+        given = shared_options(options, base) if is_probe else list(options)
         cfg = override(base, given)
+        if is_probe:
+            given += probe_options
+            with named_as('--probe-cfg-options'):
+                cfg = override(base, given)
         model = cfg.get('model')
         keys = language_keys(model) if is_probe else [find_language(model, path)]
         stages.append(Stage(path, base, given, cfg, keys[0] if len(keys) == 1 else None,
