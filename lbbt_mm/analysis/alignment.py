@@ -54,7 +54,7 @@ class Smoothness(NamedTuple):
 
     Attributes:
         r2: Variance of tau that a cubic polynomial of log sigma predicts, each point left out in its turn; NaN for fewer
-            than 6 points.
+            than 6 points, and where tau is not finite.
         high: 95% of permutations of tau have at most this.
         p: Share of permutations that have as much or more.
         rank: Spearman's rank correlation of sigma and tau.
@@ -167,7 +167,13 @@ def align(moment: Tensor, spaces: Eigenspaces, rotations: int = 100, seed: int =
         spaces: The eigenspaces of Sigma_x.
         rotations: How many are drawn for ``high`` and ``overlap_chance``. Defaults to 100.
         seed: Of the rotations. Defaults to 0.
+
+    Raises:
+        ValueError: If Sigma_w holds what is no number.
     """
+    if not torch.isfinite(moment).all():
+        raise ValueError('The covariance of the weights holds NaN or infinite numbers: the training has diverged. Leave it '
+                         'out, or take an earlier state.')
     size = len(moment)
     inside = spaces.vectors.T @ moment.double() @ spaces.vectors
     traceless = inside - inside.trace() / size * torch.eye(size, dtype=torch.float64)
@@ -196,7 +202,7 @@ def smoothness(sigma: Sequence[float], tau: Sequence[float], permutations: int =
     from scipy.stats import spearmanr
     sigma, tau = np.asarray(sigma, float), np.asarray(tau, float)
     sigma, tau = sigma[sigma > 0], tau[sigma > 0]
-    if len(sigma) < _TERMS + 2 or np.ptp(tau) <= 1e-12 * abs(tau).max():
+    if len(sigma) < _TERMS + 2 or not np.isfinite(tau).all() or np.ptp(tau) <= 1e-12 * abs(tau).max():
         return Smoothness(*[math.nan] * 4)
     x = np.log(sigma)
     basis = np.linalg.qr(np.vander((x - x.mean()) / x.std(), _TERMS))[0]

@@ -15,7 +15,8 @@ from lbbt_mm.analysis.gaussian_network import GaussianNetwork, train_on_random_l
 from .alignment_panels import NETWORK, draw
 from .features import part_name
 from .image_sizes import stackable, without_padding
-from .numbers import print_numbers, write_numbers
+from .losses import check_ends, refuse_diverged
+from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun, open_runs, preprocess
@@ -77,6 +78,9 @@ def _train(network: GaussianNetwork, seed: int, steps: List[int], spaces: Eigens
     """Rows of a network at each of some steps; and Sigma_w at the start and at the end, and that of the change."""
     rows, start = [], None
     for snapshot in train_on_random_labels(network, seed, steps):
+        if not snapshot.weights.isfinite().all():
+            raise ValueError(f'The network of seed {seed} has weights that are not finite after {snapshot.step} steps, so '
+                             f'it has diverged; expected finite ones. Give an --lr below {args.lr:g}.')
         start = snapshot.weights if start is None else start
         change = second_moment(snapshot.weights - start)
         for what, moment in ((WEIGHTS, second_moment(snapshot.weights)), (CHANGE, change)):
@@ -92,27 +96,43 @@ def _train(network: GaussianNetwork, seed: int, steps: List[int], spaces: Eigens
 
 def _runs(opened: List[OpenedRun], args: argparse.Namespace, parts: Parts) -> Rows:
     rows, numbers = [], {}
-    for run in track(opened, 'runs'):
-        found = parts.get(part_name(run, args.layer, args.split, args.max_samples), partial(_look, run, args))
+    names = [part_name(run, args.layer, args.split, args.max_samples) for run in opened]
+    check_ends([run for run, name in zip(opened, names) if name not in parts][1:])  # the first is looked at next
+    first_of: Dict[str, Tuple[OpenedRun, List[float]]] = {}
+    for run, name in track([*zip(opened, names)], 'runs'):
+        found = parts.get(name, partial(_look, run, args))
+        _refuse_unlike((run, found[0]['sigma']), first_of.setdefault(run.label, (run, found[0]['sigma'])))
         number = numbers[run.label] = numbers.get(run.label, -1) + 1
         if len(found) == 1:
-            print(f'{run.label}: its config has no randomness.seed, so its start and what changed since are not known. They '
+            print(f'{run.name}: its config has no randomness.seed, so its start and what changed since are not known. They '
                   'are left out.', file=sys.stderr)
         rows += [dict(row, label=run.label, number=str(number), checkpoint=str(run.checkpoint)) for row in found]
     return rows
 
 
+def _refuse_unlike(run: Tuple[OpenedRun, List[float]], first: Tuple[OpenedRun, List[float]]) -> None:
+    """Raise ValueError if eigenvalues of two runs of a label, square roots each, are not as many, so that none are pairs."""
+    here, there = (sum(value > 0 for value in sigma) for _, sigma in (run, first))
+    if here != there:
+        raise ValueError(f'{run[0].name}: the patches that its first layer sees have {here} different eigenvalues above 0, '
+                         f'and those of {first[0].name} {there}; expected as many in all runs of a label, whose transfer '
+                         'functions are averaged. Give these runs labels of their own, or more images: --max-samples.')
+
+
 def _look(run: OpenedRun, args: argparse.Namespace) -> Rows:
     """Rows of a run's first layer: at the start, at the end, and of the change; of the end alone without a known start."""
     end = run.at_end(args.device)
-    layer = first_layer(end, args.layer, run.label)
+    refuse_diverged(run.name, end)
+    layer = first_layer(end, args.layer, run.name)
     try:
         spaces = eigenspaces(_covariance(run, end, layer, args))
     except ValueError as error:
-        raise ValueError(f'{run.label}, {args.split} split: {error}') from None
+        raise ValueError(f'{run.name}, {args.split} split: {error}') from None
     looked = [('end', WEIGHTS, _rows_of(layer))]
     if (run.cfg.get('randomness') or {}).get('seed') is not None:
-        start = _rows_of(first_layer(run.at_start(args.device), args.layer, run.label))
+        began = run.at_start(args.device)
+        refuse_diverged(f'{run.name}, its start', began)  # from a checkpoint that had
+        start = _rows_of(first_layer(began, args.layer, run.name))
         looked = [('start', WEIGHTS, start), *looked, ('end', CHANGE, looked[0][2] - start)]
     return [dict(at=at, what=what, **_measured(second_moment(weights), spaces, args)) for at, what, weights in looked]
 
@@ -169,13 +189,14 @@ def _measured(moment: Tensor, spaces: Eigenspaces, args: argparse.Namespace) -> 
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """The mean over the networks, or the runs of a label: at the start and at the end."""
+    """The mean over the networks, or the runs of a label, at the start and at the end; of a gap in one there is none."""
     ends = {label: {'start', 'end'} if label != NETWORK else {rows['at'].iloc[0], rows['at'].iloc[-1]}
             for label, rows in frame.groupby('label')}
     kept = frame[[row.at in ends[row.label] for row in frame.itertuples()]]
     kept = kept.assign(label=kept['label'] + np.where(kept['number'] == 'all', ', all together', ''))
     groups = kept.groupby(['label', 'at', 'what'], sort=False)
-    mean, spread = groups.mean(numeric_only=True), groups.std(numeric_only=True)
+    columns = [name for pair in _SHOWN for name in pair if name]
+    mean, spread = (of_all(groups[columns], measure) for measure in ('mean', 'std'))
     nothing = mean['rank'] * np.nan
     cells = {name: [_cell(*values) for values in zip(mean[name], spread[name], mean.get(chance, nothing))]
              for name, chance in _SHOWN}
@@ -194,19 +215,22 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         frame: ``label, number, at, what, alignment, high, smooth, smooth_p``: rows of networks and runs.
 
     Returns:
-        DataFrame: A row a label. ``smooth in`` counts those that are smoother than 95% of permutations.
+        DataFrame: A row a label. ``smooth in`` counts those that are smoother than 95% of permutations. Where some have no
+        value, it is said of how many a mean is.
     """
     rows, one_each = [], frame[(frame['number'] != 'all') & (frame['what'] == WEIGHTS)]
     for label, own in one_each.groupby('label', sort=False):
-        first, last = (own[own['at'] == at].set_index('number') for at in (own['at'].iloc[0], own['at'].iloc[-1]))
-        known = own['at'].nunique() > 1
-        rise = (last['alignment'] - first['alignment']).dropna() if known else pd.Series(dtype=float)
+        ends = (own['at'].iloc[0], own['at'].iloc[-1]) if label == NETWORK else ('start', 'end')
+        first, last = (own[own['at'] == at].set_index('number') for at in ends)
+        before = first['alignment'].reindex(last.index)  # of a run whose start is not known, a gap
+        rise = (last['alignment'] - before).dropna()
         low, high = _interval(rise)
         rows.append({
-            'label': label, 'n': len(last), 'start': first['alignment'].mean() if known else np.nan,
-            'end': last['alignment'].mean(), 'rise': _with_interval(rise),
+            'label': label, 'n': len(last), 'start': before.mean(skipna=False),
+            'end': last['alignment'].mean(skipna=False), 'rise': _with_interval(rise, len(last)),
             'it': _said(low, high, last['alignment'].mean() > last['high'].mean()),
-            'R2': _with_interval(last['smooth']), 'smooth in': f'{int((last["smooth_p"] < 0.05).sum())} of {len(last)}'})
+            'R2': _with_interval(last['smooth'], len(last)),
+            'smooth in': f'{int((last["smooth_p"] < 0.05).sum())} of {last["smooth_p"].count()}'})
     return pd.DataFrame(rows)
 
 
@@ -218,9 +242,13 @@ def _said(low: float, high: float, above_chance: bool) -> str:
     return 'falls' if high < 0 else 'cannot be told'
 
 
-def _with_interval(values: pd.Series) -> str:
-    low, high = _interval(values)
-    return '-' if not values.notna().any() else f'{values.mean():.3f}' + (f' [{low:.3f}, {high:.3f}]' if low == low else '')
+def _with_interval(values: pd.Series, whole: int) -> str:
+    """The mean of values that are there, its interval where there are two, and their number where it is not the whole."""
+    (low, high), number = _interval(values), values.count()
+    if not number:
+        return '-'
+    return ''.join([f'{values.mean():.3f}', f' [{low:.3f}, {high:.3f}]' if low == low else '',
+                    f' ({number} of {whole})' if number < whole else ''])
 
 
 def _interval(values: Iterable[float]) -> Tuple[float, float]:

@@ -62,9 +62,9 @@ def _before_and_after(axes: Any, runs: pd.DataFrame, looks: Dict[str, Dict[str, 
         for (at, what), place in places.items():
             rows = runs[(runs['label'] == label) & (runs['at'] == at) & (runs['what'] == what)]
             values = rows['alignment'].dropna()
-            if len(values):
-                style = dict(color=look['color'], marker=look['marker'])
-                axes.plot([place + shift] * len(values), values, ls='', alpha=0.5, **style)
+            style = dict(color=look['color'], marker=look['marker'])
+            axes.plot([place + shift] * len(values), values, ls='', alpha=0.5, **style)
+            if 0 < len(values) == len(rows):  # of a gap in one run there is no mean
                 spread = values.std() if len(values) > 1 else None
                 axes.errorbar(place + shift, values.mean(), spread, capsize=2, ms=5, **style)
     axes.set_xticks(range(3), ['start', 'end', 'change'])

@@ -45,7 +45,7 @@ def captioned_images(run: OpenedRun, args: argparse.Namespace) -> CaptionedImage
         from lbbt_mm.datasets.even_subset import even_indices
         captions, images = read_lines(args.captions, 'a caption'), len(subset.dataset)
         if len(captions) != images:
-            raise ValueError(f'{args.captions}: {len(captions)} captions, and the {args.split} split of {run.label} has '
+            raise ValueError(f'{args.captions}: {len(captions)} captions, and the {args.split} split of {run.name} has '
                              f'{images} images; expected a line for each, in their order. Give the captions of this split.')
         captions = [captions[index] for index in even_indices(images, args.max_samples)]
     else:
@@ -75,7 +75,7 @@ def _subset(run: OpenedRun, args: argparse.Namespace) -> Any:
 
 def _class_captions(run: OpenedRun, subset: Any, args: argparse.Namespace) -> List[str]:
     """The template with the name of each image's class; its true class, also where labels are random."""
-    where = f'{run.label}: the {args.split} split'
+    where = f'{run.name}: the {args.split} split'
     given = args.class_names or list(map(str, subset.metainfo.get('classes') or ()))
     if not given:
         raise ValueError(f'{where} names no classes. Give their names, a line each: --class-names FILE, or --captions FILE')
@@ -114,7 +114,7 @@ def _from_pairs(run: OpenedRun, args: argparse.Namespace) -> CaptionedImages:
                                 'that file; correct it.')
     pipeline = next((part for key, part in walk(run.loader(args.split).dataset, 'dataset') if key.endswith('.pipeline')), [])
     if not any(str(step.get('type')).endswith('LoadImageFromFile') for step in pipeline):
-        raise ValueError(f'{run.label}: the pipeline of its {args.split} split loads no image files (LoadImageFromFile), so '
+        raise ValueError(f'{run.name}: the pipeline of its {args.split} split loads no image files (LoadImageFromFile), so '
                          f'how it would see those of {args.captions} is not known. Give captions of its own images, a line '
                          'each.')
     return _grouped([caption for _, caption in pairs], partial(_load, run, pipeline, images))

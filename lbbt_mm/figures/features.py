@@ -66,7 +66,7 @@ def true_labels(run: OpenedRun, split: str, samples: List[Any]) -> Tensor:
         ValueError: If a sample has none, or several.
     """
     key = 'true_label' if all(hasattr(sample, 'true_label') for sample in samples) else 'gt_label'
-    where = f'{run.label}: the {split} split'
+    where = f'{run.name}: the {split} split'
     if key == 'gt_label':
         drawn = list(find_types(run.cfg.get(f'{split}_dataloader'), 'RandomLabel', 'RandomLabelDataset'))
         if drawn:

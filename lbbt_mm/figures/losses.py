@@ -32,7 +32,7 @@ def load_batches(run: OpenedRun, model: nn.Module, split: str, most: int, batch_
                for loaded in run.images(split, most, batch_size)
                for images, samples in stackable(model, *loaded, training=True)]
     if not batches:
-        raise ValueError(f'{run.label}: its {split} data set is empty; expected images. Correct its path, or name another '
+        raise ValueError(f'{run.name}: its {split} data set is empty; expected images. Correct its path, or name another '
                          'split.')
     return batches
 
@@ -140,4 +140,4 @@ def check_ends(runs: Sequence[OpenedRun]) -> None:
         ValueError: If a run has diverged.
     """
     for run in runs:
-        refuse_diverged(run.label, run.at_end())
+        refuse_diverged(run.name, run.at_end())

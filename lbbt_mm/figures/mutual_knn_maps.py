@@ -90,12 +90,12 @@ def check_images(runs: Sequence[OpenedRun], images: Sequence[CaptionedImages], a
         try:
             check_samples(len(shown.captions) if averaged else len(shown.of_image), args.neighbours, what)
         except ValueError as error:
-            raise ValueError(f'{run.label}: {str(error).rstrip(".")} (--neighbours).') from None
+            raise ValueError(f'{run.name}: {str(error).rstrip(".")} (--neighbours).') from None
         if (shown.captions, shown.of_image) != (images[0].captions, images[0].of_image):
-            raise ValueError(f'{run.label}: its images have other captions than those of {runs[0].label}; expected the same '
+            raise ValueError(f'{run.name}: its images have other captions than those of {runs[0].name}; expected the same '
                              'for all models of a table. Give runs on one data set, or --captions with images.')
         if len(shown.captions) == 1:
-            raise ValueError(f'{run.label}: all images have the caption {shown.captions[0]!r:.80}; expected captions that '
+            raise ValueError(f'{run.name}: all images have the caption {shown.captions[0]!r:.80}; expected captions that '
                              'differ. Give others.')
 
 
@@ -114,14 +114,14 @@ def _see(run: OpenedRun, shown: CaptionedImages, args: argparse.Namespace) -> Pa
     """Neighbours of the images in each block of a run's model."""
     model = run.at_end(args.device)
     batches = track(shown.batches(args.batch_size), f'images of {run.label}', -(-len(shown.of_image) // args.batch_size))
-    features = read_block_features(model, batches, args.tokens, run.label)
+    features = read_block_features(model, batches, args.tokens, run.name)
     if features.shape[1] != len(shown.of_image):
-        raise ValueError(f'{run.label}: {features.shape[1]} images could be loaded, and there are {len(shown.of_image)} '
+        raise ValueError(f'{run.name}: {features.shape[1]} images could be loaded, and there are {len(shown.of_image)} '
                          'captions; expected one each. Correct the images that cannot be loaded.')
     if args.duplicates == 'average':
         features = torch.stack([average(layer, torch.tensor(shown.of_image)) for layer in features])
     return dict(parameters=sum(parameter.numel() for parameter in model.backbone.parameters()),
-                layers=_neighbours(features, args, run.label))
+                layers=_neighbours(features, args, run.name))
 
 
 def _read(label: str, files: TextFiles, shown: CaptionedImages, args: argparse.Namespace) -> Part:

@@ -2,6 +2,7 @@
 import math
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, List, Sequence, Tuple
 
@@ -57,6 +58,16 @@ def print_numbers(frame: pd.DataFrame, title: str, left: Sequence[str] = ()) -> 
     console = Console(width=None if sys.stdout.isatty() else 140)
     rows = [[shown(value) for value in row] for row in frame.itertuples(index=False)]
     console.print(make_table([str(name) for name in frame.columns], rows, title, left))
+
+
+def of_all(groups: Any, measure: str) -> Any:
+    """A measure over runs or blocks, where each has a number: of a gap in one there is none, not one of the others.
+
+    Args:
+        groups: A table or column in groups, as pandas gives them.
+        measure: ``mean`` or ``std``.
+    """
+    return groups.agg(partial(getattr(pd.Series, measure), skipna=False))
 
 
 def shown(value: Any) -> str:

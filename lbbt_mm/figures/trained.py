@@ -15,6 +15,7 @@ from lbbt_mm.config_keys import walk
 from lbbt_mm.files.overwriting import is_dumped_config
 from .arguments import check_label, split_label, split_pair
 from .parts import stamp
+from .run_names import message_names
 
 
 class Trained(NamedTuple):
@@ -67,6 +68,8 @@ def open_runs(args: argparse.Namespace) -> List['OpenedRun']:
         if any(other.cfg.to_dict() == run.cfg.to_dict() for other in same):
             raise ValueError(f'{text}: this run is named twice. Name each run once.')
         opened.append(run)
+    for run, name in zip(opened, message_names(opened)):
+        run.name = name
     return opened
 
 
@@ -88,6 +91,8 @@ class OpenedRun:
         from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
         from lbbt_mm.runs.run_request import override
         self.label = trained.label
+        #: What messages call it; :func:`open_runs` adds the checkpoint where several runs have the label.
+        self.name = trained.label
         cfg, folder = _read_config(trained.config)
         if not isinstance(cfg.get('model'), dict):
             raise ValueError(f'{trained.config}: has no model; expected the config of a run, as it was trained.')
@@ -143,7 +148,7 @@ class OpenedRun:
         seed = (self.cfg.get('randomness') or {}).get('seed')
         if seed is None:
             check(self.at_end())  # a config of another model is the first thing to say
-            raise ValueError(f'{self.label}: its config has no randomness.seed, so its start was drawn anew and is not '
+            raise ValueError(f'{self.name}: its config has no randomness.seed, so its start was drawn anew and is not '
                              'known. Train it with --cfg-options randomness.seed=0.')
         set_random_seed(seed)
         model, logger = self._build(), MMLogger.get_current_instance()
@@ -153,7 +158,7 @@ class OpenedRun:
             model.init_weights()
         finally:
             logger.setLevel(level)
-        load_start(model, self.cfg, self._folder, self.checkpoint, self.label)
+        load_start(model, self.cfg, self._folder, self.checkpoint, self.name)
         return model.to(device).eval()
 
     def _build(self) -> nn.Module:
@@ -175,7 +180,7 @@ class OpenedRun:
         """
         found = self.cfg.get(f'{split}_dataloader')
         if found is None:
-            raise ValueError(f'{self.label}: its config has no {split}_dataloader. Give another split.')
+            raise ValueError(f'{self.name}: its config has no {split}_dataloader. Give another split.')
         return found
 
     def absent_data(self, split: str, error: OSError) -> FileNotFoundError:
@@ -188,7 +193,7 @@ class OpenedRun:
         key = f'{split}_dataloader.dataset'
         roots = (found for found in walk(self.loader(split).dataset, key) if found[0].endswith('.data_root') and found[1])
         place, root = next(roots, (f'{key}.data_root', ''))
-        return FileNotFoundError(f'{self.label}: its data set is not there: {place}={root} ({error.filename or error}). Put '
+        return FileNotFoundError(f'{self.name}: its data set is not there: {place}={root} ({error.filename or error}). Put '
                                  f'it there, or say where it is: --cfg-options {place}=PATH, or LBBT_DATA_ROOT where the '
                                  'config reads it.')
 

@@ -89,6 +89,13 @@ class TestAlign:
         assert other.alignment < found.alignment and 0 < other.overlap < 1
 
 
+    def test_weights_that_are_not_finite_are_refused(self):
+        for value in (math.nan, math.inf):
+            moment = second_moment(torch.tensor([[value, 1., 2.], [0., 1., 2.]]))
+            with pytest.raises(ValueError, match='covariance of the weights holds NaN or infinite numbers: the training'):
+                align(moment, eigenspaces(turned([3., 2., 1.])))
+
+
 class TestEigenspaces:
 
     def test_values_sizes_and_a_basis(self):
@@ -182,3 +189,8 @@ class TestSmoothness:
         for sigma, tau in ((self.sigma[:5], self.sigma[:5]), (self.sigma, np.ones(24)),
                            (np.r_[self.sigma[:5], [0.] * 9], np.arange(14.))):
             assert all(math.isnan(value) for value in smoothness(sigma, tau))
+
+    def test_what_is_not_finite_is_not_smooth(self):
+        """A comparison with NaN is False, which would make p the lowest that there is."""
+        for value in (math.nan, math.inf):
+            assert all(math.isnan(found) for found in smoothness(self.sigma, np.r_[value, self.sigma[1:]]))

@@ -8,7 +8,7 @@ import torch
 
 from lbbt_mm.analysis.alignment import PatchMoments, align, eigenspaces, second_moment, transfer
 from lbbt_mm.figures import alignment
-from lbbt_mm.figures.alignment_measures import verdicts
+from lbbt_mm.figures.alignment_measures import summarise, verdicts
 from tests.tiny_runs import write_images, write_run
 
 NETWORKS = ['--networks', '2', '--steps', '30', '--dimensions', '8', '--width', '16', '--inputs', '50']
@@ -129,6 +129,46 @@ def test_a_run_that_is_refused_is_refused_before_networks_train(trained, tool, m
     assert status == 2 and '--layer backbone.none is no convolution of its model' in output
 
 
+def test_a_run_that_diverged_is_refused_by_its_name(trained, tool, tmp_path):
+    status, output = tool(f'RUN={trained(change=lambda weight: weight.fill_(float("nan")))}')
+    assert status == 2 and output.strip() == (
+        'RUN: backbone.patch_embed.projection.weight has values that are not finite, so the run has diverged; expected '
+        'finite weights. Leave the run out, or give an earlier checkpoint.')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_run_that_diverged_is_found_before_work_begins(trained, tool, tmp_path):
+    good, bad = trained(), trained('bad', change=lambda weight: weight / 0)
+    status, output = tool(f'a={good}', f'a={bad}')
+    assert status == 2 and output.startswith(f'a ({tmp_path}/bad.pth): backbone.patch_embed.projection.weight has values')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_network_that_diverges_is_one_line(tool, tmp_path):
+    status, output = tool(*NETWORKS, '--lr', '1e30')
+    assert status == 2 and len(output.strip().splitlines()) == 1
+    assert output.startswith('The network of seed 0 has weights that are not finite after')
+    assert 'Give an --lr below 1e+30.' in output
+
+
+def test_runs_of_a_label_with_other_numbers_of_eigenvalues_are_refused(trained, tool, tmp_path):
+    first = trained()
+    write_images(tmp_path / 'other', each=2)
+    for path in (tmp_path / 'other' / 'train').glob('*/*.png'):
+        image = cv2.imread(str(path))
+        image[:, np.arange(8) % 4 > 0] = 100  # 36 of the 48 numbers of a patch are constant
+        cv2.imwrite(str(path), image)
+    second = trained('second', seed=1)
+    config = tmp_path / 'second.py'
+    config.write_text(config.read_text().replace(str(tmp_path / 'images'), str(tmp_path / 'other')))
+    status, output = tool(f'a={first}', f'a={second}')
+    assert status == 2 and len(output.strip().splitlines()) == 1, output
+    assert f'a ({tmp_path}/second.pth): the patches that its first layer sees have' in output
+    assert f'those of a ({tmp_path}/run.pth)' in output and 'Give these runs labels of their own' in output
+    assert not (tmp_path / 'out' / 'alignment.csv').exists()
+    assert tool(f'a={first}', f'b={second}')[0] == 0, 'apart they can be shown'
+
+
 def test_images_of_one_colour_have_no_direction(trained, tool, tmp_path):
     for path in (tmp_path / 'images' / 'train').glob('*/*.png'):
         cv2.imwrite(str(path), np.full((8, 8, 3), 100, np.uint8))
@@ -159,6 +199,21 @@ def test_a_verdict_is_computed(ends, word):
     row, = verdicts(pd.DataFrame(rows)).to_dict('records')
     assert (row['n'], row['start'], row['it']) == (3, 0, word) and row['R2'] == '0.910 [0.885, 0.935]'
     assert row['smooth in'] == '1 of 3' and row['end'] == pytest.approx(np.mean(ends))
+
+
+def test_of_a_gap_in_one_run_there_is_no_mean_or_it_is_said_of_how_many_it_is():
+    """Runs 0 and 1 rise by 0.2 and 0.4; of run 2, the first that is named, the start is not known, nor is it smooth."""
+    rows = [dict(label='a', number=number, at=at, what='weights', alignment=value, high=0.1, overlap=value,
+                 overlap_chance=0.1, smooth=np.nan if number == '2' else 0.9, smooth_high=0.1,
+                 smooth_p=np.nan if number == '2' else 0.001, rank=0.5)
+            for number, values in (('2', dict(end=0.9)), ('0', dict(start=0., end=0.2)), ('1', dict(start=0., end=0.4)))
+            for at, value in values.items()]
+    row, = verdicts(pd.DataFrame(rows)).to_dict('records')
+    assert row['n'] == 3 and np.isnan(row['start']) and row['end'] == pytest.approx(0.5)
+    assert row['rise'].startswith('0.300 [') and row['rise'].endswith('] (2 of 3)') and row['smooth in'] == '2 of 2'
+    assert row['R2'].endswith('(2 of 3)')
+    start, end = (summarise(pd.DataFrame(rows)).set_index('at').loc[at] for at in ('start', 'end'))
+    assert (start['n'], end['n']) == (2, 3) and end['alignment'] == '0.500 ± 0.361 (0.100)' and end['smooth'] == '-'
 
 
 def test_one_alone_has_no_interval():

@@ -22,7 +22,7 @@ NETWORKS = rows(NETWORK, {(number, at, what): value for number, shift in (('0', 
                                                   ('100', 'change', 0.6 + shift))})
 OF_NETWORKS = [point for at in ('0', '10', '100') for point in curve(NETWORK, '0', at)]
 RUNS = rows('language', {('0', 'start', 'weights'): 0.1, ('1', 'start', 'weights'): 0.3, ('0', 'end', 'weights'): 0.5,
-                         ('1', 'end', 'weights'): 0.7, ('0', 'end', 'change'): np.nan, ('1', 'end', 'change'): 0.9})
+                         ('1', 'end', 'weights'): 0.7, ('0', 'end', 'change'): 0.7, ('1', 'end', 'change'): 0.9})
 OF_RUNS = [*curve('language', '0', 'start'), *curve('language', '1', 'start', tau=(1., 4., 3.)),
            *curve('language', '0', 'end'), *curve('language', '0', 'start', 'change')]
 
@@ -46,10 +46,18 @@ def test_runs_are_drawn_before_and_after_with_the_spread_of_their_seeds():
     left, right = canvas.axes[0]
     means = [(line.get_xdata()[0], line.get_ydata()[0]) for line in left.lines if len(line.get_xdata()) == 1
              and line.get_markersize() == 5]
-    assert means == [(0, pytest.approx(0.2)), (1, pytest.approx(0.6)), (2, pytest.approx(0.9))]
+    assert means == [(0, pytest.approx(0.2)), (1, pytest.approx(0.6)), (2, pytest.approx(0.8))]
     assert [text.get_text() for text in left.get_xticklabels()] == ['start', 'end', 'change']
     assert lines(right, ':') == [[[1, 3], [10, 3]]], 'the mean over seeds, rank by rank'
     assert lines(right, '-') == [[[1, 2], [10, 3]]] and not lines(right, '--'), 'a change at the start is none'
+
+
+def test_of_a_gap_in_one_run_there_is_no_mean_but_the_others_points():
+    left = draw(pd.DataFrame(rows('a', {('0', 'end', 'change'): np.nan, ('1', 'end', 'change'): 0.9})),
+                pd.DataFrame(curve('a', '0', 'end'))).axes[0][0]
+    points = [line for line in left.lines if line.get_linestyle() == 'None']
+    assert [line.get_ydata().tolist() for line in points if len(line.get_ydata())] == [[0.9]]
+    assert not [line for line in points if line.get_markersize() == 5], 'the mean'
 
 
 def test_both_have_a_row_and_a_legend():

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from lbbt_mm.figures.numbers import print_numbers, shown, write_numbers
+from lbbt_mm.figures.numbers import of_all, print_numbers, shown, write_numbers
 
 
 def test_numbers_keep_their_digits_in_the_file_and_lose_them_on_the_screen(tmp_path, capsys):
@@ -16,3 +16,9 @@ def test_numbers_keep_their_digits_in_the_file_and_lose_them_on_the_screen(tmp_p
     assert '0.3333' in printed and '0.33333' not in printed and '1,234,567' in printed
     assert re.search(r'random\W+-\W', printed)
     assert shown(123456.7) == '123,457' and shown(True) == 'True'
+
+
+def test_of_a_gap_in_a_group_there_is_no_number():
+    groups = pd.DataFrame(dict(arm=list('aabb'), value=[1., 3., math.nan, 3.])).groupby('arm')
+    assert of_all(groups['value'], 'mean').fillna(-1).to_dict() == dict(a=2, b=-1)
+    assert of_all(groups['value'], 'std').fillna(-1).to_dict() == dict(a=2**0.5, b=-1)
