@@ -2,7 +2,7 @@
 import argparse
 import sys
 from functools import partial
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pandas as pd
 import torch
@@ -14,7 +14,7 @@ from lbbt_mm.models.layers.block_watch import BlockWatch
 from .canvas import Canvas, styles
 from .features import part_name
 from .image_sizes import stackable
-from .numbers import print_numbers, write_numbers
+from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun, open_runs, preprocess
@@ -43,7 +43,10 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
         kinds: Some of :data:`lbbt_mm.analysis.activation.IMAGES`.
 
     Returns:
-        DataFrame: A row for each block; a block that did not run has no numbers.
+        DataFrame: A row for each block; a block that did not run, or is not finite, has no numbers, and this is said.
+
+    Raises:
+        ValueError: If runs of a label have other blocks, or no block of a run has run.
     """
     opened = open_runs(args)
     names = ('variant', 'units', 'module', 'split', 'max_samples', 'batch_size', 'device', 'seed')
@@ -51,8 +54,9 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
     rows = []
     for run in opened if args.module is None else ():
         if isinstance(get_key(run.cfg, 'model.rectifier'), dict):
-            print(f"{run.label}: measured are the blocks of its backbone. For the rectifier's own: --module 'rectifier.*'.",
+            print(f"{run.name}: measured are the blocks of its backbone. For the rectifier's own: --module 'rectifier.*'.",
                   file=sys.stderr)
+    _refuse_unlike(opened, (args.at[0], kinds[0]), parts, args.module)
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
         keys = {kind: part_name(run, at, kind) for kind in kinds}
         model = None
@@ -64,14 +68,40 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
             shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, variant=args.variant, units=args.units,
                           images=kind)
             rows += [dict(shared, **row) for row in found]
-    frame = pd.DataFrame(rows)
-    for (label, at), gaps in frame[frame.ratio.isna()].groupby(['label', 'at'], sort=False):
-        for ran, why in ((gaps.samples == 0, 'which did not run.'),
-                         (gaps.samples > 0, 'whose activations are not finite: the run has diverged. Give an earlier '
-                          'checkpoint.')):
-            if ran.any():
-                print(f'{label}, {at}: no number for {", ".join(dict.fromkeys(gaps.block[ran]))}, {why}', file=sys.stderr)
-    return frame
+        _say_of_gaps(run, at, [dict(row, images=kind) for kind, key in keys.items() for row in parts.get(key, list)])
+    return pd.DataFrame(rows)
+
+
+def _refuse_unlike(opened: Sequence[OpenedRun], first_part: Sequence[str], parts: Parts, pattern: Optional[str]) -> None:
+    """Raise ValueError if runs of a label have other blocks, or not as many."""
+    first: Dict[str, Tuple[OpenedRun, List[str]]] = {}
+    labels = [run.label for run in opened]
+    for run in [run for run in opened if labels.count(run.label) > 1]:
+        done = part_name(run, *first_part)
+        known = done in parts
+        blocks = [row['block'] for row in parts.get(done, list)] if known else [*watched_blocks(run.at_end(), pattern)]
+        other, expected = first.setdefault(run.label, (run, blocks))
+        if blocks != expected:
+            here, there = (f'{len(names)} blocks, {names[0]} to {names[-1]}' for names in (blocks, expected))
+            raise ValueError(f'{run.name}: has {here}, and {other.name} has {there}; expected the same in all runs of a '
+                             'label, which are averaged block by block. Give these runs labels of their own.')
+
+
+def _say_of_gaps(run: OpenedRun, at: str, rows: Sequence[Dict[str, Any]]) -> None:
+    """Print which blocks have no number, and why."""
+    reasons: Dict[Tuple[str, str], Dict[str, None]] = {}
+    for row in rows:
+        if not row['samples']:
+            what, why = 'number', 'which did not run.'
+        elif row['ratio'] != row['ratio']:
+            what, why = 'number', 'whose activations are not finite: the run has diverged. Give an earlier checkpoint.'
+        elif row['between_images'] != row['between_images']:
+            what, why = f'between_images ({row["images"]})', 'where no pair of an image and a neuron differs.'
+        else:
+            continue
+        reasons.setdefault((what, why), {})[row['block']] = None
+    for (what, why), names in reasons.items():
+        print(f'{run.name}, {at}: no {what} for {", ".join(names)}, {why}', file=sys.stderr)
 
 
 @torch.no_grad()
@@ -89,7 +119,7 @@ def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespac
             for part in stackable(model, images, samples):
                 model(**preprocess(model, *part), mode='tensor')
     if not any(ratio.images for ratio in ratios.values()):
-        raise ValueError(f'{run.label}: none of its blocks {args.module or next(iter(blocks))} ran on an image of the '
+        raise ValueError(f'{run.name}: none of its blocks {args.module or next(iter(blocks))} ran on an image of the '
                          f'{args.split} split. Give another --module or --split.')
     nothing = dict.fromkeys(_NUMBERS, float('nan'))
     return [dict(block=name, number=number, neurons=len(ratio.rates()) if ratio.images else 0, samples=ratio.images,
@@ -97,13 +127,26 @@ def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespac
 
 
 def summarise_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """The mean over blocks, and over the runs of a label."""
-    of_runs = frame.groupby(['label', 'at', 'images', 'checkpoint'], sort=False)[_NUMBERS].mean()
-    groups = of_runs.groupby(['label', 'at', 'images'], sort=False)
-    mean, spread, count = groups.mean(), groups.std(), groups.size()
-    table = pd.DataFrame({'runs': count, **{name: [
-        '-' if value != value else f'{value:.3f}' + (f' ± {std:.3f}' if std == std else '')
-        for value, std in zip(mean[name], spread[name])] for name in _NUMBERS}})
+    """The mean over blocks, and over the runs of a label; of a gap in a block or a run there is none.
+
+    Args:
+        frame: What :func:`measure` returns.
+
+    Returns:
+        DataFrame: A row for each label, stage and kind of images. Blocks that no run of the label has run are no part of its
+        mean: ``blocks`` says of how many it is.
+    """
+    keys = ['label', 'at', 'images']
+    ran = frame[frame.groupby([*keys, 'number']).samples.transform('max') > 0]
+    of_runs = of_all(ran.groupby([*keys, 'checkpoint'], sort=False)[_NUMBERS], 'mean')
+    groups = of_runs.groupby(keys, sort=False)
+    mean, spread = of_all(groups, 'mean'), of_all(groups, 'std')
+    whole, used = (some.groupby(keys, sort=False).number.nunique() for some in (frame, ran))
+    table = pd.DataFrame({
+        'runs': groups.size(),
+        'blocks': [f'{used[key]}' if used[key] == whole[key] else f'{used[key]} of {whole[key]}' for key in mean.index],
+        **{name: ['-' if value != value else f'{value:.3f}' + (f' ± {std:.3f}' if std == std else '')
+                  for value, std in zip(mean[name], spread[name])] for name in _NUMBERS}})
     return table.reset_index()
 
 
@@ -140,8 +183,14 @@ def draw(frame: pd.DataFrame, control: List[str]) -> Canvas:
 
 
 def _line(axes: Any, values: pd.Series, label: str, look: Dict[str, Any]) -> None:
-    """The mean over runs, and one standard deviation around it where there are several."""
+    """The mean over runs, and one standard deviation around it where there are several.
+
+    Where some of the runs have no number, each of the others has a thin dotted line instead, as in training curves.
+    """
     by_block = values.groupby(level='number')
-    mean, spread = by_block.mean(), by_block.std()
+    mean, spread = of_all(by_block, 'mean'), of_all(by_block, 'std')
     axes.plot(mean.index, mean, label=label, linewidth=1.2, markersize=3, **look)
     axes.fill_between(mean.index, mean - spread, mean + spread, color=look['color'], alpha=0.2, linewidth=0)
+    if (mean.isna() & by_block.count().gt(0)).any():
+        for _, alone in values.groupby(level='checkpoint'):
+            axes.plot(alone.index.get_level_values('number'), alone, linestyle=':', linewidth=0.7, color=look['color'])

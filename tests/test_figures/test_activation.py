@@ -5,6 +5,7 @@ from functools import partial
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 
 from lbbt_mm.figures import activation, activation_ratios
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
@@ -120,6 +121,51 @@ def test_blocks_without_a_number_are_gaps_that_are_named(trained, tool, options,
     assert status == 0, output
     assert sorted(set(table[table.ratio.isna()].number)) == [2, 3] and table.ratio.notna().sum() == 4
     assert f'one, end: no number for backbone.blocks.2, backbone.blocks.3, {why}\n' in output
+
+
+def test_a_gap_in_one_run_of_several_names_the_run_and_leaves_no_mean(trained, tool, tmp_path):
+    good, bad = trained(), trained('bad', seed=1, change=broken)
+    status, output, table = tool(f'one={good}', f'one={bad}', '--at', 'end', '--control', 'none')
+    assert status == 0, output
+    assert (f'one ({tmp_path}/bad.pth), end: no number for backbone.blocks.2, backbone.blocks.3, whose activations are not '
+            'finite') in output
+    row = next(line for line in output.splitlines() if line.startswith('│ one '))
+    assert [cell.strip() for cell in row.split('│')[4:-1]] == ['2', '4', '-', '-', '-', '-'], row
+    assert table.ratio.isna().sum() == 2
+
+
+def test_blocks_that_do_not_run_are_no_part_of_the_mean_which_says_so(trained, tool):
+    output, table = tool(f'one={trained(out_indices=1)}', '--at', 'end', '--control', 'none')[1:]
+    row = next(line for line in output.splitlines() if line.startswith('│ one '))
+    assert '2 of 4' in row and f'{table.ratio.mean():.3f}' in row
+
+
+def resting(model):
+    model.backbone.blocks[2].mlp.fc1.weight.zero_()
+    model.backbone.blocks[2].mlp.fc1.bias.fill_(-9.)
+
+
+def test_where_no_pair_differs_there_is_no_part_between_images_and_it_is_said(trained, tool):
+    output, table = tool(f'one={trained(change=resting)}', '--at', 'end', '--control', 'none')[1:]
+    assert table[table.number == 2][['ratio', 'always', 'never']].values.tolist() == [[0., 0., 1.]]
+    assert ('one, end: no between_images (real) for backbone.blocks.2, where no pair of an image and a neuron differs.\n'
+            in output)
+    row = next(line for line in output.splitlines() if line.startswith('│ one '))
+    assert row.split('│')[-2].strip() == '-' and f'{table.ratio.mean():.3f}' in row
+
+
+def test_runs_of_a_label_with_other_blocks_are_refused_before_work_begins(trained, tool, tmp_path, monkeypatch):
+    run, short = trained(), f'{tmp_path}/short.py,{tmp_path}/short.pth'
+    cfg = Config.fromfile(tmp_path / 'run.py')
+    cfg.model.backbone.language.blocks = '0:2'
+    cfg.dump(tmp_path / 'short.py')
+    state = torch.load(tmp_path / 'run.pth')['state_dict']
+    torch.save(dict(state_dict={name: tensor for name, tensor in state.items() if not name.startswith(
+        ('backbone.blocks.2.', 'backbone.blocks.3.'))}), tmp_path / 'short.pth')
+    monkeypatch.setattr(activation_ratios, '_blocks', lambda *args: pytest.fail('work began'))
+    refused(tool(f'one={run}', f'one={short}', '--at', 'end'),
+            f'one ({tmp_path}/short.pth): has 2 blocks, backbone.blocks.0 to backbone.blocks.1, and one '
+            f'({tmp_path}/run.pth) has 4 blocks, backbone.blocks.0 to backbone.blocks.3; expected the same in all runs of a')
 
 
 def refused(result, *texts):
