@@ -8,7 +8,7 @@ from lbbt_mm.files.gsnr_table import FILE_NAME, GsnrRow, read_gsnr
 from .arguments import labelled_folder
 from .canvas import Canvas
 from .curve_panels import Panel, draw_curves
-from .numbers import print_numbers, shown, write_numbers
+from .numbers import of_all, print_numbers, shown, write_numbers
 
 #: What --value is called in figures
 _NAMES = dict(gsnr='GSNR', corrected='GSNR less the floor', scaled='batch size x GSNR')
@@ -94,29 +94,30 @@ def by_block(rows: pd.DataFrame, value: str, baseline: str) -> pd.DataFrame:
         raise ValueError('The runs have no measured epoch in common; expected one at least. Draw these runs apart.')
     common = rows[rows['epoch'].isin(epochs)]
     groups = common.groupby(['label', 'seed', 'block'], sort=False)[value]
-    means = groups.agg(lambda column: column.mean(skipna=False)).rename('value').reset_index()
-    base = means[means['label'] == baseline].groupby('block')['value'].mean()
+    means = of_all(groups, 'mean').rename('value').reset_index()
+    base = of_all(means[means['label'] == baseline].groupby('block')['value'], 'mean')
     return means.assign(difference=means['value'] - means['block'].map(base))
 
 
 def summarise_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
     """A row a label and block: mean and standard deviation over runs, of the value and of the difference."""
     groups = blocks.groupby(['label', 'block'], sort=False)
-    return groups.agg(runs=('value', 'size'), mean=('value', 'mean'), std=('value', 'std'),
-                      difference=('difference', 'mean')).reset_index()
+    return pd.DataFrame(dict(runs=groups.size(), mean=of_all(groups['value'], 'mean'), std=of_all(groups['value'], 'std'),
+                             difference=of_all(groups['difference'], 'mean'))).reset_index()
 
 
 def summarise_runs(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a label: over which runs and epochs, the floor, and the ratio in its three forms."""
     found = []
     for label, table in rows.groupby('label', sort=False):
-        each = table.groupby('seed')[['gsnr', 'corrected', 'scaled']].mean()
+        each = pd.DataFrame({name: of_all(table.groupby('seed')[name], 'mean') for name in ('gsnr', 'corrected', 'scaled')})
+        mean = each.mean(skipna=False)
         found.append({'label': label, 'runs': len(each), 'epochs': table['epoch'].nunique(),
                       'batch': int(table['batch_size'].iloc[0]),
                       'without variance': float(table['zero_variance'].sum() / table['parameters'].sum()),
-                      'floor': float(table['floor'].iloc[0]), 'gsnr': float(each['gsnr'].mean()),
-                      'std': float(each['gsnr'].std()), 'less the floor': float(each['corrected'].mean()),
-                      'times batch': float(each['scaled'].mean())})
+                      'floor': float(table['floor'].iloc[0]), 'gsnr': float(mean['gsnr']),
+                      'std': float(each['gsnr'].std(skipna=False)), 'less the floor': float(mean['corrected']),
+                      'times batch': float(mean['scaled'])})
     return pd.DataFrame(found)
 
 
@@ -141,7 +142,7 @@ def draw(rows: pd.DataFrame, blocks: pd.DataFrame, value: str, baseline: str) ->
         baseline: What the differences are to. Where there is no other label, the values themselves are drawn.
     """
     name, several = _NAMES[value], blocks['label'].nunique() > 1
-    trend = rows.groupby(['label', 'seed', 'epoch'], sort=False)[value].mean().reset_index()
+    trend = of_all(rows.groupby(['label', 'seed', 'epoch'], sort=False)[value], 'mean').reset_index()
     drawn = blocks.assign(value=blocks['difference'] if several else blocks['value'])
     titles = f'{name}, mean over blocks', f'{name}, mean over epochs' + f', less {baseline}' * several
     canvas = draw_curves(dict(zip(titles, (_panel(trend, 'epoch', value), _panel(drawn, 'block', 'value')))))

@@ -2,7 +2,7 @@
 import argparse
 import sys
 from functools import partial
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,10 @@ import pandas as pd
 from lbbt_mm.analysis.separability import MEASURES, check_points, cluster, embed, measure, spread_of, standardise
 from .canvas import COLORS, MARKERS, Canvas
 from .features import check_labels, check_stage, part_name, read_features
-from .numbers import print_numbers, write_numbers
+from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
+from .run_names import one_of
 from .trained import OpenedRun, open_runs
 
 #: Panels side by side
@@ -24,28 +25,31 @@ _SETTINGS = ('stage', 'scale', 'split', 'max_samples', 'batch_size', 'device', '
 _COLOURED = {'true': 'true classes', 'clusters': "the plane's own clusters"}
 
 Part = Dict[str, Any]
+#: By label and stage, see :func:`measure_runs`
+Planes = Dict[Tuple[str, str], Optional[Part]]
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     frame, planes = measure_runs(args)
     write_numbers(frame, args.out, 'separability')
-    draw(planes, list(dict.fromkeys(args.colors))).save(args.out, 'separability')
+    several = frame.groupby('label').checkpoint.nunique().to_dict()
+    draw(planes, list(dict.fromkeys(args.colors)), several).save(args.out, 'separability')
     table, where = summarise_runs(frame), ['label', 'at', 'space']
     title = 'Separability by the true labels; in brackets by permuted ones; ± standard deviation over the runs'
     print_numbers(table[[*where, 'runs', *MEASURES]], title, where)
     print_numbers(table[[*where, 'silhouette of clusters', 'spread']], 'Without labels', where)
 
 
-def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str, str], Part]]:
-    """Numbers of each run at its start and end, and the planes of the first run of each label.
+def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Planes]:
+    """Numbers of each run at its start and end, and the planes of the first run of each label that has numbers.
 
     Args:
         args: The command line.
 
     Returns:
         tuple: A row for each run, its start or end, and space; a run without numbers has gaps there, and this is said. And
-        (label, ``start`` or ``end``) -> ``plane`` ``(N, 2)``, ``labels`` and ``clusters`` ``(N, )``, ``numbers``.
+        (label, ``start`` or ``end``) -> ``plane`` ``(N, 2)``, ``labels`` and ``clusters`` ``(N, )``, ``numbers``; or None.
 
     Raises:
         ValueError: If no run has numbers.
@@ -59,13 +63,14 @@ def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Dict[Tuple[str
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
         found = parts.get(part_name(run, at), partial(_measure, run, at, args))
         if 'problem' in found:
-            problems.append(f'{run.label}, {at} of training: {found["problem"]}')
+            problems.append(f'{run.name}, {at} of training: {found["problem"]}')
             print(f'{problems[-1]} It is left out.', file=sys.stderr)
         else:
-            planes.setdefault((run.label, at), found)
+            planes[run.label, at] = planes.get((run.label, at)) or found
+        planes.setdefault((run.label, at), None)
         shared = dict(label=run.label, checkpoint=str(run.checkpoint), at=at, spread=found['spread'])
         rows += [dict(shared, space=space, **numbers) for space, numbers in found['numbers'].items()]
-    if not planes:
+    if not any(planes.values()):
         raise ValueError(problems[0])
     return pd.DataFrame(rows), planes
 
@@ -79,7 +84,7 @@ def _measure(run: OpenedRun, at: str, args: argparse.Namespace) -> Part:
     try:
         check_points(features, labels, args.perplexity, args.neighbours)
     except ValueError as error:
-        raise ValueError(f'{run.label}, {args.split} split: {error}') from None
+        raise ValueError(f'{run.name}, {args.split} split: {error}') from None
     spread = spread_of(features)
     try:
         scaled = standardise(features)
@@ -96,9 +101,11 @@ def _measure(run: OpenedRun, at: str, args: argparse.Namespace) -> Part:
 
 
 def summarise_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """The mean over the runs of a label."""
+    """The mean over the runs of a label; of a gap in one there is none."""
     groups = frame.groupby(['label', 'at', 'space'], sort=False)
-    mean, spread, count = groups.mean(numeric_only=True), groups.std(numeric_only=True), groups.size()
+    numbers = [*frame.columns.drop(['label', 'checkpoint', 'at', 'space'])]
+    mean, spread = (of_all(groups[numbers], measure) for measure in ('mean', 'std'))
+    count = groups.size()
 
     def cells(name: str) -> List[str]:
         return ['-' if value != value else f'{value:.3f}' + (f'±{std:.3f}' if std == std else '')
@@ -111,12 +118,13 @@ def summarise_runs(frame: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def draw(planes: Dict[Tuple[str, str], Part], colors: List[str]) -> Canvas:
+def draw(planes: Planes, colors: List[str], several: Mapping[str, int] = {}) -> Canvas:
     """The planes, a panel for each, in the colours of classes or of clusters.
 
     Args:
         planes: What :func:`measure_runs` returns.
         colors: ``true``, ``clusters`` or both.
+        several: Label -> how many runs it has, of which one is drawn. Defaults to one each.
     """
     names = list(dict.fromkeys(label for label, _ in planes))
     stages = [at for at in ('start', 'end') if any(found == at for _, found in planes)]
@@ -128,9 +136,9 @@ def draw(planes: Dict[Tuple[str, str], Part], colors: List[str]) -> Canvas:
         for axes in axes_of_row[len(chunk):]:
             axes.set_visible(False)
         for axes, label in zip(axes_of_row, chunk):
-            _panel(axes, planes.get((label, at)), color, f'{label}, {at}')
+            _panel(axes, planes.get((label, at)), color, f'{label}, {at}' + one_of(several.get(label, 1)))
         axes_of_row[0].set_ylabel(f't-SNE; colours:\n{_COLOURED[color]}')
-    _explain(canvas, next(iter(planes.values())), colors)
+    _explain(canvas, next(part for part in planes.values() if part), colors)
     return canvas
 
 
@@ -149,7 +157,7 @@ def _look(number: int) -> Dict[str, Any]:
     return dict(color=COLORS[number % len(COLORS)], marker=MARKERS[number // len(COLORS) % len(MARKERS)], linewidths=0)
 
 
-def _panel(axes: Any, plane: Part, color: str, title: str) -> None:
+def _panel(axes: Any, plane: Optional[Part], color: str, title: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.set_aspect('equal', 'datalim')
     axes.set_title(title, fontsize=7)

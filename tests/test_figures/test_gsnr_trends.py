@@ -1,6 +1,7 @@
 """What is computed of the tables that runs wrote of their gradients."""
 import pytest
 
+from lbbt_mm.figures.canvas import styles
 from lbbt_mm.figures.gsnr_trends import by_block, difference_table, draw, read_runs, summarise_blocks, summarise_runs
 from lbbt_mm.files.gsnr_table import GsnrRow, write_gsnr
 
@@ -38,6 +39,14 @@ def test_a_missing_value_makes_no_mean_of_the_others(rows):
     rows.loc[(rows['label'] == 'b') & (rows['epoch'] == 2) & (rows['block'] == 0), 'gsnr'] = float('nan')
     blocks = by_block(rows, 'gsnr', 'a').set_index(['label', 'block'])['value']
     assert blocks[('b', 0)] != blocks[('b', 0)] and blocks[('b', 1)] == pytest.approx(0.95)
+    assert summarise_runs(rows).set_index('label')['gsnr'].isna().to_dict() == dict(a=False, b=True)
+    rows.loc[(rows['label'] == 'a') & (rows['seed'] == 1) & (rows['block'] == 1), 'gsnr'] = float('nan')
+    summary = summarise_blocks(by_block(rows, 'gsnr', 'a')).set_index(['label', 'block'])
+    assert summary['mean'].isna().tolist() == [False, True, True, False], 'nor over the runs of a label'
+    assert summary['difference'].isna().tolist() == [False, True, True, True], 'nor one of what there is of the baseline'
+    left = draw(rows, by_block(rows, 'gsnr', 'a'), 'gsnr', 'a').axes[0, 0]
+    trend = {line.get_linestyle(): line.get_ydata() for line in left.lines if line.get_color() == styles('ab')['a']['color']}
+    assert trend[':'] == pytest.approx([0.2, 0.3]), 'the run that has all blocks, alone'
 
 
 def test_summaries_are_over_runs(rows):

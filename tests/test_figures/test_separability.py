@@ -116,6 +116,19 @@ def test_a_run_without_numbers_is_a_gap_that_is_named(trained, tool, change, pro
     refused(tool(f'bad={bad}', '--at', 'end', out='alone'), problem, lines=2)
 
 
+def test_of_a_gap_in_one_run_of_several_there_is_no_mean_and_the_run_is_named(trained, tool, tmp_path, monkeypatch):
+    drawn, draw = [], separability_planes.draw
+    monkeypatch.setattr(separability_planes, 'draw', lambda *args: drawn.append(draw(*args)) or drawn[0])
+    bad, good = trained('bad', change=diverged), trained('good', seed=1)
+    alone = trained('alone', seed=2, change=collapsed)
+    status, output, _ = tool(f'one={bad}', f'one={good}', f'alone={alone}', '--at', 'end')
+    assert status == 0 and f'one ({tmp_path}/bad.pth), end of training: features that are not finite' in output, output
+    row = next(line for line in output.splitlines() if line.startswith('│ one '))
+    assert [cell.strip()[0] for cell in row.split('│')[4:-1]] == ['2', '-', '-', '-', '-'], row
+    titles = {axes.get_title(): bool(axes.collections) for axes in drawn[0].axes.flat if axes.get_visible()}
+    assert titles == {'one, end (1 of 2 runs)': True, 'alone, end': False}, 'a gap has a panel'
+
+
 def refused(result, *texts, lines=1):
     status, output, table = result
     assert status == 2 and table is None and len(output.strip().splitlines()) == lines, output
