@@ -14,11 +14,12 @@ depend on scale stand beside it in every table: `std`, more than so many standar
 Hill's index say how heavy the tails are without a threshold.
 
 Written to --out: outliers.png and .pdf, outliers.csv (a row for each tensor), outliers_groups.csv (by layer, by kind, in
-all), outliers_curves.csv (what is drawn as curves). An interrupted command goes on where it was when it is given again.
+all), outliers_curves.csv (what is drawn as curves). What is done is kept there, and not done again.
 """
 import argparse
 import math
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -44,9 +45,13 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', default=[], metavar='PATTERN',
                         help="tensors of these names alone, for example 'backbone.*' '*.attn.*'")
     parser.add_argument('--before', action='store_true', help='of each run also the model as its training began')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
+                        help='of --before: override settings of every config, as in tools/train.py')
     parser.add_argument('--jobs', type=argument_types.count, default=JOBS, metavar='N',
                         help='tensors at once; default: %(default)s')
     args = parser.parse_args(arguments)
+    if args.cfg_options and not args.before:
+        parser.error('--cfg-options is about models as their training began. Give --before, or leave it out')
     labels = [label for label, _ in args.models]
     repeated = next((label for label in labels if labels.count(label) > 1), None)
     if repeated:
@@ -91,11 +96,13 @@ def run(args: argparse.Namespace) -> None:
     from .outlier_tables import Tables
     from .parts import Parts
     rules = Rules(**{**_DEFAULTS, **({args.rule: args.threshold} if args.threshold else {})}, tail=args.tail)
-    models = _only(dict(_open_all(args)), args.only)
+    parts = Parts(args.out / f'{NAME}.parts.json', dict(rules=rules, version=2))
+    starts: Dict[str, Any] = {}
+    models = _only(dict(_open_all(args, parts, starts)), args.only)
     places = _places(models)
+    for key, names in starts.items():
+        parts.get(key, lambda names=names: names)
     torch.set_num_threads(1)  # tensors are spread over threads
-    parts = Parts(args.out / f'{NAME}.parts.json', dict(rules=rules, only=args.only, version=1, models={
-        label: weights.question for label, weights in models.items()}))
     rows = [row for label, weights in models.items()
             for row in _measure(label, weights, places[label], rules, parts, args.jobs)]
     tables = Tables(rows, {label: weights.left_out for label, weights in models.items()}, rules, args.rule)
@@ -103,12 +110,11 @@ def run(args: argparse.Namespace) -> None:
     from .outlier_figure import draw
     draw(tables, args.out, NAME)
     tables.show()
-    parts.path.unlink(missing_ok=True)
 
 
-def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
+def _open_all(args: argparse.Namespace, parts: Any, starts: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
     from .outlier_tables import START
-    from .weights import open_weights, weights_of
+    from .weights import open_weights
     runs = [label for label, where in args.models if (Path(where) / 'last_checkpoint').is_file()]
     if args.before and not runs:
         raise ValueError('--before: none of the models is the folder of a run, which has a last_checkpoint. Give one, or '
@@ -117,10 +123,28 @@ def _open_all(args: argparse.Namespace) -> Iterator[Tuple[str, Any]]:
         weights = open_weights(where)
         if args.before and label in runs:
             from .trained import OpenedRun, Trained
-            opened = OpenedRun(Trained(label, Path(where)))
-            yield f'{label}{START}', weights_of(opened.at_start().state_dict(), f'{where}, its start',
-                                                [opened.question, 'start'])
+            yield f'{label}{START}', _start(OpenedRun(Trained(label, Path(where)), args.cfg_options), where, parts, starts)
         yield label, weights
+
+
+def _start(opened: Any, where: str, parts: Any, starts: Dict[str, Any]) -> Any:
+    """The weights of a run's start; it is not built where their names are known, until one is read.
+
+    Args:
+        opened: The run.
+        where: Its folder.
+        parts: What is done.
+        starts: Takes the names of a start that was built, by the part that they are kept as.
+    """
+    from .parts import digest
+    from .weights import named_weights, weights_of
+    question = [opened.question, 'start']
+    key = digest([question, 'names'])
+    build = lru_cache(maxsize=None)(lambda: weights_of(opened.at_start().state_dict(), f'{where}, its start', question))
+    if key in parts:
+        return named_weights(build, f'{where}, its start', question, **parts.get(key, dict))
+    starts[key] = dict(shapes={one.name: one.shape for one in build().tensors}, left_out=build().left_out)
+    return build()
 
 
 def _only(models: Dict[str, Any], patterns: Sequence[str]) -> Dict[str, Any]:
@@ -154,10 +178,11 @@ def _places(models: Dict[str, Any]) -> Dict[str, Any]:
 
 def _measure(label: str, weights: Any, places: Any, rules: Any, parts: Any, jobs: int) -> Iterator[Dict[str, Any]]:
     """Describe a model's tensors, in parts that are kept."""
+    from .parts import digest
     from .progress import track
     batches = _batches(weights.tensors)
-    for number, batch in enumerate(track(batches, f'{label} (parts)') if len(batches) > 1 else batches):
-        found = parts.get(f'{label}/{number}',
+    for batch in track(batches, f'{label} (parts)') if len(batches) > 1 else batches:
+        found = parts.get(digest([weights.question, [one.name for one in batch]]),
                           lambda batch=batch: describe_all(batch, rules, jobs, weights.location, label))
         for one, numbers in zip(batch, found):
             yield dict(model=label, tensor=one.name, **places[one.name]._asdict(), shape='x'.join(map(str, one.shape)),

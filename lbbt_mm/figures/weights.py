@@ -3,7 +3,8 @@ import math
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from threading import Lock
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -94,6 +95,28 @@ def weights_of(state: Mapping[str, Tensor], location: str, question: Any) -> Wei
     return _weights(location, _in_state_dict(location, state), question)
 
 
+def named_weights(build: Callable[[], Weights], location: str, question: Any, shapes: Mapping[str, Sequence[int]],
+                  left_out: List[str]) -> Weights:
+    """Weights that are known by name, and built when they are first read.
+
+    Args:
+        build: Gives the weights; it should keep what it has built.
+        location: What the model is called in messages.
+        question: See :class:`Weights`.
+        shapes: Name -> shape of each.
+        left_out: See :class:`Weights`.
+    """
+    lock = Lock()  # tensors are read on several threads
+
+    def pieces(name: str) -> Iterator[Tensor]:
+        with lock:
+            built = build()
+        return next(one for one in built.tensors if one.name == name).pieces()
+
+    return Weights(location, [Weight(name, tuple(shape), partial(pieces, name)) for name, shape in shapes.items()], left_out,
+                   question)
+
+
 def _weights(location: str, found: Mapping[str, _Found], question: Any) -> Weights:
     refuse_other_kinds(found, location)
     first = {one.place or name: name for name, one in reversed(found.items())}
@@ -146,7 +169,7 @@ def _open_hub(location: str) -> Tuple[List[Path], Dict[str, _Found]]:
         if not is_gguf:
             return _open_repository(location, fetch)
         path = fetch('/'.join(parts[2:]))
-        return [path], _in_gguf(path, lambda name: fetch('/'.join([*parts[2:-1], name])))
+        return _open_gguf(path, lambda name: fetch('/'.join([*parts[2:-1], name])))
     except UnreachableError:
         raise CheckpointError(f'{location}: no such file or folder, nor is it in the cache of the hub, which cannot be '
                               f'reached; {_EXPECTED}.') from None
@@ -186,7 +209,7 @@ def _open_shards(location: str, fetch: FetchFile, index: Mapping[str, str]) -> T
 
 def _open_file(path: Path) -> Tuple[List[Path], Dict[str, _Found]]:
     if path.suffix.lower() == '.gguf':
-        return [path], _in_gguf(path)
+        return _open_gguf(path)
     if path.suffix == '.safetensors' and path.is_file():
         return [path], _in_safetensors(SafetensorsFile(path))
     state = unwrapped(load_checkpoint_safely(path, mmap=True))
@@ -200,9 +223,12 @@ def _in_safetensors(file: SafetensorsFile) -> Dict[str, _Found]:
             for name, entry in file.names.items()}
 
 
-def _in_gguf(path: Path, fetch: Any = None) -> Dict[str, _Found]:
-    return {name: _Found(stored.shape, not re.fullmatch(r'I\d+', stored.kind.name), partial(_gguf_pieces, name, stored))
-            for name, stored in open_gguf(path, fetch).tensors.items()}
+def _open_gguf(path: Path, fetch: Any = None) -> Tuple[List[Path], Dict[str, _Found]]:
+    """A file, or all parts of one that is split."""
+    stored = open_gguf(path, fetch).tensors
+    found = {name: _Found(one.shape, not re.fullmatch(r'I\d+', one.kind.name), partial(_gguf_pieces, name, one))
+             for name, one in stored.items()}
+    return list(dict.fromkeys([path, *(one.path for one in stored.values())])), found
 
 
 def _gguf_pieces(name: str, stored: GGUFTensor) -> Iterator[Tensor]:

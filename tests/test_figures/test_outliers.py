@@ -1,15 +1,19 @@
 """tools/analysis/outliers.py: counts of several models side by side, written, printed and drawn."""
+import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mmengine.config import Config
 
 from lbbt_mm.analysis import weight_statistics
 from lbbt_mm.figures import outlier_figure, outliers
+from lbbt_mm.figures.trained import OpenedRun
 from tests.test_figures.trained_bridge import train_bridge
 from tests.tiny_checkpoints import build_model
 from tests.tool_processes import run_tool
@@ -143,7 +147,79 @@ def test_an_interrupted_command_goes_on_where_it_was(tool, vit, folders, monkeyp
     first = len(described)
     assert tool(*models)[0] == 0
     assert len(described) - first == len(numbers(tmp_path)) - 8  # those of the first model are known
-    assert not (tmp_path / 'out' / 'outliers.parts.json').exists()
+
+
+def test_what_is_done_is_not_done_again(tool, vit, folders, monkeypatch, tmp_path):
+    describe, done = weight_statistics.describe, []
+    monkeypatch.setattr(weight_statistics, 'describe', lambda read, rules: done.append(1) or describe(read, rules))
+    assert tool(f'a={vit}')[0] == 0
+    first, one = len(done), numbers(tmp_path)
+    assert tool(f'a={vit}')[0] == 0 and len(done) == first
+    pd.testing.assert_frame_equal(numbers(tmp_path), one)
+    assert tool(f'other={vit}', f'b={folders["gpt2"]}', '--rule', 'std')[0] == 0
+    both = numbers(tmp_path)
+    assert len(done) - first == (both['model'] == 'b').sum(), 'another label, another rule of the picture: what is new'
+    again = both[both['model'] == 'other'].assign(model='a').reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, one, check_dtype=False)
+    before = len(done)
+    assert tool(f'a={vit}', '--threshold', 0.5)[0] == 0 and len(done) == before + first, 'another question'
+    state = torch.load(vit)
+    state['state_dict']['head.fc.weight'][0, 0] = 7
+    torch.save(state, vit)
+    assert tool(f'a={vit}', '--threshold', 0.5)[0] == 0
+    assert numbers(tmp_path).set_index('tensor').loc['head.fc.weight', 'largest'] == 7, 'another file'
+
+
+class TestStarts:
+
+    @pytest.fixture
+    def run(self, trained, tmp_path):
+        """The folder of a run, as ours are; its request has the config."""
+        folder = tmp_path / 'work'
+        folder.mkdir()
+        config, checkpoint = trained().split(',')
+        shutil.copy(checkpoint, folder / 'epoch_1.pth')
+        (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
+        (folder / 'request.json').write_text(json.dumps(dict(id='a', config=Config.fromfile(config).to_dict(), options=[])))
+        return folder
+
+    @pytest.fixture
+    def built(self, monkeypatch):
+        """A list that grows with each start that is built."""
+        built, at_start = [], OpenedRun.at_start
+        monkeypatch.setattr(OpenedRun, 'at_start', lambda self: built.append(self.label) or at_start(self))
+        return built
+
+    def test_a_start_that_is_done_is_not_built_again(self, tool, run, built, tmp_path):
+        status, said = tool(f'a={run}', '--before')
+        assert status == 0 and built == ['a'], said
+        first = numbers(tmp_path)
+        assert set(first['model']) == {'a', 'a, start'}
+        assert tool(f'a={run}', '--before')[0] == 0 and built == ['a']
+        pd.testing.assert_frame_equal(numbers(tmp_path), first, check_dtype=False)
+        assert tool(f'a={run}', '--before', '--only', '*.blocks.1.*')[0] == 0
+        assert built == ['a', 'a'], 'other tensors are looked at'
+        some = numbers(tmp_path).drop(columns='layer')  # counted among those that are chosen
+        known = first[first['tensor'].isin(set(some['tensor']))].drop(columns='layer').reset_index(drop=True)
+        pd.testing.assert_frame_equal(some, known, check_dtype=False)
+
+    def test_overrides_of_the_config_are_those_of_the_start(self, tool, run, built, tmp_path):
+        one, other = (tool(f'a={run}', '--before', *more) and numbers(tmp_path).set_index(['model', 'tensor'])['largest']
+                      for more in ((), ('--cfg-options', 'randomness.seed=5')))
+        assert one['a'].equals(other['a']) and not one['a, start'].equals(other['a, start']) and len(built) == 2
+
+    def test_what_a_message_advises_the_tool_takes(self, tool, run, tmp_path):
+        """A run that began from a checkpoint with another head, which its config does not say that it left out."""
+        state = torch.load(run / 'epoch_1.pth')['state_dict']
+        torch.save(dict(state_dict={**state, 'head.fc.weight': torch.zeros(7, 32), 'head.fc.bias': torch.zeros(7)}),
+                   tmp_path / 'from.pth')
+        request = json.loads((run / 'request.json').read_text())
+        request['config']['load_from'] = f'{tmp_path}/from.pth'
+        (run / 'request.json').write_text(json.dumps(request))
+        said = refused(tool, f'a={run}', '--before')
+        assert "Name what the training left out: --cfg-options leave_out=['PART']." in said
+        status, said = tool(f'a={run}', '--before', '--cfg-options', "leave_out=['head']")
+        assert status == 0, said
 
 
 # ------------------------------------------------------------------------------------------------------------ bad input
@@ -188,6 +264,7 @@ def test_before_without_a_run_is_refused(tool, vit):
 
 @pytest.mark.parametrize('arguments, said', [
     (['a.pth', 'b/a.pth'], 'two models are called a: give each a name of its own'),
+    (['a.pth', '--cfg-options', 'x=1'], '--cfg-options is about models as their training began. Give --before'),
     (['a.pth', '--threshold', '0'], 'expected a number above 0'), (['a.pth', '--tail', '1'], 'expected a share below 1'),
     (['a.pth', '--rule', 'none'], 'invalid choice')])
 def test_command_lines_that_cannot_be(arguments, said, capsys):

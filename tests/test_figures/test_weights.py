@@ -1,5 +1,7 @@
 """The weights of every kind of checkpoint are those that were saved, read in pieces; what is no checkpoint is refused."""
 import json
+import os
+from functools import lru_cache
 
 import pytest
 import torch
@@ -7,8 +9,9 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from lbbt_mm.figures import weights as module
-from lbbt_mm.figures.weights import open_weights
+from lbbt_mm.figures.weights import named_weights, open_weights, weights_of
 from tests.hostile_files import runs_code
+from tests.test_language.test_gguf_store import split
 from tests.tiny_checkpoints import build_model, write_gguf
 
 
@@ -48,6 +51,30 @@ def test_a_gguf_file_on_the_hub(local_hub, gguf_files):
     local_hub.add('someone/ggufs', gguf_files['llama'].parent)
     assert_equal(read('someone/ggufs/llama.gguf'), read(gguf_files['llama']))
     assert 'the hub has the model, but no such weights' in refused('someone/ggufs/none.gguf')
+
+
+def test_what_tells_a_split_file_from_others_are_all_of_its_parts(tmp_path):
+    parts = split(tmp_path)
+    before = open_weights(str(parts[0])).question
+    assert {one['path'] for one in before} == set(map(str, parts))
+    os.utime(parts[2], (1, 1))
+    assert open_weights(str(parts[0])).question != before
+
+
+def test_weights_that_are_known_by_name_are_built_when_one_is_read():
+    built = []
+
+    @lru_cache(maxsize=None)
+    def build():
+        built.append(1)
+        return weights_of({'a': torch.ones(2, 3), 'b': torch.arange(4.)}, 'here', 'what')
+
+    found = named_weights(build, 'here', 'what', dict(b=[4], a=[2, 3]), ['c'])
+    assert [(one.name, one.shape) for one in found.tensors] == [('b', (4, )), ('a', (2, 3))] and not built
+    assert (found.location, found.question, found.left_out) == ('here', 'what', ['c'])
+    assert_equal({one.name: torch.cat(list(one.pieces())).view(one.shape) for one in found.tensors},
+                 dict(a=torch.ones(2, 3), b=torch.arange(4.)))
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize('kind', ['F32', 'Q8_0'])
