@@ -34,6 +34,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help="tensors that outliers counts, as 'backbone.*'; default: all, of runs with a rectifier those "
                         'of the backbone')
     parser.add_argument('--device', type=device, default='cpu', help='default: %(default)s')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
+                        help='override settings of every config, as in tools/train.py')
     parser.add_argument('--out', type=output_folder,
                         help='default: the folder of the experiment, else work_dirs/analysis/report')
     return parser.parse_args(arguments)

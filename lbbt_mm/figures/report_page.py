@@ -1,5 +1,6 @@
 """A page of figures and tables in one HTML file: nothing is loaded from elsewhere, and nothing runs."""
 import base64
+import os
 import re
 from html import escape
 from pathlib import Path
@@ -59,7 +60,8 @@ class Shown(NamedTuple):
     sentences: Sequence[str] = ()
 
 
-def make_page(title: str, about: Sequence[str], sections: Sequence[Shown], missing: Sequence[str] = ()) -> str:
+def make_page(title: str, about: Sequence[str], sections: Sequence[Shown], missing: Sequence[str] = (),
+              folder: Path = Path()) -> str:
     """The text of the page.
 
     Args:
@@ -67,6 +69,7 @@ def make_page(title: str, about: Sequence[str], sections: Sequence[Shown], missi
         about: Paragraphs below it.
         sections: What it has.
         missing: What else could not be made, a sentence each.
+        folder: Where the page will be, from where it says how to find files that are not inside it.
     """
     links = ''.join(f'<li><a href="#{escape(section.name)}">{escape(section.title)}</a></li>' for section in sections)
     missing = [f'{section.title}: {section.missing}' for section in sections if section.missing] + list(missing)
@@ -79,10 +82,10 @@ def make_page(title: str, about: Sequence[str], sections: Sequence[Shown], missi
             f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n<header><h1>{escape(title)}</h1>\n'
             + ''.join(f'<p>{escape(paragraph)}</p>\n' for paragraph in about)
             + f'<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n<main>\n'
-            + ''.join(map(_section, sections)) + last + '</main>\n</body></html>\n')
+            + ''.join(_section(section, folder) for section in sections) + last + '</main>\n</body></html>\n')
 
 
-def _section(section: Shown) -> str:
+def _section(section: Shown, folder: Path) -> str:
     parts = [f'<section id="{escape(section.name)}"><h2>{escape(section.title)}</h2>', f'<p>{escape(section.says)}</p>']
     if section.missing:
         parts.append(f'<p class="missing">Not made: {escape(section.missing)}</p>')
@@ -90,8 +93,10 @@ def _section(section: Shown) -> str:
     parts += [_figure(path, section.title) for path in section.figures]
     parts += [table(frame, title) for title, frame in section.tables]
     parts += [_list(section.sentences)] if section.sentences else []
-    links = [_download(path) for path in section.numbers if path.stat().st_size <= _LARGEST_CSV]
+    large = [path for path in section.numbers if path.stat().st_size > _LARGEST_CSV]
+    links = [_download(path) for path in section.numbers if path not in large]
     parts += [f'<p>All numbers: {", ".join(links)}</p>'] if links else []
+    parts += [f'<p class="note">{escape(_elsewhere(path, folder))}</p>' for path in large]
     return '\n'.join(parts) + '\n</section>\n'
 
 
@@ -103,6 +108,13 @@ def _figure(path: Path, title: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     text = f'{title}: {path.stem.replace("_", " ")}'
     return f'<figure><img alt="{escape(text)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _elsewhere(path: Path, folder: Path) -> str:
+    """Says of a file that is not inside the page where it lies."""
+    size, most = path.stat().st_size / 2**20, _LARGEST_CSV / 2**20
+    return (f'{path.name} ({size:.1f} MiB) is too large to be inside this page, which takes files of up to {most:g} MiB. '
+            f'From the folder of the page it lies at {os.path.relpath(path, folder)}.')
 
 
 def _download(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The runs that a report is of: those that are named, or those that an experiment compared."""
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -32,6 +33,15 @@ class ReportedRuns(NamedTuple):
     def firsts(self) -> List[str]:
         """The first whole run of each label."""
         return list({text.split('=')[0]: text for text in reversed(self.whole)}.values())[::-1]
+
+    @property
+    def gaps(self) -> List[str]:
+        """Labels of which some runs, or all, are in no section but the curves, a sentence each."""
+        logged, whole = (Counter(text.split('=')[0] for text in texts) for texts in (self.logged, self.whole))
+        return [f'{label}: {whole[label]} of its {count} runs came to their end; the others are in the curves alone.'
+                if whole[label] else
+                f'{label}: none of its runs has come to its end with finite numbers, so it is not here.'
+                for label, count in logged.items() if whole[label] < count]
 
     @property
     def with_gsnr(self) -> List[str]:

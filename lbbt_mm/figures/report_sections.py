@@ -35,7 +35,11 @@ class Section(NamedTuple):
 
 
 def _sampled(runs: Sequence[str], args: argparse.Namespace, most: int = sys.maxsize) -> List[str]:
-    return [*runs, '--max-samples', str(min(args.max_samples, most)), '--device', args.device]
+    return [*runs, '--max-samples', str(min(args.max_samples, most)), '--device', args.device, *_overrides(args)]
+
+
+def _overrides(args: argparse.Namespace) -> List[str]:
+    return ['--cfg-options', *args.cfg_options] if args.cfg_options else []
 
 
 def _counted(runs: ReportedRuns, args: argparse.Namespace) -> List[str]:
@@ -69,7 +73,8 @@ TOOLS: Dict[str, Section] = {
         'Counts of large weights and the tails of their distributions, before and after training, of the first run of each '
         'arm. Counts by an absolute threshold depend on the scale of a model; the other rules do not. That an arm has '
         'outliers does not show that they do anything.',
-        lambda runs, args: [*runs.firsts, '--before', *(['--only', *_counted(runs, args)] if _counted(runs, args) else [])]),
+        lambda runs, args: [*runs.firsts, '--before', *_overrides(args),
+                            *(['--only', *_counted(runs, args)] if _counted(runs, args) else [])]),
     'alignment': Section(
         'Covariance alignment',
         'First-layer weights against the covariance of the patches: 1 for the same eigenvectors, 0 for what random '
@@ -109,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
              'Made by tools/analysis/report.py of lbbt_mm; docs/analysis.md defines what is shown. Sections are made with '
              'small settings: for more, run the tool of that name.']
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / 'report.html', make_page(f'Report: {title}', about, shown, runs.left_out))
+    write_whole(out / 'report.html', make_page(f'Report: {title}', about, shown, runs.left_out, out))
     for section in shown:
         if section.missing:
             print(f'{section.title}: {section.missing}', file=sys.stderr)
@@ -144,7 +149,8 @@ def make_section(name: str, runs: ReportedRuns, args: argparse.Namespace, folder
         reason = [line for line in said.getvalue().splitlines() if line.strip()]
         return shown._replace(missing=reason[-1] if reason else f'the tool ended with status {status}.')
     return shown._replace(figures=sorted(folder.glob('*.png')), tables=tables, numbers=sorted(folder.glob('*.csv')),
-                          notes=[*_remarks(name, runs, args), *_notes(said.getvalue())])
+                          notes=[*_remarks(name, runs, args), *([] if name == 'curves' else runs.gaps),
+                                 *_notes(said.getvalue())])
 
 
 def _status(name: str, arguments: List[str]) -> int:

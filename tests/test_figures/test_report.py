@@ -140,6 +140,24 @@ def test_a_run_that_diverged_or_goes_on_is_in_the_curves_alone(make, tools, tmp_
     assert f'b ({tmp_path / "c"}) diverged' in text and f'c ({tmp_path / "d"}) has not come to its end' in text
 
 
+def test_an_arm_whose_every_seed_diverged_is_a_marked_gap_in_each_section(make, tools, tmp_path):
+    runs = [f'good={write_log(tmp_path / "g0")}', f'good={write_log(tmp_path / "g1", "diverged")}']
+    runs += [f'bad={write_log(tmp_path / f"b{seed}", "diverged", losses)}' for seed, losses in enumerate((
+        (3., math.nan), (math.nan, ), (3., 9.)))]
+    status, _, text = make(*runs)
+    assert status == 0 and tools.calls['curves'][:5] == runs
+    notes = {found[1]: re.findall(r'<p class="note">(.*?)</p>', found[2])
+             for found in re.finditer(r'<section id="(\w+)">(.*?)</section>', text, re.S)}
+    gaps = ['good: 1 of its 2 runs came to their end; the others are in the curves alone.',
+            'bad: none of its runs has come to its end with finite numbers, so it is not here.']
+    for name in set(ALWAYS) - {'curves'}:
+        assert notes[name] == gaps, name
+        assert not [one for one in tools.calls[name] if one.startswith('bad=')]
+    assert not notes['curves'], 'where they are'
+    for seed in range(3):
+        assert f'bad ({tmp_path / f"b{seed}"}) diverged; it is in the curves alone.' in Balanced(text).text
+
+
 def test_without_a_whole_run_there_are_curves(make, tools, tmp_path):
     status, _, text = make(f'a={write_log(tmp_path / "a", "diverged")}')
     assert status == 0 and list(tools.calls) == ['curves']
@@ -229,6 +247,19 @@ class TestPage:
         long, short = (table(pd.DataFrame(dict(x=range(rows))), 'T') for rows in (100, 10))
         assert '<details><summary>T: 100 rows</summary>' in long and '<details>' not in short
         Balanced(long)
+
+    def test_a_file_that_is_too_large_is_named_with_its_place(self, tmp_path):
+        (tmp_path / 'report' / 'a').mkdir(parents=True)
+        small, large = (tmp_path / 'report' / 'a' / f'{name}.csv' for name in ('small', 'large'))
+        small.write_text('x\n1\n')
+        large.write_text('x\n' + '1\n' * 2**20 + '1\n')
+        text = make_page('T', [], [Shown('s', 'S', 's', numbers=[large, small])], folder=tmp_path)
+        page = Balanced(text)
+        assert [attrs['download'] for _, attrs in page.tags if 'download' in attrs] == ['small.csv']
+        assert ('large.csv (2.0 MiB) is too large to be inside this page, which takes files of up to 2 MiB. From the '
+                'folder of the page it lies at report/a/large.csv.') in page.text
+        alone = Balanced(make_page('T', [], [Shown('s', 'S', 's', numbers=[small])])).text
+        assert 'too large' not in alone and 'All numbers' in alone
 
     def test_text_is_escaped_everywhere(self, tmp_path):
         picture = tmp_path / 'a_<b>.png'

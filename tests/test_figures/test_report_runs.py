@@ -33,6 +33,12 @@ def test_runs_that_are_named_are_whole_unless_they_diverged_or_go_on(tmp_path):
         ('b', 'diverged'), ('c', 'diverged'), ('d', 'has not come to its end'))]
 
 
+def test_labels_that_lack_runs_are_said():
+    runs = ReportedRuns(['a=0', 'a=1', 'b=0', 'c=0', 'c=1'], ['a=0', 'b=0'], [])
+    assert runs.gaps == ['a: 1 of its 2 runs came to their end; the others are in the curves alone.',
+                         'c: none of its runs has come to its end with finite numbers, so it is not here.']
+
+
 def test_what_was_measured_in_runs_and_what_they_have(tmp_path):
     found = find_runs([f'a={write_log(tmp_path / "a", gsnr=True)}', f'b={write_log(tmp_path / "b", type="x")}'])
     assert found.with_gsnr == [f'a={tmp_path / "a"}'] and not found.have_rectifier

@@ -15,7 +15,7 @@ from tests.test_figures.written_logs import write_experiment, write_log
 
 #: Two whole runs of one arm, one of another, and one that is in the curves alone.
 RUNS = ReportedRuns(['a=0', 'a=1', 'b=0', 'c=0'], ['a=0', 'a=1', 'b=0'], [])
-ARGS = argparse.Namespace(max_samples=20, device='cpu', only=[])
+ARGS = argparse.Namespace(max_samples=20, device='cpu', only=[], cfg_options=[])
 
 
 @pytest.mark.parametrize('name, expected', [
@@ -36,6 +36,20 @@ def test_every_tool_understands_what_it_is_told(tmp_path):
         parsed = import_module(f'lbbt_mm.figures.{name}').parse_args([*section.arguments(runs, args), '--out', 'y'])
         assert parsed.out == Path('y')
         assert getattr(parsed, 'max_samples', 20) <= 20
+
+
+def test_overrides_of_configs_are_handed_on_to_all_tools_that_open_models(tmp_path):
+    """What their messages advise, the report takes; see :meth:`OpenedRun.absent_data`."""
+    runs = find_runs([f'a={write_log(tmp_path / "a", gsnr=True)}'])
+    options = ['test_dataloader.dataset.data_root=x', 'leave_out=["head"]']
+    args = report.parse_args(['x', '--cfg-options', *options])
+    taken = set()
+    for name, section in TOOLS.items():
+        parsed = import_module(f'lbbt_mm.figures.{name}').parse_args(section.arguments(runs, args))
+        if hasattr(parsed, 'cfg_options'):
+            assert parsed.cfg_options == options, name
+            taken.add(name)
+    assert taken == set(TOOLS) - {'curves', 'gsnr'}
 
 
 def test_what_a_tool_refuses_and_one_that_is_not_there_do_not_end_the_report(capfd):
@@ -67,7 +81,8 @@ def test_a_section_has_what_its_tool_made_and_said(tool, tmp_path, capsys):
     tool(make)
     found = section(tmp_path)
     assert [path.name for path in found.figures] == ['a.png', 'b.png'] and [path.name for path in found.numbers] == ['a.csv']
-    assert [title for title, _ in found.tables] == ['Table'] and found.notes == ['a: left out.'] and not found.missing
+    assert [title for title, _ in found.tables] == ['Table'] and found.notes == [*RUNS.gaps, 'a: left out.']
+    assert not found.missing
     assert 'a: left out.' in capsys.readouterr().err, 'it is shown too'
 
 
