@@ -1,4 +1,5 @@
 """Eigenvalues of a symmetric operator that is known by its products with vectors, such as a Hessian."""
+import math
 from typing import Any, Callable, NamedTuple, Sequence, Tuple
 
 import torch
@@ -29,6 +30,9 @@ def lanczos(operator: Any, start: Tensor, steps: int) -> Quadrature:
         operator: Symmetric, of ``P`` rows: a matrix, or a curvlinops operator; only ``operator @ vector`` is used.
         start: Vector ``(P, )``; a random one, for the density.
         steps: ``m``, products to take; fewer are taken where the vectors found span all that the operator reaches.
+
+    Raises:
+        ValueError: If a product is not finite.
     """
     basis = start.new_empty((min(steps, len(start)), len(start)))
     diagonal, beside, vector, largest = [], [], start / start.norm(), 0.
@@ -37,6 +41,9 @@ def lanczos(operator: Any, start: Tensor, steps: int) -> Quadrature:
         found = operator @ vector
         diagonal.append(float(vector @ found))
         size = float(found.norm())
+        if not math.isfinite(size):
+            raise ValueError('a product with its Hessian is not finite; expected numbers. Leave it out, or give an earlier '
+                             'checkpoint.')
         largest = max(largest, size)
         known = basis[:step + 1]
         for _ in range(2):  # twice is enough (Parlett, 1998, section 6.9)

@@ -1,5 +1,6 @@
 """The draws that a Hessian's numbers are made of, at a point of a run: each is made once, and kept."""
 import argparse
+import math
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
@@ -52,10 +53,10 @@ class Point:
 
     def __init__(self, run: OpenedRun, at: str, args: argparse.Namespace, progress: Iterator[int]) -> None:
         model = (run.at_start if at == 'start' else run.at_end)(args.device)
-        refuse_diverged(run.label, model)
+        refuse_diverged(run.name, model)
         batches = load_batches(run, model, args.split, args.max_samples, args.batch_size)
         self.args, self._progress, self.loss = args, progress, FixedLoss(model, batches, twice=True)
-        self._label = f'{run.label}, {at} of training'
+        self._label = f'{run.name}, {at} of training'
         try:
             self.parameters = self.loss.used_parameters()
         except ValueError as error:
@@ -70,7 +71,7 @@ class Point:
         """Make a draw; the same number draws the same vector at every point with as many parameters.
 
         Raises:
-            ValueError: If a layer has a first derivative only.
+            ValueError: If the loss or a product is not finite, or a layer has a first derivative only.
         """
         seed = int.from_bytes(derive_bytes(f'hessian {self.args.seed} {kind} {number}')[:4], 'little')
         with random_state_kept():
@@ -95,10 +96,17 @@ class Point:
         return noise_curve(self.loss, self.parameters, self.args.noise, generator)
 
     def gradient(self, generator: torch.Generator) -> Dict[str, Any]:
-        """The loss, and what its gradient says; nothing is drawn."""
+        """The loss, and what its gradient says; nothing is drawn.
+
+        Raises:
+            ValueError: If the loss is not finite.
+        """
+        loss = self.loss()
+        if not math.isfinite(loss):
+            raise ValueError(f'its loss is {loss}; expected a number. Leave the run out, or give an earlier checkpoint.')
         differentiate = partial(self.loss.gradient, self.parameters)
         change, cosine = gradient_predictiveness(differentiate, self.parameters, self.args.along)
-        return dict(loss=self.loss(), parameters=self.operator.shape[0], change=change, cosine=cosine,
+        return dict(loss=loss, parameters=self.operator.shape[0], change=change, cosine=cosine,
                     sensitivity=parameter_sensitivity(differentiate()))
 
 

@@ -2,8 +2,9 @@
 import argparse
 import math
 import sys
+from collections import Counter
 from functools import partial
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pandas as pd
 from torch import Tensor
@@ -13,11 +14,14 @@ from lbbt_mm.analysis.lanczos import Quadrature, estimate
 from lbbt_mm.analysis.sensitivity import noise_area
 from .canvas import Canvas, COLORS
 from .hessian_draws import make_draws
-from .numbers import print_numbers, write_numbers
+from .numbers import of_all, print_numbers, write_numbers
+from .run_names import one_of
 from .trained import open_runs
 
 #: Points of the density's curve.
 _POINTS = 1024
+#: Why a spectrum has no density and no shape, as that of a loss that is linear, whose Hessian is 0
+_ALL_THE_SAME = 'all eigenvalues that were found are the same'
 #: Papyan's kappa: how much lower a normal curve is in the middle between two values than at one, were they evenly spaced.
 _NARROWING = 3.
 
@@ -33,13 +37,16 @@ def run(args: argparse.Namespace) -> None:
     frame = pd.DataFrame(rows)
     write_numbers(frame, args.out, 'hessian')
     densities = [curve.assign(label=label, at=at) for label, at, _, curve in curves]
-    write_numbers(pd.concat(densities), args.out, 'hessian-density')
+    write_numbers(pd.concat([curve for curve in densities if len(curve)] or densities), args.out, 'hessian-density')
     draw(curves).save(args.out, 'hessian')
     for at in dict.fromkeys(args.at):
         print_numbers(summarise(frame[frame['at'] == at]), f'The Hessian of the loss at the {at} of training, '
                       f'{args.max_samples} images of {args.split}', ['measure', 'of'])
-    for (label, at, of, note), _ in frame[frame.note != ''].groupby(['label', 'at', 'of', 'note'], sort=False):
-        print(f'{label}, {at} of training, {of}: no number; {note}.')
+    names = {(opened_run.label, str(opened_run.checkpoint)): opened_run.name for opened_run in opened}
+    keys = ['label', 'checkpoint', 'at', 'of', 'note']
+    for (label, checkpoint, at, of, note), _ in frame[frame.note != ''].groupby(keys, sort=False):
+        where = f'{names[label, checkpoint]}, {at} of training' + (f', {of}' if of else '')
+        print(f'{where}: no number; {note}.', file=sys.stderr)
 
 
 def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[str, Any]]:
@@ -62,7 +69,8 @@ def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[
         'negative eigenvalue ratio': partial(hessian.negative_ratio, zero=zero),
         'negative share of curvature': hessian.negative_energy,
     }
-    some, leading = partial(_of_some, spectra, args.converged), f'leading {args.leading}'
+    some, leading = partial(_of_some, spectra, args), f'leading {args.leading}'
+    flat = _ALL_THE_SAME if _ends(spectra) is None else ''
     rows = [
         _row('loss', '', (gradient['loss'], float('nan'))),
         some('eigenvalue decay rate', f'largest {args.leading} above 0', partial(hessian.largest, above=0), args.leading,
@@ -72,29 +80,32 @@ def numbers(draws: Dict[str, List[Any]], args: argparse.Namespace) -> List[Dict[
         _row('largest eigenvalue', '', _over(spectra, lambda found: float(found.values.max()))),
         _row('smallest eigenvalue', '', _over(spectra, lambda found: float(found.values.min())))]
     for name, measure in measures.items():
-        rows += [_row(name, 'all', estimate(spectra, measure)),
+        rows += [_row(name, 'all', estimate(spectra, measure), note=flat),
                  some(name, leading, hessian.leading, args.leading, partial(_alike, measure))]
     return rows + [
         _row('distance to an eigenvalue, at most', leading, _over(spectra, partial(_residual, args.leading))),
         _row('noise sensitivity AUC', '', hessian.mean_and_error([noise_area(args.noise, made) for made in draws['noise']])),
-        _row('gradient predictiveness: change', '', (gradient['change'], float('nan'))),
-        _row('gradient predictiveness: cosine', '', (gradient['cosine'], float('nan'))),
+        _row('gradient predictiveness: change', '', (gradient['change'], float('nan')), note='the gradient is 0'),
+        _row('gradient predictiveness: cosine', '', (gradient['cosine'], float('nan')), note='a gradient is 0'),
         _row('maximum parameter sensitivity', '', (gradient['sensitivity'][most], float('nan')), most)]
 
 
 def _row(measure: str, of: str, value: Tuple[float, float], where: str = '', note: str = '') -> Dict[str, Any]:
+    """A measure's row; ``note`` says why there is no value, where there is none."""
+    note = note if math.isnan(value[0]) else ''
     return dict(measure=measure, of=of, value=value[0], standard_error=value[1], where=where, note=note)
 
 
-def _of_some(spectra: List[Quadrature], share: float, name: str, of: str, choose: Callable[[Tensor, int], Tensor],
-             number: int, measure: Callable[[Tensor], float]) -> Dict[str, Any]:
+def _of_some(spectra: List[Quadrature], args: argparse.Namespace, name: str, of: str,
+             choose: Callable[[Tensor, int], Tensor], number: int, measure: Callable[[Tensor], float]) -> Dict[str, Any]:
     """A measure of some eigenvalues; a gap and its reason where a draw has not found all of them, or one not well enough."""
-    values = []
+    values, share = [], args.converged
     for found in spectra:
         places = choose(found.values, number)
         chosen, distance = found.values[places], found.residuals[places]
         if len(places) < number:
-            return _row(name, of, (math.nan, math.nan), note=f'{len(places)} found; take more --steps')
+            remedy = 'take more --steps' if len(found.values) >= args.steps else 'there are no more different ones'
+            return _row(name, of, (math.nan, math.nan), note=f'{len(places)} found; {remedy}')
         worst = float((distance / chosen.abs()).max())
         if not worst <= share:
             known = f'{worst:.0%}' if worst < 1 else '100% or more'
@@ -125,18 +136,24 @@ def density(spectra: List[Quadrature]) -> pd.DataFrame:
         spectra: The draws.
 
     Returns:
-        DataFrame: ``eigenvalue`` and ``density``, of integral 1.
+        DataFrame: ``eigenvalue`` and ``density``, of integral 1; empty where all eigenvalues are the same.
     """
     from curvlinops.papyan2020traces.spectrum import lanczos_approximate_spectrum_from_iter
-    ends = (min(float(found.values.min()) for found in spectra), max(float(found.values.max()) for found in spectra))
-    if ends[0] == ends[1]:
-        raise ValueError('the Hessian is 0 wherever it was looked at; expected a loss that is not linear. Give another run.')
+    ends = _ends(spectra)
+    if ends is None:
+        return pd.DataFrame(dict(eigenvalue=[], density=[]), dtype=float)
     deviation = 1 / (min(len(found.values) for found in spectra) - 1) / math.sqrt(8 * math.log(_NARROWING))  # of the range
     margin = 3.5 * deviation / max(0.1, 1 - 7 * deviation)  # else the widened outer ones are cut off
     curves = [lanczos_approximate_spectrum_from_iter((found.values, found.weights.sqrt()[None]), ends, _POINTS, _NARROWING,
                                                      margin) for found in spectra]
     mean = sum(curve for _, curve in curves) / len(curves)
     return pd.DataFrame(dict(eigenvalue=curves[0][0].numpy(), density=mean.numpy()))
+
+
+def _ends(spectra: List[Quadrature]) -> Optional[Tuple[float, float]]:
+    """The lowest and the highest value; None where they are the same, as the eigenvalues of a Hessian that is 0."""
+    ends = (min(float(found.values.min()) for found in spectra), max(float(found.values.max()) for found in spectra))
+    return None if ends[0] == ends[1] else ends
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -149,8 +166,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for label, rows in frame.groupby('label', sort=False):
         groups = rows.groupby(['measure', 'of'], sort=False)
         several = rows.checkpoint.nunique() > 1
-        mean, deviation = (groups.value.agg(partial(getattr(pd.Series, name), skipna=False)) for name in ('mean', 'std'))
-        table[label] = [_shown(value, error) for value, error in zip(  # of a gap in one run there is no mean
+        mean, deviation = (of_all(groups.value, measure) for measure in ('mean', 'std'))
+        table[label] = [_shown(value, error) for value, error in zip(
             mean, deviation if several else groups.standard_error.mean())]
     index = frame[['measure', 'of']].drop_duplicates()
     return pd.DataFrame({'measure': index.measure, 'of': index.of, **table})
@@ -166,19 +183,26 @@ def draw(curves: List[Tuple[str, str, int, pd.DataFrame]]) -> Canvas:
     """The spectral density of each run, at its start and end; of several runs of one label, the first.
 
     Args:
-        curves: Label, stage, number of parameters and density.
+        curves: Label, stage, number of parameters and density, which is empty where there is none.
     """
     labels, stages = (list(dict.fromkeys(curve[index] for curve in curves)) for index in (0, 1))
     canvas = Canvas(len(labels), len(stages), height=1.5, sharey=True)
+    runs = Counter((label, at) for label, at, _, _ in curves)
     first = {(label, at): (parameters, curve) for label, at, parameters, curve in reversed(curves)}
     for (label, at), (_, curve) in first.items():
         axes = canvas.axes[labels.index(label)][stages.index(at)]
+        axes.set_title(f'{label}, {at} of training' + one_of(runs[label, at]))
+        if curve.empty:
+            axes.text(0.5, 0.5, f'no density:\n{_ALL_THE_SAME}', ha='center', va='center', transform=axes.transAxes,
+                      fontsize=6)
+            continue
         axes.semilogy(curve.eigenvalue, curve.density, color=COLORS[0])
         axes.axvline(0, color='0.4', linewidth=0.6)
-        axes.set_title(f'{label}, {at} of training')
-    # one eigenvalue, spread over all of the range; what lies below is the tail of a normal curve
-    lowest = min(1 / parameters / (curve.eigenvalue.max() - curve.eigenvalue.min()) for parameters, curve in first.values())
-    canvas.axes[0][0].set_ylim(lowest, 3 * max(curve.density.max() for _, curve in first.values()))
+    there = [(parameters, curve) for parameters, curve in first.values() if not curve.empty]
+    if there:
+        # one eigenvalue, spread over all of the range; what lies below is the tail of a normal curve
+        lowest = min(1 / parameters / (curve.eigenvalue.max() - curve.eigenvalue.min()) for parameters, curve in there)
+        canvas.axes[0][0].set_ylim(lowest, 3 * max(curve.density.max() for _, curve in there))
     for axes in canvas.axes[:, 0]:
         axes.set_ylabel('density')
     for axes in canvas.axes[-1]:

@@ -93,3 +93,9 @@ def test_the_error_is_the_jackknife_s():
     assert value == pytest.approx(3) and error == pytest.approx(np.std([1, 2, 6], ddof=1) / 3**0.5)
     assert np.isnan(estimate(first[:1], lambda values, weights: 1.)[1])
     assert pooled(first)[1].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_product_that_is_not_finite_is_refused(value):
+    with pytest.raises(ValueError, match='a product with its Hessian is not finite; expected numbers'):
+        lanczos(torch.diag(torch.tensor([1., value])), torch.ones(2), 2)

@@ -4,10 +4,14 @@ import re
 import sys
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.runner import set_random_seed
+from mmpretrain.registry import MODELS
 
 from lbbt_mm.analysis.lanczos import Quadrature
 from lbbt_mm.figures import hessian
@@ -70,6 +74,96 @@ def test_numbers_are_those_of_the_dense_hessian(trained, tool, tmp_path, side):
         assert (tmp_path / 'out' / name).stat().st_size > 5000
 
 
+@pytest.fixture
+def bent(trained, tmp_path):
+    """A run whose head alone trains, and has a hidden layer: 147 parameters, and a Hessian with negative eigenvalues."""
+    trained('plain')
+    cfg = Config.fromfile(tmp_path / 'plain.py')
+    cfg.model.head = dict(type='StackedLinearClsHead', num_classes=3, in_channels=32, mid_channels=[4],
+                          act_cfg=dict(type='Tanh'))
+    cfg.dump(tmp_path / 'bent.py')
+    set_random_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'bent.pth')
+    return f'{tmp_path}/bent.py,{tmp_path}/bent.pth'
+
+
+def bent_loss(text):
+    """The loss of its head as a function of all parameters in a row ``(..., 147)``, in float64; these; and their sizes."""
+    run = OpenedRun(read_trained(text))
+    model = run.at_end()
+    batch = load_batches(run, model, 'train', 64, 64)[0][1]
+    features = model.backbone(batch['inputs'])[-1].detach().double()
+    labels = torch.tensor([int(sample.gt_label) for sample in batch['data_samples']])
+    tensors = [parameter.detach().double() for parameter in model.head.parameters()]
+    sizes = [tensor.numel() for tensor in tensors]
+
+    def loss(flat):
+        first, offset, second, last = flat.split(sizes, -1)
+        hidden = torch.tanh(features @ first.unflatten(-1, (4, 32)).mT + offset.unsqueeze(-2))
+        logits = hidden @ second.unflatten(-1, (3, 4)).mT + last.unsqueeze(-2)
+        return -logits.log_softmax(-1)[..., torch.arange(len(labels)), labels].mean(-1)
+
+    return loss, torch.cat([tensor.flatten() for tensor in tensors]), sizes
+
+
+def test_numbers_are_those_of_a_dense_hessian_with_negative_eigenvalues(bent, tool):
+    """Of the leading ones to rounding; of all, and of noise, to the standard errors that stand beside them."""
+    status, said, numbers = tool(f'a={bent}', '--at', 'end', '--steps', 60, '--draws', 12, '--trace-draws', 30, '--leading',
+                                 8, '--noise', 0.1, 0.2, '--noise-draws', 60, '--along', 0.01, 0.03)
+    assert status == 0, said
+    numbers = numbers.fillna({'of': ''}).set_index(['measure', 'of'])
+    loss, flat, sizes = bent_loss(bent)
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, flat))
+    leading, above = values[values.abs().argsort()[-8:]], values[values > 0].flip(0)[:8]
+
+    def excess(some):
+        return (some - some.mean()).pow(4).mean() / some.var(correction=0)**2 - 3
+
+    def negative_share(some):
+        return some[some < 0].abs().sum() / some.abs().sum()
+
+    def gradient(at):
+        return torch.autograd.functional.jacobian(loss, at)
+
+    first = gradient(flat)
+    seconds = torch.stack([gradient(flat - step * flat.norm() * first / first.norm()) for step in (0.01, 0.03)])
+    exact = {
+        ('loss', ''): loss(flat), ('largest eigenvalue', ''): values[-1], ('smallest eigenvalue', ''): values[0],
+        ('spectral gap', 'largest 2'): values[-1] - values[-2],
+        ('eigenvalue decay rate', 'largest 8 above 0'): np.polyfit(np.log(np.arange(1, 9)), above.log().numpy(), 1)[0],
+        ('kurtosis of eigenvalues', 'leading 8'): excess(leading),
+        ('participation ratio', 'leading 8'): leading.abs().sum()**2 / (8 * leading.square().sum()),
+        ('negative eigenvalue ratio', 'leading 8'): (leading < 0).double().mean(),
+        ('negative share of curvature', 'leading 8'): negative_share(leading),
+        ('gradient predictiveness: change', ''): (seconds - first).norm(dim=1).mean() / first.norm(),
+        ('gradient predictiveness: cosine', ''): F.cosine_similarity(seconds, first[None]).mean(),
+        ('maximum parameter sensitivity', ''): first.abs().max()}
+    assert 0 < exact['negative eigenvalue ratio', 'leading 8'] < 0.9, 'or the test shows nothing'
+    for key, value in exact.items():
+        assert numbers.value[key] == pytest.approx(float(value), rel=5e-3), key
+
+    generator = torch.Generator().manual_seed(0)
+    size = torch.cat([part.square().mean().sqrt().expand(len(part)) for part in flat.split(sizes)])
+    noise = torch.randn(20000, len(flat), generator=generator, dtype=torch.float64) * size
+    added = [((loss(flat + scale * noise) + loss(flat - scale * noise)) / 2 - loss(flat)).mean() for scale in (0.1, 0.2)]
+    estimated = {
+        ('trace of the Hessian', 'all'): values.sum(), ('kurtosis of eigenvalues', 'all'): excess(values),
+        ('participation ratio', 'all'): values.abs().sum()**2 / (len(values) * values.square().sum()),
+        ('negative eigenvalue ratio', 'all'): (values < -1e-4 * values.abs().max()).double().mean(),
+        ('negative share of curvature', 'all'): negative_share(values),
+        ('noise sensitivity AUC', ''): (added[0] / 2 * 0.1 + (added[0] + added[1]) / 2 * 0.1) / 0.2}
+    for key, value in estimated.items():
+        error = numbers.standard_error[key]
+        assert abs(numbers.value[key] - float(value)) < 4 * error, key
+        size = values.abs().sum() if key[0].startswith('trace') else abs(value)  # a sum of both signs may be about 0
+        assert error < 0.5 * float(size), (key, 'or the test shows nothing')
+
+
 def test_the_density_has_one_eigenvalue_s_share_at_each(trained, tool, tmp_path):
     tool(trained(), *FEW, '--at', 'end', '--draws', 6)
     curve = pd.read_csv(tmp_path / 'out' / 'hessian-density.csv')
@@ -126,7 +220,7 @@ def spectrum(values, residuals=0.):
 @pytest.mark.parametrize('values, residuals, leading, given, note', [
     ([-5., -1., 1., 2., 4.], 0., 3, 'decay gap leading', ''),
     ([-5., -1., 1., 2., 4.], 0., 4, 'gap leading', '3 found; take more --steps'),
-    ([1., 2., 4.], 0., 4, 'gap', '3 found; take more --steps'),
+    ([1., 2., 4.], 0., 4, 'gap', '3 found; there are no more different ones'),
     ([-5., -1., 1., 2., 4.], [0.4, 0., 0., 0., 0.], 3, 'decay gap leading', ''),  # of -5, 8 %
     ([-5., -1., 1., 2., 4.], [0.6, 0., 0., 0., 0.], 3, 'decay gap', 'known to within 12% of its magnitude only'),
     ([-5., -1., 1., 2., 4.], [0., 0., 0.2, 0., 0.], 3, 'gap leading', 'known to within 20% of its magnitude only'),
@@ -135,7 +229,7 @@ def spectrum(values, residuals=0.):
 ])
 def test_fewer_eigenvalues_or_others_are_a_gap(values, residuals, leading, given, note):
     """One draw that has not found them is enough."""
-    args = hessian.parse_args(['a', '--leading', str(leading)])
+    args = hessian.parse_args(['a', '--leading', str(leading), '--steps', '5'])
     gradient = dict(loss=1., change=1., cosine=1., sensitivity=dict(w=1.))
     draws = dict(lanczos=[spectrum(sorted(abs(v) for v in range(1, 9))), spectrum(values, residuals)], gradient=[gradient],
                  trace=[1.], noise=[[0.] * len(args.noise)])
@@ -155,6 +249,51 @@ def test_a_gap_is_said_in_a_line(trained, tool):
     line = r'^a, end of training, leading 4: no number; one is known to within (\d+%|100% or more) of its magnitude only'
     assert re.search(line, said, re.M), said
     assert said.count('leading 4: no number') == 1
+
+
+def saturated(model):
+    """One class has all of the probability, in float32 too: the loss is linear in the head, and its Hessian 0."""
+    model.head.fc.bias[0] = 1e4
+
+
+def test_a_hessian_that_is_0_is_a_gap_and_other_runs_are_shown(trained, tool, tmp_path, monkeypatch):
+    drawn, draw = [], hessian_numbers.draw
+    monkeypatch.setattr(hessian_numbers, 'draw', lambda curves: drawn.append(draw(curves)) or drawn[0])
+    flat, other = trained(change=saturated), trained('other', seed=1)
+    status, said, numbers = tool(f'flat={flat}', f'other={other}', *FEW, '--at', 'end')
+    assert status == 0, said
+    of_flat = numbers[numbers.label == 'flat'].fillna({'of': ''}).set_index(['measure', 'of'])
+    for key in (('largest eigenvalue', ''), ('smallest eigenvalue', ''), ('trace of the Hessian', 'all'),
+                ('negative eigenvalue ratio', 'all')):
+        assert of_flat.value[key] == 0, key
+    for name in ('kurtosis of eigenvalues', 'participation ratio', 'negative share of curvature'):
+        assert math.isnan(of_flat.value[name, 'all'])
+        assert of_flat.note[name, 'all'] == 'all eigenvalues that were found are the same'
+    assert of_flat.note['spectral gap', 'largest 2'] == '1 found; there are no more different ones'
+    assert 'flat, end of training, all: no number; all eigenvalues that were found are the same.' in said
+    assert numbers[numbers.label == 'other'].value.notna().sum() > 10
+    assert set(pd.read_csv(tmp_path / 'out' / 'hessian-density.csv').label) == {'other'}
+    first, second = drawn[0].axes[:, 0]
+    assert not first.lines and first.texts[0].get_text().startswith('no density') and second.lines
+    status, said, numbers = tool(f'flat={flat}', *FEW, '--at', 'end', out='alone')
+    assert status == 0 and (tmp_path / 'alone' / 'hessian.png').stat().st_size > 1000
+    assert pd.read_csv(tmp_path / 'alone' / 'hessian-density.csv').empty
+
+
+def test_a_loss_that_is_not_finite_is_one_line(trained, tool):
+    """The weights are finite; the logits overflow, so that the loss is infinity or none."""
+    status, said, numbers = tool(f'a={trained(change=lambda model: model.head.fc.weight.fill_(3e38))}', *FEW, '--at', 'end')
+    said = [line for line in said.strip().splitlines() if 'Hessian-vector products' not in line]
+    assert status == 2 and numbers is None and len(said) == 1, said
+    assert re.match(r'a, end of training: its loss is (nan|inf); expected a number\. Leave the run out', said[0]), said
+
+
+def test_the_picture_says_that_it_shows_one_run_of_several(trained, tool, monkeypatch):
+    drawn, draw = [], hessian_numbers.draw
+    monkeypatch.setattr(hessian_numbers, 'draw', lambda curves: drawn.append(draw(curves)) or drawn[0])
+    texts = [trained(), trained('other', seed=1)]
+    assert tool(f'a={texts[0]}', f'a={texts[1]}', *FEW, '--at', 'end')[0] == 0
+    assert [axes.get_title() for axes in drawn[0].axes.flat] == ['a, end of training (1 of 2 runs)']
 
 
 @pytest.mark.parametrize('arguments, found', [
