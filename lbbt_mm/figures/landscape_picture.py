@@ -20,7 +20,7 @@ def draw(grids: Sequence[Tuple[str, pd.DataFrame]], public: bool, start: str, en
     """Draw the planes side by side.
 
     Args:
-        grids: Label, and losses, beta by alpha, NaN for a gap.
+        grids: What a run is called, and losses, beta by alpha, NaN for a gap.
         public: Whether they are those of the public code: smoothed, and without the training's end.
         start: What the middle is called.
         end: What the end of the first direction is called.

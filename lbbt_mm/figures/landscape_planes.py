@@ -20,6 +20,7 @@ from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
 from .numbers import print_numbers, write_numbers
 from .parts import Parts, stamp
 from .progress import track
+from .run_names import short_names
 from .trained import OpenedRun, open_runs
 
 #: What the losses depend on beside the run: options of the command line.
@@ -49,11 +50,11 @@ def run(args: argparse.Namespace) -> None:
     parts = Parts(args.out / 'landscape.parts.json', {name: getattr(args, name) for name in _SETTINGS})
     check_ends(opened[1:])  # the first is looked at next
     grids, table = [], []
-    for opened_run in opened:
+    for opened_run, name in zip(opened, short_names(opened)):
         grid, about = measure(opened_run, args, parts)
-        grids.append((opened_run.label, grid))
-        table.append(dict(run=opened_run.label, **about))
-    write_numbers(pd.concat([_as_rows(label, run.checkpoint, grid) for (label, grid), run in zip(grids, opened)]), args.out,
+        grids.append((name, grid))
+        table.append(dict(run=name, **about))
+    write_numbers(pd.concat([_as_rows(run.label, run.checkpoint, grid) for (_, grid), run in zip(grids, opened)]), args.out,
                   'landscape')
     draw(grids, args.directions == 'public', args.start, args.end).save(args.out, 'landscape')
     print_numbers(pd.DataFrame(table), f'Loss on a plane, {args.max_samples} images of {args.split}')
@@ -111,7 +112,7 @@ def open_plane(run: OpenedRun, args: argparse.Namespace) -> Plane:
         try:
             step = training_direction(start, parameters)
         except ValueError as error:
-            raise ValueError(f'{run.label}: {error}') from None
+            raise ValueError(f'{run.name}: {error}') from None
         directions = [step, orthogonal_direction(step, step if args.norm_of == 'step' else start, args.norm, generator)]
     about = dict(tensors=f'{len(directions[0])} of {len(start)}', **{'norm of d1': sum(
         float(part.double().square().sum()) for part in directions[0].values())**0.5})
@@ -128,7 +129,7 @@ def _open(run: OpenedRun, where: str, args: argparse.Namespace) -> nn.Module:
         other = copy(run)
         other.checkpoint = Path(where)
         model = other.at_end(args.device)
-    refuse_diverged(run.label, model)
+    refuse_diverged(run.name, model)
     return model
 
 
@@ -137,7 +138,7 @@ def _say_of_buffers(run: OpenedRun, model: nn.Module, far: nn.Module) -> None:
     moved = [name for name, buffer in model.named_buffers()
              if buffer.is_floating_point() and name in other and not torch.equal(buffer, other[name])]
     if moved:
-        print(f'{run.label}: {moved[0]} and {len(moved) - 1} more buffers are those of --to at all points, since running '
+        print(f'{run.name}: {moved[0]} and {len(moved) - 1} more buffers are those of --to at all points, since running '
               'statistics are no part of the plane.', file=sys.stderr)
 
 

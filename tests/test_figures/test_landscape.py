@@ -1,6 +1,7 @@
 """tools/analysis/landscape.py: its plane goes through the start and the end of a run, and gaps are gaps."""
 import json
 import re
+from collections import Counter
 from functools import partial
 from types import SimpleNamespace
 
@@ -45,6 +46,40 @@ def test_the_plane_goes_through_start_and_end(trained, tool, tmp_path, norm):
     for kind in ('png', 'pdf'):
         assert (tmp_path / 'out' / f'landscape.{kind}').stat().st_size > 5000
     assert re.search(r'│ a +│', said)
+
+
+def test_runs_of_one_label_are_told_apart_by_their_seeds(trained, tool, monkeypatch):
+    drawn, draw = [], landscape_planes.draw
+    monkeypatch.setattr(landscape_planes, 'draw', lambda *args: drawn.append(draw(*args)) or drawn[0])
+    status, said, numbers = tool(f'a={trained()}', f'a={trained("other", seed=1)}', '--points', 3)
+    assert status == 0 and set(numbers.label) == {'a'}, said
+    assert [axes.get_title() for axes in drawn[0].axes.flat] == ['a, seed 0', 'a, seed 1']
+    assert re.search(r'│ a, seed 0 +│', said) and re.search(r'│ a, seed 1 +│', said)
+
+
+def test_one_model_and_one_loading_of_the_images_serve_all_points(trained, tool, monkeypatch):
+    """Two models are built of a run, its start and its end; a point writes into the second, and reads no image."""
+    calls, models = Counter(), []
+
+    def counted(owner, name, note=lambda *args: None):
+        real = getattr(owner, name)
+
+        def call(*args, **options):
+            calls[name] += 1
+            note(*args)
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, call)
+
+    text = trained()
+    counted(OpenedRun, '_build')
+    counted(OpenedRun, 'images')
+    counted(landscape_planes, 'load_batches', lambda run, model, *args: models.append(model))
+    counted(FixedLoss, '__call__', lambda loss: models.append(loss.model))
+    status, said, numbers = tool(text, *GRID)
+    assert status == 0 and len(numbers) == 25, said
+    assert calls == dict(_build=2, images=1, load_batches=1, __call__=25 + 2), 'and both ends for the table'
+    assert all(model is models[0] for model in models)
 
 
 @pytest.mark.slow
@@ -186,8 +221,8 @@ def test_command_lines_that_make_no_sense(arguments, found, capsys):
 
 def test_buffers_that_differ_are_named(capsys):
     model, far = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
-    landscape_planes._say_of_buffers(SimpleNamespace(label='a'), model, far)
+    landscape_planes._say_of_buffers(SimpleNamespace(name='a'), model, far)
     assert capsys.readouterr().err == ''
     model.running_mean += torch.ones(2)
-    landscape_planes._say_of_buffers(SimpleNamespace(label='a'), model, far)
+    landscape_planes._say_of_buffers(SimpleNamespace(name='a'), model, far)
     assert capsys.readouterr().err.startswith('a: running_mean and 0 more buffers are those of --to at all points')
