@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
@@ -162,5 +163,13 @@ class TestOthersModels:
         assert not Computing.built
 
 
-def test_a_hub_that_cannot_be_reached_from_here_is_no_wrong_value(folder):
+def test_a_hub_that_cannot_be_reached_from_here_is_no_wrong_value(folder, monkeypatch):
+    asked = []
+
+    def unreachable(repository, *file, **options):
+        asked.append(repository)
+        raise LocalEntryNotFoundError('no route')
+
+    monkeypatch.setattr('huggingface_hub.hf_hub_download', unreachable)  # which would try for a minute
     check(folder, options=['model.backbone.language.config=None', 'model.backbone.language.init_std=0.02'])
+    assert set(asked) == {'nobody/none'}
