@@ -10,7 +10,7 @@ flip = dict(type='RandomFlip', prob=0.5)
 labels = dict(_base_.random_label, exclude_true=True)
 train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=[labels, _base_.load, crop, flip, _base_.pack_labels])))
-# Train-acc1 is of whole images
+# Train-acc1 is of whole images; where the training has another num_samples, this dataset needs the same
 val_cfg = dict(
     train_dataloader=dict(
         _base_.val_dataloader,

@@ -98,6 +98,11 @@ def _check_sample_numbers(cfg: Config, loaders: Sequence[str]) -> None:
 
 def _check_same_labels(cfg: Config) -> None:
     """Train-acc1 on labels other than those that were trained would be chance, and look like a model that learns nothing."""
+    subset, trained_on = (get_key(cfg, f'{loader}.dataset') for loader in (BRIDGE_LOADER, 'train_dataloader'))
+    most, taken = next(_nested(trained_on), {}).get('num_samples'), [part.get('num_samples') for part in _nested(subset)]
+    if most is not None and taken and taken[0] is not None and most not in taken:  # evenly spaced: few are in both
+        raise ValueError(f'{BRIDGE_LOADER}.dataset.num_samples={taken[0]}, but train_dataloader.dataset.num_samples={most}, '
+                         'so accuracy would be measured on images that are not trained. Set both to the same number.')
     trained, evaluated = ([labels for _, _, labels in _all_labels(cfg, loader)]
                           for loader in ('train_dataloader', BRIDGE_LOADER))
     for found in evaluated if trained else ():
@@ -117,6 +122,13 @@ def _check_same_labels(cfg: Config) -> None:
         raise ValueError(f'{where}: {kind} has {numbering}{name}={found[name]!r:.200}, that of train_dataloader '
                          f'{name}={first[name]!r:.200}, so accuracy would be measured on labels that are not trained. Give '
                          'both the same settings.')
+
+
+def _nested(dataset: Any) -> Iterator[Mapping]:
+    """A dataset's config and those inside it."""
+    while isinstance(dataset, Mapping):
+        yield dataset
+        dataset = dataset.get('dataset')
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -54,6 +54,25 @@ def test_data_preprocessors_that_say_nothing(root):
     check_random_labels(cfg, loaders=())
 
 
+def test_images_of_train_acc1_that_are_not_trained(root):
+    cfg = run_config(root)
+
+    def of(number, dataset):
+        return dict(type='lbbt_mm.EvenSubset', num_samples=number, dataset=dataset)
+
+    whole, evaluated = cfg.train_dataloader.dataset, cfg.val_cfg.train_dataloader.dataset
+    for trained, subset in ((whole, of(4, evaluated)), (of(6, whole), of(6, evaluated)),
+                            (of(6, whole), of(4, of(6, evaluated))), (of(6, whole), evaluated)):
+        cfg.train_dataloader.dataset, cfg.val_cfg.train_dataloader.dataset = trained, subset
+        check_random_labels(cfg)
+    cfg.val_cfg.train_dataloader.dataset = of(4, evaluated)
+    with pytest.raises(ValueError) as error:
+        check_random_labels(cfg)
+    assert str(error.value) == (
+        'val_cfg.train_dataloader.dataset.num_samples=4, but train_dataloader.dataset.num_samples=6, so accuracy would be '
+        'measured on images that are not trained. Set both to the same number.')
+
+
 def test_num_classes_in_the_loader_of_train_acc1(root):
     cfg = run_config(root)
     cfg.val_cfg.train_dataloader.dataset.pipeline[1].num_classes = 4
