@@ -1,13 +1,13 @@
 """Random labels before a run starts: numbers of classes, and that an image keeps its label in all epochs and loaders."""
 import os
 import re
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from lbbt_mm.config_keys import find_types, get_key
-from lbbt_mm.registry import type_name
-from .datasets import TRAINING_LOADERS, Found, find_datasets
+from lbbt_mm.registry import parameters_of, type_name
+from .datasets import TRAINING_LOADERS, Found, class_of, find_datasets
 
 # The loader of lbbt_mm.BridgeValLoop for Train-acc1
 BRIDGE_LOADER = 'val_cfg.train_dataloader'
@@ -81,19 +81,24 @@ def _check_pixels_key(found: Found) -> None:
 
 
 def _check_sample_numbers(cfg: Config, loaders: Sequence[str]) -> None:
-    """Every dataset counts its samples from 0, so that equal numbers in two of them are different images."""
-    first: Dict[Tuple[int, str], Tuple[str, str, Any]] = {}
-    for where, inner, labels in (one for loader in loaders for one in _all_labels(cfg, loader)):
+    """Every dataset counts its samples from 0, so that equal numbers in two of them are different images.
+
+    Train images may be validated too, with their labels: over loaders, only what is known to be other images is refused.
+    """
+    known: Dict[Tuple[int, str], List[Tuple[str, str, str, Mapping]]] = {}
+    for loader, (where, inner, labels) in ((loader, one) for loader in loaders for one in _all_labels(cfg, loader)):
         if labels['key'] != 'sample_idx' or labels['ratio'] == 0:
             continue
-        samples = {**_samples(_innermost(inner)), 'indices': _numbering(_innermost(inner))}
-        kind = labels['type']
-        other, others_kind, others_samples = first.setdefault((labels['seed'], labels['salt']), (where, kind, samples))
-        if samples != others_samples:
-            kinds = kind if kind == others_kind else f'each of {others_kind} and {kind}'
-            raise ValueError(f"{other} and {where}: {kinds} has key='sample_idx', seed={labels['seed']} and "
-                             f"salt={labels['salt']!r} in both, so different images would share labels. Give each "
-                             f"dataset's {kind} a salt of its own, such as salt='a' and salt='b'.")
+        kind, others = labels['type'], known.setdefault((labels['seed'], labels['salt']), [])
+        for others_loader, other, others_kind, others_inner in others:
+            same = _same_dataset(inner, others_inner) if loader == others_loader else _may_be_same_images(
+                cfg, inner, others_inner)
+            if not same:
+                kinds = kind if kind == others_kind else f'each of {others_kind} and {kind}'
+                raise ValueError(f"{other} and {where}: {kinds} has key='sample_idx', seed={labels['seed']} and "
+                                 f"salt={labels['salt']!r} in both, so different images would share labels. Give each "
+                                 f"dataset's {kind} a salt of its own, such as salt='a' and salt='b'.")
+        others.append((loader, where, kind, inner))
 
 
 def _check_same_labels(cfg: Config) -> None:
@@ -209,3 +214,40 @@ def _numbering(dataset: Mapping) -> Any:
     if isinstance(indices, int):
         return indices if indices < 0 else None
     return list(indices) if isinstance(indices, Sequence) else indices
+
+
+def _same_dataset(one: Mapping, other: Mapping) -> bool:
+    """Whether two datasets are written alike, what leaves their samples as they are aside."""
+    one, other = ({**_samples(_innermost(each)), 'indices': _numbering(_innermost(each))} for each in (one, other))
+    return one == other
+
+
+def _may_be_same_images(cfg: Config, one: Mapping, other: Mapping) -> bool:
+    """Whether nothing that is known to select images tells two datasets apart."""
+    ours, theirs = _selections(cfg, one), _selections(cfg, other)
+    return len(ours) == len(theirs) and not any(
+        this[name] != that[name] for this, that in zip(ours, theirs) for name in this.keys() & that.keys())
+
+
+def _selections(cfg: Config, dataset: Mapping) -> List[Dict[str, Any]]:
+    """What selects the images of a dataset, or of each in a concatenation, as far as it is known; files by whole paths."""
+    dataset = _innermost(dataset)
+    if isinstance(dataset.get('datasets'), Sequence):
+        return [found for part in dataset['datasets'] if isinstance(part, Mapping) for found in _selections(cfg, part)]
+    kind = class_of(dataset.get('type'), cfg.get('default_scope'))
+    known = parameters_of(kind)[0] if kind else {}
+    defaults = {name: one.default for name, one in known.items() if one.default is not one.empty}
+    given = {name: dataset.get(name, defaults.get(name)) for name in ('data_root', 'data_prefix', 'ann_file', 'split')}
+    root, prefix, listed = (given[name] or '' for name in ('data_root', 'data_prefix', 'ann_file'))
+    folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
+    found = dict(type=type_name(dataset), folders={_below(root, folder) for folder in folders},
+                 ann_file=_below(root, listed) if listed else '', indices=_numbering(dataset))
+    return [found if given['split'] is None else dict(found, split=given['split'])]
+
+
+def _below(root: Any, path: Any) -> Any:
+    """One string for all ways to write a path below a root."""
+    if not all(isinstance(part, (str, os.PathLike)) for part in (root, path)):
+        return str(path)
+    path = os.path.expanduser(path)
+    return _real(path if '://' in str(path) else os.path.join(root, path))

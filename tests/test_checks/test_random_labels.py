@@ -296,6 +296,49 @@ class TestExactShares:
         cfg.val_dataloader.dataset = dict(type='lbbt_mm.EvenSubset', num_samples=2, dataset=first)
         check_random_labels(cfg)
 
+    @pytest.mark.parametrize('options', [
+        dict(metainfo=dict(classes=['a', 'b', 'c'])), dict(backend_args=None), dict(with_label=True), dict(ann_file=''),
+        dict(data_prefix=dict(img_path='train')), dict(data_prefix='./test/../train/'), dict(data_root='.'),
+        dict(data_root='train', data_prefix=''), dict(type='CustomDataset'), dict(indices=4)])
+    @pytest.mark.parametrize('kind', ['wrapper', 'transform'])
+    def test_trained_images_are_validated_however_they_are_written(self, root, monkeypatch, kind, options):
+        monkeypatch.chdir(root)
+        cfg = self.in_two_loaders(root, kind, **options)
+        check_random_labels(cfg)
+        for loader in (cfg.train_dataloader, cfg.val_dataloader):
+            loader.dataset = dict(type='ConcatDataset', datasets=[loader.dataset])
+        check_random_labels(cfg)
+
+    @pytest.mark.parametrize('options', [
+        dict(data_prefix='test'), dict(data_prefix=dict(img_path='test')), dict(data_root='train'), dict(ann_file='a.txt'),
+        dict(indices=[3, 4]), dict(type='OtherDataset')])
+    @pytest.mark.parametrize('kind', ['wrapper', 'transform'])
+    def test_what_selects_other_images_tells_them_apart(self, root, monkeypatch, kind, options):
+        monkeypatch.chdir(root)
+        with pytest.raises(ValueError, match='^train_dataloader.dataset and val_dataloader.dataset: .* share labels'):
+            check_random_labels(self.in_two_loaders(root, kind, **options))
+
+    @pytest.mark.parametrize('options, passes', [
+        (dict(split='train', download=False), True), (dict(data_prefix='', test_mode=True), True), (dict(split='test'), False)])
+    def test_splits_tell_them_apart_also_where_one_is_the_default(self, root, options, passes):
+        cfg = self.in_two_loaders(root, 'transform')
+        plain = dict(type='mmpretrain.CIFAR10', data_root='cifar', pipeline=cfg.train_dataloader.dataset.pipeline)
+        cfg.train_dataloader.dataset, cfg.val_dataloader.dataset = plain, dict(plain, **options)
+        if passes:
+            return check_random_labels(cfg)
+        with pytest.raises(ValueError, match='^train_dataloader.dataset and val_dataloader.dataset: .* share labels'):
+            check_random_labels(cfg)
+
+    def in_two_loaders(self, root: Path, kind: str, **options) -> Config:
+        """A run that trains images and validates them, written otherwise, both with random labels."""
+        cfg = run_config(root, train_labels=())
+        label = random_label(root, num_classes=3, key='sample_idx', seed=0)
+        plain = folder_config(root, *([] if kind == 'wrapper' else [label]), data_prefix='train')
+        sets = [plain, dict(plain, **options)]
+        sets = [self.share(one) for one in sets] if kind == 'wrapper' else sets
+        cfg.train_dataloader.dataset, cfg.val_dataloader.dataset, cfg.val_cfg = *sets, {}
+        return cfg
+
     @pytest.mark.parametrize('options', [dict(ratio=0.5), dict(ratio=0.5, data_root='/data'),
                                          dict(draw='permute', num_classes=None), dict(draw='permute', ratio=0.5)])
     @pytest.mark.parametrize('where', ['trained', 'evaluated'])
