@@ -86,7 +86,7 @@ def _check_sample_numbers(cfg: Config, loaders: Sequence[str]) -> None:
     Train images may be validated too, with their labels: over loaders, only what is known to be other images is refused.
     """
     known: Dict[Tuple[int, str], List[Tuple[str, str, str, Mapping]]] = {}
-    for loader, (where, inner, labels) in ((loader, one) for loader in loaders for one in _all_labels(cfg, loader)):
+    for loader, (where, inner, labels) in ((name, one) for name in loaders for one in _all_labels(cfg, name)):
         if labels['key'] != 'sample_idx' or labels['ratio'] == 0:
             continue
         kind, others = labels['type'], known.setdefault((labels['seed'], labels['salt']), [])

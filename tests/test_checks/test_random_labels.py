@@ -319,7 +319,8 @@ class TestExactShares:
             check_random_labels(self.in_two_loaders(root, kind, **options))
 
     @pytest.mark.parametrize('options, passes', [
-        (dict(split='train', download=False), True), (dict(data_prefix='', test_mode=True), True), (dict(split='test'), False)])
+        (dict(split='train', download=False), True), (dict(data_prefix='', test_mode=True), True),
+        (dict(split='test'), False)])
     def test_splits_tell_them_apart_also_where_one_is_the_default(self, root, options, passes):
         cfg = self.in_two_loaders(root, 'transform')
         plain = dict(type='mmpretrain.CIFAR10', data_root='cifar', pipeline=cfg.train_dataloader.dataset.pipeline)
