@@ -41,6 +41,8 @@ def run_experiment(args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan) if hasattr(args, field.name)})
+        if not args.report_only:  # what is trained already can be shown
+            plan.refuse_equal()
         if args.dry_run:
             print_commands(plan, args, console)
             return 0

@@ -148,15 +148,19 @@ class Plan:
             twice = next((key for key in keys if keys.count(key) > 1), None)
             if twice:
                 raise ValueError(f'--cells, --cell: {twice} is set twice in the cell {cell.name}. Name it once.')
-        self._refuse_equal()
 
-    def _refuse_equal(self) -> None:
-        """However they are written, two sources or cells with one config are one training, made twice."""
+    def refuse_equal(self) -> None:
+        """However they are written, two sources or cells with one config are one training, made twice.
+
+        Raises:
+            ValueError: If all arms have the same configs in two of them.
+        """
         known: List[Tuple[Source, List[dict]]] = []
-        for source in self.sources if len(self.sources) > 1 else ():
-            run = Run(source, self.arms[0], self.seeds[0], self.config_lr)
+        for source in self.sources if self.is_matched and len(self.sources) > 1 else ():
+            runs = [Run(source, arm, self.seeds[0], self.config_lr) for arm in self.arms]
             with named_as(f'--cells, --cell: cell {source.cell.name}:'):
-                configs = [override(stage.base, self.overrides(run, stage)).to_dict() for stage in self.stages]
+                configs = [override(stage.base, self.overrides(run, stage)).to_dict()
+                           for run in runs for stage in self.stages]
             other = next((one for one, theirs in known if theirs == configs), None)
             if other:
                 flag = '--sources' if other.cell == source.cell else '--cells, --cell'

@@ -118,14 +118,38 @@ class TestExperiment:
         assert f'--cells, --cell: {names} come to the same config, so the same would be trained twice.' in output
 
     def test_two_names_of_one_language_model(self, folder):
+        plan = Plan(folder / 'bridge.py', folder / 'out', ['language'], [0], [Source('a', 'x'), Source('b', 'x')])
         with pytest.raises(ValueError, match='--sources: a and b come to the same config'):
-            Plan(folder / 'bridge.py', folder / 'out', ['language'], [0], [Source('a', 'x'), Source('b', 'x')])
+            plan.refuse_equal()
+
+    @pytest.mark.parametrize('arms', ['random_tuned random', 'random random_tuned'])
+    def test_cells_that_are_one_for_some_of_the_arms(self, compare, folder, arms):
+        options = ['--stds', 0.01, 0.02, '--cells', 'model.backbone.language.init_std=0.1,0.3']
+        status, output = compare(*options, arms=arms, seeds='0')
+        assert status == 0, output
+        stds = [request(folder, f'init_std={std}-random-seed0-lr0.01')['model']['backbone']['language']['init_std']
+                for std in (0.1, 0.3)]
+        assert stds == [0.1, 0.3]
+        status, output = compare(*options, '--fresh', '--baseline-arm', 'random_tuned', arms='random_tuned', seeds='0')
+        assert status == 2 and 'init_std=0.1 and init_std=0.3 come to the same config' in output
+
+    def test_an_experiment_of_before_with_equal_cells_is_reported(self, compare, folder, monkeypatch):
+        cells = ['--cells', 'model.backbone.width=8,8.0']
+        with monkeypatch.context() as before:
+            before.setattr(Plan, 'refuse_equal', lambda plan: None)
+            assert compare(*cells, seeds='0')[0] == 0
+        (folder / 'out' / 'summary.md').unlink()
+        assert compare(*cells, '--report-only', seeds='0')[0] == 0 and (folder / 'out' / 'summary.md').is_file()
+        for more in ((), ('--dry-run', )):
+            status, output = compare(*cells, *more, seeds='0')
+            assert status == 2 and 'come to the same config' in output
 
     def test_cells_that_differ_in_a_probe_alone(self, folder):
         path = folder / 'probe.py'
         path.write_text(path.read_text().replace('width=8', 'width=9'))
         cells = combine([], [['ours'], ['theirs', 'model.backbone.width=8']])
         plan = Plan(folder / 'bridge.py', folder / 'out', ['language'], [0], cells=cells, probes=[path])
+        plan.refuse_equal()
         assert len(plan.all_runs()) == 2
 
     def test_runs_that_failed_show_what_failed_and_how_many_are_counted(self, compare, folder):
