@@ -28,6 +28,9 @@ from .stages import Stage
 
 #: What is raised over a wrong value. Other errors are of the meta device, this machine or the network: a training tells
 _OF_VALUES = (ValueError, TypeError, KeyError, AssertionError)
+#: What such an error says that is of the meta device (numpy asks for the values of a tensor, and torch answers by a
+#: TypeError), or of a training's process group, which is not there yet
+_NOT_OF_VALUES = re.compile(r'\bmeta\b|process group has not been initialized')
 #: Data sets whose arguments can be looked at without the data: they wrap what reads it
 _WRAPPERS = ('EvenSubset', 'RandomLabelDataset')
 #: Initialisers of ours that are looked at together with the model whose parts they name
@@ -57,6 +60,8 @@ def check_builds(plan: Plan, runs: Sequence[Run]) -> None:
         try:
             with _quietly(cfg):
                 _build(cfg, seen)
+        except UnreachableError:  # each other build would ask the hub again, for about a minute
+            return
         except _OF_VALUES as error:
             raise ValueError(f'{_place(plan, run, stage)}: {describe(error).rstrip(".")}. Correct the value; no training '
                              'was begun.') from error
@@ -88,6 +93,7 @@ def _build(cfg: Config, seen: Set[str]) -> None:
     """Build what a config describes, unless it is among what was built before.
 
     Raises:
+        UnreachableError: If the hub is to be asked, and cannot be.
         ValueError, TypeError, KeyError, AssertionError: What a constructor says of a value.
     """
     try:
@@ -120,15 +126,13 @@ def _try(build: Any) -> None:
     """Build something; an error that says nothing of a value passes.
 
     Raises:
-        ValueError, TypeError, KeyError, AssertionError: One that does.
+        UnreachableError: If the hub cannot be asked.
+        ValueError, TypeError, KeyError, AssertionError: One that says something of a value.
     """
     try:
         build()
-    except UnreachableError:  # the hub, from here
-        pass
     except _OF_VALUES as error:
-        # numpy asks for the values of a tensor, and torch answers by a TypeError
-        if not re.search(r'\bmeta\b', str(error)):
+        if isinstance(error, UnreachableError) or not _NOT_OF_VALUES.search(str(error)):
             raise
     except Exception:
         pass

@@ -114,7 +114,8 @@ class Computing(BaseModel):
         if how == 'absent':
             raise FileNotFoundError('weights.pth')
         self.rates = {'item': lambda: rates[0].item(), 'list': rates.tolist, 'numpy': lambda: np.asarray(rates),
-                      'plain': lambda: 0}[how]()
+                      'rank': torch.distributed.get_rank, 'world': torch.distributed.get_world_size,
+                      'group': lambda: torch.distributed.new_group([0]), 'plain': lambda: 0}[how]()
 
     def forward(self, inputs):
         return inputs
@@ -134,7 +135,7 @@ class TestOthersModels:
         (folder / 'bridge.py').write_text(COMPUTING)
         Computing.built.clear()
 
-    @pytest.mark.parametrize('how', ['item', 'list', 'numpy', 'absent'])
+    @pytest.mark.parametrize('how', ['item', 'list', 'numpy', 'absent', 'rank', 'world', 'group'])
     def test_what_the_meta_device_or_this_machine_cannot_do_is_no_wrong_value(self, folder, how):
         check(folder, f'model.how=plain,{how}')
         assert how in Computing.built
@@ -171,5 +172,9 @@ def test_a_hub_that_cannot_be_reached_from_here_is_no_wrong_value(folder, monkey
         raise LocalEntryNotFoundError('no route')
 
     monkeypatch.setattr('huggingface_hub.hf_hub_download', unreachable)  # which would try for a minute
-    check(folder, options=['model.backbone.language.config=None', 'model.backbone.language.init_std=0.02'])
+    options = ['model.backbone.language.config=None', 'model.backbone.language.init_std=0.02']
+    check(folder, options=options, arms=('language', ), probes=[folder / 'probe.py'])
     assert set(asked) == {'nobody/none'}
+    alone = len(asked)
+    check(folder, 'LLMBackbone.attention=bidirectional,causal', options=options, arms=('language', 'random', 'shuffled'))
+    assert len(asked) == 2 * alone, 'it is asked for one build, not for each of them'
