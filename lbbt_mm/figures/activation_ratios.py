@@ -56,9 +56,9 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
         if isinstance(get_key(run.cfg, 'model.rectifier'), dict):
             print(f"{run.name}: measured are the blocks of its backbone. For the rectifier's own: --module 'rectifier.*'.",
                   file=sys.stderr)
-    _refuse_unlike(opened, (args.at[0], kinds[0]), parts, args.module)
+    _refuse_unlike(opened, args.at[0], kinds[0], parts, args.module)
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
-        keys = {kind: part_name(run, at, kind) for kind in kinds}
+        keys = {kind: part_name(run, at, kind, start=at == 'start') for kind in kinds}
         model = None
         if any(key not in parts for key in keys.values()):
             check = partial(watched_blocks, pattern=args.module)
@@ -72,14 +72,14 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _refuse_unlike(opened: Sequence[OpenedRun], first_part: Sequence[str], parts: Parts, pattern: Optional[str]) -> None:
+def _refuse_unlike(opened: Sequence[OpenedRun], at: str, kind: str, parts: Parts, pattern: Optional[str]) -> None:
     """Raise ValueError if runs of a label have other blocks, or not as many."""
     first: Dict[str, Tuple[OpenedRun, List[str]]] = {}
     labels = [run.label for run in opened]
     for run in [run for run in opened if labels.count(run.label) > 1]:
-        done = part_name(run, *first_part)
+        done = part_name(run, at, kind, start=at == 'start')
         known = done in parts
-        blocks = [row['block'] for row in parts.get(done, list)] if known else [*watched_blocks(run.at_end(), pattern)]
+        blocks = [row['block'] for row in parts.get(done, list)] if known else [*watched_blocks(run.build(), pattern)]
         other, expected = first.setdefault(run.label, (run, blocks))
         if blocks != expected:
             here, there = (f'{len(names)} blocks, {names[0]} to {names[-1]}' for names in (blocks, expected))

@@ -96,7 +96,7 @@ def _train(network: GaussianNetwork, seed: int, steps: List[int], spaces: Eigens
 
 def _runs(opened: List[OpenedRun], args: argparse.Namespace, parts: Parts) -> Rows:
     rows, numbers = [], {}
-    names = [part_name(run, args.layer, args.split, args.max_samples) for run in opened]
+    names = [part_name(run, args.layer, args.split, args.max_samples, start=True) for run in opened]
     check_ends([run for run, name in zip(opened, names) if name not in parts][1:])  # the first is looked at next
     first_of: Dict[str, Tuple[OpenedRun, List[float]]] = {}
     for run, name in track([*zip(opened, names)], 'runs'):

@@ -15,14 +15,16 @@ STAGES = ('backbone', 'neck', 'pre_logits')
 _OTHER_LABELS = dict(gt_instances='boxes', gt_sem_seg='pixels')
 
 
-def part_name(run: OpenedRun, *what: Any) -> str:
+def part_name(run: OpenedRun, *what: Any, start: bool) -> str:
     """A name for a part of a computation, for :class:`~lbbt_mm.figures.parts.Parts`, that another run does not share.
 
     Args:
         run: The run.
         *what: What else the part depends on.
+        start: Whether it depends on the run's start, and so on the files that this is made of.
     """
-    return hashlib.sha256(json.dumps([run.question, *what], sort_keys=True, default=str).encode()).hexdigest()
+    question = run.question_of_start if start else run.question
+    return hashlib.sha256(json.dumps([question, *what], sort_keys=True, default=str).encode()).hexdigest()
 
 
 @torch.no_grad()

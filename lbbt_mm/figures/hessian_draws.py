@@ -126,7 +126,8 @@ def make_draws(runs: Sequence[OpenedRun], args: argparse.Namespace,
     numbers = dict(gradient=1, trace=args.trace_draws, lanczos=args.draws, noise=args.noise_draws)
     work = [Draw(run, at, kind, number) for run in runs for at in dict.fromkeys(args.at)
             for kind, many in numbers.items() for number in range(many)]
-    names = [part_name(draw.run, *draw[1:], getattr(args, _SETTINGS_OF.get(draw.kind, 'split'))) for draw in work]
+    names = [part_name(draw.run, *draw[1:], getattr(args, _SETTINGS_OF.get(draw.kind, 'split')), start=draw.at == 'start')
+             for draw in work]
     missing = [draw.kind for draw, name in zip(work, names) if name not in parts]
     products = missing.count('trace') + missing.count('lanczos') * args.steps
     say(f'{products} Hessian-vector products on {args.max_samples} images (about 4 gradients each), and '

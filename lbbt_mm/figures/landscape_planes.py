@@ -74,8 +74,9 @@ def measure(run: OpenedRun, args: argparse.Namespace, parts: Parts) -> Tuple[pd.
     alphas, betas = ([round(value, 12) for value in torch.linspace(*ends, args.points, dtype=torch.float64).tolist()]
                      for ends in (args.alphas, args.betas))
     where = [side if side in ('start', 'end') else stamp(side) for side in (args.start, args.end)]
-    names = {beta: part_name(run, where, 'row', beta) for beta in betas}
-    about = part_name(run, where, 'about')
+    name_of = partial(part_name, run, where, start='start' in where)
+    names = {beta: name_of('row', beta) for beta in betas}
+    about = name_of('about')
     plane = None
     if any(name not in parts for name in (*names.values(), about)):
         plane = open_plane(run, args)

@@ -63,7 +63,8 @@ def compare(args: argparse.Namespace) -> List[Compared]:
     parts = Parts(args.out / 'mutual_knn.parts.json', {name: getattr(args, name) for name in _SETTINGS})
     pairing = digest([images[0].captions, images[0].of_image])
     seen = [args.split, args.captions and stamp(args.captions), args.tokens, args.max_samples, pairing]
-    vision = [parts.get(part_name(run, *seen), partial(_see, run, shown, args)) for run, shown in zip(runs, images)]
+    vision = [parts.get(part_name(run, *seen, start=False), partial(_see, run, shown, args))
+              for run, shown in zip(runs, images)]
     texts = {label: parts.get(digest([list(map(stamp, found.paths)), args.last_block, pairing]),
                               partial(_read, label, found, images[0], args)) for label, found in files.items()}
     compared: List[Compared] = []

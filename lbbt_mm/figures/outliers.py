@@ -14,7 +14,7 @@ depend on scale stand beside it in every table: `std`, more than so many standar
 Hill's index say how heavy the tails are without a threshold.
 
 Written to --out: outliers.png and .pdf, outliers.csv (a row for each tensor), outliers_groups.csv (by layer, by kind, in
-all), outliers_curves.csv (what is drawn as curves). What is done is kept there, and not done again.
+all), outliers_curves.csv (what is drawn as curves). What the last command did is kept there, and not done again.
 """
 import argparse
 import math
@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
     tables.write(args.out, NAME)
     from .outlier_figure import draw
     draw(tables, args.out, NAME)
+    parts.drop_others()
     tables.show()
 
 
@@ -138,7 +139,7 @@ def _start(opened: Any, where: str, parts: Any, starts: Dict[str, Any]) -> Any:
     """
     from .parts import digest
     from .weights import named_weights, weights_of
-    question = [opened.question, 'start']
+    question = [opened.question_of_start, 'start']
     key = digest([question, 'names'])
     build = lru_cache(maxsize=None)(lambda: weights_of(opened.at_start().state_dict(), f'{where}, its start', question))
     if key in parts:

@@ -2,7 +2,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Set
 
 from lbbt_mm.files.whole_files import read_dict, write_whole
 
@@ -30,6 +30,7 @@ class Parts:
         found = read_dict(path)
         fits = found.get('question') == self._question and isinstance(found.get('parts'), dict)
         self._done: Dict[str, Any] = found['parts'] if fits else {}
+        self._asked: Set[str] = set()
 
     def __len__(self) -> int:
         return len(self._done)
@@ -44,11 +45,22 @@ class Parts:
             name: The part.
             compute: Gives its result, which JSON has to have.
         """
+        self._asked.add(name)
         if name not in self._done:
             self._done[name] = compute()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, json.dumps(dict(question=self._question, parts=self._done)))
+            self._write()
         return self._done[name]
+
+    def drop_others(self) -> None:
+        """Forget the parts that nothing has asked for since the file was opened, as those of replaced files."""
+        others = self._done.keys() - self._asked
+        if others:
+            self._done = {name: found for name, found in self._done.items() if name not in others}
+            self._write()
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, json.dumps(dict(question=self._question, parts=self._done)))
 
 
 def stamp(path: Any) -> Dict[str, Any]:

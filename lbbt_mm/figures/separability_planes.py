@@ -57,11 +57,11 @@ def measure_runs(args: argparse.Namespace) -> Tuple[pd.DataFrame, Planes]:
     opened = open_runs(args)
     parts = Parts(args.out / 'separability.parts.json', {name: getattr(args, name) for name in _SETTINGS})
     for run in opened:
-        if any(part_name(run, at) not in parts for at in args.at):
+        if any(part_name(run, at, start=at == 'start') not in parts for at in args.at):
             check_labels(run, args.split)
     rows, planes, problems = [], {}, []
     for run, at in track([(run, at) for run in opened for at in dict.fromkeys(args.at)], 'models'):
-        found = parts.get(part_name(run, at), partial(_measure, run, at, args))
+        found = parts.get(part_name(run, at, start=at == 'start'), partial(_measure, run, at, args))
         if 'problem' in found:
             problems.append(f'{run.name}, {at} of training: {found["problem"]}')
             print(f'{problems[-1]} It is left out.', file=sys.stderr)

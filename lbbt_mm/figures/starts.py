@@ -1,18 +1,56 @@
 """What a training took from a checkpoint before its first step: it is a part of the run's start."""
+import re
 from collections import OrderedDict
+from glob import escape
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from lbbt_mm.config_keys import find_types
+from lbbt_mm.config_keys import find_types, walk
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import (CheckpointMisfit, Fit, is_below, left_out_in, load_and_compare,
                                           metadata_without)
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.language.stores import unwrapped
+
+
+#: Parts of one GGUF file
+_PART = re.compile(r'-\d{5}-of-(\d{5}\.gguf)$', re.IGNORECASE)
+
+
+def start_files(cfg: Config, folder: Path, label: str) -> List[Path]:
+    """The files on this machine that a run's start is read from: language weights, ``load_from``, a probe's bridge.
+
+    Args:
+        cfg: The run's config.
+        folder: Of the run.
+        label: What figures call the run.
+
+    Returns:
+        list[Path]: Those that are there; of a folder, what is in it; of a GGUF file in parts, all parts.
+    """
+    try:
+        loaded = (_first_attempt(folder, label) if cfg.get('resume') else cfg).get('load_from')
+    except ValueError:  # the start is not known, which making it says
+        loaded = None
+    named = [part for place, part in walk(cfg.get('model'), 'model') if place.endswith(('.checkpoint', '.pretrained'))]
+    paths = [Path(one).expanduser() for one in dict.fromkeys(filter(_is_path, [loaded, *named]))]
+    return [file for path in paths for file in _files_at(path) if file.is_file()]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and '://' not in value
+
+
+def _files_at(path: Path) -> List[Path]:
+    if path.is_dir():
+        return sorted(path.iterdir())
+    ending = _PART.search(path.name)
+    first = path.name[:ending.start()] if ending else ''
+    return sorted(path.parent.glob(f'{escape(first)}-*-of-{ending[1]}')) if ending else [path]
 
 
 def load_start(model: nn.Module, cfg: Config, folder: Path, end: Path, label: str) -> None:

@@ -107,8 +107,15 @@ class OpenedRun:
 
     @cached_property  # mmengine formats the text for a second
     def question(self) -> Dict[str, Any]:
-        """What tells this run from others, for :class:`~lbbt_mm.figures.parts.Parts`."""
+        """What tells this run and its end from others, for :class:`~lbbt_mm.figures.parts.Parts`."""
         return dict(config=self.cfg.pretty_text, checkpoint=stamp(self.checkpoint))
+
+    @cached_property
+    def question_of_start(self) -> Dict[str, Any]:
+        """The same of its start, which is made of the files that its training began from as well."""
+        from .starts import start_files
+        files = [stamp(file) for file in start_files(self.cfg, self._folder, self.name)]
+        return dict(self.question, start=files) if files else self.question
 
     def at_end(self, device: str = 'cpu') -> nn.Module:
         """The trained model, in evaluation mode.
@@ -119,7 +126,7 @@ class OpenedRun:
         from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
         from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
         from lbbt_mm.language.stores import unwrapped
-        model = self._build()
+        model = self.build()
         loaded = load_checkpoint_safely(self.checkpoint)
         state = unwrapped(loaded)
         try:
@@ -151,7 +158,7 @@ class OpenedRun:
             raise ValueError(f'{self.name}: its config has no randomness.seed, so its start was drawn anew and is not '
                              'known. Train it with --cfg-options randomness.seed=0.')
         set_random_seed(seed)
-        model, logger = self._build(), MMLogger.get_current_instance()
+        model, logger = self.build(), MMLogger.get_current_instance()
         level = logger.level
         logger.setLevel('WARNING')  # mmengine logs three lines for each parameter
         try:
@@ -161,7 +168,8 @@ class OpenedRun:
         load_start(model, self.cfg, self._folder, self.checkpoint, self.name)
         return model.to(device).eval()
 
-    def _build(self) -> nn.Module:
+    def build(self) -> nn.Module:
+        """The model as its config describes it, without the weights of a checkpoint."""
         from mmengine.registry import MODELS, init_default_scope
         init_default_scope(self.cfg.get('default_scope', 'mmengine'))
         model = deepcopy(self.cfg.model)

@@ -95,6 +95,14 @@ def test_runs_of_one_label_are_a_mean_with_a_deviation(trained, tool):
     assert f'{table[table.label == "other"].ratio.mean():.3f} ' in output
 
 
+def test_each_checkpoint_is_read_once(trained, tool, monkeypatch):
+    read, at_end = [], OpenedRun.at_end
+    monkeypatch.setattr(OpenedRun, 'at_end', lambda run, *args: read.append(run.checkpoint.stem) or at_end(run, *args))
+    runs = [f'same={trained(name, seed=seed)}' for seed, name in enumerate(('one', 'two'))]
+    status, output, table = tool(*runs, '--at', 'end', '--control', 'none')
+    assert status == 0 and read == ['one', 'two'], output
+
+
 def test_what_is_done_is_not_done_again(trained, tool, monkeypatch):
     run, calls, blocks = trained(), [], activation_ratios._blocks
     monkeypatch.setattr(activation_ratios, '_blocks', lambda *args: calls.append(args[2]) or blocks(*args))

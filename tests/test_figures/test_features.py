@@ -1,11 +1,12 @@
 """Features of a stage, and true labels, whatever the labels of training."""
+import shutil
 
 import pytest
 import torch
 from torch import nn
 
 from lbbt_mm.figures.features import part_name, read_features, true_labels
-from lbbt_mm.figures.trained import preprocess
+from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
 
 
 def read(run, stage='pre_logits', split='test', **options):
@@ -97,5 +98,21 @@ def test_models_without_such_a_stage(opened, stage, message):
 
 def test_parts_of_different_runs_have_different_names(opened):
     one, other = opened(), opened(['randomness.seed=3'])
-    assert part_name(one, 'end') == part_name(one, 'end')
-    assert len({part_name(one, 'end'), part_name(one, 'start'), part_name(other, 'end')}) == 3
+    assert part_name(one, 'end', start=False) == part_name(one, 'end', start=False)
+    assert len({part_name(one, 'end', start=False), part_name(one, 'start', start=False),
+                part_name(other, 'end', start=False)}) == 3
+
+
+def test_parts_of_a_start_are_of_the_language_weights_that_it_is_made_of(trained, folders, tmp_path):
+    shutil.copytree(folders['gpt2'], tmp_path / 'language')
+    text, options = trained(), [f'model.backbone.language.checkpoint={tmp_path}/language']
+
+    def names():
+        run = OpenedRun(read_trained(text), options)
+        return part_name(run, start=True), part_name(run, start=False)
+
+    start, end = names()
+    assert names() == (start, end)
+    weights = tmp_path / 'language' / 'model.safetensors'
+    weights.write_bytes(weights.read_bytes())
+    assert names()[0] != start and names()[1] == end, 'the end is read from its own checkpoint alone'

@@ -72,13 +72,13 @@ def test_one_model_and_one_loading_of_the_images_serve_all_points(trained, tool,
         monkeypatch.setattr(owner, name, call)
 
     text = trained()
-    counted(OpenedRun, '_build')
+    counted(OpenedRun, 'build')
     counted(OpenedRun, 'images')
     counted(landscape_planes, 'load_batches', lambda run, model, *args: models.append(model))
     counted(FixedLoss, '__call__', lambda loss: models.append(loss.model))
     status, said, numbers = tool(text, *GRID)
     assert status == 0 and len(numbers) == 25, said
-    assert calls == dict(_build=2, images=1, load_batches=1, __call__=25 + 2), 'and both ends for the table'
+    assert calls == dict(build=2, images=1, load_batches=1, __call__=25 + 2), 'and both ends for the table'
     assert all(model is models[0] for model in models)
 
 

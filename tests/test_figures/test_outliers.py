@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from mmengine.config import Config
+from safetensors.torch import load_file, save_file
 
 from lbbt_mm.analysis import weight_statistics
 from lbbt_mm.figures import outlier_figure, outliers
@@ -203,6 +204,37 @@ class TestStarts:
         known = first[first['tensor'].isin(set(some['tensor']))].drop(columns='layer').reset_index(drop=True)
         pd.testing.assert_frame_equal(some, known, check_dtype=False)
 
+    @pytest.mark.parametrize('of', ['language', 'load_from'])
+    def test_a_start_from_other_files_is_another_one(self, tool, run, built, folders, tmp_path, of):
+        request = json.loads((run / 'request.json').read_text())
+        shutil.copytree(folders['gpt2'], tmp_path / 'language')
+        request['config']['model']['backbone']['language']['checkpoint'] = str(tmp_path / 'language')
+        weights, key = tmp_path / 'language' / 'model.safetensors', 'transformer.h.0.mlp.c_fc.weight'
+        if of == 'load_from':
+            weights, key = tmp_path / 'from.pth', 'backbone.blocks.0.mlp.fc1.weight'
+            shutil.copy(run / 'epoch_1.pth', weights)
+            request['config']['load_from'] = str(weights)
+        (run / 'request.json').write_text(json.dumps(request))
+
+        def largest():
+            status, said = tool(f'a={run}', '--before')
+            assert status == 0, said
+            start = numbers(tmp_path).set_index(['model', 'tensor'])['largest']['a, start']
+            return start['backbone.blocks.0.mlp.fc1.weight']
+
+        first = largest()
+        if of == 'load_from':
+            state = torch.load(weights)
+            state['state_dict'][key] *= 3
+            torch.save(state, weights)
+        else:
+            state = load_file(weights)
+            save_file({**state, key: 3 * state[key]}, weights, metadata=dict(format='pt'))
+        assert largest() == pytest.approx(3 * first) and built == ['a', 'a']
+        parts = len(json.loads((tmp_path / 'out' / 'outliers.parts.json').read_text())['parts'])
+        assert largest() == pytest.approx(3 * first) and built == ['a', 'a']
+        assert parts == 3, 'names and numbers of the start, numbers of the end; those of the earlier start are dropped'
+
     def test_overrides_of_the_config_are_those_of_the_start(self, tool, run, built, tmp_path):
         one, other = (tool(f'a={run}', '--before', *more) and numbers(tmp_path).set_index(['model', 'tensor'])['largest']
                       for more in ((), ('--cfg-options', 'randomness.seed=5')))
@@ -249,7 +281,6 @@ def test_a_module_that_is_not_there_is_refused(tool, vit):
 
 
 def test_a_file_that_changed_its_length_is_refused_as_such(tool, folders, tmp_path, monkeypatch):
-    from safetensors.torch import save_file
     save_file({'layers.0.a': torch.randn(100, 100)}, tmp_path / 'a.safetensors')
     from lbbt_mm.figures import weights
     opened = weights.open_weights(str(tmp_path / 'a.safetensors'))

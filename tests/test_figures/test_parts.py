@@ -20,6 +20,19 @@ def test_another_question_or_a_damaged_file_begins_anew(content, tmp_path):
     assert not len(Parts(tmp_path / 'parts.json', 'another' if content is None else 'one'))
 
 
+def test_parts_that_nothing_asked_for_are_dropped(tmp_path):
+    path = tmp_path / 'parts.json'
+    for part in 'ab':
+        Parts(path, 1).get(part, str)
+    parts = Parts(path, 1)
+    parts.get('b', lambda: pytest.fail('computed again'))
+    parts.drop_others()
+    assert 'a' not in parts and 'a' not in Parts(path, 1) and 'b' in Parts(path, 1)
+    written = path.stat().st_mtime_ns
+    parts.drop_others()
+    assert path.stat().st_mtime_ns == written
+
+
 def test_a_file_that_was_written_again_is_another(tmp_path):
     (tmp_path / 'a').write_text('x')
     before = stamp(tmp_path / 'a')

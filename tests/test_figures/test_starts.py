@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from lbbt_mm.figures.starts import load_start
+from lbbt_mm.figures.starts import load_start, start_files
 from lbbt_mm.files.checkpoint_fit import LEFT_OUT_KEY, CheckpointMisfit
 
 
@@ -73,3 +73,22 @@ def test_a_resumed_run_began_as_the_last_start_before_it(files, tmp_path):
         (tmp_path / attempt / 'vis_data').mkdir(parents=True)
         Config(cfg).dump(tmp_path / attempt / 'vis_data' / 'config.py')
     assert start(resumed, tmp_path) == dict(backbone=1, head=1)
+
+
+def test_the_files_that_a_start_is_read_from(tmp_path):
+    names = ['from.pth', 'bridge.pth', 'vit.pth', 'lm/a.safetensors', 'lm/config.json', 'big-00001-of-00002.gguf',
+             'big-00002-of-00002.gguf', 'other-00001-of-00002.gguf']
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    init = [dict(type='lbbt_mm.BridgeInit', checkpoint=f'{tmp_path}/bridge.pth'),
+            dict(type='Pretrained', checkpoint='absent')]
+    cfg = dict(load_from=f'{tmp_path}/from.pth', model=dict(
+        pretrained=f'{tmp_path}/vit.pth', backbone=dict(init_cfg=init, language=dict(checkpoint=f'{tmp_path}/lm')),
+        neck=dict(language=dict(checkpoint=f'{tmp_path}/big-00002-of-00002.gguf')),
+        head=dict(language=dict(checkpoint='owner/name'), init_cfg=dict(type='Pretrained', checkpoint='https://host/a.pth'))))
+    found = start_files(Config(cfg), tmp_path, 'run')
+    assert {str(file.relative_to(tmp_path)) for file in found} == {*names[:-1]}
+    cfg.update(resume=True)
+    found = start_files(Config(cfg), tmp_path, 'run')
+    assert 'from.pth' not in {file.name for file in found}, 'a resumed run did not begin from it'
