@@ -35,9 +35,9 @@ def short_names(runs: Sequence[Any]) -> List[str]:
 
 
 def one_of(number: int) -> str:
-    """What a panel's title says where one run is shown of several of a label; nothing where there is one.
+    """A second line of a panel's title where one run is shown of several of a label; nothing where there is one.
 
     Args:
         number: How many runs the label has.
     """
-    return f' (1 of {number} runs)' if number > 1 else ''
+    return f'\n(1 of {number} runs)' if number > 1 else ''

@@ -293,7 +293,7 @@ def test_the_picture_says_that_it_shows_one_run_of_several(trained, tool, monkey
     monkeypatch.setattr(hessian_numbers, 'draw', lambda curves: drawn.append(draw(curves)) or drawn[0])
     texts = [trained(), trained('other', seed=1)]
     assert tool(f'a={texts[0]}', f'a={texts[1]}', *FEW, '--at', 'end')[0] == 0
-    assert [axes.get_title() for axes in drawn[0].axes.flat] == ['a, end of training (1 of 2 runs)']
+    assert [axes.get_title() for axes in drawn[0].axes.flat] == ['a, end of training\n(1 of 2 runs)']
 
 
 @pytest.mark.parametrize('arguments, found', [

@@ -24,4 +24,4 @@ def test_pictures_name_the_seed_or_count(seeds, found):
 
 
 def test_of_one_run_nothing_is_said():
-    assert (one_of(1), one_of(3)) == ('', ' (1 of 3 runs)')
+    assert (one_of(1), one_of(3)) == ('', '\n(1 of 3 runs)')

@@ -126,7 +126,7 @@ def test_of_a_gap_in_one_run_of_several_there_is_no_mean_and_the_run_is_named(tr
     row = next(line for line in output.splitlines() if line.startswith('│ one '))
     assert [cell.strip()[0] for cell in row.split('│')[4:-1]] == ['2', '-', '-', '-', '-'], row
     titles = {axes.get_title(): bool(axes.collections) for axes in drawn[0].axes.flat if axes.get_visible()}
-    assert titles == {'one, end (1 of 2 runs)': True, 'alone, end': False}, 'a gap has a panel'
+    assert titles == {'one, end\n(1 of 2 runs)': True, 'alone, end': False}, 'a gap has a panel'
 
 
 def refused(result, *texts, lines=1):
