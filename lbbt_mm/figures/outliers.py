@@ -224,6 +224,7 @@ def describe_all(tensors: Sequence[Any], rules: Any, jobs: int, location: str, l
     from .progress import track
 
     def describe_one(one: Any) -> Dict[str, Any]:
+        """What is found of one; an error says whose it is."""
         try:
             return describe(one.pieces, rules)
         except ValueError as error:
