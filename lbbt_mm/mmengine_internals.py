@@ -1,12 +1,31 @@
 """The one place for names that mmengine keeps private: what a release of it may change is looked up here."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, List, NamedTuple, Optional, Tuple
+from unittest import mock
 
-from mmengine.config import Config
+if TYPE_CHECKING:  # mmengine takes seconds to import, for which a tool's --help need not wait
+    from mmengine.config import Config
+    from mmengine.logging.history_buffer import HistoryBuffer
+    from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+    from torch import nn
+    from torch.utils.data import DataLoader
 
-if TYPE_CHECKING:  # the runner imports torch, for which a config need not wait
-    from mmengine.runner import BaseLoop, Runner
+#: The steps by which mmengine reads a config file, see :class:`ConfigSteps`.
+_CONFIG_STEPS = ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')
+
+
+class ConfigSteps(NamedTuple):
+    """The steps by which mmengine reads a config file.
+
+    Attributes:
+        fill_places: Writes a copy of a file in which parts of its own path are filled in: ``(file, copy)``.
+        fill_environment: Fills environment variables into that copy: ``(copy, )``.
+        read: Reads a file, by these two, and its bases: ``(file, ...) -> (dict, text, variables)``.
+    """
+    fill_places: Callable[..., Any]
+    fill_environment: Callable[..., Any]
+    read: Callable[..., Any]
 
 
 def is_resumed(runner: Runner) -> bool:
@@ -48,3 +67,63 @@ def update_validation_interval(loop: Any) -> None:
 def plain_config(cfg: Config) -> dict:
     """What a config holds, without a copy and without the attribute access of :class:`mmengine.Config`."""
     return cfg._cfg_dict
+
+
+def forget_file_name(cfg: Config) -> None:
+    """Have a run dump its config under a name that mmengine makes of the time, not under that of the config's file."""
+    object.__setattr__(cfg, '_filename', None)
+
+
+def config_steps() -> ConfigSteps:
+    """mmengine's steps of reading a config file, as they are now."""
+    from mmengine.config import Config
+    return ConfigSteps(*(getattr(Config, name) for name in _CONFIG_STEPS))
+
+
+def replaced_config_steps(own: ConfigSteps) -> ContextManager:
+    """Have mmengine read config files by other steps meanwhile."""
+    from mmengine.config import Config
+    return mock.patch.multiple(Config, **dict(zip(_CONFIG_STEPS, map(staticmethod, own))))
+
+
+def is_initialising(module: nn.Module) -> bool:
+    """Whether a module's ``init_weights``, or that of a module around it, is running."""
+    return hasattr(module, '_params_init_info')
+
+
+def history_of(buffer: HistoryBuffer) -> Tuple[Any, Any, Any]:
+    """What a buffer of logged values holds: values, how many each stands for, and the greatest length; None where absent."""
+    return tuple(vars(buffer).get(name) for name in ('_log_history', '_count_history', 'max_length'))
+
+
+def register_flops(operator: str, count: Callable[[List[Any], List[Any]], int]) -> None:
+    """Teach mmengine's ``get_model_complexity_info`` and ``FlopAnalyzer`` an operator, if they do not know it.
+
+    Args:
+        operator: Its name in a trace, ``'aten::...'``.
+        count: Called with its traced inputs and outputs; gives its FLOPs.
+    """
+    from mmengine.analysis import complexity_analysis
+    complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.setdefault(operator, count)
+
+
+def start_loader_again(loop: IterBasedTrainLoop, loader: DataLoader) -> None:
+    """Start a loop's loader anew if it runs: mmengine before 0.10.12 starts that of an iteration-based loop before any hook.
+
+    Args:
+        loop: A training loop; of those that count epochs no loader runs between epochs.
+        loader: Its data loader.
+    """
+    started = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)
+    if started is None:
+        return
+    loader._iterator = None
+    if hasattr(started, '_shutdown_workers'):
+        started._shutdown_workers()
+    if hasattr(loader.sampler, '_indices_of_rank'):  # an InfiniteSampler keeps its place, and workers have moved it
+        loader.sampler.indices = loader.sampler._indices_of_rank()
+    loop.dataloader_iterator._iterator = _when_needed(loader)
+
+
+def _when_needed(loader: DataLoader) -> Iterator[Any]:
+    yield from loader  # the loader starts at the first sample, when all hooks have had their turn

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
+from lbbt_mm.mmengine_internals import is_initialising
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 from .arm_tensors import read_arm_block
 from .arms import ARMS, EXTRA_LAYERS_ARM
@@ -92,7 +93,7 @@ class LanguageInit:
             # a part's source tensors are let go before the next one is read
             copied.update(self._fill(module, spec, checkpoint, report, part, arm, paths))
         print_log('\n' + report.render(), logger='current')
-        if hasattr(module, '_params_init_info'):
+        if is_initialising(module):
             update_init_info(module, f'Initialized by LanguageInit, arm {options.arm} of {options.checkpoint}')
         return copied
 
