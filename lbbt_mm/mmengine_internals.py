@@ -1,11 +1,13 @@
 """The one place for names that mmengine keeps private: what a release of it may change is looked up here."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, List, NamedTuple, Optional, Tuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from unittest import mock
 
 if TYPE_CHECKING:  # mmengine takes seconds to import, for which a tool's --help need not wait
     from mmengine.config import Config
+    from mmengine.logging import MMLogger
     from mmengine.logging.history_buffer import HistoryBuffer
     from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
     from torch import nn
@@ -69,6 +71,23 @@ def plain_config(cfg: Config) -> dict:
     return cfg._cfg_dict
 
 
+def format_each_config_once() -> None:
+    """Have a config's text formatted once in this process: a runner asks for it four times, at up to half a second each."""
+    from yapf.yapflib import yapf_api
+    plain = yapf_api.FormatCode
+    if hasattr(plain, 'formatted'):
+        return
+    formatted = lru_cache(maxsize=16)(lambda text, style, options: plain(text, style_config=dict(style), **dict(options)))
+
+    def format_once(text: str, style_config: Any = None, **options: Any) -> Any:
+        if not isinstance(style_config, dict):
+            return plain(text, style_config=style_config, **options)
+        return formatted(text, tuple(style_config.items()), tuple(options.items()))
+
+    format_once.formatted = formatted
+    yapf_api.FormatCode = format_once
+
+
 def forget_file_name(cfg: Config) -> None:
     """Have a run dump its config under a name that mmengine makes of the time, not under that of the config's file."""
     object.__setattr__(cfg, '_filename', None)
@@ -84,6 +103,46 @@ def replaced_config_steps(own: ConfigSteps) -> ContextManager:
     """Have mmengine read config files by other steps meanwhile."""
     from mmengine.config import Config
     return mock.patch.multiple(Config, **dict(zip(_CONFIG_STEPS, map(staticmethod, own))))
+
+
+def parse_list(text: str) -> Any:
+    """A value of ``--cfg-options`` with commas or brackets, as mmengine reads it.
+
+    Raises:
+        AssertionError: If brackets do not match.
+    """
+    from mmengine.config import DictAction
+    return DictAction._parse_iterable(text)
+
+
+def parse_number(text: str) -> Any:
+    """A number, a boolean or None of ``--cfg-options``; other text unchanged."""
+    from mmengine.config import DictAction
+    return DictAction._parse_int_float_bool(text)
+
+
+def checkpoint_loaders() -> Dict[str, Callable[..., Any]]:
+    """How a checkpoint's name begins, a regular expression -> what loads it; ``''`` for paths. mmengine's own table."""
+    from mmengine.runner import CheckpointLoader
+    return CheckpointLoader._schemes
+
+
+def home_folder() -> str:
+    """Where mmengine keeps a user's own files."""
+    from mmengine.runner import checkpoint
+    return checkpoint._get_mmengine_home()
+
+
+def backbone_of_mmcls(loaded: dict) -> dict:
+    """The backbone's part of a checkpoint of mmpretrain's, its names without ``backbone.``."""
+    from mmengine.runner import checkpoint
+    return checkpoint._process_mmcls_checkpoint(loaded)
+
+
+def made_loggers() -> List[MMLogger]:
+    """The loggers that mmengine has made in this process."""
+    from mmengine.logging import MMLogger
+    return [*MMLogger._instance_dict.values()]
 
 
 def is_initialising(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from lbbt_mm.mmengine_internals import format_each_config_once
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
@@ -25,6 +26,12 @@ def few_objects_to_collect():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def each_config_is_formatted_once():
+    """As in our tools; tests that build a runner themselves need not wait for it either."""
+    format_each_config_once()
 
 
 @pytest.fixture(scope='session', autouse=True)

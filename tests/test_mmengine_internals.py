@@ -5,7 +5,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.model import BaseModule, Sequential
 from mmengine.runner import Runner
+from yapf.yapflib import yapf_api
 
 from lbbt_mm import mmengine_internals as internals
 from tests.small_net import SmallNet, loader
@@ -98,7 +101,70 @@ def test_a_step_is_compiled_if_the_config_says_so(make_runner, monkeypatch):
     assert compiled == [dict(backend='eager')]
 
 
+def test_a_config_forgets_its_file(tmp_path):
+    (tmp_path / 'run.py').write_text('a = 1')
+    cfg = Config.fromfile(tmp_path / 'run.py')
+    internals.forget_file_name(cfg)
+    assert cfg.filename is None and cfg.a == 1
+
+
+def test_config_files_are_read_by_other_steps_meanwhile(tmp_path):
+    (tmp_path / 'run.py').write_text('a = 1')
+    steps, read = internals.config_steps(), []
+    with internals.replaced_config_steps(steps._replace(read=lambda *args, **options: read.append(args[0]) or steps.read(
+            *args, **options))):
+        assert Config.fromfile(tmp_path / 'run.py').a == 1
+    assert read == [str(tmp_path / 'run.py')] and internals.config_steps() == steps
+
+
+def test_a_module_is_initialising_while_its_weights_are():
+    seen = []
+
+    class Part(BaseModule):
+
+        def init_weights(self):
+            seen.append(internals.is_initialising(self))
+
+    whole = Sequential(Part())
+    whole.init_weights()
+    assert seen == [True] and not internals.is_initialising(whole) and not internals.is_initialising(whole[0])
+
+
+def test_a_history_is_what_was_added():
+    values, counts, longest = internals.history_of(HistoryBuffer([1., 3.], [1, 2], max_length=5))
+    assert values.tolist() == [1, 3] and counts.tolist() == [1, 2] and longest == 5
+
+
+def test_values_of_options_are_read_as_mmengine_does():
+    assert internals.parse_list('[1,(a,2.5)]') == [1, ('a', 2.5)] and internals.parse_number('1e-4') == 1e-4
+    assert internals.parse_number('None') is None and internals.parse_number('a') == 'a'
+
+
+def test_what_checkpoints_are_loaded_by_and_from(monkeypatch, tmp_path):
+    assert {'', 'https://'} <= internals.checkpoint_loaders().keys()
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    assert internals.home_folder() == str(tmp_path)
+    assert internals.backbone_of_mmcls(dict(state_dict={'backbone.a': 1, 'head.b': 2})) == dict(state_dict=dict(a=1))
+
+
+def test_a_logger_that_was_made_is_found():
+    assert MMLogger.get_instance('internals') in internals.made_loggers()
+
+
 def test_a_plain_config_is_the_config_itself():
     cfg = Config(dict(model=dict(type='A')))
     internals.plain_config(cfg)['model']['type'] = 'B'
     assert cfg.model.type == 'B'
+
+
+def test_a_config_s_text_is_formatted_once_and_the_same(monkeypatch):
+    text, seen = "a = dict(b=1,\n  c='2')\n", []
+    style = dict(based_on_style='pep8')
+    plain = yapf_api.FormatCode(text, style_config=style)
+    monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **options: seen.append(text) or plain)
+    internals.format_each_config_once()
+    internals.format_each_config_once()
+    assert [yapf_api.FormatCode(text, style_config=dict(style)) for _ in range(3)] == 3 * [plain] and seen == [text]
+    yapf_api.FormatCode(text, style_config=dict(based_on_style='google'))
+    yapf_api.FormatCode('b = 2\n', style_config=style)
+    assert seen == [text, text, 'b = 2\n'], 'another style or text is formatted'

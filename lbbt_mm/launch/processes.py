@@ -6,6 +6,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from lbbt_mm.engine.hooks.named_files_hook import NamedFilesHook
+from lbbt_mm.mmengine_internals import format_each_config_once
 from .attempt import BegunHook
 
 
@@ -28,6 +29,7 @@ def start_processes(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config names; errors while it loads samples name their files."""
+    format_each_config_once()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(NamedFilesHook())
     runner.register_hook(BegunHook(), 'VERY_HIGH')
