@@ -29,34 +29,52 @@ def start(parse_args: Callable[[Optional[Sequence[str]]], argparse.Namespace], a
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add what is trained, and how it runs."""
+    """Add what is trained, in stages, and how it runs."""
     parser.add_argument('--probe', dest='probes', nargs='+', type=Path, action='extend', default=[], metavar='PROBE_CONFIG',
                         help='then train these from a checkpoint of each run (linear probe, fine-tuning): configs with an '
                         'init_cfg of type lbbt_mm.BridgeInit, whose checkpoint is filled in. Their metrics are called '
                         'NAME_OF_PROBE_CONFIG/METRIC')
     parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
                         help='which checkpoint the probes take; best: that of save_best. Default: last')
-    parser.add_argument('--cfg-options', dest='options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                        help='override settings of the config. A probe gets those too that begin with model.backbone., and '
-                        'others of model., data_preprocessor. or a data_root if its config has that very key')
     parser.add_argument('--probe-cfg-options', dest='probe_options', nargs='+', action='extend', default=[],
                         metavar='KEY=VALUE', help='override settings of every probe\'s config')
+    add_run_options(parser, '. A probe gets those too that begin with model.backbone., and others of model., '
+                    'data_preprocessor. or a data_root if its config has that very key')
+
+
+def add_run_options(parser: argparse.ArgumentParser, of_options: str = '') -> None:
+    """Add how the runs of an experiment are trained.
+
+    Args:
+        parser: Of the tool.
+        of_options: What its help says of ``--cfg-options`` beside what they are.
+    """
+    parser.add_argument('--cfg-options', dest='options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+                        help=f'override settings of the config{of_options}')
     parser.add_argument('--gpus', type=argument_types.gpus, default=[], metavar='0,1',
-                        help='the GPUs to use; default: those that CUDA shows')
+                        help='the GPUs to train on; default: those that CUDA shows')
     parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
     parser.add_argument('--report-only', action='store_true', help='no training: tables and curves of the runs so far')
     parser.add_argument('--dry-run', action='store_true', help='no training: print the commands')
 
 
-def finish(args: argparse.Namespace, parser: argparse.ArgumentParser, ending: str) -> None:
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add how many trainings run at once, and with how many GPUs each."""
+    parser.add_argument('--gpus-per-training', dest='processes', type=argument_types.count, default=1, metavar='N',
+                        help='GPUs (without any: processes) of each training, each with the config\'s batch; default: 1')
+    parser.add_argument('--jobs', type=argument_types.count, metavar='N',
+                        help='trainings at once; default: as many as --gpus are enough for, else 1')
+
+
+def finish(args: argparse.Namespace, parser: argparse.ArgumentParser, ending: str = '') -> None:
     """Fill in what the options leave open.
 
     Args:
-        args: The options; ``out`` and ``jobs`` may be None.
+        args: The options; ``jobs`` may be None, and with an ending ``out``.
         parser: Where errors go.
         ending: Of the name of the default folder.
     """
-    for name in {'arms', 'seeds', 'lrs', 'init_stds', 'probes', 'metrics'} & set(vars(args)):
+    for name in {'arms', 'seeds', 'lrs', 'init_stds', 'probes', 'metrics', 'baselines'} & set(vars(args)):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     size = args.processes
     if len(args.gpus) % size:

@@ -32,7 +32,7 @@ from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
 from lbbt_mm.language.arms import ARMS
-from .arguments import add_common_options, finish, read_shard, start
+from .arguments import add_common_options, add_job_options, finish, read_shard, start
 from .cells import combine, read_levels
 from .source import Source
 
@@ -100,10 +100,7 @@ def _add_rules(rate) -> None:
 
 
 def _add_shares(how) -> None:
-    how.add_argument('--gpus-per-training', dest='processes', type=argument_types.count, default=1, metavar='N',
-                     help='GPUs (without any: processes) of each training, each with the config\'s batch; default: 1')
-    how.add_argument('--jobs', type=argument_types.count, metavar='N',
-                     help='trainings at once; default: as many as --gpus are enough for, else 1')
+    add_job_options(how)
     how.add_argument('--shard', metavar='I/N', help='do share I (from 0) of the runs; default: by SLURM_ARRAY_TASK_ID, of '
                      'arrays like --array=0-7 (give it for a task that is submitted again alone)')
     how.add_argument('--keep-going', action='store_true', help='go on after a training that failed')

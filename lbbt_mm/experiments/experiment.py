@@ -1,9 +1,8 @@
 """An experiment from its command line to its report: plan, run, collect, choose, report."""
 import argparse
-import shlex
 import sys
 from dataclasses import fields
-from typing import Dict, List, Sequence
+from typing import List, Sequence
 
 from mmengine.config import Config
 from rich.console import Console
@@ -11,21 +10,17 @@ from rich.console import Console
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.values import check_language_checkpoints
 from lbbt_mm.config_keys import shared_options
-from lbbt_mm.launch.work_directory import checkpoint_folder
-from lbbt_mm.runs.run_folder import read_request
-from lbbt_mm.runs.training_pool import TrainingPool, job_environment
-from lbbt_mm.runs.training_run import ENDED, TrainingFailed, TrainingRun
+from lbbt_mm.runs.training_pool import TrainingPool, command_line
+from lbbt_mm.runs.training_run import ENDED, TrainingFailed
 from .choose import Choice
 from .collect import collect
 from .plan import Plan, Run
 from .report import report, write_results
-from .results_folder import claim_results, refuse_other_results
+from .results_folder import refuse_other_results
+from .run_folders import PLAIN_TEXT, check_folders, take_folders
 from .stages import Stage
 from .trainings import check_probes, make_chain, make_training
 from .trial_builds import check_builds
-
-#: How text is printed that has names and paths in it.
-_AS_IT_IS = dict(soft_wrap=True, markup=False, highlight=False)
 
 
 def run_experiment(args: argparse.Namespace) -> int:
@@ -72,17 +67,6 @@ def run_experiment(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _refuse_shared_folders(trainings: Sequence[TrainingRun]) -> None:
-    """With ``out_dir`` mmengine names a run's folder of checkpoints by the last part of its work directory alone."""
-    owners: Dict[str, TrainingRun] = {}
-    for training in trainings:
-        folder = checkpoint_folder(training.work_dir, training.request['config'])
-        other = owners.setdefault(folder, training)
-        if other is not training:
-            raise ValueError(f'default_hooks.checkpoint.out_dir: {other.work_dir} and {training.work_dir} would both write '
-                             f'their checkpoints into {folder}. Remove out_dir, or give it to the first stage alone.')
-
-
 def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     """Look at what training needs before anything is made or removed, then take the folder.
 
@@ -93,30 +77,16 @@ def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:
     """
     runs = plan.all_runs()
     trainings = [make_training(plan, run) for run in runs]
-    refuse_other_results(plan.out, args.tool)
-    _refuse_shared_folders([*trainings, *(make_training(plan, run, stage) for run in runs for stage in plan.stages[1:])])
-    for run, training in zip(runs, trainings):
-        if args.fresh:
-            training.check_config()
-        else:
-            training.check()
+    check_folders(plan.out, args.tool, trainings, args.fresh,
+                  [make_training(plan, run, stage) for run in runs for stage in plan.stages[1:]])
+    for run in runs:
         check_probes(plan, run, args.fresh)
     check_before(plan, [run for run, training in zip(runs, trainings) if args.fresh or training.status == 'missing'])
-    claim_results(plan.out, args.tool)
-    if args.fresh:
-        for training in trainings:
-            read_request(training.work_dir)  # nothing is removed where one of them is not ours
-        for training in trainings:
-            left = training.clear()
-            if left:
-                more = f' and {len(left) - 5} more' if len(left) > 5 else ''
-                console.print(f'Left in {training.work_dir}, since no run of ours wrote it: '
-                              f'{", ".join(path.name for path in left[:5])}{more}', **_AS_IT_IS)
-            training.check()
+    take_folders(plan.out, args.tool, trainings, args.fresh, console)
     for stage in [] if plan.is_matched else plan.stages[1:]:
         shared = shared_options(plan.options, stage.base)
         if shared:
-            console.print(f'{stage.name} gets these --cfg-options too: {" ".join(shared)}', **_AS_IT_IS)
+            console.print(f'{stage.name} gets these --cfg-options too: {" ".join(shared)}', **PLAIN_TEXT)
 
 
 def check_before(plan: Plan, runs: Sequence[Run]) -> None:
@@ -177,7 +147,6 @@ def print_commands(plan: Plan, args: argparse.Namespace, console: Console) -> No
     index, count = args.shard
     choice = Choice(plan, collect(plan))
     unknown = {source.label(arm): Run(source, arm, 0, None) for source, arm in plan.starts}
-    env = ' '.join(f'{name}={value}' for name, value in job_environment(args.jobs * plan.processes).items())
     swept = {(run._replace(**known), stage) for run in choice.sweep for known in ({}, dict(lr=None, init_std=None))
              for stage in (plan.stages[0], *plan.deciding_stages)}
     planned = {}
@@ -195,5 +164,5 @@ def print_commands(plan: Plan, args: argparse.Namespace, console: Console) -> No
                 if not repeats:
                     planned[training.work_dir] = done
                 note = '# done: ' if done else '# one of the sweep: ' if repeats else ''
-                print(f'{note}{env} {shlex.join(training.command)}')
+                print(f'{note}{command_line(training, args.jobs)}')
     print(f'# trainings: {len(planned)}, done: {sum(planned.values())}')

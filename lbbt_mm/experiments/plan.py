@@ -3,11 +3,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from lbbt_mm.argument_checks import check_choice
 from lbbt_mm.config_keys import get_key, shared_options
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.launch.config_options import option
 from lbbt_mm.launch.settings import meant_keys
+from lbbt_mm.runs.folder_names import FolderName, short_number
 from lbbt_mm.runs.run_request import override
 from .cells import Cell
 from .source import Source
@@ -47,8 +49,7 @@ class Run(NamedTuple):
 
     def __str__(self) -> str:
         """Name of its folder."""
-        lr = '' if self.lr is None else f'-lr{short_number(self.lr)}'
-        return f'{self.label}-seed{self.seed}{lr}' + ('' if self.init_std is None else f'-std{short_number(self.init_std)}')
+        return str(FolderName(self.label, self.seed, self.lr, self.init_std))
 
 
 @dataclass
@@ -114,8 +115,7 @@ class Plan:
         seeds = (get_key(cfg, 'randomness.seed'), get_key(cfg, f'{key}.seed'), 0)
         self.baseline = get_key(cfg, f'{key}.arm') or DEFAULT_ARM
         self.arms, self.seeds = [self.baseline], [next(seed for seed in seeds if seed is not None)]
-        if self.baseline not in ARMS:
-            raise ValueError(f'{key}.arm={self.baseline!r}: expected one of {", ".join(ARMS)}. Correct it.')
+        check_choice(f'{key}.arm', self.baseline, ARMS)
 
     def _check(self) -> None:
         tuned = [arm for arm in self.arms if ARMS[arm].asks_std]
@@ -252,9 +252,3 @@ class Plan:
 
 def _or_unknown(number: Optional[float]) -> str:
     return UNKNOWN if number is None else short_number(number)
-
-
-def short_number(number: float) -> str:
-    """A number as people write it, exactly: ``0.001``, ``3e-05``."""
-    text = f'{number:g}'
-    return text if float(text) == number else repr(number)

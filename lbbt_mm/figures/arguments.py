@@ -4,15 +4,17 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Callable, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 from lbbt_mm import argument_types
 from lbbt_mm.launch.user_errors import run_tool
+from lbbt_mm.runs.folder_names import without_seed
 
-#: How a tool's ``--help`` names what :func:`lbbt_mm.figures.trained.read_trained` takes.
-TRAINED = '[LABEL=]RUN or [LABEL=]CONFIG,CHECKPOINT'
-#: In the name of a run of compare_arms.py, what its label does not have: runs of another learning rate are another arm.
-_SEED = re.compile(r'-seed\d+(?=-lr|-std|$)')
+_TRAINED = '[LABEL=]RUN or [LABEL=]CONFIG,CHECKPOINT; of the folder of a run '
+#: How a tool's ``--help`` names what :func:`lbbt_mm.figures.trained.read_trained` takes: figures show a training's end.
+TRAINED = f'{_TRAINED}the latest checkpoint'
+#: Likewise where predictions or features are asked for, see :func:`lbbt_mm.figures.trained.open_for_inference`.
+FOR_INFERENCE = f'{_TRAINED}the best checkpoint where its config keeps it (save_best), else the last'
 
 
 def split_label(text: str) -> Tuple[str, str]:
@@ -54,8 +56,34 @@ def check_label(label: str, text: str) -> str:
     return label
 
 
+class Language(NamedTuple):
+    """A language model of a command line.
+
+    Attributes:
+        label: What figures call it.
+        location: Folder, GGUF file or hub id.
+    """
+    label: str
+    location: str
+
+
+def language(text: str) -> Language:
+    """Read ``[LABEL=]MODEL``.
+
+    Args:
+        text: What the user gave. Without a label it is the model's last name.
+
+    Raises:
+        argparse.ArgumentTypeError: If its label cannot be shown.
+    """
+    label, location = split_label(text)
+    if not location:
+        raise argparse.ArgumentTypeError('expected a folder, a GGUF file or a hub id')
+    return Language(check_label(label or Path(location).name, text), location)
+
+
 def labelled_folder(text: str) -> Tuple[str, Path]:
-    """Read ``[LABEL=]RUN``, the folder of a run whose seed does not tell it apart.
+    """Read ``[LABEL=]RUN``, the folder of a run whose seed does not tell it apart; another learning rate does.
 
     Args:
         text: What the user gave. Without a label it is the folder's name, without the seed.
@@ -64,7 +92,7 @@ def labelled_folder(text: str) -> Tuple[str, Path]:
         argparse.ArgumentTypeError: If the label cannot be shown.
     """
     label, where = split_label(text)
-    return check_label(label or _SEED.sub('', Path(where).resolve().name), text), Path(where)
+    return check_label(label or without_seed(Path(where).resolve().name), text), Path(where)
 
 
 def output_folder(text: str) -> Path:

@@ -1,5 +1,4 @@
 """The runs that a report is of: those that are named, or those that an experiment compared."""
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -8,11 +7,10 @@ import pandas as pd
 
 from lbbt_mm.config_keys import get_key
 from lbbt_mm.files.gsnr_table import FILE_NAME as GSNR_FILE
+from lbbt_mm.runs.folder_names import FolderName
 from lbbt_mm.runs.run_folder import is_run
 from .run_curves import LoggedRun, read_runs
 from .trained import run_config
-
-_FOLDER = r'-seed(?P<seed>\d+)(-lr(?P<lr>[\d.]+(e[-+]?\d+)?))?(-std(?P<std>.+))?'
 
 
 class ReportedRuns(NamedTuple):
@@ -106,11 +104,11 @@ def _compared(folder: Path) -> Tuple[List[str], List[str]]:
                          'the runs: LABEL=RUN.') from None
     named, left_out = [], []
     for label, rate in rates.items():
-        by_std: Dict[str, List[Tuple[int, Path]]] = {}
+        by_std: Dict[Optional[float], List[Tuple[int, Path]]] = {}
         for path in (folder / 'runs').iterdir():
-            match = re.fullmatch(re.escape(str(label)) + _FOLDER, path.name)
-            if match and (pd.isna(rate) or match['lr'] is None or float(match['lr']) == rate):
-                by_std.setdefault(match['std'] or '', []).append((int(match['seed']), path))
+            name = FolderName.read(path.name)
+            if name and name.label == str(label) and (pd.isna(rate) or name.lr in (None, rate)):
+                by_std.setdefault(name.init_std, []).append((name.seed, path))
         most = max(map(len, by_std.values()), default=0)
         chosen = [runs for runs in by_std.values() if len(runs) == most]  # others were tried with the first seed alone
         if len(chosen) != 1:

@@ -24,7 +24,8 @@ class Trained(NamedTuple):
     Attributes:
         label: What figures call it.
         config: Its config file, or the folder of the run.
-        checkpoint: Its checkpoint; None for the latest of the run's folder.
+        checkpoint: Its checkpoint; None for that of the run's folder: to :class:`OpenedRun` the latest, where the training
+            ended; to :func:`open_for_inference` the best that it kept.
     """
     label: str
     config: Path
@@ -71,6 +72,24 @@ def open_runs(args: argparse.Namespace) -> List['OpenedRun']:
     for run, name in zip(opened, message_names(opened)):
         run.name = name
     return opened
+
+
+def open_for_inference(trained: Trained, options: Sequence[str] = ()) -> 'OpenedRun':
+    """Open a run for its predictions or features, not for how its training went.
+
+    Args:
+        trained: The run; where no checkpoint is named, the best one is taken if its config keeps it, else the last, see
+            :func:`~lbbt_mm.runs.run_checkpoints.chosen_checkpoint`.
+        options: Overrides of its config.
+
+    Raises:
+        FileNotFoundError: If the folder has no run, or the run no such checkpoint.
+        ValueError: If its config cannot be read, or the best checkpoints of several metrics are there.
+    """
+    from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
+    if trained.checkpoint is None:
+        trained = trained._replace(checkpoint=chosen_checkpoint(trained.config, run_config(trained.config)))
+    return OpenedRun(trained, options)
 
 
 class OpenedRun:

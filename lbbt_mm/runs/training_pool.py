@@ -1,6 +1,7 @@
 """Several trainings, a number of them at once, each with its share of the cores and GPUs of its own."""
 import os
 import queue
+import shlex
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -131,6 +132,17 @@ def job_environment(jobs: int, gpu: Optional[str] = None) -> Dict[str, str]:
     """
     threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, len(os.sched_getaffinity(0)) // jobs))
     return dict(OMP_NUM_THREADS=threads, **({} if gpu is None else {'CUDA_VISIBLE_DEVICES': gpu}))
+
+
+def command_line(run: TrainingRun, jobs: int) -> str:
+    """The command of a training that is one of several at once, as a user would type it.
+
+    Args:
+        run: The training.
+        jobs: How many there are at once.
+    """
+    env = ' '.join(f'{name}={value}' for name, value in job_environment(jobs * run.processes).items())
+    return f'{env} {shlex.join(run.command)}'
 
 
 @contextmanager

@@ -13,20 +13,21 @@ from importlib import import_module
 from typing import List, Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.figures.arguments import TRAINED, device
+from lbbt_mm.figures.arguments import FOR_INFERENCE, device
 from lbbt_mm.launch.user_errors import run_tool
 
 
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', help=TRAINED)
+    parser.add_argument('run', help=FOR_INFERENCE)
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='files, or folders of them')
     parser.add_argument('--classes', nargs='+', metavar='NAME', help="names, one file of names, or clip-benchmark:DATASET; "
                         "default: those of the run's config")
     parser.add_argument('--templates', nargs='+', metavar='TEXT', help='templates, one file of them, or '
                         "clip-benchmark:DATASET; default: those of the run's config")
-    parser.add_argument('--vision', metavar='CONFIG.py,CHECKPOINT.pth', help="vision model; default: model.vision")
+    parser.add_argument('--vision', metavar='CONFIG.py,CHECKPOINT.pth', help='vision model, or the folder of its run, of '
+                        'which the checkpoint is chosen likewise; default: model.vision')
     parser.add_argument('--text', metavar='MODEL', help='language model: folder in Hugging Face format, GGUF file, or hub '
                         'id; default: model.text')
     parser.add_argument('--cache', metavar='FOLDER', help='keep features and prototypes of the classes there')

@@ -1,4 +1,4 @@
-"""Which language model's features are tied to images best, by one protocol, and does how well it models language say so?
+"""Compare language models: whose features are tied to images best, by one protocol? Is it the one that predicts text best?
 
 For each language model: features of the captions, ShareLock trained on them and on one store of image features for several
 seeds, and zero-shot accuracy on images of other classes; beside it bits per byte of a text that no model was trained on, and
@@ -20,8 +20,8 @@ Baselines (--baselines), on the same stores:
   linear_probe  not zero-shot: cross-validated logistic regression of the test images' labels, on image features and, with
                 --probe-captions, on the features of these images' captions: what either side holds where labels are given
 
-What is done is kept in --out and not done again: give the same command. Written there: results.csv (a row a run and task),
-summary.csv, correlations.csv, scatter.png and .pdf; stores/, runs/.
+What is done is kept in --out and not done again: give the same command. Written there: results.csv (one row for each run and
+task), summary.csv, correlations.csv, scatter.png and .pdf; stores/, runs/.
 """
 import argparse
 from importlib.util import find_spec
@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.figures.arguments import check_label, device, output_folder, split_label
-from lbbt_mm.figures.mutual_knn import existing_file, language
+from lbbt_mm.argument_types import existing_file
+from lbbt_mm.experiments.arguments import add_job_options, add_run_options, finish
+from lbbt_mm.figures.arguments import check_label, device, language, output_folder, split_label
 from lbbt_mm.launch.user_errors import run_tool
 
 BASELINES = ('random', 'words', 'lit', 'asif', 'linear_probe')
@@ -72,11 +73,16 @@ def task(text: str) -> TaskFiles:
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(tool='compare_text_encoders.py')
     parser.add_argument('config', type=existing_file, help='a ShareLock config')
     _add_data(parser.add_argument_group('data'))
     _add_models(parser.add_argument_group('language models'))
     _add_comparison(parser.add_argument_group('comparison'))
+    trainings = parser.add_argument_group('trainings')
+    add_run_options(trainings)
+    add_job_options(trainings)
     args = parser.parse_args(arguments)
+    finish(args, parser)
     for option, names in (('--language', [found.label for found in args.language]),
                           ('--task', [found.name for found in args.task])):
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -93,8 +99,6 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if args.context and not args.text:
         parser.error(f'--context {args.context}: of --text, which is not given. Give a text, or leave this out')
     args.context = args.context or CONTEXT
-    args.seeds, args.baselines = list(dict.fromkeys(args.seeds)), list(dict.fromkeys(args.baselines))
-    args.out = Path(args.out).resolve()
     return args
 
 
@@ -144,11 +148,6 @@ def _add_comparison(what) -> None:
     what.add_argument('--permutations', type=argument_types.count, default=1000, metavar='N', help='default: %(default)s')
     what.add_argument('--max-samples', type=argument_types.count, default=1000, metavar='N',
                       help='evenly spaced images for mutual nearest neighbours; default: %(default)s')
-    what.add_argument('--jobs', type=argument_types.count, default=1, metavar='N',
-                      help='trainings at once; default: %(default)s')
-    what.add_argument('--cfg-options', dest='options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-                      help='override settings of the config, for every training')
-    what.add_argument('--fresh', action='store_true', help='remove the trainings that are there, and start again')
     what.add_argument('--out', type=output_folder, default='work_dirs/compare_text_encoders',
                       help='folder of the comparison; default: %(default)s')
 

@@ -1,21 +1,21 @@
 """ShareLock trained on each model's features by one config: what differs are the stores, their widths and the seed."""
 import argparse
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple, Union
 
 from torch import nn
 
 from lbbt_mm.config_keys import get_key
 from lbbt_mm.datasets.feature_pairs import FeaturePairs
-from lbbt_mm.figures.trained import OpenedRun, Trained
+from lbbt_mm.figures.trained import Trained, open_for_inference
 from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.launch.config_options import option
 from lbbt_mm.registry import type_name
-from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
 from lbbt_mm.runs.run_request import override, read_config
 from lbbt_mm.runs.training_run import TrainingRun
-from .text_sides import TextSide
+from .text_sides import PlannedSide, TextSide
 
+AnySide = Union[PlannedSide, TextSide]
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: What a store's features are, which a run on them remembers.
 _IDENTITY = ('model', 'revision', 'layer', 'pooling', 'dtype', 'inputs')
@@ -69,7 +69,7 @@ class Protocol:
             raise ValueError(f'{self._args.config}: has no model.text_projection, so there is nothing that a linear map of '
                              'texts could stand in for. Leave lit out of --baselines.')
 
-    def pairs(self, side: TextSide, captions: str) -> FeaturePairs:
+    def pairs(self, side: AnySide, captions: str) -> FeaturePairs:
         """The pairs of training images and captions, those of the validation among them.
 
         Args:
@@ -82,7 +82,7 @@ class Protocol:
         return FeaturePairs(str(self._images.folder), str(side.captions.folder), captions=captions,
                             keys=self.cfg.train_dataloader.dataset.get('keys'))
 
-    def training(self, side: TextSide, method: Method, seed: int, folder: Path) -> TrainingRun:
+    def training(self, side: AnySide, method: Method, seed: int, folder: Path) -> TrainingRun:
         """A training.
 
         Args:
@@ -95,9 +95,9 @@ class Protocol:
                    f'randomness.seed={seed}', f'train_dataloader.dataset.seed={seed}']
         known = {name: {field: getattr(store.index, field) for field in _IDENTITY}
                  for name, store in (('images', self._images), ('captions', side.captions))}
-        return TrainingRun(self._args.config, folder, options, also=known, base=self._base)
+        return TrainingRun(self._args.config, folder, options, self._args.processes, known, base=self._base)
 
-    def _store_options(self, side: TextSide) -> List[str]:
+    def _store_options(self, side: AnySide) -> List[str]:
         options = []
         for name in self._loaders:
             dataset = self.cfg[name].dataset
@@ -107,7 +107,7 @@ class Protocol:
             options += [f'{name}.dataset.{key}=None' for key in ('image_expected', 'text_expected') if dataset.get(key)]
         return options
 
-    def _width_options(self, side: TextSide) -> List[str]:
+    def _width_options(self, side: AnySide) -> List[str]:
         image, text = self._images.index.width, side.captions.index.width
         projections = [name for name in ('text_projection', 'vision_projection') if self.cfg.model.get(name)]
         widths: Dict[str, Tuple[int, int]] = dict(text_projection=(text, image), vision_projection=(image, text))
@@ -126,5 +126,4 @@ def trained_model(run: TrainingRun) -> nn.Module:
     Raises:
         FileNotFoundError: If its checkpoint was removed.
     """
-    checkpoint = chosen_checkpoint(run.work_dir, run.recorded['config'])
-    return OpenedRun(Trained(run.work_dir.name, run.work_dir, checkpoint)).at_end()
+    return open_for_inference(Trained(run.work_dir.name, run.work_dir)).at_end()

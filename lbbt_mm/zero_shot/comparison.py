@@ -12,19 +12,19 @@ from rich.console import Console
 from lbbt_mm.analysis.relative_representations import NON_ZERO
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.datasets.captions import open_captions
-from lbbt_mm.experiments.results_folder import claim_results
+from lbbt_mm.experiments.results_folder import refuse_other_results
+from lbbt_mm.experiments.run_folders import check_folders, take_folders
 from lbbt_mm.figures.parts import Parts
+from lbbt_mm.files.feature_index import other_features
 from lbbt_mm.files.feature_store import FeatureStore
-from lbbt_mm.runs.training_pool import Chain, TrainingPool
-from lbbt_mm.runs.training_run import TrainingFailed, TrainingRun
+from lbbt_mm.runs.folder_names import FolderName
+from lbbt_mm.runs.training_pool import Chain, TrainingPool, command_line
+from lbbt_mm.runs.training_run import ENDED, TrainingFailed, TrainingRun
 from .compared_scores import asif_accuracies, neighbourhood, probe_images, probe_texts, zero_shot_accuracy
 from .compared_trainings import LIT, SHARELOCK, Method, Protocol, trained_model
 from .comparison_tables import Model, Score, report
 from .tasks import Task, all_prompts, read_task
-from .text_sides import LanguageModel, Texts, TextSide, random_side
-
-#: What tells two stores of one vision model from those of others.
-_SAME = ('model', 'revision', 'layer', 'pooling', 'dtype', 'width')
+from .text_sides import LanguageModel, PlannedSide, Texts, TextSide, random_side
 
 
 class Planned(NamedTuple):
@@ -32,7 +32,7 @@ class Planned(NamedTuple):
     model: str
     method: Method
     seed: int
-    side: TextSide
+    side: PlannedSide
     run: TrainingRun
 
 
@@ -50,34 +50,48 @@ def compare(args: argparse.Namespace) -> int:
     Args:
         args: The command line.
     """
+    try:
+        failures = _compare(args, Console(width=None if sys.stdout.isatty() else 140))
+    except KeyboardInterrupt:
+        print('Interrupted. The same command goes on from the last checkpoints.', file=sys.stderr)
+        return 130
+    except TrainingFailed as error:
+        failures = [str(error)]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _compare(args: argparse.Namespace, console: Console) -> List[str]:
+    """Look at everything, then make features, train, and report; what went wrong."""
     data = read_data(args)
     protocol = Protocol(args, data.images)
     for method in _methods(args):
         protocol.check_method(method)
-    claim_results(args.out, 'compare_text_encoders.py')
+    refuse_other_results(args.out, args.tool)  # before models are opened
     parts = Parts(args.out / 'models.parts.json', 1)
     models = {found.label: LanguageModel(found.label, found.location, args, parts) for found in args.language}
-    sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
-    planned = plan(args, protocol, data, sides)
-    for one in planned:
-        if args.fresh:
-            one.run.clear()
-        one.run.check()
-    check_datasets(Config(planned[0].run.request['config']))  # the others differ in the text features alone
-    try:
-        failures = train(planned, args.jobs)
-    except KeyboardInterrupt:
-        print('Interrupted. The same command goes on from the last checkpoints.', file=sys.stderr)
-        return 130
-    scores = [score for one in planned for score in score_training(one, data)]
+    planned_sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
+    planned = plan(args, protocol, data, planned_sides)
+    runs = [one.run for one in planned]
+    if args.dry_run:
+        print_commands(runs, args)
+        return []
+    check_folders(args.out, args.tool, runs, args.fresh and not args.report_only)
+    if args.report_only and all(run.status == 'missing' for run in runs):
+        return [f'{args.out / "runs"} has no runs of this comparison. Leave --report-only out, or give its folder.']
+    if not args.report_only:
+        take_folders(args.out, args.tool, runs, args.fresh, console)
+    made = {side: side.make() for side in dict.fromkeys(one.side for one in planned)}
+    failures = [] if args.report_only else train(runs, args, console)
+    sides = {label: made[side] for label, side in planned_sides.items()}
+    scores = [score for one in planned for score in score_training(one, made[one.side], data)]
     _say_of_asif(args, data)
     for label, side in sides.items():
         scores += untrained_scores(label, side, protocol, data, args)
     scores += probes(sides, data) if 'linear_probe' in args.baselines else []
     report(args, data.tasks, scores, [facts(model, sides[label], protocol, args) for label, model in models.items()])
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+    return failures
 
 
 def read_data(args: argparse.Namespace) -> Data:
@@ -88,11 +102,11 @@ def read_data(args: argparse.Namespace) -> Data:
         ValueError: If they do not fit together.
     """
     images, test_images = (FeatureStore.open(folder, kind='image') for folder in (args.images, args.test_images))
-    other = next((name for name in _SAME if getattr(images.index, name) != getattr(test_images.index, name)), None)
+    known, seen = (dict(store.index.of_model, width=store.index.width) for store in (images, test_images))
+    other = other_features(known, seen, list(known))
     if other:
-        raise ValueError(f'{test_images.folder}: has {other} {getattr(test_images.index, other)!r:.80}, and {images.folder} '
-                         f'has {getattr(images.index, other)!r:.80}; expected features by one vision model. Make one of '
-                         'them again.')
+        raise ValueError(f'{test_images.folder}: has {other} {seen[other]!r:.80}, and {images.folder} has '
+                         f'{known[other]!r:.80}; expected features by one vision model. Make one of them again.')
     captions = open_captions(args.captions)
     if captions.keys != images.keys:
         raise ValueError(f'{args.captions}: names {len(captions.keys)} images, and {images.folder} has {len(images.keys)}; '
@@ -108,7 +122,7 @@ def _methods(args: argparse.Namespace) -> List[Method]:
     return [SHARELOCK, *([LIT] if 'lit' in args.baselines else [])]
 
 
-def plan(args: argparse.Namespace, protocol: Protocol, data: Data, sides: Dict[str, TextSide]) -> List[Planned]:
+def plan(args: argparse.Namespace, protocol: Protocol, data: Data, sides: Dict[str, PlannedSide]) -> List[Planned]:
     """All trainings: each language model by each method, then the random controls, for each seed.
 
     Args:
@@ -130,30 +144,41 @@ def plan(args: argparse.Namespace, protocol: Protocol, data: Data, sides: Dict[s
 
 
 def _folder(out: Path, label: str, method: Method, seed: int) -> Path:
-    return out / 'runs' / f'{label}-{method.name.lower()}-seed{seed}'
+    return out / 'runs' / str(FolderName(f'{label}-{method.name.lower()}', seed))
 
 
-def train(planned: Sequence[Planned], jobs: int) -> List[str]:
+def print_commands(runs: Sequence[TrainingRun], args: argparse.Namespace) -> None:
+    """The commands of the trainings, as a user would type them, and their number.
+
+    Args:
+        runs: The trainings.
+        args: The command line.
+    """
+    done = [run.status in ENDED and not args.fresh for run in runs]
+    for run, is_done in zip(runs, done):
+        print(f'{"# done: " if is_done else ""}{command_line(run, args.jobs)}')
+    print(f'# trainings: {len(runs)}, done: {sum(done)}')
+
+
+def train(runs: Sequence[TrainingRun], args: argparse.Namespace, console: Console) -> List[str]:
     """Train what is not trained yet; returns what went wrong.
 
     Args:
-        planned: The trainings.
-        jobs: How many at once.
+        runs: The trainings, whose features are there.
+        args: The command line.
+        console: Where progress is shown.
     """
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    chains = [Chain(one.run.work_dir.name, [lambda run=one.run: run]) for one in planned if one.run.status != 'finished']
-    try:
-        return TrainingPool(jobs, keep_going=True, console=console).run(chains)
-    except TrainingFailed as error:
-        return [str(error)]
+    check_datasets(Config(runs[0].request['config']))  # the others differ in the text features alone
+    chains = [Chain(run.work_dir.name, [lambda run=run: run]) for run in runs if run.status not in ENDED]
+    return TrainingPool(args.jobs, args.gpu_groups, keep_going=True, console=console).run(chains)
 
 
-def score_training(one: Planned, data: Data) -> List[Score]:
+def score_training(one: Planned, side: TextSide, data: Data) -> List[Score]:
     """Zero-shot accuracy of a training's model in each task; NaN where it has not come to its end."""
     status = one.run.status
     model = trained_model(one.run) if status == 'finished' else None
     return [Score(one.model, one.method.name, one.seed, task.name, status,
-                  math.nan if model is None else zero_shot_accuracy(model, one.side, data.test_images, task))
+                  math.nan if model is None else zero_shot_accuracy(model, side, data.test_images, task))
             for task in data.tasks]
 
 

@@ -20,8 +20,8 @@ class ImageEncoder:
     """A frozen vision model that makes features of images.
 
     Args:
-        model: ``CONFIG.py`` whose weights come with its ``init_cfg``, ``CONFIG.py,CHECKPOINT.pth``, or the folder of a run;
-            ``LABEL=`` may stand in front.
+        model: ``CONFIG.py`` whose weights come with its ``init_cfg``, ``CONFIG.py,CHECKPOINT.pth``, or the folder of a run,
+            whose best checkpoint is taken where its config keeps it, else the last; ``LABEL=`` may stand in front.
         pooling: See :class:`~lbbt_mm.models.multimodal.image_features.ImagePooling`. Defaults to ``auto``.
         dtype: What the backbone computes in, ``float32`` or ``bfloat16``. Defaults to ``float32``.
         device: Where to compute. Defaults to ``cpu``.
@@ -93,7 +93,7 @@ def open_model(model: str, options: Sequence[str]) -> Tuple[str, Config, str]:
     from mmengine.utils import import_modules_from_strings
 
     from lbbt_mm.figures.arguments import check_label, split_label
-    from lbbt_mm.figures.trained import OpenedRun, read_trained
+    from lbbt_mm.figures.trained import open_for_inference, read_trained
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from lbbt_mm.runs.run_request import override, read_config
     label, where = split_label(model)
@@ -104,7 +104,7 @@ def open_model(model: str, options: Sequence[str]) -> Tuple[str, Config, str]:
         cfg = override(cfg, options)
         refuse_unsafe_checkpoints([], trust=False)  # whatever init_cfg names is opened safely
     else:
-        run = OpenedRun(read_trained(model), options)
+        run = open_for_inference(read_trained(model), options)
         label, cfg, checkpoint = run.label, run.cfg, str(run.checkpoint)
     if not isinstance((cfg.get('model') or {}).get('backbone'), dict):
         raise ValueError(f'{label}: its config has no model.backbone; expected one of an image classifier.')
@@ -155,11 +155,9 @@ def vision_checksum(backbone: nn.Module, cfg: Config, label: str) -> str:
     """
     settings = dict(processor=cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor'),
                     pipeline=image_pipeline(cfg, label), backbone=cfg.model.backbone)
-    text = json.dumps(_without_files(as_json(settings)), sort_keys=True)
+    settings = as_json(settings)
+    for _, part in walk([settings]):
+        for key in ('init_cfg', 'checkpoint') if isinstance(part, dict) else ():
+            part.pop(key, None)
+    text = json.dumps(settings, sort_keys=True)
     return f'{weights_checksum(backbone)}.{hashlib.sha256(text.encode()).hexdigest()[:16]}'
-
-
-def _without_files(settings: Any) -> Any:
-    if isinstance(settings, dict):
-        return {key: _without_files(value) for key, value in settings.items() if key not in ('init_cfg', 'checkpoint')}
-    return list(map(_without_files, settings)) if isinstance(settings, list) else settings

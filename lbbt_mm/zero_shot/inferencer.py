@@ -7,11 +7,10 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.apis import ImageClassificationInferencer
 
 from lbbt_mm.config_keys import find_types
-from lbbt_mm.figures.trained import OpenedRun, read_trained, run_config
+from lbbt_mm.figures.trained import open_for_inference, read_trained
 from lbbt_mm.files.feature_index import OF_MODEL, other_features, read_index
 from lbbt_mm.language.text_encoder import text_identity
 from lbbt_mm.registry import type_name
-from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
 from .image_encoder import image_pipeline, open_model, vision_checksum
 
 
@@ -46,10 +45,7 @@ class ZeroShotInferencer(ImageClassificationInferencer):
     def __init__(self, run: str, classes: Any = None, templates: Any = None, vision: Optional[str] = None,
                  text: Optional[str] = None, cache: Optional[str] = None, device: str = 'cpu', options: Sequence[str] = (),
                  track: Callable[[Any], Any] = lambda batches: batches) -> None:
-        trained = read_trained(run)
-        if trained.checkpoint is None:
-            trained = trained._replace(checkpoint=chosen_checkpoint(trained.config, run_config(trained.config)))
-        opened = OpenedRun(trained, options)
+        opened = open_for_inference(read_trained(run), options)
         self.checkpoint = opened.checkpoint
         cfg, label, stores = opened.cfg, opened.label, _stores(opened.cfg)
         if type_name(cfg.model) != 'ShareLock':

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.figures.arguments import TRAINED, device, output_folder
+from lbbt_mm.figures.arguments import FOR_INFERENCE, device, output_folder
 from lbbt_mm.launch.user_errors import run_tool
 
 
@@ -65,7 +65,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='images|texts')
     images = kinds.add_parser('images', help='features of images')
-    images.add_argument('model', help=f'{TRAINED}, or a config whose init_cfg names its weights')
+    images.add_argument('model', help=f'a config whose init_cfg names its weights; or {FOR_INFERENCE}')
     source = images.add_mutually_exclusive_group(required=True)
     source.add_argument('--captions', metavar='FILE', help='the images of a caption file, or folder of .tar shards')
     source.add_argument('--split', choices=('train', 'val', 'test'), help="the images of the config's own data set")
@@ -74,8 +74,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='class token, mean of the patches, or both joined; default: auto, the class token where there '
                         'is one')
     images.add_argument('--batch-size', type=argument_types.count, default=64, metavar='N', help='default: %(default)s')
-    images.add_argument('--workers', type=int, choices=range(65), default=min(4, os.cpu_count() or 1), metavar='N',
-                        help='processes that load images; default: 4, or one a core if there are fewer')
+    images.add_argument('--workers', type=argument_types.whole_number(0, 64), default=min(4, os.cpu_count() or 1),
+                        metavar='N', help='processes that load images; default: 4, or one a core if there are fewer')
     images.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the config')
     texts = kinds.add_parser('texts', help='features of captions')
     texts.add_argument('model', help='folder in Hugging Face format (safetensors, with its tokenizer), GGUF file, or hub id')

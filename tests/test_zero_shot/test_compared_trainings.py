@@ -22,7 +22,7 @@ def stores(tmp_path):
 
 
 def protocol(images, *options, config=CONFIG):
-    return Protocol(SimpleNamespace(config=config, options=list(options)), images)
+    return Protocol(SimpleNamespace(config=config, options=list(options), processes=1), images)
 
 
 def side(captions):

@@ -1,13 +1,16 @@
 """The comparison of language models as a whole, on pictures in miniature; and what it refuses before any work."""
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
 from lbbt_mm.runs.training_process import TrainingProcess
+from lbbt_mm.zero_shot import comparison
 from lbbt_mm.zero_shot.compare_text_encoders import main, parse_args
-from lbbt_mm.zero_shot.comparison import probes, read_data
+from lbbt_mm.zero_shot.comparison import probes, read_data, train
 from tests.feature_stores import write_store
 from tests.tiny_comparison import FEW_STEPS, write_comparison
 
@@ -42,6 +45,65 @@ def test_test_images_by_another_model(files):
     write_store(files.folder / 'test', 'image', ['1.png'], torch.randn(1, 6), revision='2')
     with pytest.raises(ValueError, match="has revision '2', and .* has '1'; expected features by one vision model"):
         read(files)
+
+
+def test_test_images_by_the_same_model_under_another_name(files):
+    test = read(files).test_images
+    features = test.rows(torch.arange(len(test)))
+    shutil.rmtree(files.folder / 'test')
+    write_store(files.folder / 'test', 'image', test.keys, features, model='renamed')
+    assert read(files).test_images.index.model == 'renamed'
+
+
+@pytest.fixture
+def refused(files, capsys):
+    """Runs the tool; what it refused with, before any feature was made."""
+    (files.folder / 'out' / 'runs').mkdir(parents=True)
+
+    def run(*more):
+        status = main(files.arguments([f'tiny={files.language("llama")}'], *more))
+        assert status in (1, 2) and not (files.folder / 'out' / 'stores').exists()
+        return capsys.readouterr().err
+    return run
+
+
+@pytest.mark.parametrize('fresh', [[], ['--fresh']])
+def test_all_folders_are_looked_at_before_one_is_touched(files, refused, fresh):
+    first, last = (files.folder / 'out' / 'runs' / f'tiny-sharelock-seed{seed}' for seed in (0, 2))
+    for folder, text in ((first, '{"id": "x", "config": {}, "options": []}'), (last, '{"mine": 1}')):
+        folder.mkdir()
+        (folder / 'request.json').write_text(text)
+    assert f'{last}/request.json was not written by a run of lbbt_mm' in refused(*fresh)
+    assert (first / 'request.json').exists()
+
+
+def test_settings_are_looked_at_before_features_are_made(refused):
+    said = refused('--cfg-options', 'default_hooks.checkpoint.save_best=accuracy/top1')
+    assert 'the validation has no such metric' in said
+
+
+def test_a_report_of_no_runs(refused):
+    assert 'has no runs of this comparison. Leave --report-only out' in refused('--report-only')
+
+
+def test_commands_are_shown_without_features(files, capsys):
+    command = files.arguments([f'tiny={files.language("llama")}'], '--seeds', 0, 1, '--baselines', 'random', '--dry-run',
+                              '--gpus-per-training', 2)
+    assert main(command) == 0
+    *commands, last = capsys.readouterr().out.splitlines()
+    assert [Path(line.split(' --work-dir ')[1].split()[0]).name for line in commands] == [
+        'tiny-sharelock-seed0', 'tiny-sharelock-seed1', 'random-sharelock-seed0', 'random-sharelock-seed1']
+    assert all('--nproc_per_node=2' in line for line in commands) and last == '# trainings: 4, done: 0'
+    assert not (files.folder / 'out' / 'stores').exists() and not (files.folder / 'out' / 'runs').exists()
+
+
+def test_each_training_gets_gpus_of_its_own(files, monkeypatch):
+    pools = []
+    monkeypatch.setattr(comparison, 'check_datasets', lambda cfg: None)
+    monkeypatch.setattr(comparison, 'TrainingPool', lambda *given, **more: pools.append(given) or SimpleNamespace(run=list))
+    args = parse_args(files.arguments(['tiny=x'], '--gpus', '0,1,2,3', '--gpus-per-training', 2))
+    train([SimpleNamespace(request=dict(config={}), status='missing', work_dir=Path('a'))], args, None)
+    assert pools == [(2, ['0,1', '2,3'])] and args.processes == 2
 
 
 def test_a_folder_of_others_is_left_alone(files, capsys):
@@ -80,5 +142,6 @@ def test_models_and_baselines_are_trained_once(files, capsys, monkeypatch):
     assert summary[summary.kind == 'decoder'].bits_per_byte.nunique() == 3 and (out / 'scatter.png').exists()
     assert len(pd.read_csv(out / 'correlations.csv')) >= 1
     monkeypatch.setattr(TrainingProcess, 'run', None)  # nothing is left to be trained
-    assert main(command) == 0
-    pd.testing.assert_frame_equal(pd.read_csv(out / 'results.csv'), results)
+    for more in ([], ['--report-only']):
+        assert main([*command, *more]) == 0
+        pd.testing.assert_frame_equal(pd.read_csv(out / 'results.csv'), results)

@@ -1,5 +1,8 @@
 """Features of images: those of the backbone behind the preprocessor, with all of its weights, opened safely."""
+import json
 import pickle
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,8 +10,9 @@ from mmengine.config import Config
 from mmpretrain import get_model
 from mmpretrain.apis import ModelHub
 
+from lbbt_mm.figures.trained import OpenedRun, read_trained
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
-from lbbt_mm.zero_shot.image_encoder import ImageEncoder, image_pipeline
+from lbbt_mm.zero_shot.image_encoder import ImageEncoder, image_pipeline, open_model
 from tests.tiny_vision import CNN, PIPELINE, VIT, build_vision, write_vision
 from tests.tool_processes import REPO
 
@@ -87,6 +91,18 @@ def test_weights_that_the_config_names(tmp_path, prefix):
     write_vision(tmp_path, 'named', dict(VIT, init_cfg=step))
     (tmp_path / 'named.pth').unlink()
     torch.testing.assert_close(ImageEncoder(str(tmp_path / 'named.py')).features(IMAGES), written_out())
+
+
+@pytest.mark.parametrize('save_best, name', [('accuracy', 'best_accuracy_epoch_1.pth'), (None, 'epoch_2.pth')])
+def test_of_a_run_features_are_by_its_best_checkpoint_where_it_keeps_that(model, tmp_path, save_best, name):
+    run = tmp_path / 'run'
+    run.mkdir()
+    for checkpoint in ('epoch_2.pth', 'best_accuracy_epoch_1.pth'):
+        shutil.copy(tmp_path / 'vit.pth', run / checkpoint)
+    config = dict(Config.fromfile(tmp_path / 'vit.py').to_dict(), default_hooks=dict(checkpoint=dict(save_best=save_best)))
+    (run / 'request.json').write_text(json.dumps(dict(id='x', options=[], config=config)))
+    assert Path(open_model(str(run), ())[2]).name == name
+    assert OpenedRun(read_trained(str(run))).checkpoint.name == 'epoch_2.pth', 'what figures show is where it ended'
 
 
 def test_a_config_without_weights(model, tmp_path):
