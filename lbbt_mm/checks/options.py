@@ -155,7 +155,7 @@ def _find_class(name: str, scope: str) -> Any:
         import_module(f'{scope}.registry')
     roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
     at_root = [root for root in roots if short in root.module_dict]
-    children = [child for root in at_root or roots for child in root._children.values() if child.scope == scope]
+    children = [child for root in at_root or roots for child in root.children.values() if child.scope == scope]
     for child in children:
         with suppress(Exception):
             child.import_from_location()

@@ -7,10 +7,10 @@ from typing import Any, Optional
 
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 
 from lbbt_mm.language.pickle_size import PickleTooLarge
 from lbbt_mm.language.torch_files import load_torch_file
+from lbbt_mm.mmengine_internals import checkpoint_loaders
 from .plain_numpy import STAND_IN_TYPES, STAND_INS, without_stand_ins
 
 #: In a loaded checkpoint's meta: the text of the config it was trained with, which nothing may run.
@@ -60,7 +60,7 @@ def local_checkpoint(name: Any) -> Optional[str]:
         str | None: The path, whether or not a file is there; None for the address of something elsewhere.
     """
     name = os.fspath(name)
-    if any(scheme and re.match(scheme, name) for scheme in CheckpointLoader._schemes):
+    if any(scheme and re.match(scheme, name) for scheme in checkpoint_loaders()):
         return None
     return os.path.expanduser(name)
 

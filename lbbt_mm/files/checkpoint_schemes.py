@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from lbbt_mm.mmengine_internals import backbone_of_mmcls, checkpoint_loaders, home_folder
 from .checkpoint_files import keep_config_as_text, load_checkpoint_bytes, load_checkpoint_safely
 
 
@@ -39,7 +40,7 @@ class SafeLoaders(NamedTuple):
             **dict.fromkeys((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), self.load_from_storage),
             'pavi://': self.load_from_pavi,
         }
-        for scheme, loader in list(CheckpointLoader._schemes.items()):
+        for scheme, loader in list(checkpoint_loaders().items()):
             if scheme not in own and not hasattr(loader, 'without_config'):
                 own[scheme] = _without_config(loader)
         for scheme, loader in own.items():
@@ -69,12 +70,12 @@ class SafeLoaders(NamedTuple):
         found = _find(mmengine_checkpoint.get_external_models(), f'open-mmlab://{renamed.get(name, name)}')
         if found.startswith(('http://', 'https://')):
             return self.load_from_http(found, map_location)
-        return self.load_from_local(os.path.join(mmengine_checkpoint._get_mmengine_home(), found), map_location)
+        return self.load_from_local(os.path.join(home_folder(), found), map_location)
 
     def load_from_mmcls(self, filename: str, map_location: Any = None) -> dict:
         """Load the backbone of one of mmpretrain's models."""
         loaded = self.load_from_http(_find(mmengine_checkpoint.get_mmcls_models(), filename), map_location)
-        return mmengine_checkpoint._process_mmcls_checkpoint(loaded)
+        return backbone_of_mmcls(loaded)
 
     def load_from_storage(self, filename: str, map_location: Any = None) -> dict:
         """Load a file from an object store."""

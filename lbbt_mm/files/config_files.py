@@ -8,6 +8,7 @@ from unittest import mock
 
 from mmengine.config import Config
 
+from lbbt_mm.mmengine_internals import ConfigSteps, config_steps, replaced_config_steps
 from .config_values import check_values
 from .data_configs import DATA_SUFFIXES, build_registered_parts_only, check_data, is_trusted_code
 from .plain_files import NotPlainError, guard_file_readers
@@ -15,8 +16,6 @@ from .plain_files import NotPlainError, guard_file_readers
 # mmengine's places for environment variables and for parts of the config's own path
 _ENVIRONMENT = re.compile(r'\{\{[\'\"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'\"]?\}\}')
 _PLACES = ('fileDirname', 'fileBasename', 'fileBasenameNoExtension', 'fileExtname')
-#: mmengine's steps: two fill a file in, and the last reads it
-_STEPS = ('_substitute_predefined_vars', '_substitute_env_variables', '_file2dict')
 _READING = threading.Lock()
 
 
@@ -66,30 +65,29 @@ class _Reading:
         self.has_data = False
         self.broken = ''  # the file in which reading ended
         self._files: List[str] = []
-        self._originals = {name: getattr(Config, name) for name in _STEPS}
+        self._originals = config_steps()
 
     def checked(self) -> ContextManager:
         """Take the place of mmengine's own steps meanwhile."""
-        own = (self._fill_places, self._fill_environment, self._read)
-        return mock.patch.multiple(Config, **dict(zip(_STEPS, map(staticmethod, own))))
+        return replaced_config_steps(ConfigSteps(self._fill_places, self._fill_environment, self._read))
 
     def _fill_places(self, filename: str, temporary: str) -> None:
         own = Path(filename)
         values = zip(_PLACES, (str(own.parent), own.name, own.stem, own.suffix))
         fillers = [(re.compile(rf'\{{\{{\s*{name}\s*\}}\}}'), lambda match, value=value: value) for name, value in values]
         check_values(own.read_text(encoding='utf-8'), fillers, filename, 'the path of this file')
-        self._originals['_substitute_predefined_vars'](filename, temporary)
+        self._originals.fill_places(filename, temporary)
 
     def _fill_environment(self, filename: str, temporary: str) -> Dict[str, str]:
         text = Path(filename).read_text(encoding='utf-8')
         in_code = check_values(text, [(_ENVIRONMENT, lambda match: os.environ.get(match[1]))], self._files[-1],
                                'the value of an environment variable', escaped=True)
         if not self._files[-1].endswith('.py'):
-            return self._originals['_substitute_env_variables'](filename, temporary)
+            return self._originals.fill_environment(filename, temporary)
         names = {match[1] for match in _ENVIRONMENT.finditer(text) if match[0] not in in_code}
         with mock.patch.dict(os.environ, {name: re.sub(r'([\'"])', r'\\\1', os.environ[name])
                                           for name in names & os.environ.keys()}):
-            return self._originals['_substitute_env_variables'](filename, temporary)
+            return self._originals.fill_environment(filename, temporary)
 
     def _read(self, filename: str, *arguments: Any, **options: Any) -> Any:
         filename = os.path.abspath(os.path.expanduser(filename))
@@ -101,7 +99,7 @@ class _Reading:
         self.has_data |= is_data
         self._files.append(filename)
         try:
-            found = self._originals['_file2dict'](filename, *arguments, **options)
+            found = self._originals.read(filename, *arguments, **options)
             if is_data:
                 check_data(found[0], filename)
             return found

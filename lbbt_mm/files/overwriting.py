@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from lbbt_mm.mmengine_internals import forget_file_name
+
 #: What every config says that a run has dumped.
 _DUMPED_KEYS = {'launcher', 'work_dir'}
 _LARGEST_CONFIG = 1 << 24
@@ -78,7 +80,7 @@ def keep_training_config(cfg: Any) -> None:
         cfg: The test's config, with its ``work_dir``.
     """
     if (Path(cfg.work_dir) / 'last_checkpoint').exists():
-        object.__setattr__(cfg, '_filename', None)  # mmengine then names it after the time
+        forget_file_name(cfg)
 
 
 def is_dumped_config(path: Path) -> bool:

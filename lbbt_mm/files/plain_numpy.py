@@ -13,6 +13,8 @@ import numpy as np
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.structures import BaseDataElement
 
+from lbbt_mm.mmengine_internals import history_of
+
 # Booleans, integers, floats, text, and objects, which a file gives one by one
 _KINDS = re.compile(r'[biufc]\d{1,2}|[US]\d{1,6}|O8?')
 
@@ -136,10 +138,9 @@ def without_stand_ins(value: Any, seen: Optional[Dict[int, Any]] = None) -> Any:
 
 def _restore_history(buffer: HistoryBuffer) -> None:
     """Keep of a record what mmengine writes: two rows of numbers and a length."""
-    state = vars(buffer)
-    log, count, length = (state.get(name) for name in ('_log_history', '_count_history', 'max_length'))
+    log, count, length = history_of(buffer)
     rows = [row for row in (log, count) if isinstance(row, np.ndarray) and row.ndim == 1 and row.dtype.kind in 'biuf']
     if len(rows) != 2 or len(log) != len(count) or type(length) is not int or length < 1:
         raise UnpicklingError('a HistoryBuffer that mmengine did not write')
-    state.clear()
-    state.update(vars(HistoryBuffer(log, count, length)))
+    vars(buffer).clear()
+    vars(buffer).update(vars(HistoryBuffer(log, count, length)))

@@ -9,11 +9,11 @@ from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from lbbt_mm.files.overwriting import is_dumped_config
+from lbbt_mm.mmengine_internals import made_loggers
 from .user_errors import has_begun, note_begun
 from .work_directory import LOCK
 
@@ -92,7 +92,7 @@ def _is_made(path: Path) -> bool:
     """Whether this process made it: the folder of its log, its lock, or a config that was dumped."""
     if path.is_symlink() or path.name == LOCK:
         return not path.is_symlink() and path.read_text().strip() == str(os.getpid())
-    logs = [handler.baseFilename for logger in MMLogger._instance_dict.values() for handler in logger.handlers
+    logs = [handler.baseFilename for logger in made_loggers() for handler in logger.handlers
             if isinstance(handler, logging.FileHandler)]
     is_log_folder = path.is_dir() and re.fullmatch(r'\d{8}_\d{6}', path.name) and not any(map(Path.is_file, path.rglob('*')))
     return bool(is_log_folder) or path.resolve() in {Path(log).resolve().parent for log in logs} or is_dumped_config(path)

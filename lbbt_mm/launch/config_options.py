@@ -4,6 +4,8 @@ import re
 from argparse import Action, ArgumentParser, Namespace
 from typing import Any, Optional, Sequence, Union
 
+from lbbt_mm.mmengine_internals import parse_list, parse_number
+
 #: Text that says the same with and without quotes.
 _PLAIN = re.compile(r'[\w./:@+~-]+')
 
@@ -20,11 +22,10 @@ class ConfigOptions(Action):
         text = _quoted(val)
         if text is not None:
             return text
-        from mmengine.config import DictAction  # not for --help
         if re.search(r'[,()\[\]]', val):
-            return DictAction._parse_iterable(val)
+            return parse_list(val)
         stripped = val.strip('\'"')
-        value = DictAction._parse_int_float_bool(stripped.strip())
+        value = parse_number(stripped.strip())
         return stripped if isinstance(value, str) else value
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Union[str, Sequence[Any], None],

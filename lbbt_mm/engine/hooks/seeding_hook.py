@@ -5,9 +5,10 @@ from typing import Any, Iterator, List, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from lbbt_mm.random_state import derive_bytes, random_state_kept, seed_all
+from lbbt_mm.mmengine_internals import start_loader_again
+from lbbt_mm.random_state import derive_seed, random_state_kept, seed_all
 from lbbt_mm.registry import HOOKS
 
 
@@ -43,8 +44,7 @@ class SeedingHook(Hook):
         # DataLoader forbids assigning these once it is built
         object.__setattr__(loader, 'batch_sampler', self._sampler)
         object.__setattr__(loader, 'dataset', _SeededDataset(loader.dataset))
-        if getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None) is not None:
-            _start_again(loop, loader)
+        start_loader_again(loop, loader)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler where the run is."""
@@ -54,20 +54,6 @@ class SeedingHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
         seed_all(_derive(self.seed, 'step', runner.iter, runner.rank))
-
-
-def _start_again(loop: IterBasedTrainLoop, loader: DataLoader) -> None:
-    """Start a loader anew: mmengine before 0.10.12 starts that of an iteration-based loop before there is any hook."""
-    started, loader._iterator = loop.dataloader_iterator._iterator, None
-    if hasattr(started, '_shutdown_workers'):
-        started._shutdown_workers()
-    if hasattr(loader.sampler, '_indices_of_rank'):  # an InfiniteSampler keeps its place, and workers have moved it
-        loader.sampler.indices = loader.sampler._indices_of_rank()
-    loop.dataloader_iterator._iterator = _when_needed(loader)
-
-
-def _when_needed(loader: DataLoader) -> Iterator[Any]:
-    yield from loader  # the loader starts at the first sample, when all hooks have had their turn
 
 
 class _SeededIndex(int):
@@ -154,4 +140,4 @@ class _SeededDataset(Dataset):
 
 
 def _derive(*parts: Any) -> int:
-    return int.from_bytes(derive_bytes(repr(parts))[:4], 'little')  # numpy takes 32 bits
+    return derive_seed(repr(parts), bits=32)

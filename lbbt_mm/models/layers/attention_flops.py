@@ -2,8 +2,9 @@
 from math import prod
 from typing import Any, List
 
-from mmengine.analysis import complexity_analysis
 from mmengine.analysis.jit_handles import get_shape
+
+from lbbt_mm.mmengine_internals import register_flops
 
 
 def attention_flops(inputs: List[Any], outputs: List[Any]) -> int:
@@ -22,4 +23,4 @@ def attention_flops(inputs: List[Any], outputs: List[Any]) -> int:
 
 def register_attention_flops() -> None:
     """Teach mmengine's ``get_model_complexity_info`` and ``FlopAnalyzer`` the operator."""
-    complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.setdefault('aten::scaled_dot_product_attention', attention_flops)
+    register_flops('aten::scaled_dot_product_attention', attention_flops)
