@@ -23,12 +23,12 @@ def config_path(name: str) -> str:
     """
     from pathlib import Path
     package = Path(__file__).resolve().parent
-    found = [folder / name for folder in (package / '.mim' / 'configs', package.parent / 'configs')
-             if (folder / name).exists()]
-    if not found:
+    installed = package / '.mim' / 'configs'
+    found = (installed if installed.is_dir() else package.parent / 'configs') / name
+    if not found.exists():
         raise FileNotFoundError(f'lbbt_mm has no config {name!r}. Give a path below its configs folder, for example '
                                 "'detr_gpt2_coco.py'.")
-    return str(found[0])
+    return str(found)
 
 
 __all__ = ['__version__', 'config_path']

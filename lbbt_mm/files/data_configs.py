@@ -15,6 +15,7 @@ from mmengine.registry import Registry
 from mmengine.registry import registry as registry_module
 from mmengine.utils import get_object_from_string
 
+from lbbt_mm import config_path
 from lbbt_mm.config_keys import walk
 
 #: How such a config's name ends.
@@ -62,8 +63,8 @@ def check_data(cfg: Any, where: str) -> None:
 
 
 def is_trusted_code(path: Any) -> bool:
-    """Whether a ``.py`` config lies in this package's checkout or in an installed codebase."""
-    places = [Path(__file__).resolve().parents[2] / 'configs']
+    """Whether a ``.py`` config is one of this package's, or lies in an installed codebase."""
+    places = [Path(config_path('.')).resolve()]
     for spec in map(importlib.util.find_spec, _PACKAGES):
         places += [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or ()]
     return any(place in Path(path).resolve().parents for place in places)

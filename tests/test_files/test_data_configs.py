@@ -6,6 +6,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 
+import lbbt_mm
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.files.data_configs import check_data, is_trusted_code
 from tests import small_net  # noqa: F401  (registers SmallNet)
@@ -122,3 +123,15 @@ def test_code_that_is_trusted_is_ours_and_that_of_installed_codebases(tmp_path):
     (tmp_path / 'link.py').symlink_to(mmdet.__file__)
     assert not is_trusted_code(tmp_path / 'mmdet' / 'config.py') and not is_trusted_code(REPO / 'tests' / 'small_net.py')
     assert is_trusted_code(tmp_path / 'link.py'), 'what counts is the file itself'
+
+
+def test_beside_an_installed_package_a_folder_of_configs_is_somebody_else_s(tmp_path, monkeypatch):
+    monkeypatch.setattr('lbbt_mm.__file__', str(tmp_path / 'lbbt_mm' / '__init__.py'))
+    own, other = tmp_path / 'lbbt_mm' / '.mim' / 'configs' / 'a.py', tmp_path / 'configs' / 'b.py'
+    for path in (own, other):
+        path.parent.mkdir(parents=True)
+        write_text(path, 'a = 1')
+    assert is_trusted_code(own) and not is_trusted_code(other)
+    with pytest.raises(FileNotFoundError, match="lbbt_mm has no config 'b.py'"):
+        lbbt_mm.config_path('b.py')
+
