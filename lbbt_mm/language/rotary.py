@@ -10,8 +10,10 @@ from .spec import RotarySpec
 #: What transformers and its validators raise over fields that are absent, of the wrong kind, or contradict each other.
 TRANSFORMERS_ERRORS = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError,
                        getattr(errors, 'StrictDataclassError', ValueError))
-#: GGUF's way to say the rule ``llama3``: a tensor of divisors, one a frequency.
+#: GGUF's way to say the rule ``llama3``: a tensor of divisors, one for each frequency.
 FREQUENCY_FACTORS = 'frequency_factors'
+#: Longest context of a model that states none.
+_CONTEXT = 2048
 #: Rules that give other frequencies to sequences that are longer than the trained context.
 BY_LENGTH = ('dynamic', 'longrope')
 
@@ -51,18 +53,19 @@ def _plain(rotary: RotarySpec, head_dims: int) -> Tensor:
 
 def _stretched(rotary: RotarySpec, head_dims: int, num_heads: int) -> Tuple[Tensor, float]:
     """The rules that stretch a trained context are transformers' own; they take a config object."""
-    from transformers import LlamaConfig
+    from transformers import PretrainedConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     if rotary.rope_type not in ROPE_INIT_FUNCTIONS:
         raise ValueError(f'rope_type={rotary.rope_type!r} is not known to transformers; expected default or one of '
                          f'{", ".join(ROPE_INIT_FUNCTIONS)}')
-    positions = {} if rotary.max_positions is None else {'max_position_embeddings': rotary.max_positions}
+    rule = {**rotary.parameters, 'rope_type': rotary.rope_type, 'rope_theta': rotary.theta}
     try:
-        config = LlamaConfig(
+        config = PretrainedConfig()
+        # as attributes: transformers 5 puts keywords under other names
+        vars(config).update(
             hidden_size=num_heads * head_dims, num_attention_heads=num_heads, head_dim=head_dims, rope_theta=rotary.theta,
-            rope_scaling={'rope_type': rotary.rope_type, **rotary.parameters}, **positions)
-        if getattr(config, 'rope_parameters', None):  # transformers 5
-            config.rope_parameters['rope_theta'] = rotary.theta
+            max_position_embeddings=_CONTEXT if rotary.max_positions is None else rotary.max_positions, rope_scaling=rule,
+            rope_parameters=rule)  # of transformers 5
         with torch.device('cpu'):  # models are built on the meta device too
             return ROPE_INIT_FUNCTIONS[rotary.rope_type](config, device='cpu')
     except TRANSFORMERS_ERRORS as error:
