@@ -1,6 +1,9 @@
-"""Keeps out of a tool's output what codebases say of themselves while they are imported."""
+"""Keeps out of a tool's output what other packages say: while they are imported, and while they work for us."""
+import io
 import logging
-from typing import Any
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, Iterator
 
 
 def quiet_imports() -> None:
@@ -20,3 +23,22 @@ def quiet_imports() -> None:
 
     print_unless_debug.quiet = True
     mmengine.logging.print_log = print_unless_debug
+
+
+@contextmanager
+def quiet_logs(level: int = logging.WARNING) -> Iterator[None]:
+    """Leave out what is logged at a level and below, by any logger of this process."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, level))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what other packages print, warn of, and log below the level of errors."""
+    with quiet_logs(), warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter('ignore')
+        yield

@@ -1,10 +1,12 @@
 """What codebases say of themselves while they are imported is not part of a tool's output."""
 import logging
+import sys
+import warnings
 
 import mmengine.logging
 import pytest
 
-from lbbt_mm.launch.quiet_imports import quiet_imports
+from lbbt_mm.launch.quiet_imports import quiet, quiet_imports, quiet_logs
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,21 @@ def test_a_logger_gets_what_it_is_sent(caplog):
     with caplog.at_level(logging.DEBUG, 'some'):
         mmengine.logging.print_log('a', logger, logging.DEBUG)
     assert caplog.messages == ['a']
+
+
+def test_what_is_printed_logged_and_warned_of_is_left_out_meanwhile(capsys, caplog, recwarn):
+    with quiet():
+        print('printed')
+        print('printed', file=sys.stderr)
+        logging.getLogger('some').warning('logged')
+        warnings.warn('warned', stacklevel=1)
+        logging.getLogger('some').error('wrong')
+    logging.getLogger('some').warning('after')
+    assert capsys.readouterr() == ('', '') and caplog.messages == ['wrong', 'after'] and not recwarn.list
+
+
+def test_a_level_that_was_left_out_before_stays_so(caplog):
+    with quiet_logs(logging.WARNING), quiet_logs(logging.INFO):
+        logging.getLogger('some').warning('logged')
+    logging.getLogger('some').warning('after')
+    assert caplog.messages == ['after']
