@@ -217,7 +217,7 @@ def _numbering(dataset: Mapping) -> Any:
 
 
 def _same_dataset(one: Mapping, other: Mapping) -> bool:
-    """Whether two datasets are written alike, what leaves their samples as they are aside."""
+    """Whether two datasets are written alike, but for what does not change their samples."""
     one, other = ({**_samples(_innermost(each)), 'indices': _numbering(_innermost(each))} for each in (one, other))
     return one == other
 
@@ -231,9 +231,10 @@ def _may_be_same_images(cfg: Config, one: Mapping, other: Mapping) -> bool:
 
 def _selections(cfg: Config, dataset: Mapping) -> List[Dict[str, Any]]:
     """What selects the images of a dataset, or of each in a concatenation, as far as it is known; files by whole paths."""
-    dataset = _innermost(dataset)
-    if isinstance(dataset.get('datasets'), Sequence):
-        return [found for part in dataset['datasets'] if isinstance(part, Mapping) for found in _selections(cfg, part)]
+    return [_selection(cfg, found.config) for found in find_datasets(dict(one=dict(dataset=dataset)), ['one'])]
+
+
+def _selection(cfg: Config, dataset: Mapping) -> Dict[str, Any]:
     kind = class_of(dataset.get('type'), cfg.get('default_scope'))
     known = parameters_of(kind)[0] if kind else {}
     defaults = {name: one.default for name, one in known.items() if one.default is not one.empty}
@@ -242,7 +243,7 @@ def _selections(cfg: Config, dataset: Mapping) -> List[Dict[str, Any]]:
     folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
     found = dict(type=type_name(dataset), folders={_below(root, folder) for folder in folders},
                  ann_file=_below(root, listed) if listed else '', indices=_numbering(dataset))
-    return [found if given['split'] is None else dict(found, split=given['split'])]
+    return found if given['split'] is None else dict(found, split=given['split'])
 
 
 def _below(root: Any, path: Any) -> Any:

@@ -1,10 +1,23 @@
-"""A dataset that wraps another one and passes on its interface."""
-from typing import Any, Dict, List, Optional, Sequence, Union
+"""Datasets around others: one that passes on the interface of another, and the walk over those that are built."""
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 
 from lbbt_mm.registry import DATASETS
+
+
+def nested_datasets(dataset: Any) -> Iterator[Any]:
+    """A dataset that is built, and those inside of it, where it wraps (``dataset``) or joins (``datasets``) some.
+
+    Args:
+        dataset: The dataset; of None there are none.
+    """
+    if dataset is None:
+        return
+    yield dataset
+    for inner in [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]:
+        yield from nested_datasets(inner)
 
 
 class DatasetView(BaseDataset):

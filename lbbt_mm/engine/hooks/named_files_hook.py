@@ -1,10 +1,11 @@
 """An error while a sample is loaded names the sample's files."""
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Optional
 
 from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from lbbt_mm.datasets.dataset_view import nested_datasets
 from lbbt_mm.errors import UserError
 from lbbt_mm.mmengine_internals import built_loops
 from lbbt_mm.registry import HOOKS
@@ -55,15 +56,6 @@ class NamedFilesHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Take the data sets of all loops, which are built by now."""
         for loop in built_loops(runner):
-            for dataset in _datasets(getattr(loop.dataloader, 'dataset', None)):
+            for dataset in nested_datasets(getattr(loop.dataloader, 'dataset', None)):
                 if type(getattr(dataset, 'pipeline', None)) is Compose:
                     dataset.pipeline = NamingCompose(dataset.pipeline)
-
-
-def _datasets(dataset: Any) -> Iterator[Any]:
-    """A data set and those inside of it, where it wraps some."""
-    if dataset is None:
-        return
-    yield dataset
-    for inner in [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]:
-        yield from _datasets(inner)

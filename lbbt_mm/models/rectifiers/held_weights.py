@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def hold(module: nn.Module) -> None:
-    """Turn every parameter of a module into a buffer of the same name, and keep the module in evaluation mode.
+    """Turn every parameter of a module into a buffer of the same name; what freezes its modes is ``models/freezing.py``.
 
     mmengine gives an optimizer all of a model's parameters, whether they have gradients or not. A buffer is in none, has
     no gradient and no optimizer state, and moves with the model all the same.
