@@ -8,6 +8,7 @@ import tokenize
 import zipfile
 from pathlib import Path
 
+import mmengine
 import pytest
 from mmengine.config import Config
 
@@ -15,10 +16,9 @@ import lbbt_mm
 from tests.tiny_detection import run_config, write_dataset
 from tests.tool_processes import REPO, environment
 
-#: Rooms from the ground up: a room imports those before it, and itself.
-ROOMS = ('version', 'errors', 'registry', 'text_table', 'random_state', 'config_keys', 'argument_types',
-         'mmengine_internals', 'language', 'files', 'data_makers', 'datasets', 'evaluation', 'models', 'checks', 'engine',
-         'launch', 'runs', 'figures', 'experiments', 'zero_shot')
+_TABLE = re.search(r'^\| room \|.*?(?=\n\n)', (REPO / 'CONTRIBUTING.md').read_text(), re.MULTILINE | re.DOTALL)[0]
+#: Rooms from the ground up, as CONTRIBUTING.md has them: a room imports those before it, and itself.
+ROOMS = re.findall(r'`(?:lbbt_mm/)?(\w+)(?:\.py|/)`', ''.join(row.split('|')[1] for row in _TABLE.splitlines()))
 MODULES = sorted((REPO / 'lbbt_mm').rglob('*.py'))
 
 
@@ -43,7 +43,7 @@ def room(module: str) -> str:
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(REPO)))
 def test_a_room_imports_those_below_it(path):
     own = path.relative_to(REPO / 'lbbt_mm').with_suffix('').parts[0]
-    if own in ('__init__', 'analysis'):
+    if own == '__init__':
         return
     above = {name for name in imported(path) if room(name) in ROOMS and ROOMS.index(room(name)) > ROOMS.index(own)}
     assert not above
@@ -58,38 +58,36 @@ def test_analysis_knows_tensors_only():
 
 def test_every_room_is_in_the_order():
     names = {path.relative_to(REPO / 'lbbt_mm').with_suffix('').parts[0] for path in MODULES}
-    assert names - {'__init__', 'analysis'} == set(ROOMS)
+    assert sorted(names - {'__init__'} | {'tools'}) == sorted(ROOMS)
 
 
-@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'lbbt.py', 'compare_arms.py', 'check_data.py', 'demo',
-                                  'compare_text_encoders.py',
-                                  'precompute_features.py', 'separate_concepts.py', 'zero_shot.py',
-                                  'dataset_converters/digits_to_coco.py', 'dataset_converters/digits_to_ade.py',
-                                  'dataset_converters/digits_to_imagefolder.py',
-                                  'dataset_converters/tiny_imagenet_to_imagefolder.py',
-                                  'dataset_converters/caltech256_to_imagefolder.py',
-                                  'dataset_converters/emoji_to_captions.py',
-                                  'model_converters/efficientnet_lite_to_mmpretrain.py', *(
-                                      f'analysis/{path.name}' for path in (REPO / 'tools' / 'analysis').glob('*.py')), *(
-                                      f'benchmarks/{name}.py' for name in (
-                                          'checkpoint_reading', 'config_steps', 'data_checks', 'detr_layers', 'llm_backbone',
-                                          'partial_training', 'segmenter_head', 'cpu_attention', 'gsnr', 'text_features',
-                                          'sharelock'))])
-def test_help_imports_nothing_that_takes_seconds(tool):
+#: What is started by its name; the doctor's probe is started by the doctor alone.
+ENTRY_POINTS = sorted(path for path in (REPO / 'tools').rglob('*.py')
+                      if '__main__' in path.read_text() and path.name != 'probe.py')
+
+
+@pytest.mark.parametrize('folder', sorted({path.parent for path in ENTRY_POINTS}), ids=lambda path: path.name)
+def test_help_imports_nothing_that_takes_seconds(folder):
     """So it is there in a tenth of a second; torch alone takes some."""
-    start = f"runpy.run_module('tools.{tool}', run_name='__main__')" if '.' not in tool else (
-        f"runpy.run_path('tools/{tool}', run_name='__main__')")
-    code = f"""import runpy, sys
-sys.argv = ['tool', '--help']
-sys.path.insert(0, 'tools/benchmarks')
-try:
-    {start}
-finally:
-    heavy = {{'torch', 'mmengine', 'mmcv', 'pandas', 'cv2', 'sklearn', 'matplotlib', 'transformers'}}
-    print('loaded', *sorted(heavy & set(sys.modules)))
+    code = """import runpy, sys
+folder, *tools = sys.argv[1:]
+sys.path.insert(0, folder)
+for tool in tools:
+    sys.argv = [tool, '--help']
+    try:
+        runpy.run_path(tool, run_name='__main__')
+    except SystemExit as ended:
+        status = ended.code
+    heavy = {'torch', 'mmengine', 'mmcv', 'pandas', 'cv2', 'sklearn', 'matplotlib', 'transformers'} & set(sys.modules)
+    print('ended', status, 'loaded', *sorted(heavy))
+    if heavy:
+        break
 """
-    done = subprocess.run([sys.executable, '-c', code], cwd=REPO, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == 'loaded', done.stdout + done.stderr
+    tools = [path for path in ENTRY_POINTS if path.parent == folder]
+    done = subprocess.run([sys.executable, '-c', code, folder, *tools], cwd=REPO, env=environment(), capture_output=True,
+                          text=True)
+    ends = [line for line in done.stdout.splitlines() if line.startswith('ended ')]
+    assert ends == ['ended 0 loaded'] * len(tools), (tools[len(ends) - 1], done.stdout[-300:], done.stderr)
 
 
 def test_nothing_imports_tools():
@@ -167,6 +165,7 @@ def test_a_wheel_trains_without_the_checkout(installed, folders, tmp_path):
 def test_names_of_families_stand_with_the_families():
     """Elsewhere a family is an entry of the table, whatever it is called."""
     from lbbt_mm.language import FAMILIES
+    assert all(names.search(name.upper()) for name in FAMILIES for names in (FAMILY, IN_IDENTIFIER)), 'add its name there'
     for path in MODULES:
         if 'families' not in path.parts:
             constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
@@ -174,20 +173,34 @@ def test_names_of_families_stand_with_the_families():
             assert not constants & set(FAMILIES), path
 
 
+#: For readers whose first language is another: "one row for each run", "the results so far" and "unchanged" say it too.
+HARD_WORDS = re.compile(r'\ban?\s+\w+\s+an?\s+(run|row|label|block|layer|metric|model|seed|epoch|score|observation|class'
+                        r'|figure)\b|\bwhat\s+there\s+is\b|\bas\s+it\s+is[.,;:]', re.IGNORECASE)
+
+
+def test_sentences_are_plain():
+    pages = [REPO / 'README.md', REPO / 'CONTRIBUTING.md', *(REPO / 'docs').glob('*.md'), *(REPO / 'tools').rglob('*.py')]
+    for path in [*MODULES, *pages]:
+        assert not [found[0] for found in HARD_WORDS.finditer(path.read_text(encoding='utf-8'))], path
+
+
 #: A program, a rotary rule, hub ids and configs that are examples.
 NO_FAMILY = re.compile(r'llama\.cpp|llama-gguf-split|``llama3``|\w+/gpt2\b|\w+_gpt2\w*\.py')
 FAMILY = re.compile(r'\b(gpt-?2|llama|mistral|qwen\d?|smollm|(?-i:OPT)\b)', re.IGNORECASE)
+IN_IDENTIFIER = re.compile(r'gpt_?2|llama|mistral|qwen|smollm|(?-i:^OPT(?![A-Z]))', re.IGNORECASE)
 
 
-def test_comments_docstrings_and_messages_name_no_family_either():
+def test_identifiers_comments_docstrings_and_messages_name_no_family_either():
     """But for papers: what is said of a family comes from its entry."""
     for path in MODULES:
         if 'families' not in path.parts:
             with open(path, 'rb') as file:
-                texts = [token.string for token in tokenize.tokenize(file.readline)
-                         if token.type in (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, 'FSTRING_MIDDLE', None))]
+                tokens = list(tokenize.tokenize(file.readline))
+            texts = [token.string for token in tokens
+                     if token.type in (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, 'FSTRING_MIDDLE', None))]
             lines = [line for text in texts for line in NO_FAMILY.sub('', text).splitlines() if 'arXiv' not in line]
-            assert not [line for line in lines if FAMILY.search(line)], path
+            names = [token.string for token in tokens if token.type == tokenize.NAME]
+            assert not [line for line in lines if FAMILY.search(line)] + list(filter(IN_IDENTIFIER.search, names)), path
 
 
 def test_names_of_arms_stand_with_the_arms():
@@ -201,10 +214,28 @@ def test_names_of_arms_stand_with_the_arms():
             assert not constants & names, path
 
 
-PRIVATE = re.compile(r'\b(runner|loop|cfg)\._(?!asdict|replace)[a-z]\w*')
+PRIVATE = re.compile(r'_[a-zA-Z]\w*[^\W_]')
 
 
-@pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(REPO)))
-def test_private_names_of_mmengine_stand_in_one_module(path):
-    if path.name != 'mmengine_internals.py':
-        assert not PRIVATE.findall(path.read_text())
+def private_names(path: Path) -> list:
+    """The private names that a module gives to its own parts, and those that it takes from other things, be it as text."""
+    own, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        if isinstance(node, (ast.Module, ast.ClassDef)):
+            own |= {target.id for line in node.body for target in getattr(line, 'targets', [getattr(line, 'target', None)])
+                    if isinstance(target, ast.Name)}
+        if isinstance(node, ast.Attribute):
+            (own if ast.unparse(node.value) in ('self', 'cls', 'super()') else others).add(node.attr)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            others.add(node.value)
+    return [{name for name in names if PRIVATE.fullmatch(name)} for names in (own, others)]
+
+
+def test_private_names_of_mmengine_stand_in_one_module():
+    theirs = set().union(*(private_names(path)[0] for path in Path(mmengine.__file__).parent.rglob('*.py')))
+    for path in MODULES:
+        own, others = private_names(path)
+        found = others & theirs - own - {'_dataloader'}  # how keys of configs end
+        assert bool(found) == (path.name == 'mmengine_internals.py'), (path, found)

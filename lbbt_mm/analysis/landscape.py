@@ -85,7 +85,7 @@ def plane_losses(loss: Callable[[], float], parameters: Mapping[str, Tensor], or
     """A row of the plane, ``L(theta_0 + alpha d1 + beta d2)``: one model, whose parameters are written in place.
 
     Args:
-        loss: The loss of the model as it is.
+        loss: The loss of the unchanged model.
         parameters: The model's parameters; they are left at the last point.
         origin: ``theta_0``.
         directions: ``d1`` and ``d2``.
@@ -107,7 +107,7 @@ def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _rows(tensor: Tensor, by: str) -> Tensor:
-    """A group a row."""
+    """The tensor with one row for each of its groups."""
     return tensor.flatten(1) if by == 'filter' and tensor.ndim > 1 else tensor.reshape(1, -1)
 
 

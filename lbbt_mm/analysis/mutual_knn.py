@@ -231,7 +231,7 @@ class LayerPairs:
 
 
 def _stack(layers: Sequence[Neighbours], samples: int) -> sparse.csr_matrix:
-    """A row a layer, a column for each of the N x N pairs of samples."""
+    """One row for each layer, one column for each of the N x N pairs of samples."""
     found = [layer.matrix().tocoo() for layer in layers]
     keys = np.concatenate([one.row.astype(np.int64) * samples + one.col for one in found])
     pointers = np.cumsum([0, *(one.nnz for one in found)])

@@ -27,7 +27,7 @@ def take_samples(batch: Any, indices: Sequence[int]) -> Any:
     """Some samples of a batch, in the form of the batch.
 
     Args:
-        batch: As for :func:`count_samples`; what does not have as many entries as there are samples is kept as it is.
+        batch: As for :func:`count_samples`; what does not have as many entries as there are samples is kept.
         indices: Which ones.
     """
     size = count_samples(batch)

@@ -1,4 +1,4 @@
-"""Whether gradients taken off one backward pass are those of single samples, and what there is where they are not."""
+"""Whether gradients taken off one backward pass are those of single samples, and if not, how those can be had."""
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -91,7 +91,7 @@ def by_loop(gradients: SampleGradients, loss: Loss, batch: Any, take: Take) -> N
     """Take the gradients of :attr:`SampleGradients.others` off a forward and backward pass for each sample.
 
     Args:
-        gradients: Has the model, which stays as it is.
+        gradients: Has the model, which is not changed.
         loss: The mean loss of a batch.
         batch: The batch.
         take: Gets the gradient of each parameter by each sample, one sample after another.
@@ -107,7 +107,7 @@ def by_chunks(gradients: SampleGradients, loss: Loss, batch: Any, take: Take, ch
     """Take the gradients of all parameters off passes of their own, in as much memory as a few samples need.
 
     Args:
-        gradients: Has the model, which stays as it is, and methods that were checked.
+        gradients: Has the model, which is not changed, and methods that were checked.
         loss: The mean loss of a batch.
         batch: The batch.
         take: Gets the gradients of each parameter, a chunk of samples after another.

@@ -16,7 +16,7 @@ def noise_curve(loss: Callable[[], float], parameters: Mapping[str, Tensor], sca
     to the weights. The mirror image takes away what the gradient adds, which is 0 in expectation.
 
     Args:
-        loss: The loss of the model as it is.
+        loss: The loss of the unchanged model.
         parameters: The model's parameters; they are given back as they were.
         scales: Sizes, relative to the weights.
         generator: Draws the noise, on the CPU.
@@ -57,7 +57,7 @@ def gradient_predictiveness(gradient: Callable[[], Tensors], parameters: Mapping
     With ``g`` the gradient, it is taken again after steps of ``-t |theta| g / |g|``.
 
     Args:
-        gradient: The gradient of the model as it is, by the parameters' names.
+        gradient: The gradient of the unchanged model, by the parameters' names.
         parameters: The model's parameters; they are given back as they were.
         lengths: Values of ``t``, lengths of steps relative to the norm of all parameters.
 

@@ -17,6 +17,8 @@ _NAMES = {
 }
 #: Metrics of image-text pairs: what each gives; None where cut-offs say it
 _OF_PAIRS = dict(PairLoss=['loss'], PairRetrieval=None, PairTest=['text_score', 'image_score', 'group_score'])
+#: Metrics of ranked galleries at cut-offs: what each is called in front of them
+_OF_GALLERIES = dict(RetrievalNDCG='NDCG', RetrievalPrecision='Precision')
 #: By class: where it writes predictions that are not scored
 _OUTPUTS = dict(CocoMetric='outfile_prefix', IoUMetric='output_dir', CityscapesMetric='output_dir')
 _WATCHING = ('ReduceOnPlateauLR', 'ReduceOnPlateauMomentum', 'ReduceOnPlateauParamScheduler', 'EarlyStoppingHook')
@@ -102,6 +104,9 @@ def _metrics_of(evaluator: Mapping) -> List[str]:
         tops = _listed(evaluator.get('topk', (1, 5, 10)))
         recalls = [f'{way}_R@{k}' for way in ('image_to_text', 'text_to_image') for k in tops]
         return [f'{prefix or "pair"}/{name}' for name in _OF_PAIRS[kind] or recalls]
+    if kind in _OF_GALLERIES:
+        first = 'FirstHit' if evaluator.get('first_hit') else ''
+        return [f'{prefix or "retrieval"}/{first}{_OF_GALLERIES[kind]}@{k}' for k in _listed(evaluator.get('topk'))]
     if kind == 'IoUMetric':
         parts = dict(mIoU=('IoU', 'Acc'), mDice=('Dice', 'Acc'), mFscore=('Fscore', 'Precision', 'Recall'))
         start = f'{prefix}/' if prefix else ''

@@ -20,7 +20,7 @@ from .whole_folder import converter_parser, write_once
 FOLDER = '256_ObjectCategories'
 _CLASS = re.compile(r'\d{3}\..+')
 _IMAGE = re.compile(r'[^.].*\.jpe?g', re.IGNORECASE)
-_EXPECTED = f'Expected {FOLDER}.tar, or the folder that it unpacks to, with a folder a class such as 001.ak47'
+_EXPECTED = f'Expected {FOLDER}.tar, or the folder that it unpacks to, with one folder for each class, such as 001.ak47'
 #: Of ten images of a class so many are for training ("Frozen Language Models are Gradient Coherence Rectifiers in Vision
 #: Transformers", appendix: 7:3).
 _TRAIN = 7

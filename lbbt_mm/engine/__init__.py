@@ -1,1 +1,1 @@
-"""What runs a training: hooks, optimizer wrappers, and what the command-line tools share."""
+"""What runs a training, all of it registered: hooks, loops and optimizer wrappers."""

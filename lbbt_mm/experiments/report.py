@@ -81,7 +81,7 @@ def _compare(plan: Plan, runs: Sequence[Run], results: pd.DataFrame,
 
 
 def results_table(plan: Plan, collected: Mapping[Run, Outcome], runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run: where it starts, seed, setting, its final metrics by name, how it and its probes ended."""
+    """One row for each run: where it starts, seed, setting, its final metrics by name, how it and its probes ended."""
     rows = []
     for run in dict.fromkeys(runs):
         outcome = collected[run]

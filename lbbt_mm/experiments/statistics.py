@@ -4,7 +4,8 @@ from typing import Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from lbbt_mm.analysis.mean_interval import mean_interval
 
 Setting = TypeVar('Setting')
 
@@ -37,8 +38,7 @@ def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]
         PairedDifference: ``values`` minus ``baseline``.
     """
     differences = (pd.Series(values, dtype=float) - pd.Series(baseline, dtype=float)).dropna()
-    mean, ends = differences.mean(), np.array(stats.t.interval(confidence, len(differences) - 1))  # NaN for too few
-    return PairedDifference(len(differences), mean, *(mean + differences.sem() * ends))
+    return PairedDifference(len(differences), differences.mean(), *mean_interval(differences, confidence))
 
 
 def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
@@ -58,8 +58,8 @@ def summarize_arms(results: pd.DataFrame, metrics: Sequence[str], baseline: str,
         confidence: Probability of the intervals.
 
     Returns:
-        DataFrame: A row a metric and arm, in the order of ``metrics`` and of the arms in ``results``: ``metric, arm, lr,
-        runs, n, mean, std, pairs, difference, low, high, diverged, failed``. ``std`` divides by n - 1.
+        DataFrame: One row for each metric and arm, in the order of ``metrics`` and of the arms in ``results``: ``metric,
+        arm, lr, runs, n, mean, std, pairs, difference, low, high, diverged, failed``. ``std`` divides by n - 1.
     """
     rows = []
     for metric in metrics:

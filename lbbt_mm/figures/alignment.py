@@ -41,17 +41,17 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def _add_network(group) -> None:
-    group.add_argument('--networks', type=int, choices=range(1001), default=5, metavar='N',
+    group.add_argument('--networks', type=argument_types.whole_number(0, 1000), default=5, metavar='N',
                        help='how many, each with data, labels and start of its own; 0: none; default: %(default)s')
     group.add_argument('--steps', type=argument_types.count, default=3000, metavar='N', help='default: %(default)s')
     group.add_argument('--dimensions', type=argument_types.count, default=30, metavar='D', help='default: %(default)s')
     group.add_argument('--width', type=argument_types.count, default=512, metavar='N',
                        help='weight vectors of the first layer; default: %(default)s')
-    group.add_argument('--inputs', type=int, choices=range(10**6), default=1000, metavar='N',
+    group.add_argument('--inputs', type=argument_types.whole_number(0, 10**6), default=1000, metavar='N',
                        help='that have labels to learn; 0 draws inputs and labels anew at each step; default: %(default)s')
     group.add_argument('--activation', choices=('relu', 'gelu', 'linear'), default='relu', help='default: relu')
     group.add_argument('--optimizer', choices=('sgd', 'adam'), default='sgd',
-                       help='adam is none of the theorem\'s: its steps are not those of a turned network; default: sgd')
+                       help='the theorem does not hold for adam: its steps depend on the axes of the weights; default: sgd')
     group.add_argument('--lr', type=argument_types.positive, default=0.1, metavar='LR', help='default: %(default)s')
 
 

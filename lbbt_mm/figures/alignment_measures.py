@@ -2,16 +2,16 @@
 import argparse
 import sys
 from functools import partial
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from lbbt_mm.analysis.alignment import (Eigenspaces, PatchMoments, align, eigenspaces, second_moment, smoothness, transfer)
 from lbbt_mm.analysis.gaussian_network import GaussianNetwork, train_on_random_labels
+from lbbt_mm.analysis.mean_interval import mean_interval
 from .alignment_panels import NETWORK, draw
 from .features import part_name
 from .image_sizes import stackable, without_padding
@@ -215,8 +215,8 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         frame: ``label, number, at, what, alignment, high, smooth, smooth_p``: rows of networks and runs.
 
     Returns:
-        DataFrame: A row a label. ``smooth in`` counts those that are smoother than 95% of permutations. Where some have no
-        value, it is said of how many a mean is.
+        DataFrame: One row for each label. ``smooth in`` counts those that are smoother than 95% of permutations. Where some
+        have no value, it is said of how many a mean is.
     """
     rows, one_each = [], frame[(frame['number'] != 'all') & (frame['what'] == WEIGHTS)]
     for label, own in one_each.groupby('label', sort=False):
@@ -224,7 +224,7 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         first, last = (own[own['at'] == at].set_index('number') for at in ends)
         before = first['alignment'].reindex(last.index)  # of a run whose start is not known, a gap
         rise = (last['alignment'] - before).dropna()
-        low, high = _interval(rise)
+        low, high = mean_interval(rise)
         rows.append({
             'label': label, 'n': len(last), 'start': before.mean(skipna=False),
             'end': last['alignment'].mean(skipna=False), 'rise': _with_interval(rise, len(last)),
@@ -244,15 +244,8 @@ def _said(low: float, high: float, above_chance: bool) -> str:
 
 def _with_interval(values: pd.Series, whole: int) -> str:
     """The mean of values that are there, its interval where there are two, and their number where it is not the whole."""
-    (low, high), number = _interval(values), values.count()
+    (low, high), number = mean_interval(values), values.count()
     if not number:
         return '-'
     return ''.join([f'{values.mean():.3f}', f' [{low:.3f}, {high:.3f}]' if low == low else '',
                     f' ({number} of {whole})' if number < whole else ''])
-
-
-def _interval(values: Iterable[float]) -> Tuple[float, float]:
-    """Student's 95% interval of the mean; NaN for fewer than two values."""
-    values = pd.Series(values).dropna()
-    ends = np.array(stats.t.interval(0.95, len(values) - 1)) if len(values) > 1 else np.full(2, np.nan)
-    return tuple(values.mean() + values.sem() * ends)

@@ -50,8 +50,8 @@ def draw_curves(panels: Mapping[str, Panel], columns: int = 2) -> Canvas:
     """Draw the mean of each arm with a band of one standard deviation to either side.
 
     Mean and band are there where all seeds of the arm have a value; where some have none, since they diverged or are
-    shorter, each of the others has a thin dotted line. A metric that was measured once, at the end, has a point a seed and
-    the same spread as a bar instead.
+    shorter, each of the others has a thin dotted line. A metric that was measured once, at the end, has one point for
+    each seed and the same spread as a bar instead.
 
     Args:
         panels: Title -> what to draw.

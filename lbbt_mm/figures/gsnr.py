@@ -26,7 +26,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='folder of a run; without a label its name is one, without the seed')
     parser.add_argument('--baseline', metavar='LABEL', help='what the others are compared with; default: the first label')
     parser.add_argument('--value', choices=('gsnr', 'corrected', 'scaled'), default='gsnr',
-                        help='what is drawn: Eq. 2 as it is, less the floor, or times the batch size; default: %(default)s')
+                        help='what is drawn: Eq. 2 itself, less the floor, or times the batch size; default: %(default)s')
     add_output(parser, 'gsnr')
     return parser.parse_args(arguments)
 

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     draw(rows, blocks, args.value, baseline).save(args.out, 'gsnr')
     print_numbers(summarise_runs(rows), 'Gradient signal-to-noise ratio over blocks and epochs; mean and standard deviation '
                   'over runs')
-    print_numbers(difference_table(blocks, baseline), f'{_NAMES[args.value]} by block, Eq. 7; in brackets less {baseline}')
+    print_numbers(difference_table(blocks, baseline), f'{_NAMES[args.value]} by block, Eq. 7;\nin brackets less {baseline}')
 
 
 def read_runs(texts: Sequence[str]) -> pd.DataFrame:
@@ -100,14 +100,14 @@ def by_block(rows: pd.DataFrame, value: str, baseline: str) -> pd.DataFrame:
 
 
 def summarise_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
-    """A row a label and block: mean and standard deviation over runs, of the value and of the difference."""
+    """One row for each label and block: mean and standard deviation over runs, of the value and of the difference."""
     groups = blocks.groupby(['label', 'block'], sort=False)
     return pd.DataFrame(dict(runs=groups.size(), mean=of_all(groups['value'], 'mean'), std=of_all(groups['value'], 'std'),
                              difference=of_all(groups['difference'], 'mean'))).reset_index()
 
 
 def summarise_runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a label: over which runs and epochs, the floor, and the ratio in its three forms."""
+    """One row for each label: over which runs and epochs, the floor, and the ratio in its three forms."""
     found = []
     for label, table in rows.groupby('label', sort=False):
         each = pd.DataFrame({name: of_all(table.groupby('seed')[name], 'mean') for name in ('gsnr', 'corrected', 'scaled')})
@@ -122,7 +122,7 @@ def summarise_runs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def difference_table(blocks: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """A row a block, a column a label: its mean over runs, and in brackets the difference to the baseline."""
+    """One row for each block, one column for each label: its mean over runs, in brackets the difference to the baseline."""
     table = summarise_blocks(blocks)
     columns = {'block': sorted(table['block'].unique())}
     for label, part in table.groupby('label', sort=False):

@@ -8,6 +8,7 @@ from typing import Any, Iterator, List, Sequence, Tuple
 
 import pandas as pd
 
+from lbbt_mm.argument_checks import is_whole
 from lbbt_mm.files.whole_files import whole_file
 from lbbt_mm.text_table import make_table
 
@@ -16,7 +17,7 @@ def write_numbers(frame: pd.DataFrame, folder: Path, name: str) -> None:
     """Write a table as CSV, a number with all its digits.
 
     Args:
-        frame: The numbers, a row an observation.
+        frame: The numbers, one row for each observation.
         folder: Where; it is made where it is absent.
         name: File name without its ending.
     """
@@ -72,8 +73,8 @@ def of_all(groups: Any, measure: str) -> Any:
 
 def shown(value: Any) -> str:
     """A value of a table as text: four digits that count, a dash for a number that is not there."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not isinstance(value, float):
+        return f'{value:,}' if is_whole(value) else str(value)
     if math.isnan(value):
         return '-'
     return f'{value:.4g}' if abs(value) < 1e5 else f'{value:,.0f}'

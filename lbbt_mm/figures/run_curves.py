@@ -132,7 +132,7 @@ def _counted(runs: Sequence[LoggedRun], some: Sequence[LoggedRun]) -> str:
 
 
 def summarise(runs: Sequence[LoggedRun], panels: Dict[str, Panel]) -> pd.DataFrame:
-    """A row a metric and label: how many runs, how far they came, their last values, how many diverged."""
+    """One row for each metric and label: how many runs, how far they came, their last values, how many diverged."""
     rows = []
     for metric, panel in panels.items():
         table = band(panel.curves)

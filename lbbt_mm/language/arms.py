@@ -54,7 +54,7 @@ def _match_moments(tensor: 'Tensor', generator: 'Generator') -> 'Tensor':
 #: a normal with each tensor's mean and standard deviation; ``random_tuned`` is ``random`` with a standard deviation that
 #: somebody chose, the best of a sweep for example. Of a rectifier, ``mappers`` leaves the blocks out and keeps the layers
 #: around them, ``none`` leaves out both, and ``plain`` the added loss of auxiliary training too: controls for added
-#: capacity, for an added loss, and the host model as it is.
+#: capacity, for an added loss, and the unchanged host model.
 ARMS: Dict[str, Arm] = {
     'language': Arm(reads_weights=True),
     'host': Arm(),

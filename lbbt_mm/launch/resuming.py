@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
+from lbbt_mm.argument_checks import is_whole
 from lbbt_mm.config_keys import get_key, is_allowed, language_keys, refusal
 from lbbt_mm.files.config_text import read_config_text
 from lbbt_mm.files.safe_checkpoints import load_checkpoint_safely
@@ -28,7 +29,7 @@ def check_resumed_config(cfg: Config, checkpoint: Optional[str], allow_change: S
         trust: Whether the user vouches for the checkpoint, so that it may be unpickled.
 
     Returns:
-        list[str]: What there is to say about it in the log.
+        list[str]: What is said about it in the log.
 
     Raises:
         ValueError: If the config is that of another experiment.
@@ -80,7 +81,7 @@ def _take_language(cfg: Config, recorded: dict, allow_change: Sequence[str]) -> 
 
 def _take_seed(seed: Any, cfg: Config, recorded: Optional[dict]) -> None:
     """Write the seed that the checkpoint's run had, drawn or given, into both configs."""
-    if isinstance(seed, int) and not isinstance(seed, bool):
+    if is_whole(seed):
         randomness = cfg.get('randomness') or {}
         if randomness.get('seed') is None:
             cfg.randomness = {**randomness, 'seed': seed}

@@ -1,11 +1,12 @@
 """What a comparison of language models says: tables, how accuracy goes with what needs no training, and a figure."""
 import argparse
 import math
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import pandas as pd
 from scipy import stats
 
+from lbbt_mm.analysis.mean_interval import mean_interval
 from lbbt_mm.figures.numbers import print_numbers, write_numbers
 from lbbt_mm.language.language_loss import LanguageLoss
 from .comparison_figure import draw
@@ -90,7 +91,7 @@ def summarize(results: pd.DataFrame, tasks: Sequence[Task], models: Sequence[Mod
     """A row for each model, method and task.
 
     Args:
-        results: A row a score, with the fields of :class:`Score`.
+        results: One row for each score, with the fields of :class:`Score`.
         tasks: The tasks.
         models: The language models.
 
@@ -103,7 +104,7 @@ def summarize(results: pd.DataFrame, tasks: Sequence[Task], models: Sequence[Mod
     rows = []
     for (label, method, name), found in results.groupby(['model', 'method', 'task'], sort=False):
         task, values = by_task[name], found['accuracy'].dropna()
-        low, high = _interval(values)
+        low, high = mean_interval(values, CONFIDENCE)
         rows.append(dict(model=label, method=method, task=name, runs=len(found), n=len(values), accuracy=values.mean(),
                          std=values.std(), low=low, high=high, chance=task.chance, majority=task.majority,
                          images=len(task.rows), **by_label.get(label, _facts(None))))
@@ -116,13 +117,6 @@ def _facts(model: Optional[Model]) -> Dict[str, Any]:
     return dict(kind=kind, parameters=model.parameters if model else math.nan,
                 bits_per_byte=loss.bits_per_byte if loss else math.nan, knn=near.score if near else math.nan,
                 knn_calibrated=near.calibrated if near else math.nan, knn_p=near.p if near else math.nan)
-
-
-def _interval(values: pd.Series) -> Tuple[float, float]:
-    if len(values) < 2:
-        return math.nan, math.nan
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.sem()
-    return values.mean() - half, values.mean() + half
 
 
 def correlations(summary: pd.DataFrame) -> pd.DataFrame:

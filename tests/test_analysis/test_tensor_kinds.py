@@ -2,6 +2,8 @@
 import pytest
 
 from lbbt_mm.analysis.tensor_kinds import OTHER, find_places, is_buffer, unmatched
+from lbbt_mm.language import FAMILIES, block_tensors, read_spec
+from tests.tiny_checkpoints import CONFIGS
 
 #: Of a block numbered 3: its name, then kind -> names behind it.
 BLOCKS = {
@@ -144,3 +146,10 @@ def test_models_whose_layers_cannot():
     assert unmatched(dict(vit=vit, mlp=places('fc.weight'))) == 'mlp has no numbered layers'
     assert unmatched(dict(vit=vit, detr=places('encoder.layers.0.a', 'decoder.layers.0.a'))) == (
         'detr has 2 stacks of layers (encoder.layers, decoder.layers), and vit has backbone.layers')
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_the_blocks_of_every_family_are_known(family):
+    places = find_places(block_tensors(read_spec(CONFIGS[family]), 2))
+    assert {place.kind for place in places.values()} >= {'norm', 'attention qkv', 'attention out', 'MLP in', 'MLP out'}
+    assert {(place.kind == OTHER, place.layer) for place in places.values()} == {(False, 0)}, places

@@ -2,8 +2,8 @@
 import pytest
 from mmengine.config import Config
 
+import lbbt_mm.evaluation
 from lbbt_mm.checks.metrics import check_metrics
-
 
 
 def check(evaluator, **more) -> None:
@@ -19,6 +19,8 @@ def best(name) -> dict:
     (dict(type='Accuracy', topk=(1, 5)), ['accuracy/top1', 'accuracy/top5', 'auto'], ['top1', 'accuracy/top3', 'acc']),
     (dict(type='mmdet.CocoMetric', metric='bbox'), ['coco/bbox_mAP', 'coco/bbox_mAP_50'], ['bbox_mAP', 'coco/segm_mAP']),
     (dict(type='IoUMetric', iou_metrics=['mIoU']), ['mIoU', 'aAcc', 'mAcc'], ['miou', 'IoU', 'mDice']),
+    (dict(type='lbbt_mm.RetrievalNDCG', topk=(1, 5)), ['retrieval/NDCG@5'], ['NDCG@5', 'retrieval/NDCG@10']),
+    (dict(type='lbbt_mm.RetrievalNDCG', topk=5, first_hit=True), ['retrieval/FirstHitNDCG@5'], ['retrieval/NDCG@5']),
 ])
 def test_save_best_has_to_be_a_metric_of_the_validation(evaluator, good, bad):
     for name in (*good, good):
@@ -26,6 +28,13 @@ def test_save_best_has_to_be_a_metric_of_the_validation(evaluator, good, bad):
     for name in bad:
         with pytest.raises(ValueError, match=rf'save_best={name!r}: the validation has no such metric; expected auto or'):
             check(evaluator, **best(name))
+
+
+@pytest.mark.parametrize('name', lbbt_mm.evaluation.__all__)
+def test_each_metric_of_ours_has_names_that_are_known(name):
+    """Of one that has none here, save_best and monitor would go unchecked."""
+    with pytest.raises(ValueError, match='the validation has no such metric; expected auto or one of'):
+        check(dict(type=f'lbbt_mm.{name}', topk=1), **best('anything'))
 
 
 def test_of_evaluators_that_are_not_known_nothing_is_said():

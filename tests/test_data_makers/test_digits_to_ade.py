@@ -55,7 +55,7 @@ def test_the_demo_s_config_and_the_converter_have_the_same_classes(sets, monkeyp
     for name in ('train', 'val', 'test'):
         meta = cfg[f'{name}_dataloader'].dataset.metainfo
         assert tuple(meta.classes) == CLASSES
-        assert len({tuple(colour) for colour in meta.palette}) == len(CLASSES), 'a colour a class'
+        assert len({tuple(colour) for colour in meta.palette}) == len(CLASSES), 'each class has a colour of its own'
 
 
 def test_the_small_config_takes_the_set_as_it_is(sets, monkeypatch):

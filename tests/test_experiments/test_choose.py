@@ -68,7 +68,7 @@ class TestLearningRate:
         behave(folder, **{'random-seed0-lr0.01': 'nan', 'random-seed0-lr0.1': 'nan'})
         status, output = compare('--lrs', 1e-2, 1e-1)
         assert status == 2 and 'None of random-seed0-lr0.01, random-seed0-lr0.1 has a score: every run diverged' in output
-        assert results(folder)['status'].tolist() == ['diverged', 'diverged'], 'what there is, is written'
+        assert results(folder)['status'].tolist() == ['diverged', 'diverged'], 'the results so far are written'
         status, output = compare('--lrs', 1e-2, 1e-1, '--lr-rule', 'per-arm', seeds='0')
         assert status == 0 and summary(folder).loc['random', 'diverged'] == 1, 'shown, not dropped'
         assert 'Arm random diverged at every setting of the sweep; it is shown with 0.01.' in output

@@ -43,7 +43,7 @@ def test_a_missing_value_makes_no_mean_of_the_others(rows):
     rows.loc[(rows['label'] == 'a') & (rows['seed'] == 1) & (rows['block'] == 1), 'gsnr'] = float('nan')
     summary = summarise_blocks(by_block(rows, 'gsnr', 'a')).set_index(['label', 'block'])
     assert summary['mean'].isna().tolist() == [False, True, True, False], 'nor over the runs of a label'
-    assert summary['difference'].isna().tolist() == [False, True, True, True], 'nor one of what there is of the baseline'
+    assert summary['difference'].isna().tolist() == [False, True, True, True], 'nor one of the rest of the baseline'
     left = draw(rows, by_block(rows, 'gsnr', 'a'), 'gsnr', 'a').axes[0, 0]
     trend = {line.get_linestyle(): line.get_ydata() for line in left.lines if line.get_color() == styles('ab')['a']['color']}
     assert trend[':'] == pytest.approx([0.2, 0.3]), 'the run that has all blocks, alone'

@@ -48,6 +48,10 @@ class Balanced(HTMLParser):
         self.text += data
 
 
+def test_sections_of_the_command_line_are_those_that_there_are_in_their_order():
+    assert report.SECTIONS == ('results', *TOOLS)
+
+
 @pytest.fixture
 def tools(monkeypatch):
     """Tools that take no time in place of all but the curves; ``fail`` says how one ends, ``calls`` what each got."""

@@ -11,6 +11,7 @@ import pytest
 
 from lbbt_mm.engine.optim_wrappers import autocast_optim_wrapper
 from lbbt_mm.files.config_files import read_config_file
+from lbbt_mm.files.gsnr_table import GsnrRow, write_gsnr
 from lbbt_mm.runs import training_run
 from lbbt_mm.runs.run_request import override
 from tests import fake_training
@@ -19,6 +20,7 @@ from tests.hostile_files import write_checkpoint as write_hostile_checkpoint
 from tests.tiny_detection import REPO
 from tests.tool_processes import finish, run_tool, start
 from tools.demo import __main__ as demo
+from tools.demo import rectifier
 from tools.demo.part import CONFIGS, compare, quick_precision
 from tools.demo.sizes import FULL, SHORT, Sizes
 
@@ -40,7 +42,7 @@ def test_a_part_gives_a_verdict_over_seeds_and_the_runs_of_the_first_one(compari
     assert all(run.status == 'finished' for run in runs.values())
     assert 'accuracy/top1: language - random: +25 [+22.52, +27.48], told apart by 3 seeds.' in capsys.readouterr().out
     before = starts(tmp_path)
-    comparison([0, 1, 2])
+    assert comparison([0, 1, 2])['random'].work_dir == runs['random'].work_dir
     assert starts(tmp_path) == before and len(before) == 6
     comparison([0, 1, 2], fresh=True)
     assert len(starts(tmp_path)) == 12
@@ -93,8 +95,7 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
                        'train_cfg.max_epochs=5']
     for part, digits in ((0, 40), (3, 30)):
         assert f'train_dataloader.dataset.num_samples={digits}' in compared[part][3]
-    assert [path for _, _, path in drawn] == [tmp_path / name / 'predictions.png'
-                                              for name in ('detection', 'segmentation', 'rectifier')]
+    assert [out for _, _, out in drawn] == [tmp_path / name for name in ('detection', 'segmentation', 'rectifier')]
     for folder, pattern in (('digits_coco-4', 'train2017/*.png'), ('digits_ade-4', 'images/training/*.jpg')):
         pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
         assert [picture.shape for picture in pictures] == 4 * [(64, 64, 3)]
@@ -116,6 +117,35 @@ def test_it_trains_in_float32_where_bfloat16_is_slow(config, loops, monkeypatch)
     assert not any(cfg[loop].get('fp16') for loop in ('val_cfg', 'test_cfg'))
     monkeypatch.setattr('tools.demo.part.get_device', lambda: 'cuda')
     assert quick_precision(file) == []
+
+
+@pytest.fixture
+def rectified(tmp_path):
+    """Runs of the rectifier part that were measured: three seeds of two arms, of which one is 0.1 above the other."""
+    runs = {}
+    for arm, more in (('language', 0.1), ('plain', 0.)):
+        for seed in (10, 1, 0):
+            folder = tmp_path / 'runs' / f'{arm}-seed{seed}-lr0.002'
+            folder.mkdir(parents=True)
+            value = 0.2 + more + 0.01 * seed * (1 + more)
+            write_gsnr(folder / 'gsnr.csv', [GsnrRow(1, block, value, 0.1, 0.1, 3., 50, 5., 8, 2) for block in (0, 1)])
+            runs[arm] = SimpleNamespace(work_dir=folder)
+    return runs
+
+
+def test_signal_to_noise_is_compared_as_arms_are(rectified, tmp_path, capsys):
+    rectifier.draw(rectified, tmp_path, tmp_path)
+    said = capsys.readouterr().out
+    assert 'language - plain: +0.1037 [' in said and 'told apart by 3 seeds.' in said
+    assert {'GSNR by block, Eq. 7;', 'in brackets less plain-lr0.002'} <= {line.strip() for line in said.splitlines()}
+    assert (tmp_path / 'gsnr' / 'gsnr.png').exists()
+
+
+def test_a_picture_that_cannot_be_drawn_ends_the_demo(rectified, tmp_path, capsys):
+    (rectified['plain'].work_dir / 'gsnr.csv').write_text('mine')
+    with pytest.raises(SystemExit) as caught:
+        rectifier.draw(rectified, tmp_path, tmp_path)
+    assert caught.value.code == 2 and 'gsnr.csv: its first line is' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('part', ['detection', 'segmentation'])

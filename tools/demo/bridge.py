@@ -31,5 +31,5 @@ PART = Part(
     options=options,
     more=probe_options,
     data='handwritten digits; {bridge_digits} with random labels for the bridge, all with true ones for the probe',
-    note='train/: random labels of the training images, which there is nothing to learn from but by heart; probe: true '
+    note='train/: random labels of the training images, which can only be learned by heart; probe: true '
     'labels of the test images, frozen backbone.')

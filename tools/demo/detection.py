@@ -53,4 +53,4 @@ PART = Part(
     options=options,
     data=CANVASES + ' with boxes',
     note='Predicted boxes: {out}/predictions.png',
-    draw=draw_predictions)
+    draw=lambda runs, data, out: draw_predictions(runs, data, out / 'predictions.png'))

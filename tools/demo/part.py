@@ -1,15 +1,11 @@
 """What the demo's parts share: data, a comparison of two arms over seeds, pictures."""
 import argparse
-import io
-import logging
 import os
 import sys
 import time
-import warnings
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.device import get_device
 from rich.console import Console
@@ -18,7 +14,9 @@ from lbbt_mm.experiments.compare_arms import main as compare_arms
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.files.whole_files import whole_file
+from lbbt_mm.launch.quiet_imports import quiet
 from lbbt_mm.registry import type_name
+from lbbt_mm.runs.folder_names import FolderName
 from lbbt_mm.runs.training_run import TrainingRun
 from tools.demo.sizes import Sizes
 
@@ -39,7 +37,7 @@ class Part(NamedTuple):
         note: Said at the end; ``{out}`` is the part's folder.
         arms: The arms, the one that the others are compared with last; where there are none, those of the sizes.
         more: Further arguments of ``compare_arms.py`` for some sizes.
-        draw: Draws predictions of each arm's run with the first seed for a data set.
+        draw: Draws pictures of each arm's run with the first seed, for a data set, into the part's folder.
     """
     config: Path
     metrics: Sequence[str]
@@ -77,7 +75,7 @@ def run_part(part: Part, name: str, args: argparse.Namespace, checkpoint: Path, 
     runs = compare(part.config, part.arms or args.sizes.bridge_arms, part.metrics,
                    [*part.options(checkpoint, args.sizes), *precision], out, args.seeds, args.fresh, part.more(args.sizes))
     if part.draw:
-        part.draw(runs, data, out / 'predictions.png')
+        part.draw(runs, data, out)
     console.print(part.note.format(out=out), soft_wrap=True, highlight=False)
     console.print(f'{(time.monotonic() - begun) / 60:.1f} minutes.', highlight=False)
 
@@ -106,7 +104,9 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
         *options])
     if failed:
         sys.exit(failed)
-    return {arm: TrainingRun(config, next((out / 'runs').glob(f'{arm}-seed{seeds[0]}*'))) for arm in arms}
+    names = {path: FolderName.read(path.name) for path in (out / 'runs').iterdir()}
+    return {arm: TrainingRun(config, next(path for path, name in names.items() if name and name[:2] == (arm, seeds[0])))
+            for arm in arms}
 
 
 def quick_precision(config: Path) -> List[str]:
@@ -177,16 +177,3 @@ def save_figure(figure: Any, path: Path) -> None:
     """
     with whole_file(path) as file:
         figure.savefig(file, dpi=120, format='png')
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what mm's inferencers say and warn of while they load a model and use it."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)

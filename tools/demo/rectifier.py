@@ -1,10 +1,13 @@
 """The rectifier part: a small ViT with a frozen block of SmolLM2 on an auxiliary path, and the plain one."""
-import re
+import sys
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
+
+import pandas as pd
 
 from lbbt_mm.data_makers.digits_to_imagefolder import NUM_TRAIN_DIGITS, make_digits_imagefolder
 from lbbt_mm.launch.config_options import option
+from lbbt_mm.runs.folder_names import FolderName, without_seed
 from tools.demo.part import CONFIGS, Part, Runs, length
 from tools.demo.sizes import Sizes
 
@@ -15,19 +18,42 @@ def options(checkpoint: Path, sizes: Sizes) -> List[str]:
             f'train_dataloader.dataset.num_samples={sizes.rectifier_digits}', *length(sizes.rectifier_epochs)]
 
 
-def draw(runs: Runs, data: Path, picture: Path) -> None:
-    """Draw the gradient signal-to-noise ratios of all runs, with the floor that they have without a signal.
+def draw(runs: Runs, data: Path, out: Path) -> None:
+    """Draw gradient signal-to-noise ratios of all runs, with the floor that they have without a signal, and compare arms.
 
     Args:
         runs: The runs of the first seed, those of the other seeds beside them.
         data: Is not asked for.
-        picture: A file in the part's folder, which the pictures go into.
+        out: The part's folder.
+
+    Raises:
+        SystemExit: If there is no picture; the tool has said why.
     """
     from lbbt_mm.figures.gsnr import main as draw_gsnr
-    folders = {run.work_dir.parent for run in runs.values()}
-    every = sorted(str(run) for folder in folders for run in folder.iterdir() if (run / 'gsnr.csv').is_file())
-    plain = re.sub('-seed[0-9]+', '', runs['plain'].work_dir.name)  # a label of the figure
-    draw_gsnr([*every, '--baseline', plain, '--out', str(picture.parent / 'gsnr')])
+    plain = runs['plain'].work_dir
+    folders = sorted(path.parent for path in plain.parent.glob('*/gsnr.csv') if FolderName.read(path.parent.name))
+    status = draw_gsnr([*map(str, folders), '--baseline', without_seed(plain.name), '--out', str(out / 'gsnr')])
+    if status:
+        sys.exit(status)
+    for sentence in compare_gsnr(folders):
+        print(sentence)
+
+
+def compare_gsnr(folders: Sequence[Path]) -> List[str]:
+    """The difference of the arms, paired by seed, and whether the seeds tell them apart.
+
+    Args:
+        folders: Of the runs, each with its ``gsnr.csv``.
+    """
+    from lbbt_mm.experiments.report import verdicts
+    from lbbt_mm.experiments.statistics import summarize_arms
+    from lbbt_mm.files.gsnr_table import FILE_NAME, read_gsnr
+    metric, rows = 'GSNR, mean over blocks and epochs', []
+    for folder in folders:
+        name, values = FolderName.read(folder.name), [row.gsnr for row in read_gsnr(folder / FILE_NAME)]
+        rows.append({'arm': name.label, 'seed': name.seed, 'lr': name.lr, 'status': 'finished',
+                     metric: sum(values) / len(values)})
+    return verdicts(summarize_arms(pd.DataFrame(rows), [metric], 'plain'), 'plain')
 
 
 PART = Part(

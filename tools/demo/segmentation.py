@@ -63,4 +63,4 @@ PART = Part(
     options=options,
     data=CANVASES + ' with masks',
     note='Predicted masks beside the truth: {out}/predictions.png',
-    draw=draw_predictions)
+    draw=lambda runs, data, out: draw_predictions(runs, data, out / 'predictions.png'))

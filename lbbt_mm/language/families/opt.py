@@ -39,7 +39,7 @@ def _has_final_norm(config: PretrainedConfig) -> bool:
     return _is_pre_norm(config) and not getattr(config, '_remove_final_layer_norm', False)
 
 
-#: llama.cpp has no OPT. Word embeddings of another width than the stream (OPT-350M) are none of a block's matter.
+#: llama.cpp has no OPT. Word embeddings of another width than the stream (OPT-350M) do not concern a block.
 OPT = Family(
     block_spec=_opt_spec,
     block_prefix='layers.{i}.',
