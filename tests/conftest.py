@@ -5,6 +5,7 @@ import logging
 import signal
 from pathlib import Path
 from typing import Dict, List
+from unittest import mock
 
 import pytest
 import torch
@@ -12,7 +13,6 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from lbbt_mm.mmengine_internals import format_each_config_once
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
@@ -29,9 +29,10 @@ def few_objects_to_collect():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def each_config_is_formatted_once():
-    """As in our tools; tests that build a runner themselves need not wait for it either."""
-    format_each_config_once()
+def configs_are_not_formatted():
+    """yapf takes up to half a second for each config that a runner writes, and the tests build hundreds of runners."""
+    with mock.patch('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, True)):
+        yield
 
 
 @pytest.fixture(scope='session', autouse=True)
