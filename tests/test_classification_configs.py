@@ -142,7 +142,8 @@ def test_every_row_has_the_function_and_the_order_of_the_design(name):
     assert drops == {(0., 0., 0.)}
     assert backbone.frozen_stages == -1
     language = (model.image_encoder if name.startswith('retrieval') else model.backbone).language
-    assert (language.seed, language.blocks) == (0, None)
+    start = {} if name.startswith(('probe', 'retrieval')) else dict(arm='language', seed=0)  # those take a bridge
+    assert {key: language[key] for key in language.keys() - {'checkpoint', 'config'}} == dict(blocks=None, **start)
 
 
 @pytest.mark.parametrize('name', TRAINED)
@@ -217,19 +218,25 @@ def test_probes_train_a_linear_layer_on_standardised_features_of_a_frozen_backbo
     assert 'RandomLabel' not in str(cfg.train_dataloader)
 
 
+def without_start(language: dict) -> dict:
+    """A ``language`` dict as those have it that take a bridge: what blocks start from is the bridge's to say."""
+    return {key: value for key, value in language.items() if key not in ('arm', 'seed')}
+
+
 @pytest.mark.parametrize('data', CLASSES)
 def test_one_key_of_a_probe_leaves_the_bridge_out(data):
     """``model.backbone.init_cfg=None``."""
     cfg = load(f'probe_gpt2_medium_{data}')
     assert cfg.model.backbone.init_cfg == dict(type='lbbt_mm.BridgeInit', checkpoint=None)
     cfg.merge_from_dict({'model.backbone.init_cfg': None})
-    assert build(cfg).backbone.init_cfg == build(load(f'bridge_gpt2_medium_{data}')).backbone.init_cfg
+    copies = [build(one).backbone.init_cfg[-1] for one in (cfg, load(f'bridge_gpt2_medium_{data}'))]
+    assert copies[0].pop('language') == without_start(copies[1].pop('language')) and copies[0] == copies[1]
 
 
 @pytest.mark.parametrize('data', CLASSES)
 def test_a_probe_has_the_backbone_of_its_bridge(data):
-    backbones = [load(f'{stage}_gpt2_medium_{data}').model.backbone.to_dict() for stage in ('bridge', 'probe')]
-    assert backbones[1].pop('init_cfg') and backbones[0] == backbones[1]
+    bridge, probe = (load(f'{stage}_gpt2_medium_{data}').model.backbone.to_dict() for stage in ('bridge', 'probe'))
+    assert probe.pop('init_cfg') and probe == dict(bridge, language=without_start(bridge['language']))
 
 
 def test_a_probe_without_a_checkpoint_says_what_to_do():
@@ -242,6 +249,7 @@ def test_a_probe_without_a_checkpoint_says_what_to_do():
 def test_retrieval_has_the_backbone_of_the_bridge_and_disjoint_images():
     cfg = load('retrieval_gpt2_medium_tiny_imagenet')
     encoder, bridge = cfg.model.image_encoder, load('bridge_gpt2_medium_tiny_imagenet').model.backbone
+    bridge.language = without_start(bridge.language)
     assert {key: value for key, value in bridge.items() if key in encoder} == encoder
     queries = cfg.test_dataloader.dataset
     assert queries.gallery == cfg.model.prototype.dataset
@@ -313,5 +321,5 @@ def test_keys_that_rows_of_the_table_name_are_there():
     keys = set(re.findall(r'\b((?:model|optim_wrapper|default_hooks)\.[\w.]+)=', rows))
     assert {key.split('.')[-1] for key in keys} >= {'arm', 'init_cfg', 'trainable', 'type', 'lr', 'weight_decay'}
     for name in ('bridge_gpt2_medium_cifar10', 'probe_gpt2_medium_cifar10'):
-        for key in keys - ({'model.backbone.init_cfg'} if name.startswith('bridge') else set()):
+        for key in keys - {'model.backbone.init_cfg' if name.startswith('bridge') else 'model.backbone.language.arm'}:
             assert has_key(load(name), key), key

@@ -74,6 +74,7 @@ def test_the_probe_trains_a_new_patch_embedding_on_augmented_images(data):
     assert found['train_cfg.max_epochs'] == 200 and found['model.neck'] is ABSENT
     assert 'train_dataloader.batch_size' not in found, 'nobody says which one the public code has'
     cfg = Config.fromfile(PUBLIC / f'probe_gpt2_medium_{data}.py')
+    assert 'arm' not in cfg.model.backbone.language, 'it is the bridge that has one'
     assert cfg.model.head.loss == dict(type='CrossEntropyLoss', loss_weight=1.0)
     assert 'RandomLabel' not in str(cfg.train_dataloader) and 'RandomFlip' in str(cfg.train_dataloader)
 

@@ -66,8 +66,8 @@ def test_one_key_picks_the_language_model(path, tmp_path):
                                            ('demo/bridge_smollm2_digits', 'demo/probe_smollm2_digits')))
 def test_a_probe_has_its_bridges_backbone(bridge, probe):
     first, second = (Config.fromfile(CONFIGS / f'{name}.py') for name in (bridge, probe))
-    assert second.model.backbone.language.pop('arm') == 'language'
-    first.model.backbone.language.pop('arm')
+    stated = [first.model.backbone.language.pop(name) for name in ('arm', 'seed')]
+    assert stated == ['language', 0] and not {'arm', 'seed'} & set(second.model.backbone.language), 'a probe claims none'
     assert first.model.backbone.to_dict() == {
         k: v for k, v in second.model.backbone.items() if k != 'init_cfg'}
     assert first.data_preprocessor == second.data_preprocessor
@@ -124,7 +124,7 @@ def test_recipes_are_those_of_the_docs(path):
     backbone = cfg.model.backbone
     assert backbone.get('drop_path_rate', 0.) == 0., 'memorising is the objective'
     assert (backbone.attention, backbone.position, backbone.out_type) == ('bidirectional', 'learned', 'avg_featmap')
-    assert (backbone.language.seed, cfg.randomness.seed) == (0, 0)
+    assert (backbone.language.get('seed', 0), cfg.randomness.seed) == (0, 0)
     assert backbone.language.blocks == ('0:4' if path.parent.name == 'demo' else None)
     assert cfg.model.head.loss == dict(type='CrossEntropyLoss', loss_weight=1.0)
     assert cfg.val_evaluator == dict(type='Accuracy', topk=(1, ))

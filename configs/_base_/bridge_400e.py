@@ -2,7 +2,7 @@
 # weight decay 0.05, drop path 0.1, gradients clipped at norm 1. It says Adam, whose decay is coupled and far stronger than
 # AdamW's: AdamW is the default here, and optim_wrapper.optimizer.type=Adam is the paper read to the letter
 _base_ = './language_classification.py'
-model = dict(backbone=dict(drop_path_rate=0.1))
+model = dict(backbone=dict(drop_path_rate=0.1, language=dict(arm='language', seed=0)))
 
 train_cfg = dict(by_epoch=True, max_epochs=400, val_interval=10)
 # train/accuracy/top1 is of the labels that are trained, test/accuracy/top1 of the true ones

@@ -1,4 +1,5 @@
-# An image classifier of language-model blocks, without data and schedule. What depends on the language model is None.
+# An image classifier of language-model blocks, without data and schedule. What depends on the language model is None, and
+# language.arm is said by the configs that start from it: a probe starts from a bridge
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 model = dict(
     type='lbbt_mm.LanguageClassifier',
@@ -10,7 +11,7 @@ model = dict(
         attention='bidirectional',
         position='learned',
         final_norm='new',
-        language=dict(blocks=None, arm='language', seed=0)),
+        language=dict(blocks=None)),
     head=dict(
         type='LinearClsHead',
         num_classes=None,

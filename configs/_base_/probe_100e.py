@@ -4,7 +4,7 @@
 # learning rate. The rest of the recipe is the bridge's
 _base_ = './bridge_400e.py'
 model = dict(
-    backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
+    backbone=dict(language=dict(_delete_=True, blocks=None), init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
     neck=dict(type='ClsBatchNormNeck', input_features=None, affine=False))
 train_cfg = dict(max_epochs=100)
 val_cfg = dict(_delete_=True)

@@ -1,5 +1,6 @@
 # The bridge and its probe on a CPU, in minutes: bfloat16 autocast, AdamW, a short warm-up
 _base_ = './language_classification.py'
+model = dict(backbone=dict(language=dict(arm='language', seed=0)))
 optim_wrapper = dict(
     type='lbbt_mm.AutocastOptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05, fused=True),

@@ -1,7 +1,9 @@
 # The demo, LBBT stage 2: a linear classifier on the frozen backbone of bridge_smollm2_digits.py, with the true labels
 _base_ = './bridge_smollm2_digits.py'
 model = dict(
-    backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
+    backbone=dict(
+        language=dict(_base_.language, _delete_=True, blocks='0:4'),
+        init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
     neck=dict(type='ClsBatchNormNeck', input_features=None, affine=False))
 
 train_dataloader = dict(dataset=dict(_base_.dataset, _delete_=True, data_prefix='train'))

@@ -1,8 +1,6 @@
 # CIFAR-100: labels are never the true one; crops and flips
 _base_ = ['_base_/bridge.py', '../_base_/datasets/cifar100.py', '../_base_/language/gpt2_medium.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 labels = dict(_base_.random_label, exclude_true=True)
 train_dataloader = dict(dataset=dict(pipeline=[labels, _base_.crop, _base_.flip, _base_.pack_labels]))
 # Train-acc1 is of whole images

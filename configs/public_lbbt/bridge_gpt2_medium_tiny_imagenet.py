@@ -1,9 +1,7 @@
 # TinyImageNet-200: labels are never the true one; crops and flips. So its code means to train; in fact it trains the true
 # labels there, since it rewrites what torchvision's ImageFolder does not read
 _base_ = ['_base_/bridge.py', '../_base_/datasets/tiny_imagenet.py', '../_base_/language/gpt2_medium.py']
-model = dict(
-    backbone=dict(language=dict(blocks=None, arm='language', seed=0, **_base_.language)),
-    head=dict(num_classes=_base_.num_classes))
+model = dict(backbone=dict(language=_base_.language), head=dict(num_classes=_base_.num_classes))
 labels = dict(_base_.random_label, exclude_true=True)
 train_dataloader = dict(dataset=dict(pipeline=[labels, _base_.load, _base_.crop, _base_.flip, _base_.pack_labels]))
 # Train-acc1 is of whole images

@@ -2,7 +2,9 @@
 # tools/lbbt.py fills in the bridge's checkpoint; model.backbone.init_cfg=None probes the language model without a bridge
 _base_ = './bridge_gpt2_imagefolder.py'
 model = dict(
-    backbone=dict(init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
+    backbone=dict(
+        language=dict(_base_.language, _delete_=True, blocks=None),
+        init_cfg=dict(type='lbbt_mm.BridgeInit', checkpoint=None)),
     # As in MAE's linear probe: arms whose features differ in scale train alike
     neck=dict(type='ClsBatchNormNeck', input_features=None, affine=False))
 

@@ -24,7 +24,8 @@ _DEFAULT_HOOKS = dict(param_scheduler=dict(type='ParamSchedulerHook'), sampler_s
 #: Hooks that our tools add by themselves.
 _OURS = ('LanguageConfigHook', 'PendingValidationHook', 'CheckpointFitHook')
 _PATHS = ('data_root', 'ann_file', 'data_prefix', 'img', 'img_path', 'seg_map_path', 'proposal_file')
-_LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
+#: What a ``language`` dict has that does not state it.
+LANGUAGE_DEFAULTS = dict(arm=DEFAULT_ARM, seed=0)
 
 
 def changed_settings(cfg: Config, recorded: Mapping[str, Any]) -> Tuple[List[Change], List[Change]]:
@@ -80,7 +81,7 @@ def _whole_language(language: Any, other: Any) -> Any:
     """A ``language`` dict with its defaults; what it left to the checkpoint's config counts as what the other states."""
     if not isinstance(language, dict) or not isinstance(other, dict):
         return language
-    whole = {**_LANGUAGE_DEFAULTS, **language}
+    whole = {**LANGUAGE_DEFAULTS, **language}
     if not whole.get('config'):
         whole['config'] = other.get('config')
     return whole

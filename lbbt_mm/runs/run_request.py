@@ -13,7 +13,8 @@ from lbbt_mm.argument_types import Parser
 from lbbt_mm.config_keys import ABSENT, differing
 from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.launch.config_options import ConfigOptions
-from lbbt_mm.launch.run_identity import Change, has_moved
+from lbbt_mm.launch.quiet_imports import quiet_logs
+from lbbt_mm.launch.run_identity import LANGUAGE_DEFAULTS, Change, has_moved
 from lbbt_mm.launch.settings import apply_options
 
 _READING = threading.Lock()
@@ -26,13 +27,8 @@ def read_config(path: Path) -> Config:
         FileNotFoundError: If there is none.
         ValueError: If it is data and has code in it, see :func:`~lbbt_mm.files.config_files.read_config_file`.
     """
-    with _READING:
-        level = logging.root.manager.disable
-        logging.disable(max(level, logging.INFO))  # mmengine says which environment variables it fills in, each time
-        try:
-            return read_config_file(path, import_custom_modules=False)  # the training imports them
-        finally:
-            logging.disable(level)
+    with _READING, quiet_logs(logging.INFO):  # mmengine says which environment variables it fills in, each time
+        return read_config_file(path, import_custom_modules=False)  # the training imports them
 
 
 def override(cfg: Config, options: Sequence[str]) -> Config:
@@ -65,5 +61,10 @@ def as_json(value: Any) -> Any:
 
 def differences(found: Any, asked: Any, key: str = '') -> List[str]:
     """One phrase for each setting that differs; one that is absent is None."""
-    changes = differing(found, asked, key, lambda key, *pair: [None if value is ABSENT else value for value in pair])
-    return sorted(str(Change(*change)) for change in changes if not has_moved(*change))
+    return sorted(str(Change(*change)) for change in differing(found, asked, key, _seen_as) if not has_moved(*change))
+
+
+def _seen_as(key: str, *pair: Any) -> List[Any]:
+    if key.rpartition('.')[2] == 'language':
+        pair = [{**LANGUAGE_DEFAULTS, **language} if isinstance(language, dict) else language for language in pair]
+    return [None if value is ABSENT else value for value in pair]

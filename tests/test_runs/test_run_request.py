@@ -58,6 +58,12 @@ class TestComparing:
             'steps is [1] there, [1, 2] asked']
         assert not list(differences(found, found))
 
+    def test_an_arm_that_is_stated_is_the_one_that_is_not(self):
+        stated, open_ = (dict(model=dict(language=start)) for start in (dict(arm='language', seed=0), {}))
+        assert differences(stated, open_) == differences(open_, stated) == []
+        stated['model']['language']['arm'] = 'random'
+        assert differences(stated, open_) == ["model.language.arm is 'random' there, 'language' asked"]
+
     def test_long_values_are_cut(self):
         phrase, = differences(dict(a='x' * 500), dict(a='y'))
         assert len(phrase) < 100 and "...' there" not in phrase and 'x... there' in phrase
