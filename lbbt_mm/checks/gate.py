@@ -23,13 +23,13 @@ from .values import check_values
 #: So many new ones come from large annotation files alone
 _MANY_OBJECTS = 200_000
 
+#: What is checked of data sets before any run
+CHECKS = (coco_problems, label_problems, segmentation_problems, feature_pair_problems)
+
 
 def _tta_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
-    """Before training, rather than after it; a test checks its own where it is asked for."""
-    return tta_problems(cfg, [loader for loader in loaders if loader == 'val_dataloader'], budget)
-
-
-CHECKS = (coco_problems, label_problems, segmentation_problems, feature_pair_problems, _tta_problems)
+    """Of a report alone: only a test with augmentation reads ``tta_pipeline``, and it checks that itself."""
+    return tta_problems(cfg, [loader for loader in loaders if loader != 'train_dataloader'], budget)
 
 
 def check_settings(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None:
@@ -49,7 +49,7 @@ def check_settings(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
 
 def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
                   budget: Budget = SAMPLE) -> Iterator[Problem]:
-    """Run all checks of data sets, each by what its task needs.
+    """Run all checks of data sets for a report, each by what its task needs; that of test-time augmentation too.
 
     Args:
         cfg: The run's config.
@@ -59,7 +59,7 @@ def find_problems(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS,
     Yields:
         Problem: What does not fit.
     """
-    for check in CHECKS:
+    for check in (*CHECKS, _tta_problems):
         try:
             yield from check(cfg, loaders, budget)
         except (FileNotFoundError, ValueError) as error:
@@ -77,8 +77,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> No
 
     Raises:
         FileNotFoundError: If files or folders are absent.
-        ValueError: If annotations and model disagree, nothing of a data set can be used, or test-time augmentation leaves
-            an image less than a patch.
+        ValueError: If annotations and model disagree, or nothing of a data set can be used.
     """
     hand_over_to_mmdet()
     with _without_collection():

@@ -2,7 +2,8 @@
 import os
 import re
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from weakref import WeakSet
 
 from mmengine.config import Config
 from mmengine.fileio import list_dir_or_file
@@ -21,6 +22,8 @@ _EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 _NO_CLASS = re.compile(r'\.|__|@eaDir$|#recycle$|lost\+found$|\$RECYCLE\.BIN$|System Volume Information$')
 #: Files of these are images that mmpretrain does not list.
 _UNLISTED = ('.webp', '.tiff', '.gif', '.jp2', '.heic', '.avif', '.jfif')
+#: Runners whose labels were checked.
+_CHECKED: 'WeakSet[Any]' = WeakSet()
 
 
 def label_problems(cfg: Config, loaders: Sequence[str], budget: Budget) -> Iterator[Problem]:
@@ -71,6 +74,22 @@ def check_labels(cfg: Config, loaders: Sequence[str] = TRAINING_LOADERS) -> None
                              f'has {odd!r}), so equal labels would mean different classes: a label is the place of a folder '
                              'in their order, whatever the classes are named. Give both the same class folders, empty '
                              'ones if need be.')
+
+
+def check_labels_once(runner: Any, checked: bool = False) -> None:
+    """What parts of a runner call, since other projects' tools have no gate: the first of them checks its labels.
+
+    Args:
+        runner: The runner.
+        checked: Whether a tool has done it already, by the gate. Defaults to False.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`check_labels`.
+    """
+    if runner not in _CHECKED:
+        if not checked:
+            check_labels(runner.cfg)
+        _CHECKED.add(runner)
 
 
 def _custom_datasets(cfg: Config, loaders: Sequence[str], local: bool = True) -> Iterator[Found]:

@@ -32,6 +32,7 @@ def train(args: argparse.Namespace) -> None:
     from .quiet_imports import quiet_imports
     quiet_imports()
     from lbbt_mm.checks import check_datasets, check_settings
+    from lbbt_mm.checks.image_folders import check_labels_once
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
@@ -62,6 +63,7 @@ def train(args: argparse.Namespace) -> None:
         save_whole_checkpoints(cfg)
         start_processes(cfg)
         runner = build_runner(cfg)
+        check_labels_once(runner, checked=True)  # check_datasets did
         check_fit(runner, cfg, args, notes, resumed)
         runner.register_hook(CheckpointOwnerHook(checkpoint_folder(cfg.work_dir, cfg)))
         runner.train()

@@ -1,8 +1,8 @@
-"""Test-time augmentation that leaves less of an image than a patch is refused, before training already."""
+"""Test-time augmentation that leaves less of an image than a patch is refused, before a test that augments."""
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.checks import check_datasets, raise_fatal
+from lbbt_mm.checks import check_datasets, find_problems, raise_fatal
 from lbbt_mm.checks.tta import tta_problems
 from tests.tiny_segmentation import run_config
 
@@ -51,8 +51,10 @@ def test_images_without_masks_count_too(root):
         check_tta_sizes(cfg, ('test_dataloader', ))
 
 
-def test_training_is_refused_and_a_test_without_augmentation_is_not(root):
+def test_neither_a_training_nor_a_test_without_augmentation_asks_and_a_report_tells(root):
     cfg = config(root, dict(scale_factor=0.1))
-    with pytest.raises(ValueError, match='Remove that ratio from tta_pipeline'):
-        check_datasets(cfg)
+    check_datasets(cfg)
     check_datasets(cfg, ('test_dataloader', ))
+    problem, = find_problems(cfg)
+    assert str(problem).endswith('Remove that ratio from tta_pipeline.') and problem.fatal
+    assert not list(find_problems(cfg, ['train_dataloader']))

@@ -1,16 +1,17 @@
 """Makes a run independent of the language model once it has started: it can be rebuilt and resumed offline."""
-from typing import Mapping, Optional
+from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from lbbt_mm.checks.image_folders import check_labels
+from lbbt_mm.checks.image_folders import check_labels_once
 from lbbt_mm.config_keys import get_key, language_keys
-from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, describe_backbone
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.mmengine_internals import checkpoint_of, is_resumed
+from lbbt_mm.models.initializers.init_steps import steps_of
 from lbbt_mm.registry import HOOKS, type_name
 
 
@@ -45,14 +46,7 @@ class LanguageConfigHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the run's random labels; a test asks nothing of the training data."""
-        check_labels(runner.cfg)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep what a resumed probe's weights started from, which its config does not say."""
-        backbone = _language_backbone(runner)
-        found = checkpoint.get('meta', {}).get(IDENTITY_KEY)
-        if is_resumed(runner) and backbone is not None and found:
-            adopt_start(backbone, found)
+        check_labels_once(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the backbone is, for a later :class:`lbbt_mm.BridgeInit`."""
@@ -74,8 +68,7 @@ def _resumes(runner: Runner) -> bool:
 
 def _drop_language_init(model: nn.Module) -> None:
     for module in model.modules():
-        steps = getattr(module, 'init_cfg', None) or []
-        steps = [steps] if isinstance(steps, Mapping) else steps
+        steps = steps_of(getattr(module, 'init_cfg', None))
         kept = [step for step in steps if type_name(step) not in ('LanguageInit', 'BridgeInit')]
         if len(kept) < len(steps):
             module.init_cfg = kept

@@ -2,7 +2,7 @@
 import logging
 import re
 from copy import deepcopy
-from typing import Any, Dict, Iterator, List, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
@@ -10,7 +10,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
-from lbbt_mm.checks.image_folders import check_labels
+from lbbt_mm.argument_checks import check_count
+from lbbt_mm.checks.image_folders import check_labels_once
+from lbbt_mm.datasets.dataset_view import nested_datasets
 from lbbt_mm.datasets.even_subset import EvenSubset
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import LOOPS
@@ -58,9 +60,8 @@ class BridgeValLoop(ValLoop):
                  num_train_samples: int = 1000,
                  fp16: bool = False,
                  train_evaluator: Union[Evaluator, Dict, List, None] = None) -> None:
-        if isinstance(num_train_samples, bool) or not isinstance(num_train_samples, int) or num_train_samples < 1:
-            raise ValueError(f'num_train_samples={num_train_samples!r}: expected a whole number of at least 1.')
-        check_labels(runner.cfg)  # here too: other projects train with a tool of their own
+        check_count('BridgeValLoop: num_train_samples', num_train_samples)
+        check_labels_once(runner)  # here too: other projects train with a tool of their own
         if train_evaluator is None:
             train_evaluator = deepcopy(evaluator)  # a metric keeps its results
         super().__init__(runner, dataloader, evaluator, fp16)
@@ -100,7 +101,9 @@ class BridgeValLoop(ValLoop):
             raise ValueError('train_dataloader=None takes images from the training dataset, but the runner has no '
                              'train_dataloader. Give one to BridgeValLoop or to the config.')
         dataset = self.runner.train_dataloader.dataset
-        augments = next((name for name in _transforms(dataset) if _AUGMENTS.search(name)), None)
+        names = [type(transform).__name__ for one in nested_datasets(dataset)
+                 for transform in getattr(getattr(one, 'pipeline', None), 'transforms', ())]
+        augments = next(filter(_AUGMENTS.search, names), None)
         if augments:
             print_log(f'BridgeValLoop: Train-acc1 is of images after {augments} of the training pipeline, others each time. '
                       'For that of whole images set val_cfg.train_dataloader, with the same RandomLabel and no '
@@ -117,15 +120,6 @@ class BridgeValLoop(ValLoop):
             pin_memory=loader.pin_memory,
             collate_fn=loader.collate_fn,
             worker_init_fn=loader.worker_init_fn)
-
-
-def _transforms(dataset: Any) -> Iterator[str]:
-    """Names of a dataset's transforms, through what is around it."""
-    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
-        yield type(transform).__name__
-    inner = getattr(dataset, 'dataset', None)
-    for one in getattr(dataset, 'datasets', [] if inner is None else [inner]):
-        yield from _transforms(one)
 
 
 class _QuietRunner:

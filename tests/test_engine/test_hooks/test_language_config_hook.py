@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS
 from torch import nn
 
+from lbbt_mm.checks import image_folders
 from lbbt_mm.engine.hooks import LanguageConfigHook
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY
 from lbbt_mm.models.backbones import LLMBackbone
@@ -100,15 +101,29 @@ def test_a_machine_that_holds_the_test_split_alone_tests(tmp_path):
         hook.before_train(runner)
 
 
-@pytest.mark.parametrize('resume, arm', [(True, 'random'), (False, 'language')])
-def test_a_resumed_probe_says_what_its_weights_started_from(resume, arm):
-    language = dict(config=CONFIGS['gpt2'], arm='language')
-    model = nn.ModuleDict(dict(backbone=LLMBackbone(language, img_size=8, patch_size=4)))
-    runner, saved = mock_runner(Config(), model, resume=resume), dict(meta={})
-    LanguageConfigHook().after_load_checkpoint(runner, dict(meta={IDENTITY_KEY: dict(arm='random', seed=3)}))
-    LanguageConfigHook().before_save_checkpoint(runner, saved)
-    assert saved['meta'][IDENTITY_KEY]['arm'] == arm
-    LanguageConfigHook().after_load_checkpoint(runner, dict(state_dict={}))  # of another tool
+def test_random_labels_are_looked_at_once_in_a_run(monkeypatch):
+    """Its loop, its hook and a tool's gate all see to it; other projects' tools have no gate."""
+    looked = []
+    monkeypatch.setattr(image_folders, 'check_labels', looked.append)
+    for gated in (False, True):
+        runner = mock_runner(Config(), nn.Linear(1, 1))
+        if gated:
+            image_folders.check_labels_once(runner, checked=True)
+        image_folders.check_labels_once(runner)  # as BridgeValLoop does
+        LanguageConfigHook().before_train(runner)
+        assert looked == ([] if gated else [runner.cfg])
+        looked.clear()
+
+
+def test_a_checkpoint_says_what_its_backbone_started_from():
+    def model(arm):
+        language = dict(config=CONFIGS['gpt2'], arm=arm)
+        return nn.ModuleDict(dict(backbone=LLMBackbone(language, img_size=8, patch_size=4)))
+
+    resumed, saved = model('language'), dict(meta={})
+    resumed.load_state_dict(model('random').state_dict())
+    LanguageConfigHook().before_save_checkpoint(mock_runner(Config(), resumed), saved)
+    assert saved['meta'][IDENTITY_KEY]['arm'] == 'random'
 
 
 @pytest.mark.parametrize('explicit', [True, False])
