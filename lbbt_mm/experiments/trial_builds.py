@@ -2,12 +2,8 @@
 
 So a wrong value in a later cell, arm or probe is found at once, not when the trainings before it have ended.
 """
-import io
 import json
-import logging
 import re
-import warnings
-from contextlib import contextmanager, redirect_stdout
 from typing import Any, Iterator, Mapping, Sequence, Set, Tuple
 
 import torch
@@ -20,7 +16,9 @@ from lbbt_mm.checks.datasets import TRAINING_LOADERS, class_of
 from lbbt_mm.checks.random_labels import with_bridge_loader
 from lbbt_mm.config_keys import get_key, walk
 from lbbt_mm.language.errors import CheckpointError, UnreachableError
+from lbbt_mm.launch.quiet_imports import quiet
 from lbbt_mm.launch.user_errors import describe
+from lbbt_mm.models.initializers.init_steps import steps_of
 from lbbt_mm.registry import WEIGHT_INITIALIZERS, type_name
 from lbbt_mm.runs.run_request import as_json, override
 from .plan import Plan, Run
@@ -58,7 +56,8 @@ def check_builds(plan: Plan, runs: Sequence[Run]) -> None:
     for run, stage in asked:
         cfg = override(stage.base, plan.overrides(run, stage))
         try:
-            with _quietly(cfg):
+            # what is built twice, here and in the training, speaks there
+            with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), quiet():
                 _build(cfg, seen)
         except UnreachableError:  # each other build would ask the hub again, for about a minute
             return
@@ -73,20 +72,6 @@ def _place(plan: Plan, run: Run, stage: Stage) -> str:
     named = [f'--cells, --cell: cell {cell}' if cell else '', f'--sources {model}' if model else '',
              f'arm {run.arm}' if len(plan.arms) > 1 else '', f'probe {stage.name}' if stage.bridge_init else '']
     return ', '.join(filter(None, named)) or str(stage.config)
-
-
-@contextmanager
-def _quietly(cfg: Config) -> Iterator[None]:
-    """A config's scope; what is built twice, here and in the training, speaks there."""
-    level = logging.root.manager.disable
-    logging.disable(max(level, logging.WARNING))
-    try:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), warnings.catch_warnings(), \
-                redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _build(cfg: Config, seen: Set[str]) -> None:
@@ -143,8 +128,7 @@ def _build_model(model: Mapping) -> None:
     with torch.device('meta'):
         built = MODELS.build(model)
     for module in built.modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        for step in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
+        for step in steps_of(getattr(module, 'init_cfg', None)):
             if type_name(step) in _INITIALIZERS:
                 _check_initializer(step, module)
 

@@ -2,8 +2,9 @@
 from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
+from .block_copy import is_loaded, named_weights
 from .options import LanguageOptions
 from .spec import plain
 
@@ -20,7 +21,8 @@ def describe_backbone(module: nn.Module) -> Dict[str, Any]:
         module: A backbone with ``language``, such as LLMBackbone.
 
     Returns:
-        dict: Language model, blocks and arm, and what the shapes of the weights do not tell; plain values only.
+        dict: Language model, blocks and arm (None where they were loaded from a checkpoint that does not say it), and what
+        the shapes of the weights do not tell; plain values only.
     """
     options: LanguageOptions = module.language
     facts = dict(checkpoint=options.checkpoint, arm=options.arm, seed=options.seed, init_std=options.init_std,
@@ -69,16 +71,22 @@ def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optio
     return found[0] if found else None
 
 
-def adopt_start(module: nn.Module, found: Mapping[str, Any]) -> None:
-    """Let a backbone that was filled from a checkpoint say what its weights started from, whatever its config says.
+def with_start(options: LanguageOptions, found: Mapping[str, Any]) -> LanguageOptions:
+    """Options that say what blocks from a checkpoint started from, whatever the config says.
 
     Args:
-        module: A backbone with ``language``.
-        found: What :func:`describe_backbone` said when the checkpoint was written.
+        options: The config's.
+        found: What :func:`describe_backbone` said when the checkpoint was written; where it says nothing, the start is
+            unknown, and ``arm`` is None.
     """
-    start = {name: found[name] for name in ('arm', 'seed', 'init_std') if found.get(name) is not None}
-    start['fresh'] = tuple(found.get('fresh') or ())
-    module.language = replace(module.language, **start)
+    start = {name: found.get(name) for name in ('arm', 'seed', 'init_std')}
+    return replace(options, **start, fresh=tuple(found.get('fresh') or ()))
+
+
+def adopt_start(module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, local_metadata: Mapping, *args) -> None:
+    """A load hook of a backbone with ``blocks``: whoever loads them takes their start from what stands beside them."""
+    if is_loaded(module.blocks, named_weights(module.blocks), state_dict, f'{prefix}blocks.'):
+        module.language = with_start(module.language, local_metadata.get(IDENTITY_KEY) or {})
 
 
 def note_identity(module: nn.Module, state_dict: Any, prefix: str, local_metadata: Dict[str, Any]) -> None:

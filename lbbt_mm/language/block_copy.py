@@ -1,5 +1,5 @@
 """Tensors of a language model are copied into modules: every parameter is filled, and every tensor used."""
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,20 @@ def copy_part(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Di
 def named_weights(module: nn.Module) -> Dict[str, Tensor]:
     """Parameters by name, and buffers: blocks that are held fast keep their weights there."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def is_loaded(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, Tensor], prefix: str) -> bool:
+    """Whether a state dict fills one of a module's weights; what the module itself has put there does not count.
+
+    Args:
+        module: The module.
+        names: Names of the weights within it.
+        state_dict: What is loaded.
+        prefix: What the module's names begin with there.
+    """
+    weights = named_weights(module)
+    found = ((state_dict.get(prefix + name), weights[name]) for name in names if name in weights)
+    return any(isinstance(there, Tensor) and there is not here and there.shape == here.shape for there, here in found)
 
 
 def _cross_name(target: str) -> Optional[str]:

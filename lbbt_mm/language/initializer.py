@@ -30,7 +30,7 @@ class LanguageInit:
     """Fill transformer blocks from a language model's blocks.
 
     Place it in the ``init_cfg`` of the module that holds the blocks, or of a parent whose later steps leave them
-    alone: the first training forward fails if something overwrote what was copied.
+    alone: the first training forward fails if something but a checkpoint overwrote what was copied.
 
     Args:
         language: The ``language`` dict; see :class:`lbbt_mm.language.options.LanguageOptions`.

@@ -2,8 +2,9 @@
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from lbbt_mm.argument_checks import check_choice, check_count
 from .activations import ACTIVATIONS
 from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM, FRESH_ARM
 from .families import FAMILIES, read_spec
@@ -26,7 +27,8 @@ class LanguageOptions:
         selections: Key -> block selection, for example ``{'encoder_blocks': '0:12'}``.
         checkpoint: Hub id, folder or GGUF file.
         revision: Branch, tag or commit on the hub.
-        arm: Where the start values come from, one of :data:`lbbt_mm.language.arms.ARMS`.
+        arm: Where the start values come from, one of :data:`lbbt_mm.language.arms.ARMS`. Of a backbone whose blocks came
+            from a checkpoint it is what that says, None where it says nothing.
         seed: Seed of the arms ``random``, ``shuffled`` and ``moment_matched``, and of extra layers.
         fresh: Which of ``blocks``, ``position_table`` and ``final_norm`` start as the arm ``random`` does, while the others
             start as ``arm`` says: to tell which of them an effect comes from. Not with ``host`` and ``random_tuned``.
@@ -40,8 +42,8 @@ class LanguageOptions:
     selections: Mapping[str, BlockSelection]
     checkpoint: Optional[str] = None
     revision: Optional[str] = None
-    arm: str = DEFAULT_ARM
-    seed: int = 0
+    arm: Optional[str] = DEFAULT_ARM
+    seed: Optional[int] = 0
     fresh: Sequence[str] = ()
     extra_layers: Optional[str] = None
     fit: Optional[str] = None
@@ -85,8 +87,7 @@ class LanguageOptions:
                              "or 'random'. Remove one of the two.")
         check_choice('language.extra_layers', options.get('extra_layers'), (None, EXTRA_LAYERS_ARM))
         check_choice('language.fit', options.get('fit'), (None, 'project', 'select'))
-        if isinstance(options.get('seed', 0), bool) or not isinstance(options.get('seed', 0), int):
-            raise ValueError(f'language.seed={options["seed"]!r}: expected a whole number.')
+        check_count('language.seed', options.get('seed', 0), least=-math.inf)
         config, checkpoint = language.get('config'), language.get('checkpoint')
         if isinstance(checkpoint, Path):
             options['checkpoint'] = checkpoint = str(checkpoint)
@@ -233,9 +234,3 @@ def _check_init_std(arm: str, init_std: Any, spec: LanguageModelSpec) -> None:
         asking = next(name for name, other in ARMS.items() if other.asks_std)
         raise ValueError(f"language.init_std={init_std!r}, but the language model's own {FAMILIES[spec.model_type].std} is "
                          f'{own:g}, and arm={arm!r} is its own random start. Remove init_std, or set arm={asking!r}.')
-
-
-def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    """Raise ValueError if an option's value is none of its choices."""
-    if value not in choices:
-        raise ValueError(f'{name}={value!r}: expected one of {", ".join(map(repr, choices))}.')

@@ -1,19 +1,33 @@
-"""Catches initialisation steps that overwrite copied weights before training begins."""
+"""Catches initialisation steps that overwrite copied weights before training begins; a checkpoint may."""
+import logging
 from functools import partial
 from typing import Mapping
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .block_copy import named_weights
+from lbbt_mm.mmengine_internals import is_initialising
+from .block_copy import is_loaded, named_weights
+
+
+def say_loaded_start(what: str) -> None:
+    """Say in the log that language blocks start from a checkpoint instead.
+
+    Args:
+        what: What loads it, as the beginning of the sentence.
+    """
+    print_log(f'{what}: the blocks start from it, and language.arm has no part in them.', logger='current',
+              level=logging.WARNING)
 
 
 class OverwriteGuard:
     """A one-time check at a module's first forward with gradients that named parameters still hold what was copied.
 
     A module cannot see its parent's later initialisation steps, so they can be caught only once training starts.
-    Loading a state dict in between, into the module or a part of it, is a wanted change and cancels the check; an
-    evaluation (without gradients) leaves it pending.
+    A state dict that is loaded over them in between, into the module, a part of it or a parent, is a wanted change: it
+    cancels the check, and the log says so if an initialisation step loads it. An evaluation (without gradients) leaves the
+    check pending.
 
     Args:
         parameters: The parameters to watch, by name within the module.
@@ -34,7 +48,7 @@ class OverwriteGuard:
         # a state dict may be loaded into a part of the module: every part that holds a watched parameter listens
         parts = {name[:end] for name in parameters for end in range(len(name)) if end == 0 or name[end] == '.'}
         guard._handles = [
-            module.get_submodule(part).register_load_state_dict_pre_hook(guard._on_load) for part in parts
+            module.get_submodule(part).register_load_state_dict_pre_hook(partial(guard._on_load, part)) for part in parts
         ]
         # mmseg's heads call their own forward past all hooks; their blocks are called as modules
         for part in parts:
@@ -54,10 +68,14 @@ class OverwriteGuard:
         """A copy of the module (an EMA model, for one) is not watched: its guard has nothing to compare."""
         return OverwriteGuard({})
 
-    def _on_load(self, module: nn.Module, *args) -> None:
-        # mmengine marks a module while its init_weights runs: a Pretrained step in there is one that overwrites
-        if not hasattr(module, '_params_init_info'):
-            self.cancel()
+    def _on_load(self, part: str, module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *args) -> None:
+        above = part and f'{part}.'
+        watched = [name[len(above):] for name in self._prints if name.startswith(above)]
+        if not is_loaded(module, watched, state_dict, prefix):
+            return
+        self.cancel()
+        if is_initialising(module):
+            say_loaded_start('a Pretrained step behind LanguageInit, of this module or one around it, loads a checkpoint')
 
     def _check(self, module: nn.Module, *args) -> None:
         # a frozen module stays in eval mode while the rest trains; evaluation runs without gradients
@@ -74,7 +92,7 @@ class OverwriteGuard:
             raise RuntimeError(
                 f'{changed[0]!r} no longer holds the language weights that LanguageInit copied ({len(changed)} of '
                 f'{len(self._prints)} tensors changed): a later initialisation step overwrote them. Remove that step '
-                '(an init_cfg or init_weights of a parent module, or a Pretrained entry), or load the weights after it.')
+                '(in the init_cfg or init_weights of a parent module), or load the weights after it.')
 
 
 def _fingerprint(tensor: Tensor) -> int:

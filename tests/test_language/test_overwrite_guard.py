@@ -11,6 +11,7 @@ from tests.vision_stack import Parent, VisionStack
 
 OVERWRITTEN = (r"'blocks\.\d\.[\w.]+' no longer holds the language weights that LanguageInit copied \(\d+ of 24 "
                r'tensors changed\): a later initialisation step overwrote them. Remove that step')
+SAID = 'loads a checkpoint: the blocks start from it, and language.arm has no part in them.'
 X = torch.zeros(1, 3, 32)
 
 
@@ -115,20 +116,36 @@ def test_loading_a_checkpoint_into_a_part_of_the_blocks_cancels_the_check(stack)
     stack(X)
 
 
-def test_pretrained_step_within_init_weights_that_changes_the_values_is_caught(language, tmp_path):
-    other = VisionStack(language)
-    torch.save(other.state_dict(), tmp_path / 'other.pth')
-    model = VisionStack(language, init_cfg=[dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth'))]).train()
-    model.init_weights()
-    with pytest.raises(RuntimeError, match='or a Pretrained entry'):
-        model(X)
-
-
-def test_pretrained_step_of_a_parent_is_caught_too(language, tmp_path):
-    torch.save(Parent(VisionStack(language)).state_dict(), tmp_path / 'other.pth')
+def parent_that_loads(language, path, state):
+    """A parent whose own step loads a state dict, which comes behind the initialisation of its children."""
+    torch.save(state, path)
     model = Parent(VisionStack(language)).train()
-    model.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth'))
+    model.init_cfg = dict(type='Pretrained', checkpoint=str(path))
     model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('of_parent', [True, False])
+def test_pretrained_step_that_loads_the_blocks_wins_and_the_log_says_so(of_parent, language, tmp_path, log):
+    other, path = Parent(VisionStack(language)), tmp_path / 'other.pth'
+    if of_parent:
+        stack = parent_that_loads(language, path, other.state_dict()).backbone
+    else:
+        torch.save(other.backbone.state_dict(), path)
+        stack = VisionStack(language, init_cfg=[dict(type='Pretrained', checkpoint=str(path))]).train()
+        stack.init_weights()
+    stack(X)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(stack.parameters(), other.parameters()))
+    assert sum(line.endswith(SAID) for line in log) == 1
+
+
+@pytest.mark.parametrize('shape', [None, (3, 3)], ids=['another part', 'another shape'])
+def test_pretrained_step_that_does_not_load_the_blocks_leaves_the_copy_and_the_check(shape, language, stack, tmp_path, log):
+    state = {'head.weight': torch.ones(2)} if shape is None else {'backbone.blocks.1.attn.qkv.weight': torch.ones(shape)}
+    model = parent_that_loads(language, tmp_path / 'other.pth', state)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), stack.parameters()))
+    assert not any(line.endswith(SAID) for line in log)
+    overwrite(model.backbone)
     with pytest.raises(RuntimeError, match=OVERWRITTEN):
         model(X)
 

@@ -8,14 +8,14 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_rate
 from lbbt_mm.files.checkpoint_fit import is_below
-from lbbt_mm.language.backbone_identity import IDENTITY_KEY, note_identity
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, note_identity, with_start
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.freezing import freeze
-from lbbt_mm.models.initializers.init_steps import with_language_init
+from lbbt_mm.models.initializers.init_steps import loading_step, with_language_init
 from lbbt_mm.models.layers import RotaryEmbedding, block_stack, build_norm
 from lbbt_mm.models.layers.fast_dropout import Dropout
-from lbbt_mm.models.layers.language_block import check_rate
 from lbbt_mm.models.layers.position_table import fit_position_table, resize_position_table
 from lbbt_mm.registry import MODELS
 from .backbone_checks import block_numbers, check_choices, check_image, check_sizes, check_table
@@ -94,7 +94,7 @@ class LLMBackbone(BaseModule):
                   **(dict(norm='final_norm') if final_norm == 'language' else {})}
         super().__init__(init_cfg=with_language_init(init_cfg, language, targets=dict(blocks='blocks'), others=others))
         spec = options.block('blocks')
-        self.language = options
+        self.language = options if loading_step(init_cfg) is None else with_start(options, {})  # nothing is copied
         self.embed_dims = spec.embed_dims
         self.num_layers = options.num_layers('blocks', num_layers)
         self.img_size, self.patch_size = to_2tuple(img_size), to_2tuple(patch_size)
@@ -118,6 +118,7 @@ class LLMBackbone(BaseModule):
         check_rate('embed_drop', embed_drop)
         self.embed_drop = Dropout(embed_drop)
         self._register_load_state_dict_pre_hook(self._fit_loaded_positions)
+        self.register_load_state_dict_pre_hook(adopt_start)
         self._register_state_dict_hook(note_identity)
 
         self.blocks = block_stack(spec, self.num_layers, drop_path_rate, attention=attention, attn_drop=attn_drop,

@@ -11,10 +11,11 @@ from lbbt_mm.config_keys import get_key
 from lbbt_mm.files.checkpoint_files import CONFIG_TEXT_KEY, UnreadableCheckpoint, load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, is_below, load_and_compare
 from lbbt_mm.files.config_text import read_config_text
-from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, adopt_start, differing_facts, read_identity
+from lbbt_mm.language.backbone_identity import FUNCTION, IDENTITY_KEY, differing_facts, read_identity
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.families import read_spec
 from lbbt_mm.language.options import LanguageOptions, disagreements
+from lbbt_mm.mmengine_internals import is_initialising
 from lbbt_mm.registry import WEIGHT_INITIALIZERS
 
 
@@ -75,17 +76,16 @@ class BridgeInit:
                                   'the same.')
         for name in [name for name in tensors if is_below(name, self.leave_out)]:
             del tensors[name]
-        tensors._metadata = {'': {IDENTITY_KEY: found}}  # by which the backbone fits what depends on the image size
+        # by which the backbone fits what depends on the image size, and says what its blocks started from
+        tensors._metadata = {'': {IDENTITY_KEY: found}}
         self._load(module, tensors)
-        if found and not is_below('blocks', self.leave_out):
-            adopt_start(module, found)  # otherwise the blocks are those that the model has by itself
         count = sum(tensor.numel() for tensor in tensors.values())
         left = len(loaded['state_dict']) - len(tensors)
         anew = f'; {", ".join(self.leave_out)} start anew' if self.leave_out else ''
-        arm = f', arm {found["arm"]} of {found["checkpoint"]}' if found else ''
+        arm = f', arm {found.get("arm") or "unknown"} of {found["checkpoint"]}' if found else ''
         print_log(f'BridgeInit: {len(tensors)} tensors, {count:,} parameters of the backbone from {self.checkpoint}{arm}; '
                   f'{left} other tensors (the head among them) stay behind{anew}.', logger='current')
-        if hasattr(module, '_params_init_info'):
+        if is_initialising(module):
             update_init_info(module, f'Initialized by BridgeInit from {self.checkpoint}')
 
     def _load(self, module: nn.Module, tensors: 'OrderedDict[str, Tensor]') -> None:

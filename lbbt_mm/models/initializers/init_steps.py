@@ -1,15 +1,18 @@
 """Where the copy of the language weights stands among a module's own initialisation steps."""
-import logging
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
-from mmengine.logging import print_log
-
+from lbbt_mm.language.overwrite_guard import say_loaded_start
 from lbbt_mm.registry import LOADING_STEPS, type_name
 
 
 def steps_of(init_cfg: Any) -> List[Mapping[str, Any]]:
     """The steps of an ``init_cfg``: one, a list of them, or None."""
     return [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+
+
+def loading_step(init_cfg: Any) -> Optional[Mapping[str, Any]]:
+    """The first step that loads a checkpoint of a training, and so fills the whole module; None if there is none."""
+    return next((step for step in steps_of(init_cfg) if type_name(step) in LOADING_STEPS), None)
 
 
 def trunc_normal_parts(*names: str) -> Mapping[str, Any]:
@@ -28,7 +31,8 @@ def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any
     """A module's ``init_cfg`` with the copying step behind it, unless one of its steps fills the whole module anyway.
 
     That is the rule of every component with language blocks, and the log says when the copy is left out: the blocks then
-    start from that checkpoint, whatever ``language.arm`` says.
+    start from that checkpoint, whatever ``language.arm`` says. A checkpoint that a parent's step loads wins too, see
+    :class:`lbbt_mm.language.overwrite_guard.OverwriteGuard`.
 
     Args:
         init_cfg: A step, a list of them, or None.
@@ -39,10 +43,8 @@ def with_language_init(init_cfg: Any, language: Mapping[str, Any], **places: Any
         list: The steps.
     """
     steps = steps_of(init_cfg)
-    loading = next((step for step in steps if type_name(step) in LOADING_STEPS), None)
+    loading = loading_step(steps)
     if loading is not None:
-        source = loading.get('checkpoint') or 'a checkpoint'
-        print_log(f'init_cfg of type {type_name(loading)} loads {source}: the blocks start from it, and language.arm copies '
-                  'nothing.', logger='current', level=logging.WARNING)
+        say_loaded_start(f'init_cfg of type {type_name(loading)} loads {loading.get("checkpoint") or "a checkpoint"}')
         return steps
     return [*steps, dict(type='lbbt_mm.LanguageInit', language=language, **places)]

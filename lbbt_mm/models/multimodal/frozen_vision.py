@@ -11,6 +11,8 @@ from lbbt_mm.files.checkpoint_files import load_checkpoint_safely, local_checkpo
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit, load_and_compare
 from lbbt_mm.files.checkpoint_schemes import SafeLoaders
 from lbbt_mm.language.stores import unwrapped
+from lbbt_mm.models.freezing import freeze
+from lbbt_mm.models.initializers.init_steps import steps_of
 from lbbt_mm.registry import MODELS, type_name
 from .image_features import ImagePooling
 
@@ -36,8 +38,7 @@ class FrozenVision:
         name = type_name(dict(backbone))
         self.backbone: nn.Module = MODELS.build({**deepcopy(dict(backbone)), 'init_cfg': None})
         load_backbone(self.backbone, checkpoint or pretrained_step(backbone), name)
-        self.backbone.requires_grad_(False)
-        self.backbone.eval()  # which returns nothing in mmpretrain
+        freeze(self.backbone, lambda name: False)
         self._pool = ImagePooling(self.backbone, pooling)
 
     @property
@@ -82,8 +83,7 @@ def pretrained_step(*parts: Any) -> Dict[str, Any]:
         ValueError: If none has.
     """
     for part in parts:
-        steps = part.get('init_cfg') or ()
-        for step in [steps] if isinstance(steps, dict) else steps:
+        for step in steps_of(part.get('init_cfg')):
             if type_name(step) == 'Pretrained' and step.get('checkpoint'):
                 return dict(step)
     raise ValueError('the config names no weights of the vision model (no init_cfg of type Pretrained in its backbone); '

@@ -6,11 +6,14 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_choice, check_number
 from lbbt_mm.language.arms import ARMS
-from lbbt_mm.language.options import LanguageOptions, check_choice
+from lbbt_mm.language.options import LanguageOptions
+from lbbt_mm.models.blocks import token_blocks
+from lbbt_mm.models.initializers.init_steps import steps_of
 from lbbt_mm.models.input_widths import with_input_width
-from lbbt_mm.registry import MODELS
-from .insertion import Place, block_index, check_place, find_blocks, insert
+from lbbt_mm.registry import MODELS, type_name
+from .insertion import Place, block_index, check_place, insert
 from .two_paths import AuxiliaryHead, halves, refuse_shared_statistics, side_by_side, weighted_losses
 
 
@@ -43,7 +46,7 @@ class RectifiedModel(BaseModule):
             ValueError: If the backbone has no such place, or an option has a value that it cannot have.
         """
         check_choice(f'{type(self).__name__}: path', path, ('auxiliary', 'inserted'))
-        blocks, width = find_blocks(self.backbone), self.backbone.embed_dims
+        blocks, width = token_blocks(self.backbone), self.backbone.embed_dims
         options = LanguageOptions.from_dict(rectifier.get('language'), offers_no_blocks=True)
         arm = ARMS[options.arm]
         self.path = path if arm.has_added_loss else 'inserted'
@@ -70,13 +73,18 @@ class RectifiedModel(BaseModule):
         Raises:
             ValueError: If the backbone has no such place.
         """
-        return block_index(insert_after, len(find_blocks(self.backbone)))
+        return block_index(insert_after, len(token_blocks(self.backbone)))
 
     def init_weights(self) -> None:
-        """Initialise the plain model as without a rectifier, then what is added to it.
+        """Initialise the plain model as without a rectifier, then what is added to it; a checkpoint is loaded behind both.
 
-        So it starts from the same weights with every arm, and the model's own ``init_cfg`` leaves the blocks alone.
+        So it starts from the same weights with every arm, and the model's own ``init_cfg`` leaves the blocks alone, unless
+        a checkpoint that it loads holds them.
         """
+        steps = [] if self.is_init else steps_of(self.init_cfg)
+        loading = [step for step in steps if type_name(step) in ('Pretrained', 'PretrainedInit')]
+        if loading:
+            self.init_cfg = [step for step in steps if step not in loading]
         added = {name: self._modules.pop(name) for name in ('rectifier', 'aux_head') if name in self._modules}
         try:
             super().init_weights()
@@ -84,6 +92,10 @@ class RectifiedModel(BaseModule):
             self._modules.update(added)
         for part in added.values():
             part.init_weights()
+        if loading:
+            self.init_cfg, self.is_init = loading, False
+            BaseModule.init_weights(self)  # the children are initialised by now
+            self.init_cfg = steps
 
     def set_aux_weight(self, weight: float) -> None:
         """Set the weight of the auxiliary loss.
@@ -91,8 +103,7 @@ class RectifiedModel(BaseModule):
         Raises:
             ValueError: If it is not between 0 and 1.
         """
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
-            raise ValueError(f'aux_weight={weight!r}: expected a number from 0 to 1, the weight of the auxiliary loss.')
+        check_number('aux_weight', weight, ', the weight of the auxiliary loss', least=0, most=1)
         self._aux_weight.fill_(weight)
 
     @property

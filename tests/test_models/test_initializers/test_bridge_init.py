@@ -61,6 +61,14 @@ def test_the_probe_says_which_arm_its_weights_started_from(bridged, folders, tmp
     assert probe.state_dict()._metadata[''][IDENTITY_KEY]['arm'] == 'random'
 
 
+def test_a_bridge_whose_start_is_unknown_says_so(bridged, folders, tmp_path, log):
+    bridged.load_state_dict(dict(bridged.state_dict()))
+    probe = backbone(folders['gpt2'], write(tmp_path / 'bridge.pth', bridged))
+    probe.init_weights()
+    assert describe_backbone(probe)['arm'] is None
+    assert any(line.startswith('BridgeInit:') and ', arm unknown of ' in line for line in log)
+
+
 def test_no_language_weights_are_read(bridged, folders, tmp_path, monkeypatch):
     path = write(tmp_path / 'bridge.pth', bridged)
     monkeypatch.setattr('lbbt_mm.language.initializer.open_checkpoint', None)
@@ -79,7 +87,7 @@ def test_parts_that_are_left_out_start_anew_and_all_else_comes_along(bridged, fo
     assert any('; patch_embed start anew' in message for message in log)
     bare = backbone(folders['gpt2'], path, leave_out=['blocks'], language=dict(seed=3))
     bare.init_weights()
-    assert describe_backbone(bare)['seed'] == 3, 'its blocks are not those of the bridge, so it does not say so'
+    assert describe_backbone(bare)['arm'] is None, 'its blocks are not those of the bridge, so it does not say so'
     with pytest.raises(CheckpointError, match='it lacks norm.weight'):
         backbone(folders['gpt2'], write(path, bridged, drop=['norm.weight']), leave_out=['patch_embed']).init_weights()
     with pytest.raises(ValueError, match="leave_out: the backbone has no 'patch_embd'; expected some of pos_embed, "):
