@@ -2,7 +2,11 @@
 import argparse
 import math
 import re
-from typing import List, NoReturn, Tuple
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, List, NoReturn, Tuple
+
+from lbbt_mm import argument_checks
 
 #: What numpy takes as a seed.
 LARGEST_SEED = 2**32 - 1
@@ -20,49 +24,52 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog}: {" ".join(message.split()).rstrip(".")}. {self.prog} --help lists the options.\n')
 
 
-def count(text: str) -> int:
-    """A number of things, of which there is one at least.
+def whole_number(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A type of option: whole numbers between two ends.
+
+    Args:
+        least: The smallest one.
+        most: The largest one. Defaults to none.
+
+    Returns:
+        Callable: Reads what the user gave; raises argparse.ArgumentTypeError if it is no such number.
+    """
+    return lambda text: _read(text, int, partial(argument_checks.is_whole, least=least, most=most),
+                              argument_checks.whole_number(least, most))
+
+
+def number(**ends: float) -> Callable[[str], float]:
+    """A type of option: finite numbers between two ends.
+
+    Args:
+        **ends: As :func:`lbbt_mm.argument_checks.is_number` takes them.
+
+    Returns:
+        Callable: Reads what the user gave; raises argparse.ArgumentTypeError if it is no such number.
+    """
+    return lambda text: _read(text, float, partial(argument_checks.is_number, **ends), argument_checks.number(**ends))
+
+
+#: A number of things, of which there is one at least.
+count = whole_number(1)
+#: A seed, as numpy takes them.
+seed = whole_number(0, LARGEST_SEED)
+#: A number above 0, such as a learning rate or a size.
+positive = number(above=0)
+
+
+def existing_file(text: str) -> Path:
+    """A file that is there.
 
     Args:
         text: What the user gave.
 
     Raises:
-        argparse.ArgumentTypeError: If it is no whole number of 1 or more.
+        argparse.ArgumentTypeError: If there is none.
     """
-    return _whole_number(text, 1)
-
-
-def seed(text: str) -> int:
-    """A seed, as numpy takes them.
-
-    Args:
-        text: What the user gave.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is no whole number from 0 to :data:`LARGEST_SEED`.
-    """
-    number = _whole_number(text, 0)
-    if number > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f'{text}: expected at most {LARGEST_SEED}')
-    return number
-
-
-def positive(text: str) -> float:
-    """A finite number above 0, such as a learning rate or a size.
-
-    Args:
-        text: What the user gave.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is none.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f'{text}: expected a number above 0')
-    return number
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'{text}: no such file')
+    return Path(text)
 
 
 def size_pair(text: str) -> Tuple[int, int]:
@@ -95,11 +102,11 @@ def gpus(text: str) -> List[str]:
     return names
 
 
-def _whole_number(text: str, least: int) -> int:
+def _read(text: str, kind: Callable[[str], Any], holds: Callable[[Any], bool], expected: str) -> Any:
     try:
-        number = int(text)
+        value = kind(text)
     except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f'{text}: expected a whole number, {least} or more')
-    return number
+        value = None
+    if not holds(value):
+        raise argparse.ArgumentTypeError(f'{text}: expected {expected}')
+    return value

@@ -23,6 +23,17 @@ def derive_bytes(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def derive_seed(text: str, bits: int) -> int:
+    """A seed that is a function of a text alone, of :func:`derive_bytes`.
+
+    Args:
+        text: As there.
+        bits: Of the seed: 32, as numpy takes it, or 63, as torch does.
+    """
+    size = -(-bits // 8)
+    return int.from_bytes(derive_bytes(text)[:size], 'little') >> 8 * size - bits
+
+
 def seed_all(seed: int) -> None:
     """Seed Python's, numpy's and torch's generators."""
     random.seed(seed)

@@ -1,5 +1,6 @@
 """Numbers that no tool can work with are refused on the command line, with exit status 2, before anything is made."""
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.tool_processes import run_tool
 @pytest.mark.parametrize('kind, right, wrong', (
     ('count', dict([('1', 1), ('20', 20)]), ('0', '-1', '1.5', 'a', '', 'nan', '1e3')),
     ('seed', dict([('0', 0), ('4294967295', 2**32 - 1)]), ('-1', '4294967296', '0.5', 'a')),
+    ('existing_file', {__file__: Path(__file__)}, ('/nowhere.txt', '/')),
     ('positive', dict([('1e-3', 1e-3), ('2', 2.)]), ('0', '-1e-3', 'nan', 'inf', 'a')),
     ('size_pair', dict([('25x42', (25, 42))]), ('0x4', '4x0', '4', '4x', '-4x4', '4x4x4', 'axb')),
     ('gpus', dict([('0', ['0']), ('3,5', ['3', '5']), ('', []), ('0, GPU-a', ['0', 'GPU-a'])]),
@@ -18,7 +20,20 @@ def test_a_type(kind, right, wrong):
     read = getattr(argument_types, kind)
     assert {text: read(text) for text in right} == right
     for text in wrong:
-        with pytest.raises(argparse.ArgumentTypeError, match='expected'):
+        with pytest.raises(argparse.ArgumentTypeError, match='expected|no such file'):
+            read(text)
+
+
+@pytest.mark.parametrize('read, right, wrong, expected', (
+    (argument_types.whole_number(0, 10**6), ['0', '1000000'], ['-1', '1000001', '0.5', ''],
+     'expected a whole number from 0 to 1,000,000'),
+    (argument_types.number(above=0, most=1), ['1', '1e-9'], ['0', '1.01', 'nan', 'a'],
+     'expected a number above 0 and up to 1'),
+    (argument_types.number(above=0, below=1), ['0.99'], ['0', '1', 'inf'], 'expected a number above 0 and below 1')))
+def test_numbers_between_two_ends(read, right, wrong, expected):
+    assert [read(text) for text in right] == [float(text) for text in right]
+    for text in wrong:
+        with pytest.raises(argparse.ArgumentTypeError, match=f'^{text}: {expected}$'):
             read(text)
 
 
@@ -44,7 +59,7 @@ def test_no_tool_takes_a_number_below_one(tool, options, tmp_path):
 
 
 @pytest.mark.parametrize('arguments, said', (
-    (('compare_arms.py', 'a.py', '--seeds', 0, -1), 'argument --seeds: -1: expected a whole number, 0 or more'),
+    (('compare_arms.py', 'a.py', '--seeds', 0, -1), 'argument --seeds: -1: expected a whole number from 0 to 4,294,967,295'),
     (('compare_arms.py', 'a.py', '--gpus', '0,,1'), 'argument --gpus: 0,,1: expected GPUs with commas between'),
     (('benchmarks/checkpoint_reading.py', '--blocks', 3, 32), '--blocks 3 32: expected two from 0 to 31'),
     (('benchmarks/detr_layers.py', '--tokens', '0x4'), 'argument --tokens: 0x4: expected HEIGHTxWIDTH')))

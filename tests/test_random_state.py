@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lbbt_mm.random_state import derive_bytes, random_state_kept, random_state_of, seed_all
+from lbbt_mm.random_state import derive_bytes, derive_seed, random_state_kept, random_state_of, seed_all
 
 
 def draw() -> tuple:
@@ -60,3 +60,12 @@ def test_what_is_derived_is_the_same_under_every_release():
     """Labels, arms and augmentation of earlier runs follow from it."""
     assert derive_bytes('0:a').hex()[:16] == '9df3c5fab8ef8fe7' and len(derive_bytes('')) == 32
     assert derive_bytes('1:a') != derive_bytes('0:a')
+
+
+@pytest.mark.parametrize('text, bits, seed', (
+    ('landscape 0', 32, 2145397664), ('hessian 0 lanczos 3', 32, 3769201210), ("(0, 'step', 5, 0)", 32, 1165362494),
+    ('0:h.0.attn.c_attn.weight', 63, 9099320017576348631), ("('PairSampler', 0, 2)", 63, 3199512291686187021),
+    ("('RandomTexts', 'word', 0, 'a dog')", 63, 533402823120754508)))
+def test_so_are_seeds(text, bits, seed):
+    """Draws of earlier runs follow from them."""
+    assert derive_seed(text, bits) == seed < 2**bits

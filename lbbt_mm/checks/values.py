@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence,
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
+from lbbt_mm.argument_checks import is_number, number, whole_number
 from lbbt_mm.config_keys import get_key, language_keys, parts_at
 from lbbt_mm.language.arms import ARMS, DEFAULT_ARM
 from lbbt_mm.registry import type_name
@@ -47,11 +48,11 @@ def _are_sides(value: Any) -> bool:
 
 
 def _at_least(least: int) -> Rule:
-    return Rule(lambda value: _is_whole(value, least), f'a whole number, {least} or more')
+    return Rule(lambda value: _is_whole(value, least), whole_number(least))
 
 
 _DICT = Rule(lambda value: not isinstance(value, (str, int, float, list, tuple)), 'a dict')
-_OR_NEVER = Rule(lambda value: _is_whole(value, 1) or value == -1, 'a whole number, 1 or more, or -1 for none')
+_OR_NEVER = Rule(lambda value: _is_whole(value, 1) or value == -1, f'{whole_number(1)}, or -1 for none')
 _ANY_RUN = {
     'model': _DICT,
     'default_hooks': _DICT,
@@ -66,8 +67,7 @@ _TRAINING = {
     **dict.fromkeys(('default_hooks.checkpoint.interval', 'default_hooks.checkpoint.max_keep_ckpts'), _OR_NEVER),
     'train_cfg.dynamic_intervals': Rule(_are_pairs, 'pairs of the epoch or iteration from which it holds and the interval, '
                                                     'in ascending order, such as [(10, 1)]'),
-    'optim_wrapper.optimizer.lr': Rule(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
-                                       and 0 <= value < float('inf'), 'a number, 0 or more'),
+    'optim_wrapper.optimizer.lr': Rule(lambda value: is_number(value, least=0), number(least=0)),
 }
 _LOADER = {'batch_size': _at_least(1), 'num_workers': _at_least(0)}
 _INDICES = Rule(_are_places, 'a number of samples other than 0, or a list of places, one at least')

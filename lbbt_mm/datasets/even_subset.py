@@ -3,6 +3,7 @@ from typing import Any, Dict, List, Union
 
 from mmengine.dataset import BaseDataset, force_full_init
 
+from lbbt_mm.argument_checks import check_count
 from lbbt_mm.registry import DATASETS
 from .dataset_view import DatasetView
 
@@ -42,8 +43,7 @@ class EvenSubset(DatasetView):
                  num_samples: int,
                  at_most: bool = False,
                  lazy_init: bool = False) -> None:
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-            raise ValueError(f'EvenSubset: num_samples={num_samples!r}; expected a whole number of at least 1.')
+        check_count('EvenSubset: num_samples', num_samples)
         self.num_samples = num_samples
         self.at_most = at_most
         super().__init__(dataset, lazy_init)

@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lbbt_mm.argument_checks import check_choice, check_number
 from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.registry import DATASETS
 from .stable_draw import stable_generator, stable_hash, unit_interval
@@ -197,8 +198,6 @@ def read_keys(keys: Union[str, Sequence[str]]) -> set:
 
 
 def _check(captions: str, split: Optional[str], val_share: float) -> None:
-    for name, value, known in (('captions', captions, _CAPTIONS), ('split', split, _SPLITS)):
-        if value not in known:
-            raise ValueError(f'FeaturePairs: {name}={value!r}; expected one of {", ".join(map(repr, known))}.')
-    if isinstance(val_share, bool) or not isinstance(val_share, (int, float)) or not 0 < val_share < 1:
-        raise ValueError(f'FeaturePairs: val_share={val_share!r}; expected a share between 0 and 1.')
+    check_choice('FeaturePairs: captions', captions, _CAPTIONS)
+    check_choice('FeaturePairs: split', split, _SPLITS)
+    check_number('FeaturePairs: val_share', val_share, above=0, below=1)

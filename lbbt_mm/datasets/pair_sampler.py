@@ -6,7 +6,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from lbbt_mm.random_state import derive_bytes
+from lbbt_mm.random_state import derive_seed
 from lbbt_mm.registry import DATA_SAMPLERS, FUNCTIONS
 
 
@@ -53,7 +53,7 @@ class PairSampler(Sampler):
         if not self.shuffle:
             return torch.arange(self.size)
         generator = torch.Generator()
-        generator.manual_seed(int.from_bytes(derive_bytes(repr(('PairSampler', self.seed, epoch)))[:8], 'little') >> 1)
+        generator.manual_seed(derive_seed(repr(('PairSampler', self.seed, epoch)), bits=63))
         return torch.randperm(self.size, generator=generator)
 
     def skip(self, num_samples: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 
+from lbbt_mm.argument_checks import check_choice, check_count
 from lbbt_mm.registry import DATASETS
 from .dataset_view import DatasetView
 from .stable_draw import check_draw, single_label, stable_generator
@@ -62,8 +63,7 @@ class RandomLabelDataset(DatasetView):
                  salt: Union[str, int] = '',
                  lazy_init: bool = False) -> None:
         check_draw('RandomLabelDataset', ratio, seed)
-        if draw not in ('permute', 'uniform'):
-            raise ValueError(f"RandomLabelDataset: draw={draw!r}; expected 'permute' or 'uniform'.")
+        check_choice('RandomLabelDataset: draw', draw, ('permute', 'uniform'))
         of_uniform = dict(num_classes=num_classes, exclude_true=exclude_true, key=key, data_root=data_root, salt=salt)
         given = [name for name, value in of_uniform.items() if value is not None and value is not False and value != '']
         if draw == 'permute' and given:
@@ -72,9 +72,8 @@ class RandomLabelDataset(DatasetView):
         if key == 'img_path' and not data_root:
             raise ValueError("RandomLabelDataset: key='img_path' needs data_root, found none; expected the folder that "
                              "image paths are made relative to. Set it, or choose key='sample_idx'.")
-        if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
-            raise ValueError(f'RandomLabelDataset: num_classes={num_classes!r}; expected a whole number of at least 1, or '
-                             "None for the dataset's own.")
+        if num_classes is not None:
+            check_count('RandomLabelDataset: num_classes', num_classes, more=", or None for the dataset's own")
         if key == 'pixels':
             raise ValueError("RandomLabelDataset: key='pixels'; expected 'img_path' or 'sample_idx', since images are not "
                              'loaded where the share is drawn.')

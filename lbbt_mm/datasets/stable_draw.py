@@ -1,10 +1,11 @@
 """Random draws that depend on their arguments alone: equal on every machine, in every process, with every release."""
 import json
-from numbers import Real
+import math
 from typing import Any, Union
 
 import numpy as np
 
+from lbbt_mm.argument_checks import check_count, check_number, is_whole
 from lbbt_mm.random_state import derive_bytes
 
 
@@ -34,10 +35,8 @@ def check_draw(owner: str, ratio: Any, seed: Any) -> None:
     Raises:
         ValueError: If ``ratio`` is not a number in [0, 1], or ``seed`` is not a whole number.
     """
-    if isinstance(ratio, bool) or not isinstance(ratio, Real) or not 0 <= ratio <= 1:  # NaN fails the comparison
-        raise ValueError(f'{owner}: ratio={ratio!r}; expected a number from 0 (all labels true) to 1 (all random).')
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f'{owner}: seed={seed!r}; expected a whole number.')
+    check_number(f'{owner}: ratio', ratio, ', where 0 leaves all labels true and 1 makes all random', least=0, most=1)
+    check_count(f'{owner}: seed', seed, least=-math.inf)
 
 
 def single_label(owner: str, label: Any) -> int:
@@ -48,7 +47,7 @@ def single_label(owner: str, label: Any) -> int:
     """
     if isinstance(label, np.ndarray) and label.ndim == 0:
         label = label.item()
-    if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
+    if not (is_whole(label) or isinstance(label, np.integer)):
         raise ValueError(f'{owner}: gt_label={label!r}; expected one whole number per image. Multi-label data cannot have '
                          'random labels here; remove the random labels, or give every image one class.')
     return int(label)

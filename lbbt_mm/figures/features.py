@@ -1,12 +1,11 @@
 """Features of a trained model at a stage, and the true labels of the images they are of."""
-import hashlib
-import json
 from typing import Any, List, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from lbbt_mm.config_keys import find_types
+from .parts import digest
 from .trained import OpenedRun, preprocess
 
 #: What mmpretrain's ``extract_feat`` calls its stages; a number is a block
@@ -24,7 +23,7 @@ def part_name(run: OpenedRun, *what: Any, start: bool) -> str:
         start: Whether it depends on the run's start, and so on the files that this is made of.
     """
     question = run.question_of_start if start else run.question
-    return hashlib.sha256(json.dumps([question, *what], sort_keys=True, default=str).encode()).hexdigest()
+    return digest([question, *what])
 
 
 @torch.no_grad()

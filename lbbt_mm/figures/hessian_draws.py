@@ -11,7 +11,7 @@ from torch import Tensor
 from lbbt_mm.analysis.hessian_operator import HessianOperator
 from lbbt_mm.analysis.lanczos import Quadrature, lanczos
 from lbbt_mm.analysis.sensitivity import gradient_predictiveness, noise_curve, parameter_sensitivity
-from lbbt_mm.random_state import derive_bytes, random_state_kept
+from lbbt_mm.random_state import derive_seed, random_state_kept
 from .features import part_name
 from .losses import FixedLoss, load_batches, refuse_diverged
 from .parts import Parts
@@ -73,7 +73,7 @@ class Point:
         Raises:
             ValueError: If the loss or a product is not finite, or a layer has a first derivative only.
         """
-        seed = int.from_bytes(derive_bytes(f'hessian {self.args.seed} {kind} {number}')[:4], 'little')
+        seed = derive_seed(f'hessian {self.args.seed} {kind} {number}', bits=32)
         with random_state_kept():
             torch.manual_seed(seed)
             try:

@@ -13,7 +13,7 @@ from torch import nn
 from lbbt_mm.analysis.landscape import local_minima, orthogonal_direction, plane_losses, training_direction, unit_direction
 from lbbt_mm.analysis.parameter_space import Tensors
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
-from lbbt_mm.random_state import derive_bytes
+from lbbt_mm.random_state import derive_seed
 from .features import part_name
 from .landscape_picture import draw
 from .losses import FixedLoss, check_ends, load_batches, refuse_diverged
@@ -105,7 +105,7 @@ def open_plane(run: OpenedRun, args: argparse.Namespace) -> Plane:
     model, far = (_open(run, where, args) for where in (args.end, args.start))
     start, parameters = dict(far.named_parameters()), dict(model.named_parameters())
     _say_of_buffers(run, model, far)
-    generator = torch.Generator().manual_seed(int.from_bytes(derive_bytes(f'landscape {args.seed}')[:4], 'little'))
+    generator = torch.Generator().manual_seed(derive_seed(f'landscape {args.seed}', bits=32))
     if args.directions == 'public':
         trainable = {name: tensor for name, tensor in start.items() if tensor.requires_grad}
         directions = [unit_direction(trainable, generator) for _ in range(2)]

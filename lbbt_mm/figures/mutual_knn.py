@@ -14,37 +14,10 @@ Captions are a text file with a line for each image of the split, a .csv or .jso
 mutual_knn.png, .pdf, .csv (all pairs of blocks) and mutual_knn_models.csv. What is done is kept there, and not done again.
 """
 import argparse
-from pathlib import Path
-from typing import NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
-from .arguments import TRAINED, add_output, add_samples, check_label, run_figure, split_label
-
-
-class Language(NamedTuple):
-    """A language model of a command line.
-
-    Attributes:
-        label: What figures call it.
-        location: Folder, GGUF file or hub id.
-    """
-    label: str
-    location: str
-
-
-def language(text: str) -> Language:
-    """Read ``[LABEL=]MODEL``.
-
-    Args:
-        text: What the user gave. Without a label it is the model's last name.
-
-    Raises:
-        argparse.ArgumentTypeError: If its label cannot be shown.
-    """
-    label, location = split_label(text)
-    if not location:
-        raise argparse.ArgumentTypeError('expected a folder, a GGUF file or a hub id')
-    return Language(check_label(label or Path(location).name, text), location)
+from .arguments import TRAINED, add_output, add_samples, language, run_figure
 
 
 def template(text: str) -> str:
@@ -63,47 +36,18 @@ def template(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def existing_file(text: str) -> Path:
-    """A file that is there.
-
-    Args:
-        text: What the user gave.
-
-    Raises:
-        argparse.ArgumentTypeError: If there is none.
-    """
-    if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f'{text}: no such file')
-    return Path(text)
-
-
-def share(text: str) -> float:
-    """A quantile above 0, at most 1.
-
-    Args:
-        text: What the user gave.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is none.
-    """
-    number = argument_types.positive(text)
-    if number > 1:
-        raise argparse.ArgumentTypeError(f'{text}: expected at most 1')
-    return number
-
-
 def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='RUN', help=TRAINED)
     parser.add_argument('--language', nargs='+', action='extend', required=True, type=language, metavar='[LABEL=]MODEL',
                         help='folder in Hugging Face format (safetensors, with its tokenizer), GGUF file, or hub id')
-    parser.add_argument('--captions', type=existing_file, metavar='FILE',
+    parser.add_argument('--captions', type=argument_types.existing_file, metavar='FILE',
                         help='a line for each image of the split; or .csv or .jsonl with image and caption; default: names '
                         'of the classes')
     parser.add_argument('--template', type=template, default='a photo of a {}', metavar='TEXT',
                         help='around the name of a class; default: %(default)s')
-    parser.add_argument('--class-names', type=existing_file, metavar='FILE',
+    parser.add_argument('--class-names', type=argument_types.existing_file, metavar='FILE',
                         help="a line for each class, in the labels' order; default: the data set's")
     parser.add_argument('--duplicates', choices=('average', 'share'), default='average',
                         help='of images with one caption: one sample, or a sample each whose neighbours share places; '
@@ -112,7 +56,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--clamp', choices=('samples', 'tensor', 'none'), default='samples',
                         help="features at a quantile of magnitudes: the mean of each sample's, or of all together; default: "
                         'samples')
-    parser.add_argument('--quantile', type=share, default=0.95, metavar='Q', help='of --clamp; default: %(default)s')
+    parser.add_argument('--quantile', type=argument_types.number(above=0, most=1), default=0.95, metavar='Q',
+                        help='of --clamp; default: %(default)s')
     parser.add_argument('--normalise', choices=('unit', 'none'), default='unit',
                         help='features to length 1, or as they are; default: unit')
     parser.add_argument('--tokens', choices=('auto', 'class', 'mean'), default='auto',

@@ -40,7 +40,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--rule', choices=_DEFAULTS, default='absolute', help='what is drawn by layer; default: %(default)s')
     parser.add_argument('--threshold', type=argument_types.positive, metavar='X',
                         help='of this rule; default: 1.0 for absolute, 6 for std, a modified z-score of 6 for robust')
-    parser.add_argument('--tail', type=_share, default=0.01, metavar='SHARE',
+    parser.add_argument('--tail', type=argument_types.number(above=0, below=1), default=0.01, metavar='SHARE',
                         help="largest weights of a tensor that Hill's index is estimated from; default: %(default)s")
     parser.add_argument('--only', nargs='+', default=[], metavar='PATTERN',
                         help="tensors of these names alone, for example 'backbone.*' '*.attn.*'")
@@ -64,13 +64,6 @@ def _labelled(text: str) -> Tuple[str, str]:
     path = Path(where)
     is_file = path.suffix in ('.pth', '.pt', '.bin', '.safetensors', '.gguf')
     return check_label(label or (path.stem if is_file else path.resolve().name), text), where
-
-
-def _share(text: str) -> float:
-    number = argument_types.positive(text)
-    if number >= 1:
-        raise argparse.ArgumentTypeError(f'{text}: expected a share below 1')
-    return number
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -8,6 +8,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 import torch
 from safetensors import SafetensorError, safe_open
 
+from lbbt_mm.argument_checks import is_whole, whole_number
+
 #: What tells the features of one model from those of another: fields of a store's index, and of a model's ``identity``.
 OF_MODEL = ('model', 'revision', 'layer', 'pooling', 'dtype')
 #: Names of a store's files beside its shards.
@@ -56,8 +58,8 @@ class FeatureIndex:
                 raise ValueError(f'features: {name} is {getattr(self, name)!r:.60}; expected one of {", ".join(allowed)}')
         for name in ('num_rows', 'width', 'shard_rows'):
             found = getattr(self, name)
-            if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-                raise ValueError(f'features: {name} is {found!r:.60}; expected a whole number of 1 or more')
+            if not is_whole(found, 1):
+                raise ValueError(f'features: {name} is {found!r:.60}; expected {whole_number(1)}')
 
     @property
     def num_shards(self) -> int:

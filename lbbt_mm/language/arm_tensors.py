@@ -5,7 +5,7 @@ from typing import Dict, Optional, Union
 import torch
 from torch import Tensor
 
-from lbbt_mm.random_state import derive_bytes
+from lbbt_mm.random_state import derive_seed
 from .arms import ARMS
 from .families import FAMILIES, block_tensors
 from .checkpoint import LanguageCheckpoint
@@ -46,4 +46,4 @@ def read_arm_block(arm: str, spec: LanguageModelSpec, checkpoint: Optional[Langu
 
 def _generator(seed: int, name: str) -> torch.Generator:
     """A generator of its own for each tensor: its draw does not depend on which other blocks are read."""
-    return torch.Generator().manual_seed(int.from_bytes(derive_bytes(f'{seed}:{name}')[:8], 'little') >> 1)
+    return torch.Generator().manual_seed(derive_seed(f'{seed}:{name}', bits=63))

@@ -5,7 +5,8 @@ from typing import Any, Dict, Iterator, List, Tuple
 import torch
 from torch import Tensor
 
-from lbbt_mm.random_state import derive_bytes
+from lbbt_mm.argument_checks import check_choice
+from lbbt_mm.random_state import derive_seed
 
 #: What has a vector of its own.
 UNITS = ('text', 'word')
@@ -31,8 +32,7 @@ class RandomTexts:
     is_causal = False
 
     def __init__(self, width: int, seed: int = 0, unit: str = 'text') -> None:
-        if unit not in UNITS:
-            raise ValueError(f'random texts: unit {unit!r:.60}; expected one of {", ".join(UNITS)}')
+        check_choice('random texts: unit', unit, UNITS)
         self.width, self._seed, self._unit = width, seed, unit
         self._known: Dict[str, Tensor] = {}
 
@@ -81,7 +81,7 @@ class RandomTexts:
 
     def _vector(self, name: str) -> Tensor:
         if name not in self._known:
-            number = derive_bytes(repr(('RandomTexts', self._unit, self._seed, name)))[:8]
-            generator = torch.Generator().manual_seed(int.from_bytes(number, 'little') >> 1)
+            seed = derive_seed(repr(('RandomTexts', self._unit, self._seed, name)), bits=63)
+            generator = torch.Generator().manual_seed(seed)
             self._known[name] = torch.randn(self.width, generator=generator)
         return self._known[name]

@@ -1,7 +1,7 @@
 """Sizes, numbers and names of a language model, checked before anything is allocated or built by them."""
-import math
 from typing import TYPE_CHECKING, Any, Mapping
 
+from lbbt_mm.argument_checks import is_number, is_whole, number, whole_number
 from .activations import ACTIVATIONS
 from .errors import CheckpointError
 from .rotary import inverse_frequencies
@@ -71,9 +71,9 @@ def check_std(name: str, value: Any) -> None:
     Raises:
         CheckpointError: Names it.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _LARGEST_STD:
-        raise CheckpointError(f'{name}={value!r:.60}; expected a standard deviation, a number above 0 and up to '
-                              f'{_LARGEST_STD}. Correct it.')
+    if not is_number(value, above=0, most=_LARGEST_STD):
+        raise CheckpointError(f'{name}={value!r:.60}; expected a standard deviation, '
+                              f'{number(above=0, most=_LARGEST_STD)}. Correct it.')
 
 
 def _check_sizes(spec: LanguageModelSpec, where: str) -> None:
@@ -93,13 +93,13 @@ def _check_sizes(spec: LanguageModelSpec, where: str) -> None:
 
 
 def _check_size(where: str, name: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-        _refuse(where, name, value, f'a whole number from 1 to {most:,}')
+    if not is_whole(value, 1, most):
+        _refuse(where, name, value, whole_number(1, most))
 
 
 def _check_number(where: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        _refuse(where, name, value, 'a number above 0')
+    if not is_number(value, least=0):
+        _refuse(where, name, value, number(least=0))
 
 
 def _refuse(where: str, name: str, value: Any, expected: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 import torch
 from torch import Tensor
 
+from lbbt_mm.argument_checks import check_choice
 from .errors import CheckpointError
 from .fingerprint import fingerprint
 from .length_batches import batches_by_length
@@ -45,9 +46,8 @@ class TextEncoder:
 
     def __init__(self, location: str, layer: int = -1, pooling: str = 'last', dtype: str = 'float32', device: str = 'cpu',
                  revision: Optional[str] = None) -> None:
-        for name, value, allowed in (('pooling', pooling, POOLINGS), ('dtype', dtype, tuple(DTYPES))):
-            if value not in allowed:
-                raise ValueError(f'{location}: {name} {value!r:.60}; expected one of {", ".join(allowed)}')
+        check_choice(f'{location}: pooling', pooling, POOLINGS)
+        check_choice(f'{location}: dtype', dtype, DTYPES)
         files = find_text_model(location, revision)
         self._model = TextModel(files, device, DTYPES[dtype])
         self._layer = _check_layer(location, layer, self._model.num_blocks)

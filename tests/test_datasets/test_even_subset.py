@@ -158,7 +158,7 @@ def test_at_most_around_wrappers_and_loaded_late(root):
 
 @pytest.mark.parametrize('num_samples', [0, -1, 2.0, True, '3', None])
 def test_bad_sizes(root, num_samples):
-    with pytest.raises(ValueError, match=f'EvenSubset: num_samples={num_samples!r}; expected a whole number of at least 1'):
+    with pytest.raises(ValueError, match=f'EvenSubset: num_samples={num_samples!r}; expected a whole number, 1 or more'):
         build(subset(folder_config(root), num_samples))
 
 

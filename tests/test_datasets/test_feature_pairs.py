@@ -147,8 +147,9 @@ class TestStoresThatDoNotBelongTogether:
 
 @pytest.mark.parametrize('settings, message', [
     (dict(captions='some'), "captions='some'; expected one of 'draw', 'first', 'all'"), (dict(split='test'), "split='test'"),
-    (dict(val_share=0), 'val_share=0; expected a share'), (dict(keys=['none.png']), "'none.png' is no image of"),
-    (dict(keys=[]), 'the list is empty'), (dict(split='val', val_share=1e-9), "no image of 20 is in split='val'")])
+    (dict(val_share=0), 'val_share=0; expected a number above 0 and below 1'), (dict(keys=[]), 'the list is empty'),
+    (dict(keys=['none.png']), "'none.png' is no image of"),
+    (dict(split='val', val_share=1e-9), "no image of 20 is in split='val'")])
 def test_settings_that_cannot_be(stores, settings, message):
     with pytest.raises(ValueError, match=message):
         FeaturePairs(**stores, **settings)

@@ -247,12 +247,12 @@ class TestUniform:
         assert set(info['gt_label'] for info in self.infos(root, num_classes=None)) == {0, 1, 2}
 
     @pytest.mark.parametrize('options, message', [
-        (dict(draw='even'), "draw='even'; expected 'permute' or 'uniform'"),
+        (dict(draw='even'), "draw='even'; expected one of 'permute', 'uniform'"),
         (dict(draw='permute', exclude_true=True), "exclude_true=True is of draw='uniform'; found draw='permute'"),
         (dict(draw='uniform', key='pixels'), "key='pixels'; expected 'img_path' or 'sample_idx'"),
         (dict(draw='uniform', num_classes=2), 'num_classes=2, but a sample has the true label 2'),
         (dict(draw='uniform', key='img_path'), "key='img_path' needs data_root"),
-        (dict(draw='uniform', num_classes=0), 'num_classes=0; expected a whole number of at least 1'),
+        (dict(draw='uniform', num_classes=0), 'num_classes=0; expected a whole number, 1 or more'),
     ])
     def test_what_does_not_fit(self, root, options, message):
         with pytest.raises(ValueError, match=message):

@@ -52,8 +52,8 @@ def check(folder, *levels: str, arms=('language', 'random'), **options) -> None:
 
 @pytest.mark.parametrize('level, message', [
     ('LLMBackbone.attention=bidirectional,casual',
-     "cell attention=casual, arm language: LLMBackbone: attention='casual': expected one of 'bidirectional', 'causal'. "),
-    ('model.backbone.language.fresh=[blocks],[blcks]', r"cell fresh=\[blcks\], arm language: language.fresh='blcks': exp"),
+     "cell attention=casual, arm language: LLMBackbone: attention='casual'; expected one of 'bidirectional', 'causal'. "),
+    ('model.backbone.language.fresh=[blocks],[blcks]', r"cell fresh=\[blcks\], arm language: language.fresh='blcks'; exp"),
     ('model.backbone.language.fresh=[blocks],[final_norm]', 'fresh: final_norm does not come from the language model here'),
     ('model.backbone.language.blocks=0:2,0:9', 'cell blocks=0:9, arm language: language.blocks='),
     ('LLMBackbone.img_size=8,9', 'cell img_size=9, arm language: .*does not divide into patches'),

@@ -182,10 +182,13 @@ def test_all_runs_are_looked_for_before_work_begins(trained, tool, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_nothing_to_show_is_refused(capfd):
+@pytest.mark.parametrize('arguments, said', (
+    (['--networks', '0'], '--networks 0 without a run leaves nothing to show'),
+    (['--inputs', '-1'], '--inputs: -1: expected a whole number from 0 to 1,000,000. ')))
+def test_command_lines_that_cannot_be(arguments, said, capfd):
     with pytest.raises(SystemExit) as caught:
-        alignment.parse_args(['--networks', '0'])
-    assert caught.value.code == 2 and '--networks 0 without a run leaves nothing to show' in capfd.readouterr().err
+        alignment.parse_args(arguments)
+    assert caught.value.code == 2 and said in capfd.readouterr().err
 
 
 @pytest.mark.parametrize('ends, word', (((0.5, 0.6, 0.55), 'rises'),

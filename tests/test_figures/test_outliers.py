@@ -296,8 +296,8 @@ def test_before_without_a_run_is_refused(tool, vit):
 @pytest.mark.parametrize('arguments, said', [
     (['a.pth', 'b/a.pth'], 'two models are called a: give each a name of its own'),
     (['a.pth', '--cfg-options', 'x=1'], '--cfg-options is about models as their training began. Give --before'),
-    (['a.pth', '--threshold', '0'], 'expected a number above 0'), (['a.pth', '--tail', '1'], 'expected a share below 1'),
-    (['a.pth', '--rule', 'none'], 'invalid choice')])
+    (['a.pth', '--tail', '1'], '--tail: 1: expected a number above 0 and below 1'),
+    (['a.pth', '--threshold', '0'], 'expected a number above 0'), (['a.pth', '--rule', 'none'], 'invalid choice')])
 def test_command_lines_that_cannot_be(arguments, said, capsys):
     with pytest.raises(SystemExit) as ended:
         outliers.parse_args(arguments)

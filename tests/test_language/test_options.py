@@ -65,13 +65,13 @@ def test_unknown_key_is_named_with_those_that_are_known():
     ('fresh', 'heads', "'blocks', 'position_table', 'final_norm'"),
 ])
 def test_value_that_is_not_among_the_choices_lists_them(key, value, expected):
-    with pytest.raises(ValueError, match=f'language.{key}={value!r}: expected one of {expected}'):
+    with pytest.raises(ValueError, match=f'language.{key}={value!r}; expected one of {expected}'):
         options(**{key: value})
 
 
 @pytest.mark.parametrize('seed', ['0', 1.5, True, None])
 def test_seed_that_is_no_whole_number_is_an_error(seed):
-    with pytest.raises(ValueError, match=f'language.seed={seed!r}: expected a whole number'):
+    with pytest.raises(ValueError, match=f'language.seed={seed!r}; expected a whole number'):
         options(seed=seed)
 
 

@@ -179,8 +179,8 @@ def test_a_model_of_the_hub_is_known_by_its_commit(folder, tmp_path, monkeypatch
 @pytest.mark.parametrize('options, says', [
     (dict(layer=4), 'layer 4; expected the number of one of its 4 blocks, 0 to 3, or -1'),
     (dict(layer=-5), 'layer -5; expected'),
-    (dict(pooling='max'), "pooling 'max'; expected one of auto, last, mean, first"),
-    (dict(dtype='float16'), "dtype 'float16'; expected one of float32, bfloat16"),
+    (dict(pooling='max'), "pooling='max'; expected one of 'auto', 'last', 'mean', 'first'"),
+    (dict(dtype='float16'), "dtype='float16'; expected one of 'float32', 'bfloat16'"),
     (dict(pooling='first'), 'is a decoder, whose first token has seen no other; expected pooling last or mean')])
 def test_what_a_model_does_not_have(folder, options, says):
     with pytest.raises(ValueError, match=says):

@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Tuple, Union
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from lbbt_mm.argument_checks import check_choice, check_count, is_whole
 from lbbt_mm.registry import TRANSFORMS
 from ..data_root import DataRoot
 from ..stable_draw import check_draw, single_label, stable_hash, unit_interval
@@ -63,13 +64,10 @@ class RandomLabel(BaseTransform):
                  data_root: Optional[Union[str, os.PathLike]] = None,
                  salt: Union[str, int] = '',
                  exclude_true: bool = False) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(f'RandomLabel: num_classes={num_classes!r}; expected a whole number of at least 1, that of '
-                             'model.head.')
+        check_count('RandomLabel: num_classes', num_classes, more=', that of model.head')
         check_draw('RandomLabel', ratio, seed)
-        if key not in tuple(_SOURCES):
-            raise ValueError(f'RandomLabel: key={key!r}; expected one of {", ".join(map(repr, _SOURCES))}.')
-        if isinstance(salt, bool) or not isinstance(salt, (str, int)):
+        check_choice('RandomLabel: key', key, _SOURCES)
+        if not (is_whole(salt) or isinstance(salt, str)):
             raise ValueError(f'RandomLabel: salt={salt!r}; expected a string.')
         if key == 'img_path' and not data_root:
             raise ValueError(f"RandomLabel: key='img_path' needs data_root, found {data_root!r}; expected the folder that "
@@ -161,7 +159,7 @@ class RandomLabel(BaseTransform):
             except ValueError as error:
                 raise ValueError(f"RandomLabel: key='img_path': {error}") from None
         if self.key == 'sample_idx':
-            if isinstance(source, bool) or not isinstance(source, (int, np.integer)):
+            if not (is_whole(source) or isinstance(source, np.integer)):
                 raise ValueError(f"RandomLabel: key='sample_idx' needs a whole number, found results['sample_idx']="
                                  f"{source!r}. Use a dataset of mmengine's, or another key.")
             return int(source)

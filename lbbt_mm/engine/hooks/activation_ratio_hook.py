@@ -6,6 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lbbt_mm.analysis.activation import ActivationRatio
+from lbbt_mm.argument_checks import check_choice, check_count
 from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
 from lbbt_mm.registry import HOOKS
 
@@ -34,10 +35,8 @@ class ActivationRatioHook(Hook):
     """
 
     def __init__(self, interval: int = 1, by_epoch: bool = True, module: str = '*', units: str = 'gate') -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise ValueError(f'ActivationRatioHook: interval={interval!r}; expected a whole number of at least 1.')
-        if units not in ('gate', 'product'):
-            raise ValueError(f"ActivationRatioHook: units={units!r}; expected 'gate' or 'product'.")
+        check_count('ActivationRatioHook: interval', interval)
+        check_choice('ActivationRatioHook: units', units, ('gate', 'product'))
         self.interval, self.by_epoch, self.module, self.units = interval, by_epoch, module, units
         self._watch: Optional[BlockWatch] = None
         self._ratios: Dict[str, ActivationRatio] = {}

@@ -6,6 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from lbbt_mm.argument_checks import check_number
 from lbbt_mm.registry import HOOKS
 
 
@@ -27,9 +28,8 @@ class AuxiliaryWeightHook(Hook):
     """
 
     def __init__(self, initial: float = 0.35, floor: float = 0.1) -> None:
-        for name, weight in dict(initial=initial, floor=floor).items():
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
-                raise ValueError(f'AuxiliaryWeightHook: {name}={weight!r}: expected a number from 0 to 1.')
+        check_number('AuxiliaryWeightHook: initial', initial, least=0, most=1)
+        check_number('AuxiliaryWeightHook: floor', floor, least=0, most=1)
         self.initial, self.floor = initial, floor
 
     def weight(self, done: int, total: int) -> float:

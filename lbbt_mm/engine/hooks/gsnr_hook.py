@@ -14,6 +14,7 @@ from lbbt_mm.analysis.gsnr import GradientMoments, Gsnr, block_gsnr, gsnr_floor,
 from lbbt_mm.analysis.sample_batch import count_samples
 from lbbt_mm.analysis.sample_check import MixedSamples, by_loop, check
 from lbbt_mm.analysis.sample_gradients import SampleGradients
+from lbbt_mm.argument_checks import check_count
 from lbbt_mm.errors import UserError
 from lbbt_mm.files.gsnr_table import FILE_NAME, GsnrRow, read_gsnr, write_gsnr
 from lbbt_mm.random_state import random_state_kept
@@ -63,9 +64,8 @@ class GSNRHook(Hook):
     priority = 'ABOVE_NORMAL'  # before hooks that look into the modules: the check runs them too
 
     def __init__(self, interval: int = 1, num_batches: int = 4, module: str = 'backbone.layers') -> None:
-        for name, value in dict(interval=interval, num_batches=num_batches).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f'GSNRHook: {name}={value!r}; expected a whole number of at least 1.')
+        check_count('GSNRHook: interval', interval)
+        check_count('GSNRHook: num_batches', num_batches)
         self.interval, self.num_batches, self.module = interval, num_batches, module
         self._gradients: Optional[SampleGradients] = None
         self._pass = ExitStack()

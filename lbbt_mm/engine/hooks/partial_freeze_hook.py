@@ -12,6 +12,7 @@ from mmengine.runner import FlexibleRunner, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lbbt_mm.argument_checks import check_count
 from lbbt_mm.files.checkpoint_fit import is_below
 from lbbt_mm.mmengine_internals import compile_again
 from lbbt_mm.models.freezing import Frozen, freeze
@@ -55,9 +56,9 @@ class PartialFreezeHook(Hook):
         if not isinstance(trainable, str) or not re.fullmatch(r'all|none|(first|last):0*[1-9]\d*', trainable):
             raise ValueError(f"trainable={trainable!r}: expected 'first:N' or 'last:N' with N of at least 1, 'all', or "
                              "'none' (which leaves only what `also` names).")
-        if unfreeze_epoch is not None and (type(unfreeze_epoch) is not int or unfreeze_epoch < 1):
-            raise ValueError(f'unfreeze_epoch={unfreeze_epoch!r}: expected a whole number of at least 1 (the number of '
-                             'partial epochs), or None to stay partial. Without partial epochs, remove the hook.')
+        if unfreeze_epoch is not None:
+            check_count('unfreeze_epoch', unfreeze_epoch, more=' (the number of partial epochs), or None to stay partial. '
+                        'Without partial epochs, remove the hook')
         also = (also, ) if isinstance(also, str) else also
         if also is not None and (not isinstance(also, (list, tuple)) or not all(isinstance(name, str) for name in also)):
             raise ValueError(f"also={also!r}: expected a list of names or patterns, such as ['backbone.norm', 'head'], or "

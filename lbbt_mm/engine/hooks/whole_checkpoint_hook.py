@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from lbbt_mm.argument_checks import is_whole
 from lbbt_mm.files.whole_files import write_whole
 from lbbt_mm.mmengine_internals import checkpoint_of, is_resumed
 from lbbt_mm.registry import HOOKS
@@ -70,7 +71,7 @@ class WholeCheckpointHook(CheckpointHook):
         elif self.save_best is not None:
             self.best_ckpt_path_dict = {key: self._in_this_folder(path) for key, path in self.best_ckpt_path_dict.items()}
         if self.max_keep_ckpts > 0 and isinstance(kept, (list, tuple)):
-            steps = [step for step in kept if isinstance(step, int) and not isinstance(step, bool)]
+            steps = [step for step in kept if is_whole(step)]
             for step in steps[:-self.max_keep_ckpts]:
                 self._outdate(runner, self.filename_tmpl.format(step))
             self.keep_ckpt_ids.extend(steps)

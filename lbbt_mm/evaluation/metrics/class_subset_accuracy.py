@@ -1,10 +1,11 @@
 """Accuracy among those of a model's classes that a data set has, as ImageNet-A and ImageNet-R are scored."""
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from lbbt_mm.argument_checks import read_counts
 from lbbt_mm.registry import METRICS
 
 
@@ -30,9 +31,7 @@ class ClassSubsetAccuracy(BaseMetric):
     def __init__(self, topk: Union[int, Sequence[int]] = (1, ), collect_device: str = 'cpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.topk: Tuple[int, ...] = tuple(topk) if isinstance(topk, (tuple, list)) else (topk, )
-        if not self.topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in self.topk):
-            raise ValueError(f'ClassSubsetAccuracy: topk={topk!r}: expected a whole number of at least 1, or several.')
+        self.topk = read_counts('ClassSubsetAccuracy: topk', topk)
 
     @property
     def dataset_meta(self) -> Optional[dict]:

@@ -3,6 +3,7 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
+from lbbt_mm.argument_checks import check_count
 from lbbt_mm.registry import METRICS, MODELS
 from .pair_metric import PairMetric, embeddings_of
 
@@ -28,8 +29,7 @@ class PairLoss(PairMetric):
 
     def __init__(self, group_size: int = 1024, collect_device: str = 'cpu', prefix: Optional[str] = None) -> None:
         super().__init__(collect_device, prefix)
-        if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 2:
-            raise ValueError(f'PairLoss: group_size={group_size!r}; expected a whole number of at least 2.')
+        check_count('PairLoss: group_size', group_size, 2)
         self.group_size = group_size
 
     def compute_metrics(self, results: List[Dict[str, Any]]) -> Dict[str, float]:

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import torch
 from torch import Tensor
 
+from lbbt_mm.argument_checks import read_counts
 from lbbt_mm.registry import METRICS
 from .pair_metric import PairMetric, embeddings_of
 
@@ -30,9 +31,7 @@ class PairRetrieval(PairMetric):
     def __init__(self, topk: Union[int, Sequence[int]] = (1, 5, 10), collect_device: str = 'cpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device, prefix)
-        self.topk = tuple(topk) if isinstance(topk, (tuple, list)) else (topk, )
-        if not self.topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in self.topk):
-            raise ValueError(f'PairRetrieval: topk={topk!r}; expected a whole number of at least 1, or several.')
+        self.topk = read_counts('PairRetrieval: topk', topk)
 
     def compute_metrics(self, results: List[Dict[str, Any]]) -> Dict[str, float]:
         """Over all images and texts.

@@ -1,9 +1,11 @@
 """Retrieval metrics: computed for each query as it comes, and averaged over the queries at the end."""
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
+
+from lbbt_mm.argument_checks import read_counts
 
 
 class RetrievalMetric(BaseMetric):
@@ -30,9 +32,7 @@ class RetrievalMetric(BaseMetric):
     def __init__(self, topk: Union[int, Sequence[int]], collect_device: str = 'cpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.topk: Tuple[int, ...] = tuple(topk) if isinstance(topk, (tuple, list)) else (topk, )
-        if not self.topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in self.topk):
-            raise ValueError(f'topk={topk!r}: expected a whole number of at least 1, or several.')
+        self.topk = read_counts(f'{type(self).__name__}: topk', topk)
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
         """Score each query at once: similarities to a whole gallery are too large to keep.

@@ -6,6 +6,7 @@ from typing import Any, Collection, Dict, Mapping
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from lbbt_mm.argument_checks import is_number
 from ..errors import CheckpointError
 from ..gguf_fields import rename
 from ..rotary import FREQUENCY_FACTORS
@@ -122,7 +123,7 @@ def _rope_scaling(metadata: Mapping[str, Any]) -> Dict[str, Any]:
         return {}
     if kind not in ('linear', 'yarn'):
         raise CheckpointError(f'rope.scaling.type={kind!r:.40}; expected none, linear or yarn')
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < math.inf:
+    if not is_number(factor, above=0):
         raise CheckpointError(f'rope.scaling.factor={factor!r:.40}; expected a number above 0')
     scaling: Dict[str, Any] = dict(rope_type=kind, factor=factor)
     attention = metadata.get('rope.scaling.attn_factor', 1.)

@@ -3,8 +3,9 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 from mmengine.utils import to_2tuple
 
+from lbbt_mm.argument_checks import check_choice, is_whole
 from lbbt_mm.language.families import FAMILIES
-from lbbt_mm.language.options import LanguageOptions, check_choice
+from lbbt_mm.language.options import LanguageOptions
 
 _CHOICES = dict(
     attention=('bidirectional', 'causal'),
@@ -38,7 +39,7 @@ def check_sizes(img_size: Any, patch_size: Any) -> None:
         patch_size: Of a patch, likewise.
     """
     for name, size in (('img_size', img_size), ('patch_size', patch_size)):
-        if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in to_2tuple(size)):
+        if not all(is_whole(side, 1) for side in to_2tuple(size)):
             raise ValueError(f'LLMBackbone: {name}={size!r}; expected a positive whole number of pixels, or a pair of them.')
 
 

@@ -8,7 +8,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.segmenter_mask_head import SegmenterMaskTransformerHead
 from torch import Tensor, nn
 
-from lbbt_mm.language.options import LanguageOptions, check_choice
+from lbbt_mm.argument_checks import check_choice
+from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.language.weight_selection import select_spec
 from lbbt_mm.models.initializers.init_steps import with_language_init

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lbbt_mm.language.options import check_choice
+from lbbt_mm.argument_checks import check_choice
 from .cpu_attention import chunked_attention, quickest_on_cpu
 
 #: ``auto`` takes the quickest, ``fused`` is torch's, ``float32`` the same in float32; ``chunked`` computes a few heads at a

@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 from mmengine.model import ModuleList
 
+from lbbt_mm.argument_checks import check_rate
 from lbbt_mm.language.spec import BlockSpec
-from .language_block import LanguageBlock, check_rate
+from .language_block import LanguageBlock
 
 
 def block_stack(spec: BlockSpec, depth: int, drop_path_rate: float = 0., **options: Any) -> ModuleList:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import FFN
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_choice
 from .language_block import LanguageBlock
 
 #: What can be looked at: of the feed-forward network the activated gate or what its down projection gets, and the output of
@@ -58,8 +59,7 @@ class BlockWatch:
 
     def __init__(self, blocks: Mapping[str, nn.Module], look: Callable[[str, Tensor, Optional[Tensor]], None],
                  units: str = 'gate', once: bool = False) -> None:
-        if units not in UNITS:
-            raise ValueError(f'units={units!r}: expected one of {", ".join(UNITS)}.')
+        check_choice('BlockWatch: units', units, UNITS)
         self._look, self._units, self._once = look, units, once
         self._seen: Set[str] = set()
         self._handles: List[Any] = []

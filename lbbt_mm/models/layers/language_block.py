@@ -11,8 +11,8 @@ from mmcv.cnn.bricks.drop import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lbbt_mm.argument_checks import check_choice, check_rate
 from lbbt_mm.language.activations import ACTIVATIONS
-from lbbt_mm.language.options import check_choice
 from lbbt_mm.language.spec import BlockSpec
 from .attention import KERNELS, attend
 from .fast_dropout import Dropout
@@ -237,12 +237,6 @@ class LanguageBlock(nn.Module):
         if self.norm == 'pre':
             return x + self.drop_path(branch(norm(x)))
         return norm(x + self.drop_path(branch(x)))
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Raise ValueError if a rate of dropout is none."""
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-        raise ValueError(f'{name}={rate!r}: expected a rate in [0, 1).')
 
 
 def build_norm(spec: BlockSpec) -> nn.Module:

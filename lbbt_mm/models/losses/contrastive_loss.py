@@ -6,6 +6,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_count, check_number
+
 
 class ContrastiveLoss(BaseModule):
     """A loss of the logits between all images and all texts, ``scale`` times their cosines.
@@ -24,7 +26,8 @@ class ContrastiveLoss(BaseModule):
 
     def __init__(self, scale: float, learn_scale: bool, chunk_size: int, gather: bool) -> None:
         super().__init__()
-        _check_settings(type(self).__name__, scale, chunk_size)
+        check_number(f'{type(self).__name__}: scale', scale, above=0)
+        check_count(f'{type(self).__name__}: chunk_size', chunk_size)
         self.chunk_size, self.gather = chunk_size, gather
         learned_or_fixed(self, 'log_scale', math.log(scale), learn_scale)
 
@@ -71,13 +74,6 @@ def learned_or_fixed(module: nn.Module, name: str, value: float, learned: bool) 
         module.register_parameter(name, nn.Parameter(torch.tensor(value)))
     else:
         module.register_buffer(name, torch.tensor(value))
-
-
-def _check_settings(owner: str, scale: float, chunk_size: int) -> None:
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < float('inf'):
-        raise ValueError(f'{owner}: scale={scale!r}; expected a number above 0.')
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise ValueError(f'{owner}: chunk_size={chunk_size!r}; expected a whole number of at least 1.')
 
 
 def _check_pairs(image: Tensor, text: Tensor) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from lbbt_mm.argument_checks import check_number
 from lbbt_mm.registry import MODELS
 from .contrastive_loss import ContrastiveLoss, learned_or_fixed
 from .pair_logits import Block, PairLogits, texts_of_all_ranks
@@ -36,8 +37,7 @@ class SigmoidPairLoss(ContrastiveLoss):
     def __init__(self, scale: float = 20., bias: float = -10., learn_scale: bool = False, chunk_size: int = 1024,
                  gather: bool = True) -> None:
         super().__init__(scale, learn_scale, chunk_size, gather)
-        if isinstance(bias, bool) or not isinstance(bias, (int, float)) or not abs(bias) < float('inf'):
-            raise ValueError(f'SigmoidPairLoss: bias={bias!r}; expected a number.')
+        check_number('SigmoidPairLoss: bias', bias)
         learned_or_fixed(self, 'bias', float(bias), learn_scale)
 
     def config(self) -> Dict[str, Any]:

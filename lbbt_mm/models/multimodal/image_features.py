@@ -4,6 +4,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_choice
+
 #: What stands for an image; ``auto`` is the class token where there is one.
 POOLINGS = ('auto', 'class', 'mean', 'both')
 
@@ -28,8 +30,7 @@ class ImagePooling:
     """
 
     def __init__(self, backbone: nn.Module, pooling: str = 'auto') -> None:
-        if pooling not in POOLINGS:
-            raise ValueError(f'pooling {pooling!r:.60} of images; expected one of {", ".join(POOLINGS)}')
+        check_choice('ImagePooling: pooling', pooling, POOLINGS)
         own_mean = getattr(backbone, 'out_type', None) == 'avg_featmap'
         has_token = hasattr(backbone, 'out_type') and getattr(backbone, 'cls_token', None) is not None
         if pooling in ('class', 'both') and not has_token:

@@ -11,11 +11,11 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_choice, check_count
 from lbbt_mm.models.layers.synced_batch_norm import SyncedBatchNorm
 from lbbt_mm.registry import MODELS, type_name
 from .zero_shot import ZeroShot
 
-_BATCHES = ('full', 'accumulate')
 _Config = Optional[Mapping[str, Any]]
 
 
@@ -64,7 +64,8 @@ class ShareLock(BaseModel):
                  zero_shot: _Config = None,
                  data_preprocessor: _Config = None,
                  init_cfg: Any = None) -> None:
-        _check(batch, accumulate_size)
+        check_choice('ShareLock: batch', batch, ('full', 'accumulate'))
+        check_count('ShareLock: accumulate_size', accumulate_size, 2)
         super().__init__(_preprocessor(data_preprocessor), init_cfg)
         self.text_projection = nn.Identity() if text_projection is None else MODELS.build(text_projection)
         self.vision_projection = nn.Identity() if vision_projection is None else MODELS.build(vision_projection)
@@ -190,10 +191,3 @@ def _preprocessor(config: _Config) -> Mapping[str, Any]:
     """A preprocessor that takes features too."""
     own = type_name(config) == 'PairDataPreprocessor'
     return config if own else dict(type='lbbt_mm.PairDataPreprocessor', images=config)
-
-
-def _check(batch: Any, accumulate_size: Any) -> None:
-    if batch not in _BATCHES:
-        raise ValueError(f'ShareLock: batch={batch!r}; expected one of {", ".join(map(repr, _BATCHES))}.')
-    if isinstance(accumulate_size, bool) or not isinstance(accumulate_size, int) or accumulate_size < 2:
-        raise ValueError(f'ShareLock: accumulate_size={accumulate_size!r}; expected a whole number of at least 2.')

@@ -5,6 +5,7 @@ from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_count, check_rate
 from lbbt_mm.models.layers.fast_dropout import Dropout
 from lbbt_mm.models.layers.synced_batch_norm import SyncedBatchNorm
 from lbbt_mm.registry import MODELS
@@ -42,8 +43,10 @@ class MLPProjection(BaseModule):
                  activation: Union[str, Mapping[str, Any]] = 'ReLU',
                  init_cfg: Optional[Any] = None) -> None:
         super().__init__(init_cfg=init_cfg)
-        _check(dropout, in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels,
-               num_layers=num_layers)
+        for name, count in dict(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels,
+                                num_layers=num_layers).items():
+            check_count(f'MLPProjection: {name}', count)
+        check_rate('MLPProjection: dropout', dropout)
         self.in_channels, self.out_channels = in_channels, out_channels
         activation = dict(type=activation) if isinstance(activation, str) else dict(activation)
         widths = [in_channels, *[hidden_channels] * (num_layers - 1)]
@@ -71,11 +74,3 @@ def _activation_and_dropout(activation: Mapping[str, Any], dropout: float) -> Tu
     if activation['type'] == 'ReLU':
         return Dropout(dropout), nn.ReLU(inplace=True)
     return build_activation_layer(dict(activation)), Dropout(dropout)
-
-
-def _check(dropout: Any, **counts: Any) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f'MLPProjection: {name}={count!r}; expected a whole number of at least 1.')
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise ValueError(f'MLPProjection: dropout={dropout!r}; expected a rate of at least 0 and below 1.')

@@ -11,10 +11,11 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from lbbt_mm.argument_checks import check_choice
 from lbbt_mm.language.arms import ARMS
 from lbbt_mm.language.errors import CheckpointError
 from lbbt_mm.language.initializer import LanguageInit
-from lbbt_mm.language.options import LanguageOptions, check_choice
+from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.language.spec import BlockSpec
 from lbbt_mm.models.freezing import freeze
 from lbbt_mm.models.initializers.init_steps import steps_of, trunc_normal_parts, with_language_init

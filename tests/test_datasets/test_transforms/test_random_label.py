@@ -273,13 +273,13 @@ def test_labels_of_other_number_types():
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(num_classes=0), 'num_classes=0; expected a whole number of at least 1'),
+    (dict(num_classes=0), 'num_classes=0; expected a whole number, 1 or more'),
     (dict(num_classes=-3), 'num_classes=-3'),
     (dict(num_classes=2.0), 'num_classes=2.0'),
     (dict(num_classes=True), 'num_classes=True'),
     (dict(num_classes='10'), "num_classes='10'"),
     (dict(num_classes=None), 'num_classes=None'),
-    (dict(ratio=-0.1), r'ratio=-0.1; expected a number from 0 .* to 1'),
+    (dict(ratio=-0.1), r'ratio=-0.1; expected a number from 0 to 1'),
     (dict(ratio=1.01), 'ratio=1.01'),
     (dict(ratio=float('nan')), 'ratio=nan'),
     (dict(ratio=float('inf')), 'ratio=inf'),

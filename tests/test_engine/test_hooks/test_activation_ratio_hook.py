@@ -136,9 +136,9 @@ def test_some_blocks_are_chosen_by_name(tmp_path):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(interval=0), 'interval=0; expected a whole number of at least 1'),
+    (dict(interval=0), 'interval=0; expected a whole number, 1 or more'),
     (dict(interval=True), 'interval=True; expected a whole number'),
-    (dict(units='attention'), "units='attention'; expected 'gate' or 'product'"),
+    (dict(units='attention'), "units='attention'; expected one of 'gate', 'product'"),
     (dict(module='neck.*'), 'has blocks.0 to blocks.1; expected blocks that are called neck')])
 def test_settings_that_are_not_possible(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):

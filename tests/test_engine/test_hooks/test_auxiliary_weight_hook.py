@@ -23,7 +23,7 @@ def test_the_weight_is_equation_9():
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(initial=1.2), 'initial=1.2: expected a number from 0 to 1'), (dict(floor=-0.1), 'floor=-0.1'),
+    (dict(initial=1.2), 'initial=1.2; expected a number from 0 to 1'), (dict(floor=-0.1), 'floor=-0.1'),
     (dict(initial='0.3'), "initial='0.3'"), (dict(floor=True), 'floor=True')])
 def test_a_weight_outside_0_to_1_is_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -217,7 +217,7 @@ def test_auxiliary_training_with_drop_path_and_mixup_is_the_same_with_it(mixup, 
 
 
 @pytest.mark.parametrize('options, changes, message', (
-    (dict(interval=0), {}, 'interval=0; expected a whole number of at least 1'),
+    (dict(interval=0), {}, 'interval=0; expected a whole number, 1 or more'),
     (dict(num_batches=True), {}, 'num_batches=True; expected a whole number'),
     (dict(num_batches=3), {}, 'num_batches=3, and an epoch has 2; expected no more than that. Set num_batches.'),
     (dict(module='backbone.layers'), {}, "SmallNet has no list of blocks 'backbone.layers'; its lists of modules: "

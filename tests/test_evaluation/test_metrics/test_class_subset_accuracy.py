@@ -56,5 +56,5 @@ def test_what_cannot_be_scored_is_refused(meta, width, topk, said):
 
 @pytest.mark.parametrize('topk', (0, True, (1, 1.5), ()))
 def test_topk_is_a_whole_number(topk):
-    with pytest.raises(ValueError, match='expected a whole number of at least 1, or several'):
+    with pytest.raises(ValueError, match='expected a whole number, 1 or more, or several'):
         ClassSubsetAccuracy(topk=topk)

@@ -47,5 +47,5 @@ def test_a_model_that_predicts_no_embeddings():
 
 @pytest.mark.parametrize('size', [1, 2.5, None])
 def test_sizes_that_cannot_be(size):
-    with pytest.raises(ValueError, match='group_size=.*; expected a whole number of at least 2'):
+    with pytest.raises(ValueError, match='group_size=.*; expected a whole number, 2 or more'):
         PairLoss(group_size=size)

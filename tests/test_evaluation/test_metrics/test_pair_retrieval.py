@@ -53,5 +53,5 @@ def test_a_model_that_embeds_everything_in_one_place_finds_nothing():
 
 @pytest.mark.parametrize('topk', [0, (), (1, 2.5)])
 def test_cut_offs_that_cannot_be(topk):
-    with pytest.raises(ValueError, match='topk=.*; expected a whole number of at least 1'):
+    with pytest.raises(ValueError, match='topk=.*; expected a whole number, 1 or more'):
         PairRetrieval(topk=topk)

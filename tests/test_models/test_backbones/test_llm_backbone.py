@@ -455,7 +455,7 @@ def test_a_detector_of_mmdet_trains_on_its_feature_maps():
 
 
 @pytest.mark.parametrize('options, message', (
-    (dict(attention_kernel='flash'), r"attention_kernel='flash': expected one of 'auto', 'fused'"),
+    (dict(attention_kernel='flash'), r"attention_kernel='flash'; expected one of 'auto', 'fused'"),
     (dict(num_layers=6), r"num_layers=6, but language.blocks=None gives 4 blocks"),
     (dict(language=dict(fit='select')), r'language.fit is not an option here'),
     (dict(language=dict(encoder_blocks='0:2')), r'language.encoder_blocks is not an option here'),

@@ -198,9 +198,9 @@ def test_a_copy_runs_its_own_rectifier(folders):
 
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(insert_after=7), "insert_after=7: expected 'embedding', .* or the index of one of 3 blocks"),
-    (dict(path='both'), "path='both': expected one of 'auxiliary', 'inserted'"),
-    (dict(aux_weight=1.5), 'aux_weight=1.5: expected a number from 0 to 1'),
-    (dict(aux_weight=True), 'aux_weight=True: expected a number from 0 to 1'),
+    (dict(path='both'), "path='both'; expected one of 'auxiliary', 'inserted'"),
+    (dict(aux_weight=1.5), 'aux_weight=1.5; expected a number from 0 to 1'),
+    (dict(aux_weight=True), 'aux_weight=True; expected a number from 0 to 1'),
     (dict(neck=dict(type='ClsBatchNormNeck', input_features=WIDTH)), 'neck.bn is a BatchNorm1d, which would take')])
 def test_what_does_not_fit_is_refused(folders, options, message):
     with pytest.raises(Exception, match=message):

@@ -113,7 +113,7 @@ def test_blocks_are_found_by_name():
 
 
 def test_units_have_a_name():
-    with pytest.raises(ValueError, match="units='up': expected one of gate, product, attention"):
+    with pytest.raises(ValueError, match="units='up'; expected one of 'gate', 'product', 'attention'"):
         BlockWatch({'0': SimpleNamespace()}, print, 'up')
 
 

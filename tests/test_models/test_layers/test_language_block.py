@@ -443,11 +443,11 @@ def test_same_seed_gives_the_same_dropout(checkpoint):
 
 # ---------------------------------------------------------------------------------------------- what it says
 @pytest.mark.parametrize('option, value, message', [
-    ('attention', 'full', "attention='full': expected one of 'bidirectional', 'causal'"),
-    ('norm', 'sandwich', "norm='sandwich': expected one of None, 'pre', 'post'"),
-    ('attn_drop', 1.0, r'attn_drop=1.0: expected a rate in \[0, 1\)'),
-    ('proj_drop', -0.1, 'proj_drop=-0.1: expected a rate'),
-    ('drop_path_rate', 2, 'drop_path_rate=2: expected a rate'),
+    ('attention', 'full', "attention='full'; expected one of 'bidirectional', 'causal'"),
+    ('norm', 'sandwich', "norm='sandwich'; expected one of None, 'pre', 'post'"),
+    ('attn_drop', 1.0, r'attn_drop=1.0; expected a number, 0 or more and below 1'),
+    ('proj_drop', -0.1, 'proj_drop=-0.1; expected a number'),
+    ('drop_path_rate', 2, 'drop_path_rate=2; expected a number'),
 ])
 def test_options_out_of_range_are_named(option, value, message):
     with pytest.raises(ValueError, match=message):

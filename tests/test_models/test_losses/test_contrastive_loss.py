@@ -38,7 +38,7 @@ def test_the_scale_stands_in_checkpoints_by_its_logarithm_and_in_the_config_as_i
 
 @pytest.mark.parametrize('scale, chunk_size, message', [
     (True, 1, 'Seen: scale=True; expected a number above 0'), ('1', 1, "scale='1'"), (float('inf'), 1, 'scale=inf'),
-    (1., True, 'Seen: chunk_size=True; expected a whole number of at least 1')])
+    (1., True, 'Seen: chunk_size=True; expected a whole number, 1 or more')])
 def test_settings_that_cannot_be(scale, chunk_size, message):
     with pytest.raises(ValueError, match=message):
         Seen(scale, False, chunk_size, True)

@@ -96,7 +96,7 @@ def test_autocast_does_not_coarsen_the_logits():
 
 @pytest.mark.parametrize('settings, message', [
     (dict(scale=0), 'scale=0; expected a number above 0'), (dict(scale=float('nan')), 'scale=nan'),
-    (dict(chunk_size=0), 'chunk_size=0; expected a whole number of at least 1'), (dict(chunk_size=1.5), 'chunk_size=1.5')])
+    (dict(chunk_size=0), 'chunk_size=0; expected a whole number, 1 or more'), (dict(chunk_size=1.5), 'chunk_size=1.5')])
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         InfoNCELoss(**settings)

@@ -64,7 +64,7 @@ def test_our_backbone():
 @pytest.mark.parametrize('backbone, pooling, says', [
     (CNN, 'class', 'ResNet has no class token. Take the mean'), (CNN, 'both', 'has no class token'),
     (dict(VIT, with_cls_token=False, out_type='raw'), 'class', 'VisionTransformer has no class token'),
-    (VIT, 'max', "pooling 'max' of images; expected one of auto, class, mean, both")])
+    (VIT, 'max', "ImagePooling: pooling='max'; expected one of 'auto', 'class', 'mean', 'both'")])
 def test_what_a_backbone_does_not_have(backbone, pooling, says):
     with pytest.raises(ValueError, match=says):
         ImagePooling(build_vision(backbone).backbone, pooling)

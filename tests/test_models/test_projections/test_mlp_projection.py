@@ -92,7 +92,7 @@ def test_features_of_another_width(shape):
 
 @pytest.mark.parametrize('settings, message', [
     (dict(num_layers=0), 'num_layers=0; expected a whole number'), (dict(in_channels=None), 'in_channels=None'),
-    (dict(hidden_channels=2.5), 'hidden_channels=2.5'), (dict(dropout=1.), 'dropout=1.0; expected a rate')])
+    (dict(hidden_channels=2.5), 'hidden_channels=2.5'), (dict(dropout=1.), 'dropout=1.0; expected a number')])
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         MLPProjection(**{**dict(in_channels=4, out_channels=3), **settings})

@@ -152,13 +152,13 @@ def made_language(folders, arm):
 
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(in_channels=None), 'in_channels=None; expected the width of the tokens'),
-    (dict(position='learned'), "position='learned': expected one of 'none', 'rotary'"),
+    (dict(position='learned'), "position='learned'; expected one of 'none', 'rotary'"),
     (dict(position='rotary'), 'has no rotary positions'),
-    (dict(final_norm='new'), "final_norm='new': expected one of 'unit', 'language', None"),
-    (dict(mapper='conv'), "mapper='conv': expected one of 'linear', 'mlp'"),
+    (dict(final_norm='new'), "final_norm='new'; expected one of 'unit', 'language', None"),
+    (dict(mapper='conv'), "mapper='conv'; expected one of 'linear', 'mlp'"),
     (dict(trains='low_rank:0'), "trains='low_rank:0': expected 'none', 'all' or 'low_rank:R'"),
     (dict(trains='all', dtype='bfloat16'), 'expected blocks that are frozen'),
-    (dict(dtype='int8'), "dtype='int8': expected one of None, 'float32', 'bfloat16', 'float16'"),
+    (dict(dtype='int8'), "dtype='int8'; expected one of None, 'float32', 'bfloat16', 'float16'"),
     (dict(arm='host'), "language.arm='host': expected an arm with blocks from a language model or with mappers alone"),
     (dict(arm='none'), "language.arm='none': expected an arm")])
 def test_what_does_not_fit_is_refused(folders, options, message):

@@ -110,7 +110,7 @@ def test_batch_norms_behind_the_place_are_refused_on_an_auxiliary_path_alone(fol
 
 
 @pytest.mark.parametrize(('options', 'said'), [
-    (dict(path='both'), "Model: path='both': expected one of"), (dict(insert_after=3), 'one of 3 blocks, -3 to 2')])
+    (dict(path='both'), "Model: path='both'; expected one of"), (dict(insert_after=3), 'one of 3 blocks, -3 to 2')])
 def test_what_does_not_fit_is_refused(folders, options, said):
     with pytest.raises(ValueError, match=said):
         Model(folders['gpt2'], **options)
