@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from lbbt_mm.argument_checks import check_choice, check_count
-from lbbt_mm.argument_checks import check_choice, check_count
 from .activations import ACTIVATIONS
 from .arms import ARMS, DEFAULT_ARM, EXTRA_LAYERS_ARM, FRESH_ARM
 from .families import FAMILIES, read_spec

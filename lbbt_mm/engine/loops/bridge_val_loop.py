@@ -11,7 +11,6 @@ from mmengine.runner import Runner, ValLoop
 from torch.utils.data import DataLoader
 
 from lbbt_mm.argument_checks import check_count
-from lbbt_mm.argument_checks import check_count
 from lbbt_mm.checks.image_folders import check_labels_once
 from lbbt_mm.datasets.dataset_view import nested_datasets
 from lbbt_mm.datasets.even_subset import EvenSubset

@@ -9,7 +9,6 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from lbbt_mm.argument_checks import check_rate
-from lbbt_mm.argument_checks import check_rate
 from lbbt_mm.files.checkpoint_fit import is_below
 from lbbt_mm.language.backbone_identity import IDENTITY_KEY, adopt_start, note_identity, with_start
 from lbbt_mm.language.options import LanguageOptions

@@ -7,7 +7,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from lbbt_mm.argument_checks import check_choice, check_number
-from lbbt_mm.argument_checks import check_choice, check_number
 from lbbt_mm.language.arms import ARMS
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.models.blocks import token_blocks
