@@ -10,6 +10,7 @@ from torch import nn
 
 from lbbt_mm.analysis.activation import ActivationRatio, control_images
 from lbbt_mm.config_keys import get_key
+from lbbt_mm.models.blocks import measured_blocks
 from lbbt_mm.models.layers.block_watch import BlockWatch
 from .canvas import Canvas, styles
 from .features import part_name
@@ -18,7 +19,6 @@ from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
 from .trained import OpenedRun, open_runs, preprocess
-from .watched_blocks import watched_blocks
 
 _NUMBERS = ['ratio', 'always', 'never', 'between_images']
 #: What the axes call the kinds of images
@@ -61,7 +61,7 @@ def measure(args: argparse.Namespace, kinds: List[str]) -> pd.DataFrame:
         keys = {kind: part_name(run, at, kind, start=at == 'start') for kind in kinds}
         model = None
         if any(key not in parts for key in keys.values()):
-            check = partial(watched_blocks, pattern=args.module)
+            check = partial(measured_blocks, pattern=args.module)
             model = run.at_start(args.device, check) if at == 'start' else run.at_end(args.device)
         for kind, key in keys.items():
             found = parts.get(key, partial(_blocks, run, model, kind, args))
@@ -79,7 +79,7 @@ def _refuse_unlike(opened: Sequence[OpenedRun], at: str, kind: str, parts: Parts
     for run in [run for run in opened if labels.count(run.label) > 1]:
         done = part_name(run, at, kind, start=at == 'start')
         known = done in parts
-        blocks = [row['block'] for row in parts.get(done, list)] if known else [*watched_blocks(run.build(), pattern)]
+        blocks = [row['block'] for row in parts.get(done, list)] if known else [*measured_blocks(run.build(), pattern)]
         other, expected = first.setdefault(run.label, (run, blocks))
         if blocks != expected:
             here, there = (f'{len(names)} blocks, {names[0]} to {names[-1]}' for names in (blocks, expected))
@@ -107,7 +107,7 @@ def _say_of_gaps(run: OpenedRun, at: str, rows: Sequence[Dict[str, Any]]) -> Non
 @torch.no_grad()
 def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
     """Numbers of a model's blocks on a kind of images."""
-    blocks = watched_blocks(model, args.module)
+    blocks = measured_blocks(model, args.module)
     ratios = {name: ActivationRatio(args.variant) for name in blocks}
     generator = torch.Generator().manual_seed(args.seed)
     with BlockWatch(blocks, lambda name, units, tokens: ratios[name].add(units, tokens),

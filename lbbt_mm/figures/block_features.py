@@ -48,10 +48,10 @@ def read_block_features(model: nn.Module, batches: Iterable[Tuple[Any, List[Any]
     Raises:
         ValueError: If the model has no such backbone.
     """
-    from lbbt_mm.models.rectifiers.insertion import find_blocks
+    from lbbt_mm.models.blocks import token_blocks
     try:
         backbone = model.backbone
-        blocks = find_blocks(backbone)
+        blocks = token_blocks(backbone)
     except (AttributeError, ValueError) as error:
         raise ValueError(f'{label}: {error}') from None
     tokens = check_tokens(backbone, tokens, label)

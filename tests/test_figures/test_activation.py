@@ -9,7 +9,8 @@ from mmengine.config import Config
 
 from lbbt_mm.figures import activation, activation_ratios
 from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
-from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from lbbt_mm.models.blocks import measured_blocks
+from lbbt_mm.models.layers.block_watch import BlockWatch
 from tests import tiny_detection, tiny_rectified
 from tests.image_folders import write_image_folder
 from tests.tool_processes import run_tool
@@ -33,7 +34,7 @@ def ratios_of(model, images):
     found = []
     handles = [block.mlp.fc2.register_forward_pre_hook(
         lambda module, args: found.append((args[0].mean(dim=1) > 0).double().mean().item()))
-        for block in find_blocks(model).values()]
+        for block in measured_blocks(model).values()]
     model(images)
     for handle in handles:
         handle.remove()
@@ -71,7 +72,7 @@ def test_the_public_code_s_variant_counts_outputs_of_attention(trained, tool, tm
     status, output, table = tool(run, '--variant', 'public', '--at', 'end', '--batch-size', 5, '--control', 'none')
     assert status == 0, output
     model, found = OpenedRun(read_trained(run)).at_end(), []
-    with torch.no_grad(), BlockWatch(find_blocks(model), lambda name, out, tokens: found.append(out), 'attention'):
+    with torch.no_grad(), BlockWatch(measured_blocks(model), lambda name, out, tokens: found.append(out), 'attention'):
         model(normalised_images(tmp_path))
     magnitudes = [out.abs().mean(dim=1) for out in found]
     assert table.ratio.tolist() == pytest.approx([(one > 0.6 * one.mean()).double().mean().item() for one in magnitudes])

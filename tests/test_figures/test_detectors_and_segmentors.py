@@ -13,7 +13,7 @@ from lbbt_mm.figures.canvas import Canvas
 from lbbt_mm.figures.losses import FixedLoss, load_batches
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
-from lbbt_mm.models.layers.block_watch import find_blocks
+from lbbt_mm.models.blocks import measured_blocks
 from tests import tiny_detection, tiny_segmentation
 from tests.tool_processes import run_tool
 
@@ -134,7 +134,7 @@ def test_activation(run, opened, figure):
     status, said, numbers = figure(activation, f'a={run}', '--at', 'end', '--control', 'none')
     assert status == 0, said
     model = opened.at_end()
-    blocks = find_blocks(model)
+    blocks = measured_blocks(model)
     assert numbers.block.tolist() == [*blocks] and set(numbers.samples) == {4} and numbers.ratio.between(0, 1).all()
     if detects(run):
         return  # tests/test_figures/test_activation.py has the numbers

@@ -7,7 +7,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lbbt_mm.analysis.activation import ActivationRatio
 from lbbt_mm.argument_checks import check_choice, check_count
-from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from lbbt_mm.models.blocks import measured_blocks
+from lbbt_mm.models.layers.block_watch import BlockWatch
 from lbbt_mm.registry import HOOKS
 
 
@@ -25,7 +26,8 @@ class ActivationRatioHook(Hook):
     Args:
         interval: Epochs, or iterations, from one measurement to the next. Defaults to 1.
         by_epoch: Whether ``interval`` counts epochs. Defaults to True.
-        module: Which blocks, by the names of their modules, as a shell matches file names. Defaults to ``'*'``, all.
+        module: Which blocks, by the names of their modules, as a shell matches file names. Defaults to None, those of
+            :func:`~lbbt_mm.models.blocks.measured_blocks`, as in the tool.
         units: Of gated networks, ``gate`` or ``product``, see :class:`~lbbt_mm.models.layers.block_watch.BlockWatch`.
             Defaults to ``'gate'``.
 
@@ -34,7 +36,7 @@ class ActivationRatioHook(Hook):
             where the training loop counts iterations.
     """
 
-    def __init__(self, interval: int = 1, by_epoch: bool = True, module: str = '*', units: str = 'gate') -> None:
+    def __init__(self, interval: int = 1, by_epoch: bool = True, module: Optional[str] = None, units: str = 'gate') -> None:
         check_count('ActivationRatioHook: interval', interval)
         check_choice('ActivationRatioHook: units', units, ('gate', 'product'))
         self.interval, self.by_epoch, self.module, self.units = interval, by_epoch, module, units
@@ -47,7 +49,7 @@ class ActivationRatioHook(Hook):
             raise ValueError(f'ActivationRatioHook: by_epoch=True, and {type(runner.train_loop).__name__} counts '
                              'iterations; expected a loop of epochs. Set by_epoch=False, and interval to iterations.')
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._blocks = find_blocks(model, self.module)
+        self._blocks = measured_blocks(model, self.module)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Begin to look, if this batch is one of those."""

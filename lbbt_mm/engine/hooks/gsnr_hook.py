@@ -17,6 +17,7 @@ from lbbt_mm.analysis.sample_gradients import SampleGradients
 from lbbt_mm.argument_checks import check_count
 from lbbt_mm.errors import UserError
 from lbbt_mm.files.gsnr_table import FILE_NAME, GsnrRow, read_gsnr, write_gsnr
+from lbbt_mm.models.blocks import blocks_at
 from lbbt_mm.random_state import random_state_kept
 from lbbt_mm.registry import HOOKS
 
@@ -52,8 +53,8 @@ class GSNRHook(Hook):
     Args:
         interval: Epochs from one measurement to the next. Defaults to 1.
         num_batches: Batches of an epoch, T. Defaults to 4.
-        module: Name of the list of blocks, of ``LLMBackbone`` ``backbone.blocks``. Defaults to ``backbone.layers``, that of
-            mmpretrain's vision transformers.
+        module: Dotted path of the list of blocks, or of a module that has one called ``blocks`` or ``layers``; of
+            ``LLMBackbone`` ``backbone.blocks``. Defaults to ``backbone.layers``, that of mmpretrain's vision transformers.
 
     Raises:
         ValueError: If a setting is not possible, the model has no such blocks or none that takes gradients, a batch has 3
@@ -96,16 +97,11 @@ class GSNRHook(Hook):
 
     def _blocks(self, model: nn.Module) -> List[Dict[str, Tensor]]:
         """Of each block the parameters that take gradients, by name."""
-        lists = {name: module for name, module in model.named_modules()
-                 if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module)}
-        if self.module not in lists:
-            there = ', '.join(name for name, module in lists.items() if isinstance(module, nn.ModuleList)) or 'none'
-            raise ValueError(f'GSNRHook: {type(model).__name__} has no list of blocks {self.module!r}; its lists of '
-                             f'modules: {there}. Set module.')
-        blocks = [{f'{self.module}.{child}.{name}': parameter for name, parameter in block.named_parameters()
-                   if parameter.requires_grad} for child, block in lists[self.module].named_children()]
+        path, found = blocks_at(model, self.module)
+        blocks = [{f'{path}.{child}.{name}': parameter for name, parameter in block.named_parameters()
+                   if parameter.requires_grad} for child, block in found.named_children()]
         if not any(blocks):
-            raise ValueError(f'GSNRHook: no parameter of {self.module} takes gradients; expected some that train. Set '
+            raise ValueError(f'GSNRHook: no parameter of {path} takes gradients; expected some that train. Set '
                              'module, or leave the hook out.')
         return blocks
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lbbt_mm.argument_checks import check_count
 from lbbt_mm.files.checkpoint_fit import is_below
 from lbbt_mm.mmengine_internals import compile_again
+from lbbt_mm.models.blocks import blocks_at
 from lbbt_mm.models.freezing import Frozen, freeze
 from lbbt_mm.registry import HOOKS
 from lbbt_mm.text_table import render_table
@@ -158,7 +159,7 @@ def _drop_state(optim_wrapper: OptimWrapper, parameters: Sequence[nn.Parameter])
 
 def _choose_blocks(model: nn.Module, path: str, trainable: str) -> Tuple[str, List[str]]:
     """Find the list of blocks: its dotted path, and the names of the blocks in it that train."""
-    path, blocks = _find_blocks(model, path)
+    path, blocks = blocks_at(model, path)
     names = [f'{path}.{name}' for name in blocks._modules]
     if trainable in ('all', 'none'):
         return path, names if trainable == 'all' else []
@@ -166,26 +167,6 @@ def _choose_blocks(model: nn.Module, path: str, trainable: str) -> Tuple[str, Li
     if int(count) > len(names):
         raise ValueError(f"trainable={trainable!r}: {path!r} has {len(names)} blocks. Ask for fewer, or for 'all'.")
     return path, names[:int(count)] if end == 'first' else names[-int(count):]
-
-
-def _find_blocks(model: nn.Module, path: str) -> Tuple[str, nn.Module]:
-    found, walked = model, 'the model'
-    for step in path.split('.'):
-        children = dict(found.named_children())
-        if step not in children:
-            raise ValueError(f'module={path!r}: {walked} ({type(found).__name__}) has no part {step!r}; it has '
-                             f'{", ".join(children) or "none"}. Give the path of the ModuleList that holds the blocks.')
-        found, walked = children[step], step if walked == 'the model' else f'{walked}.{step}'
-    if isinstance(found, (nn.ModuleList, nn.Sequential)):
-        return path, found
-    inside = {name: child for name, child in found.named_children()
-              if name in ('blocks', 'layers') and isinstance(child, (nn.ModuleList, nn.Sequential))}
-    if len(inside) != 1:
-        raise ValueError(f'module={path!r} is a {type(found).__name__} with the parts '
-                         f'{", ".join(dict(found.named_children())) or "none"}; expected a ModuleList or Sequential, or '
-                         "a module with one called 'blocks' or 'layers'. Give the path of that list.")
-    name, blocks = inside.popitem()
-    return f'{path}.{name}', blocks
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:

@@ -4,8 +4,9 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from torch import Tensor, nn
 
+from lbbt_mm.models.blocks import token_blocks
 from lbbt_mm.models.input_widths import with_input_width
-from lbbt_mm.models.rectifiers.insertion import Place, find_blocks
+from lbbt_mm.models.rectifiers.insertion import Place
 from lbbt_mm.models.rectifiers.rectified_model import RectifiedModel
 from lbbt_mm.registry import MODELS
 from .language_classifier import LanguageClassifier
@@ -53,7 +54,7 @@ class RectifiedClassifier(RectifiedModel, LanguageClassifier):
                  head: Optional[Mapping] = None,
                  **kwargs) -> None:
         backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
-        find_blocks(backbone)  # before neck and head, which take their widths from it
+        token_blocks(backbone)  # before neck and head, which take their widths from it
         super().__init__(backbone, neck, head, **kwargs)
 
         def make_head() -> Any:

@@ -1,7 +1,6 @@
 """Looks into transformer blocks from outside while they run; a block that nobody looks into is as it was."""
 import inspect
-from fnmatch import fnmatchcase
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Set, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -14,28 +13,6 @@ from .language_block import LanguageBlock
 #: What can be looked at: of the feed-forward network the activated gate or what its down projection gets, and the output of
 #: self-attention
 UNITS = ('gate', 'product', 'attention')
-
-
-def find_blocks(model: nn.Module, pattern: str = '*') -> Dict[str, LanguageBlock]:
-    """The LanguageBlocks of a model.
-
-    Args:
-        model: Any model.
-        pattern: Which names of modules, as a shell matches file names. Defaults to ``'*'``, all.
-
-    Returns:
-        dict: Name -> block, in the model's order.
-
-    Raises:
-        ValueError: If there are none, or none of such a name.
-    """
-    blocks = {name: module for name, module in model.named_modules() if isinstance(module, LanguageBlock)}
-    found = {name: block for name, block in blocks.items() if fnmatchcase(name, pattern)}
-    if not found:
-        there = f'has {next(iter(blocks))} to {[*blocks][-1]}' if blocks else 'has no LanguageBlock'
-        raise ValueError(f'{type(model).__name__} {there}; expected blocks that are called {pattern}. '
-                         + ('Give another pattern.' if blocks else 'Give a model that was built with a `language` dict.'))
-    return found
 
 
 class BlockWatch:
@@ -53,7 +30,7 @@ class BlockWatch:
             backward pass. Defaults to False.
 
     Example:
-        >>> with BlockWatch(find_blocks(model), lambda name, units, tokens: print(name, units.shape)):
+        >>> with BlockWatch(measured_blocks(model), lambda name, units, tokens: print(name, units.shape)):
         >>>     model(images)
     """
 

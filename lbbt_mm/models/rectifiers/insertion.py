@@ -6,32 +6,9 @@ from typing import Callable, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from lbbt_mm.errors import UserError
+from lbbt_mm.models.blocks import UnfitBackbone, token_blocks
 
 Place = Union[int, str]
-
-#: What mmpretrain's, mmaction's and our own backbones call the list of their blocks.
-_LISTS = ('layers', 'blocks')
-
-
-class UnfitBackbone(UserError, ValueError):
-    """What stands at a place of a backbone is no tokens, or of another width."""
-
-
-def find_blocks(backbone: nn.Module) -> nn.ModuleList:
-    """The blocks of a backbone whose blocks map tokens ``(B, N, C)`` to tokens.
-
-    Raises:
-        UnfitBackbone: If it has none.
-    """
-    found = [getattr(backbone, name, None) for name in _LISTS]
-    found = [blocks for blocks in found if isinstance(blocks, nn.ModuleList) and len(blocks)]
-    if len(found) != 1 or not isinstance(getattr(backbone, 'embed_dims', None), int):
-        raise UnfitBackbone(f'{type(backbone).__name__} is not a backbone of tokens with one width; expected one with '
-                         f'embed_dims and a list of blocks called {" or ".join(_LISTS)}, such as VisionTransformer. Choose '
-                         'another backbone.')
-    return found[0]
-
 
 def block_index(place: Place, depth: int) -> int:
     """The block that a place is behind.
@@ -72,7 +49,7 @@ def check_place(backbone: nn.Module, index: int) -> None:
     try:
         copied = _without_numbers(backbone)
         copied.eval()  # mmpretrain's returns nothing
-        insert(find_blocks(copied), index, _stop, backbone.embed_dims)
+        insert(token_blocks(copied), index, _stop, backbone.embed_dims)
         with torch.no_grad():
             copied(torch.empty(2, 3, *_image_size(backbone), device='meta'))
     except UnfitBackbone:

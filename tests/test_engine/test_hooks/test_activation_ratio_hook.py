@@ -1,7 +1,10 @@
 """ActivationRatioHook: the ratio of training batches is in the records, and a resumed run goes on with it."""
+from collections import defaultdict
+
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
@@ -9,11 +12,13 @@ from torch.utils.data import Dataset
 from lbbt_mm.analysis.activation import ActivationRatio
 from lbbt_mm.files.run_records import read_records
 from lbbt_mm.language import LanguageOptions
+from lbbt_mm.models.blocks import measured_blocks
 from lbbt_mm.models.layers import LanguageBlock
-from lbbt_mm.models.layers.block_watch import BlockWatch, find_blocks
+from lbbt_mm.models.layers.block_watch import BlockWatch
 from tests.small_net import SmallNet, weights
 from tests.small_net import train as train_small_net
 from tests.tiny_checkpoints import CONFIGS
+from tests.tiny_rectified import VIT
 
 #: Iterations of an epoch
 STEPS = 3
@@ -43,10 +48,22 @@ class Net(BaseModel):
         return dict(loss=inputs.square().mean())
 
 
-def run(work_dir, hook, by_epoch=True, epochs=4, resume=False, with_cp=False):
+class Vit(BaseModel):
+    """A vision transformer of mmpretrain's."""
+
+    def __init__(self, with_cp=False):
+        super().__init__()
+        init_default_scope('mmpretrain')
+        self.backbone = MODELS.build(VIT)
+
+    def forward(self, inputs, mode='loss'):
+        return dict(loss=self.backbone(inputs.repeat(1, 6, 1).view(-1, 3, 16, 16))[-1].square().mean())
+
+
+def run(work_dir, hook, by_epoch=True, epochs=4, resume=False, with_cp=False, kind=Net):
     run.count += 1
     torch.manual_seed(0)
-    model = Net(with_cp)
+    model = kind(with_cp)
     runner = Runner(
         model=model, work_dir=str(work_dir),
         train_dataloader=dict(batch_size=2, num_workers=0, dataset=Points(), collate_fn=dict(type='default_collate'),
@@ -72,8 +89,8 @@ def values(work_dir, name=FIRST):
 def expected(first_batch=(0, 1)):
     """The ratio of each block of the model as it starts, on the first batch."""
     torch.manual_seed(0)
-    model, ratios = Net(), {}
-    with BlockWatch(find_blocks(model), lambda name, units, tokens: ratios.setdefault(name, ActivationRatio()).add(units)):
+    model, ratios = Net(), defaultdict(ActivationRatio)
+    with BlockWatch(measured_blocks(model), lambda name, units, tokens: ratios[name].add(units)):
         model(torch.stack([Points()[index]['inputs'] for index in first_batch]))
     return [ratio.summary()['ratio'] for ratio in ratios.values()]
 
@@ -151,6 +168,13 @@ def test_epochs_are_not_counted_where_the_loop_counts_iterations(tmp_path):
         run(tmp_path, {}, by_epoch=False)
 
 
-def test_a_model_without_language_blocks_is_refused(tmp_path):
+def test_of_a_vit_without_language_blocks_it_measures_what_figures_do(tmp_path):
+    run(tmp_path, {}, epochs=1, kind=Vit)
+    blocks = [*measured_blocks(Vit())]
+    assert blocks == [f'backbone.layers.{number}' for number in range(3)]
+    assert all(0 < values(tmp_path, f'activation_ratio/{name}')[0] < 1 for name in blocks)
+
+
+def test_a_model_without_blocks_is_refused(tmp_path):
     with pytest.raises(ValueError, match='SmallNet has no LanguageBlock'):
         train_small_net(tmp_path, dict(type='lbbt_mm.ActivationRatioHook'), SmallNet())

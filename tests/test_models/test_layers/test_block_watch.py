@@ -6,8 +6,9 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from lbbt_mm.models.blocks import measured_blocks
 from lbbt_mm.models.layers import LanguageBlock
-from lbbt_mm.models.layers.block_watch import BlockWatch, can_be_watched, find_blocks
+from lbbt_mm.models.layers.block_watch import BlockWatch, can_be_watched
 from lbbt_mm.language import LanguageOptions
 from tests.tiny_checkpoints import CONFIGS
 from tests.tiny_rectified import VIT
@@ -21,10 +22,9 @@ def stack(model_type='gpt2', depth=2, **options):
     return nn.Sequential(*(LanguageBlock(spec, **options) for _ in range(depth))).eval()
 
 
-def seen_by(model, x, units='gate', pattern='*', **options):
+def seen_by(model, x, units='gate', **options):
     seen = {}
-    blocks = find_blocks(model, pattern)
-    with BlockWatch(blocks, lambda name, *shown: seen.setdefault(name, []).append(shown), units, **options):
+    with BlockWatch(measured_blocks(model), lambda name, *shown: seen.setdefault(name, []).append(shown), units, **options):
         model(x)
     return seen
 
@@ -82,7 +82,7 @@ def test_recomputed_activations_are_shown_once_and_gradients_stay():
     for with_cp in (False, True):
         torch.manual_seed(1)
         model = stack(with_cp=with_cp).train()
-        with BlockWatch(find_blocks(model), lambda name, *shown: names.append(name), once=True):
+        with BlockWatch(measured_blocks(model), lambda name, *shown: names.append(name), once=True):
             model(x).square().sum().backward()
         gradients.append(model[0].mlp.fc1.weight.grad)
     assert names == ['0', '1'] * 2
@@ -95,21 +95,11 @@ def test_padded_tokens_are_marked(rows):
     mask = torch.ones(2, 1, rows, 5, dtype=torch.bool)
     mask[1, ..., 3:] = False
     seen = []
-    with BlockWatch(find_blocks(model), lambda name, units, tokens: seen.append(tokens)):
+    with BlockWatch(measured_blocks(model), lambda name, units, tokens: seen.append(tokens)):
         model[0](x, None, mask)
         model[0](x, mask=mask)
         model[0](x)
     assert seen[0].tolist() == seen[1].tolist() == [[True] * 5, [True] * 3 + [False] * 2] and seen[2] is None
-
-
-def test_blocks_are_found_by_name():
-    model = nn.ModuleDict(dict(encoder=stack(), decoder=stack(depth=1)))
-    assert [*find_blocks(model)] == ['encoder.0', 'encoder.1', 'decoder.0']
-    assert [*find_blocks(model, 'encoder.*')] == ['encoder.0', 'encoder.1']
-    with pytest.raises(ValueError, match='ModuleDict has encoder.0 to decoder.0; expected blocks .* called backbone'):
-        find_blocks(model, 'backbone.*')
-    with pytest.raises(ValueError, match='Linear has no LanguageBlock.* Give a model that was built with a `language` dict'):
-        find_blocks(nn.Linear(2, 2))
 
 
 def test_units_have_a_name():

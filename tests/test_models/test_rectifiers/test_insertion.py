@@ -7,7 +7,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from lbbt_mm.models.rectifiers.insertion import UnfitBackbone, block_index, check_place, find_blocks, insert
+from lbbt_mm.models.blocks import UnfitBackbone, token_blocks
+from lbbt_mm.models.rectifiers.insertion import block_index, check_place, insert
 from tests.tiny_rectified import VIT
 
 
@@ -22,24 +23,6 @@ def test_a_place_that_is_none_is_refused(place):
     with pytest.raises(ValueError, match=r"insert_after=.*expected 'embedding', 'first', 'middle', 'last', or the index of "
                        'one of 12 blocks, -12 to 11'):
         block_index(place, 12)
-
-
-@pytest.mark.parametrize('config', [
-    VIT, dict(VIT, type='DistilledVisionTransformer'), dict(VIT, out_type='avg_featmap', final_norm=False),
-    dict(VIT, layer_scale_init_value=1e-5, with_cls_token=True),
-    dict(type='BEiTViT', arch=VIT['arch'], img_size=16, patch_size=4)], ids=['vit', 'deit', 'mae', 'dinov2', 'beit'])
-def test_vits_of_several_styles_have_blocks(config):
-    init_default_scope('mmpretrain')
-    assert len(find_blocks(MODELS.build(config))) == 3
-
-
-@pytest.mark.parametrize('config', [dict(type='ResNet', depth=18), dict(type='SwinTransformer', arch='tiny')],
-                         ids=['resnet', 'swin'])
-def test_a_backbone_without_tokens_of_one_width_is_refused(config):
-    init_default_scope('mmpretrain')
-    with pytest.raises(ValueError, match='is not a backbone of tokens with one width; expected one with embed_dims and a '
-                       'list of blocks called layers or blocks'):
-        find_blocks(MODELS.build(config))
 
 
 @pytest.mark.parametrize('index', (-1, 0, 2))
@@ -98,7 +81,7 @@ def test_a_pass_of_shapes_finds_what_is_no_token(name):
     init_default_scope('mmpretrain')
     backbone = MODELS.build(config)
     with pytest.raises(UnfitBackbone, match=message):
-        check_place(backbone, len(find_blocks(backbone)) - 1)
+        check_place(backbone, len(token_blocks(backbone)) - 1)
 
 
 @pytest.mark.parametrize('index', (-1, 0, 2))
