@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from lbbt_mm import argument_types
-from .arguments import add_output, check_label, split_label
+from .arguments import add_output, check_label, run_figure, split_label
 
 NAME = 'outliers'
 #: Tensors at once: while some are computed with, others are read.
@@ -68,9 +68,7 @@ def _labelled(text: str) -> Tuple[str, str]:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit status."""
-    args = parse_args(arguments)
-    from lbbt_mm.launch.user_errors import run_tool
-    return run_tool(lambda: run(args))
+    return run_figure(lambda: parse_args(arguments), NAME)
 
 
 def run(args: argparse.Namespace) -> None:

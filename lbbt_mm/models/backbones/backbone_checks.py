@@ -47,8 +47,9 @@ def check_table(options: LanguageOptions, num_tokens: int) -> None:
     """Refuse ``position='language'`` where the language model has no table, or one that is too short."""
     model_type, available = options.spec.model_type, options.spec.num_positions
     if FAMILIES[model_type].position_table is None:
-        raise ValueError(f"LLMBackbone: position='language', but {model_type} models have no position table (their "
-                         "positions are rotary). Use position='rotary' or 'learned'.")
+        known, others = (' (their positions are rotary)', "'rotary' or ") if options.spec.block.rotary else ('', '')
+        raise ValueError(f"LLMBackbone: position='language', but {model_type} models have no position table{known}. Use "
+                         f"position={others}'learned'.")
     if num_tokens > available:
         raise ValueError(f"LLMBackbone: position='language' with {num_tokens} tokens, but the language model's table has "
                          f'{available} positions. Use larger patches or smaller images, or position=\'learned\'.')

@@ -1,11 +1,12 @@
 """What LLMBackbone refuses is one clear error, and what it accepts in another form is the same backbone."""
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lbbt_mm.models.backbones import LLMBackbone
-from lbbt_mm.models.backbones.backbone_checks import block_numbers, check_image, check_sizes
+from lbbt_mm.models.backbones.backbone_checks import block_numbers, check_image, check_sizes, check_table
 from tests.tiny_checkpoints import CONFIGS
 
 
@@ -37,8 +38,11 @@ def test_one_clear_error(options, message):
 
 
 def test_a_table_is_refused_where_the_family_has_none():
-    with pytest.raises(ValueError, match='no position table'):
+    with pytest.raises(ValueError, match=r"no position table \(their positions are rotary\). Use position='rotary' or 'lea"):
         backbone_of('llama', position='language')
+    spec = SimpleNamespace(model_type='llama', num_positions=0, block=SimpleNamespace(rotary=None))
+    with pytest.raises(ValueError, match="no position table. Use position='learned'"):  # positions of another kind
+        check_table(SimpleNamespace(spec=spec), 4)
 
 
 def test_a_table_may_be_just_long_enough():
