@@ -5,7 +5,6 @@ import logging
 import signal
 from pathlib import Path
 from typing import Dict, List
-from unittest import mock
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
+from tests.unformatted_configs import unformatted_configs
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
@@ -30,8 +30,8 @@ def few_objects_to_collect():
 
 @pytest.fixture(scope='session', autouse=True)
 def configs_are_not_formatted():
-    """yapf takes up to half a second for each config that a runner writes, and the tests build hundreds of runners."""
-    with mock.patch('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, True)):
+    """The tests build hundreds of runners."""
+    with unformatted_configs():
         yield
 
 
