@@ -35,11 +35,35 @@ def read_range(path: Path, start: int, size: int, name: str) -> Tensor:
     Raises:
         CheckpointError: If they are not there (any more).
     """
+    return next(read_pieces(path, start, start + size, max(size, 1), name), torch.empty(0, dtype=torch.uint8))
+
+
+def read_pieces(path: Path, start: int, end: int, size: int, name: str) -> Iterator[Tensor]:
+    """Read the bytes of one tensor piece by piece; while one is worked with, the system reads the next.
+
+    Args:
+        path: The file.
+        start: First byte.
+        end: The byte behind the last.
+        size: Bytes of a piece; the last may have fewer.
+        name: The tensor, for the message.
+
+    Yields:
+        Tensor: ``(size, )``, ``uint8``.
+
+    Raises:
+        CheckpointError: If they are not there (any more).
+    """
     with open_unbuffered(path) as file:
-        data = np.fromfile(file, np.uint8, size, offset=start)
-    if len(data) < size:
-        raise _cut_off(path, name, f'{len(data):,} of its {size:,} bytes are there')
-    return torch.from_numpy(data)
+        for first in range(start, end, size):
+            wanted, ahead = min(size, end - first), min(size, end - first - size)
+            if ahead > 0 and hasattr(os, 'posix_fadvise'):
+                os.posix_fadvise(file.fileno(), first + size, ahead, os.POSIX_FADV_WILLNEED)
+            file.seek(first)
+            data = np.fromfile(file, np.uint8, wanted)
+            if len(data) < wanted:
+                raise _cut_off(path, name, f'{len(data):,} of its {wanted:,} bytes are there')
+            yield torch.from_numpy(data)
 
 
 def check_length(path: Path, needed: int, name: str) -> None:

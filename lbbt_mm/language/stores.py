@@ -5,13 +5,13 @@ header may say is the safetensors package's rule, what a pickle may name torch's
 bounds on sizes, and kinds of tensors.
 """
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Protocol, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Protocol, Tuple, Union
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .byte_ranges import check_length, open_unbuffered, read_range, unreadable
+from .byte_ranges import check_length, open_unbuffered, read_pieces, read_range, unreadable
 from .errors import CheckpointError
 from .file_names import check_file_name, check_within
 from .hub import FetchFile
@@ -122,13 +122,14 @@ class SafetensorsFile:
 
     def read(self, name: str) -> Tensor:
         """Read one tensor's bytes."""
-        return self._read(name, *self.names[name]['data_offsets']).view(self.names[name]['shape'])
+        dtype, (start, end) = self.dtype(name), self._place(name)
+        return read_range(self.path, start, end - start, name).view(dtype).view(self.names[name]['shape'])
 
     def read_pieces(self, name: str, size: int) -> Iterator[Tensor]:
         """Read one tensor's numbers, flat, so many bytes at once."""
-        start, end = self.names[name]['data_offsets']
-        for first in range(start, end, size):
-            yield self._read(name, first, min(first + size, end))
+        dtype = self.dtype(name)
+        for piece in read_pieces(self.path, *self._place(name), size, name):
+            yield piece.view(dtype)
 
     def dtype(self, name: str) -> torch.dtype:
         """Type of one tensor's numbers, if it is one that is read here."""
@@ -138,9 +139,9 @@ class SafetensorsFile:
                                   'as BF16, F16 or F32. Use a checkpoint that is not quantised, or a GGUF file.')
         return _DTYPES[found]
 
-    def _read(self, name: str, start: int, end: int) -> Tensor:
-        dtype = self.dtype(name)
-        return read_range(self.path, self.head_size + start, end - start, name).view(dtype)
+    def _place(self, name: str) -> Tuple[int, int]:
+        start, end = self.names[name]['data_offsets']
+        return self.head_size + start, self.head_size + end
 
 
 class PickleFile:

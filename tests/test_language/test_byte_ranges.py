@@ -1,7 +1,7 @@
 """Reading the bytes of one tensor, and a file that becomes shorter meanwhile."""
 import pytest
 
-from lbbt_mm.language.byte_ranges import check_length, read_range, unreadable
+from lbbt_mm.language.byte_ranges import check_length, read_pieces, read_range, unreadable
 from lbbt_mm.language.errors import CheckpointError
 
 
@@ -30,3 +30,16 @@ def test_a_file_is_not_mapped_beyond_its_end(path):
 
 def test_a_file_that_may_not_be_read(path):
     assert str(unreadable(path, PermissionError(13, 'Permission denied'))).startswith(f'{path}: cannot be read (Permission')
+
+
+def test_pieces_are_the_range_and_no_longer_than_asked_for(path):
+    pieces = [piece.tolist() for piece in read_pieces(path, 10, 31, 8, 'a')]
+    assert pieces == [[*range(10, 18)], [*range(18, 26)], [*range(26, 31)]] and list(read_pieces(path, 5, 5, 8, 'a')) == []
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_named(path):
+    pieces = read_pieces(path, 0, 100, 40, 'a')
+    assert len(next(pieces)) == 40
+    path.write_bytes(b'x' * 70)
+    with pytest.raises(CheckpointError, match="'a' is cut off: 30 of its 40 bytes"):
+        list(pieces)

@@ -11,7 +11,9 @@ COMPONENTS = {'mmdet': ('LanguageDETR', 'det'), 'mmpretrain': ('LanguageClassifi
               'mmseg': ('LanguageSegmenterHead', 'seg')}
 
 
-@pytest.mark.parametrize('absent', (('mmdet', ), ('mmpretrain', ), ('mmdet', 'mmpretrain', 'mmseg')), ids='+'.join)
+@pytest.mark.parametrize('absent', (
+    pytest.param(('mmdet', ), marks=pytest.mark.slow), pytest.param(('mmpretrain', ), marks=pytest.mark.slow),
+    ('mmdet', 'mmpretrain', 'mmseg')), ids='+'.join)
 def test_lbbt_mm_works_without_a_codebase(absent, tmp_path):
     (tmp_path / 'without.py').write_text(textwrap.dedent(f'''
         import sys

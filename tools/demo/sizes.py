@@ -1,7 +1,6 @@
 """How long the demo's parts train, and on how much: the one place where its time is tuned.
 
-The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together, and 2 more
-for the rectifier.
+The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together.
 """
 from typing import NamedTuple, Optional, Tuple
 
@@ -24,17 +23,17 @@ class Sizes(NamedTuple):
         validation_canvases: What both are measured on.
     """
     bridge_arms: Tuple[str, ...] = ('language', 'random')
-    bridge_epochs: Optional[int] = 6
+    bridge_epochs: Optional[int] = 5
     bridge_digits: int = 300
     probe_epochs: Optional[int] = 2
     detection_epochs: Optional[int] = 2
     detection_batch: int = 8
     detection_queries: int = 6
-    segmentation_iterations: Optional[int] = 200
-    rectifier_epochs: Optional[int] = 8
+    segmentation_iterations: Optional[int] = 150
+    rectifier_epochs: Optional[int] = 5
     rectifier_digits: int = 300
-    canvases: int = 1200
-    validation_canvases: int = 200
+    canvases: int = 1000
+    validation_canvases: int = 150
 
 
 SHORT = Sizes()
