@@ -18,7 +18,8 @@ from .image_sizes import stackable
 from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
-from .trained import OpenedRun, open_runs, preprocess
+from .preprocessing import preprocess
+from .trained import OpenedRun, open_runs
 
 _NUMBERS = ['ratio', 'always', 'never', 'between_images']
 #: What the axes call the kinds of images

@@ -19,7 +19,8 @@ from .losses import check_ends, refuse_diverged
 from .numbers import of_all, print_numbers, write_numbers
 from .parts import Parts
 from .progress import track
-from .trained import OpenedRun, open_runs, preprocess
+from .preprocessing import preprocess
+from .trained import OpenedRun, open_runs
 
 #: What is said of each layer, beside its label and when it is looked at
 _MEASURES = ('alignment', 'high', 'overlap', 'overlap_chance', 'smooth', 'smooth_high', 'smooth_p', 'rank')

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from .image_sizes import of_one_size
-from .trained import preprocess
+from .preprocessing import preprocess
 
 #: Which tokens stand for an image.
 TOKENS = ('auto', 'class', 'mean')

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from lbbt_mm.config_keys import find_types
 from .parts import digest
-from .trained import OpenedRun, preprocess
+from .preprocessing import preprocess
+from .trained import OpenedRun
 
 #: What mmpretrain's ``extract_feat`` calls its stages; a number is a block
 STAGES = ('backbone', 'neck', 'pre_logits')

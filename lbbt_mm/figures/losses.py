@@ -9,7 +9,8 @@ from lbbt_mm.analysis.parameter_space import first_not_finite
 from lbbt_mm.models.layers.language_block import LanguageAttention
 from lbbt_mm.random_state import random_state_of
 from .image_sizes import stackable
-from .trained import OpenedRun, preprocess
+from .preprocessing import preprocess
+from .trained import OpenedRun
 
 #: A batch as a model's ``forward`` takes it, and the number of its images.
 Batch = Tuple[int, Dict[str, Any]]

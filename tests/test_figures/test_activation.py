@@ -8,7 +8,8 @@ import torch
 from mmengine.config import Config
 
 from lbbt_mm.figures import activation, activation_ratios
-from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
+from lbbt_mm.figures.preprocessing import preprocess
+from lbbt_mm.figures.trained import OpenedRun, read_trained
 from lbbt_mm.models.blocks import measured_blocks
 from lbbt_mm.models.layers.block_watch import BlockWatch
 from tests import tiny_detection, tiny_rectified

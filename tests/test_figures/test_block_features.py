@@ -6,7 +6,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from lbbt_mm.figures.block_features import read_block_features
-from lbbt_mm.figures.trained import preprocess
+from lbbt_mm.figures.preprocessing import preprocess
 
 
 def read(run, model, tokens='auto', batch_size=4):

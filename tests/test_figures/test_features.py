@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lbbt_mm.figures.features import part_name, read_features, true_labels
-from lbbt_mm.figures.trained import OpenedRun, preprocess, read_trained
+from lbbt_mm.figures.preprocessing import preprocess
+from lbbt_mm.figures.trained import OpenedRun, read_trained
 
 
 def read(run, stage='pre_logits', split='test', **options):

@@ -8,7 +8,8 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from lbbt_mm.figures.features import labels_of
-from lbbt_mm.figures.trained import OpenedRun, Trained, open_runs, preprocess, read_trained
+from lbbt_mm.figures.preprocessing import preprocess
+from lbbt_mm.figures.trained import OpenedRun, Trained, open_runs, read_trained
 from lbbt_mm.files.checkpoint_files import load_checkpoint_safely
 from lbbt_mm.files.checkpoint_fit import CheckpointMisfit
 from tests.test_figures.trained_bridge import train_bridge
