@@ -14,8 +14,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
+from tests.quick_configs import quick_configs
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
-from tests.unformatted_configs import unformatted_configs
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
@@ -29,9 +29,9 @@ def few_objects_to_collect():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def configs_are_not_formatted():
-    """The tests build hundreds of runners."""
-    with unformatted_configs():
+def configs_are_quick():
+    """The tests read hundreds of configs, and build hundreds of runners."""
+    with quick_configs():
         yield
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from unittest import mock
 
-from tests.unformatted_configs import unformatted_configs
+from tests.quick_configs import quick_configs
 
 REPO = Path(__file__).resolve().parent.parent
 # Longer than any run here takes, on a machine that does other things too
@@ -137,7 +137,7 @@ def _server():
 def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], streams: Sequence[Path]) -> None:
     """What ``python tools/TOOL ARGUMENTS`` does, in this process."""
     gc.freeze()  # mmengine collects garbage for each data set; what the server has imported is most of it, and stays
-    unformatted_configs().start()
+    quick_configs()
     for stream, path in enumerate(streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
     # what the server printed while it imported may wait in its streams still

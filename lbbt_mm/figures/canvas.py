@@ -12,6 +12,8 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 LINES = ('-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 #: For surfaces and matrices: even in lightness.
 COLOR_MAP = 'viridis'
+#: How matplotlib makes room for titles, labels and legends.
+LAYOUT = 'constrained'
 #: Inches of a legend: what an entry takes beside its name, and a letter of it.
 _OF_HANDLE, _OF_LETTER = 0.5, 0.055
 _STYLE = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8, 'legend.fontsize': 7, 'xtick.labelsize': 7,
@@ -51,7 +53,7 @@ class Canvas:
         from matplotlib.figure import Figure
         width = width or (COLUMN if columns == 1 else PAGE)
         with rc_context(_STYLE):
-            self.figure = Figure(figsize=(width, height * rows), layout='constrained')
+            self.figure = Figure(figsize=(width, height * rows), layout=LAYOUT)
             FigureCanvasAgg(self.figure)
             #: The panels, an array ``(rows, columns)``.
             self.axes = self.figure.subplots(rows, columns, squeeze=False, **options)

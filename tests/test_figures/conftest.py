@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Tuple
 import pandas as pd
 import pytest
 
+from lbbt_mm.figures import canvas
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from tests.tiny_runs import write_images, write_run
 
@@ -18,6 +19,14 @@ def quiet_logger():
     logging.disable(logging.INFO)
     yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(monkeypatch, request):
+    """Layout and fonts are half of what a figure takes; tests of what is in the picture have them."""
+    if request.path.name not in ('test_canvas.py', 'test_curve_panels.py'):
+        monkeypatch.setattr(canvas, 'LAYOUT', None)
+        monkeypatch.setitem(canvas._STYLE, 'pdf.fonttype', 3)
 
 
 @pytest.fixture

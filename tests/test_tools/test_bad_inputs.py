@@ -199,7 +199,7 @@ def test_a_run_that_is_refused_leaves_an_earlier_one_as_it_was(place, tmp_path):
     assert status == 2 and 'Foo' in errors and contents(work_dir) == before
 
 
-@pytest.mark.parametrize('flag', [[], ['--traceback']])
+@pytest.mark.parametrize('flag', [[], pytest.param(['--traceback'], marks=pytest.mark.slow)])
 def test_as_a_process(flag, place, tmp_path):
     process = start('python', REPO / 'tools' / 'train.py', place / 'nowhere.py', *flag, cwd=tmp_path)
     finished = finish(process)
@@ -207,6 +207,7 @@ def test_as_a_process(flag, place, tmp_path):
     assert 'nowhere.py: no such config file' in finished.output
 
 
+@pytest.mark.slow
 def test_a_locale_of_ascii_only(place, tmp_path):
     config = tmp_path / 'é.py'
     shutil.copy(place / 'run.py', config)

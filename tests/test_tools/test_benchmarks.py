@@ -380,7 +380,8 @@ def test_outlier_statistics_are_wanted_at_the_speed_of_the_slower_of_disk_and_to
     assert 'wanted 1.00 s' in said(front_to_back=4., in_pieces=0.1)[1], 'torch, which is slower than the disk'
     assert said(memory=GIB)[-1].endswith('412 MiB: MISSED')
     rows = tables(result_table(dict(seconds=seconds, cpu=seconds, memory=0), 2 * GIB))
-    assert [row['ours is so many times as fast'] for row in rows] == ['', '', '0.50', '0.50', '1.40', '4.50', '0.35', '4.50']
+    ratios = [row['ours is so many times as fast'] for row in rows]
+    assert ratios == ['-', '-', '0.50', '0.50', '1.40', '4.50', '0.35', '4.50']
 
 
 @pytest.mark.slow

@@ -100,10 +100,13 @@ def test_adamw_s_first_step_has_the_same_gradients(adamw):
     assert max(float(gradient.abs().max()) for gradient in one.values()) > 1e-2
 
 
-def test_two_ranks_give_the_metric_of_one(learned, tmp_path):
+@pytest.mark.parametrize('script', [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_ranks_give_the_metric_of_one(script, learned, tmp_path):
     """In batches of two the ranks share twelve images; mmengine collects the results of both."""
-    finished = finish(start('bash', REPO / 'tools' / 'dist_test.sh', learned.dumped, learned.checkpoint(50), 2, '--work-dir',
-                            tmp_path / 'work', '--out', tmp_path / 'boxes.pkl', PORT=free_port()))
+    tested = learned.dumped, learned.checkpoint(50)
+    options = '--work-dir', tmp_path / 'work', '--out', tmp_path / 'boxes.pkl'
+    finished = finish(start('bash', REPO / 'tools' / 'dist_test.sh', *tested, 2, *options, PORT=free_port())) if script \
+        else run_ranks('test.py', 2, *tested, *options)
     assert finished.returncode == 0, finished.output
     assert metric(finished.output) == metric(learned.output) > 0.4
     assert len(pickle.loads((tmp_path / 'boxes.pkl').read_bytes())) == 12

@@ -71,6 +71,7 @@ class TestCheckpoints:
     def test_lbbt(self, evil, config, trace):
         refuse(trace, HOSTILE, 'lbbt.py', config(), '--cfg-options', f'load_from={EVIL}')
 
+    @pytest.mark.slow  # it starts the process that test_lbbt does
     def test_compare_arms(self, evil, config, trace):
         refuse(trace, HOSTILE, 'compare_arms.py', config(), '--arms', 'host', 'random', '--seeds', '0',
                '--cfg-options', f'load_from={EVIL}')

@@ -197,6 +197,7 @@ class TestFlags:
 
 class TestOtherProjects:
 
+    @pytest.mark.slow  # tests/test_registry.py finds every type so
     def test_a_config_outside_the_checkout_that_only_names_the_type(self, data, folders, tmp_path):
         """On mmdet's base, with paths of its own, from a process that starts in its folder."""
         shutil.copytree(data, tmp_path / 'data')

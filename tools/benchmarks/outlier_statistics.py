@@ -199,7 +199,7 @@ def result_table(found: Mapping[str, Any], size: int) -> str:
         what = 'the disk alone' if name in DISK else 'outliers' if not any(map(name.endswith, PASSES)) else 'torch'
         rows.append((f'{what}, {name}', f'{middle[name]:.2f}', f'{min(spent):.2f} to {max(spent):.2f}',
                      f'{size / middle[name] / GIB:.2f}', f'{statistics.median(found["cpu"][name]):.2f}',
-                     f'{middle[name] / ours:.2f}' if what != 'outliers' else ''))
+                     f'{middle[name] / ours:.2f}' if what != 'outliers' else '-'))
     said = []
     for where, of_torch in TORCH.items():
         wanted = max(min(middle[name] for name in DISK), min(middle[name] for name in of_torch.values()) / SPEED)

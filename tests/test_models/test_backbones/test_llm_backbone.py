@@ -407,7 +407,8 @@ def test_torch_compile_gives_the_same_features(folders):
         assert_close(torch.compile(backbone)(images())[0], backbone(images())[0], depth=NUM_BLOCKS)
 
 
-@pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['aot_eager', 'inductor'])
 def test_torch_compile_gives_the_same_gradients(folders, backend):
     plain, compiled = (initialised(folder=folders['gpt2']).train() for _ in range(2))
     with torch.no_grad():
