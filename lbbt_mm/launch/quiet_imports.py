@@ -5,6 +5,8 @@ import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, Iterator
 
+from lbbt_mm.mmengine_internals import made_loggers
+
 
 def quiet_imports() -> None:
     """Have mm codebases keep for themselves what they print at debug level while they are imported.
@@ -29,11 +31,17 @@ def quiet_imports() -> None:
 def quiet_logs(level: int = logging.WARNING) -> Iterator[None]:
     """Leave out what is logged at a level and below, by any logger of this process."""
     before = logging.root.manager.disable
-    logging.disable(max(before, level))
+    _disable(max(before, level))
     try:
         yield
     finally:
-        logging.disable(before)
+        _disable(before)
+
+
+def _disable(level: int) -> None:
+    logging.disable(level)
+    for logger in made_loggers()[:1]:  # mmengine's remember whether they may speak, until the level of one is set
+        logger.setLevel(logger.level)
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 import logging
 import sys
 import warnings
+from contextlib import nullcontext
 
 import mmengine.logging
 import pytest
+from mmengine.logging import MMLogger
 
 from lbbt_mm.launch.quiet_imports import quiet, quiet_imports, quiet_logs
 
@@ -47,3 +49,12 @@ def test_a_level_that_was_left_out_before_stays_so(caplog):
         logging.getLogger('some').warning('logged')
     logging.getLogger('some').warning('after')
     assert caplog.messages == ['after']
+
+
+def test_a_logger_of_mmengine_that_has_spoken_before_is_left_out_too_and_speaks_again(capsys):
+    logger = MMLogger.get_instance('quiet_imports', logger_name='quiet_imports')
+    for word in ('before', 'meanwhile', 'after'):
+        with quiet_logs(logging.INFO) if word == 'meanwhile' else nullcontext():
+            logger.info(word)
+    said = capsys.readouterr()
+    assert [word in said.out + said.err for word in ('before', 'meanwhile', 'after')] == [True, False, True]

@@ -11,12 +11,12 @@ from mmengine.device import get_device
 from rich.console import Console
 
 from lbbt_mm.experiments.compare_arms import main as compare_arms
-from lbbt_mm.files.config_files import read_config_file
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.files.whole_files import whole_file
 from lbbt_mm.launch.quiet_imports import quiet
 from lbbt_mm.registry import type_name
 from lbbt_mm.runs.folder_names import FolderName
+from lbbt_mm.runs.run_request import read_config
 from lbbt_mm.runs.training_run import TrainingRun
 from tools.demo.sizes import Sizes
 
@@ -116,7 +116,7 @@ def quick_precision(config: Path) -> List[str]:
         config: The config file.
     """
     from lbbt_mm.engine.optim_wrappers.autocast_optim_wrapper import lacks_bfloat16
-    cfg = read_config_file(config)
+    cfg = read_config(config)
     if type_name(cfg.optim_wrapper) != 'AutocastOptimWrapper' or get_device() != 'cpu' or not lacks_bfloat16():
         return []
     loops = [name for name in ('val_cfg', 'test_cfg') if (cfg.get(name) or {}).get('fp16')]
