@@ -14,25 +14,18 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests import clean_environment  # noqa: F401  (before huggingface_hub is imported)
 from tests.local_hub import LocalHub
-from tests.quick_configs import quick_configs
+from tests.quick_mmengine import quick_mmengine
 from tests.tiny_checkpoints import CONFIGS, IN_GGUF, OfFamilies, build_model, load_gguf_head, skip_newer_family, write_gguf
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
 
 @pytest.fixture(scope='session', autouse=True)
-def few_objects_to_collect():
-    """mmengine collects garbage each time that it builds a data set; what was imported by then is most of it, and stays."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope='session', autouse=True)
-def configs_are_quick():
-    """The tests read hundreds of configs, and build hundreds of runners."""
-    with quick_configs():
+def mmengine_is_quick():
+    """The tests read hundreds of configs, and build hundreds of runners and data sets."""
+    with quick_mmengine():
         yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope='session', autouse=True)

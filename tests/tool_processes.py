@@ -4,7 +4,6 @@
 that each import takes. The tests' own process is not forked: it has computed, and a fork of it waits for ever for the
 threads of its OpenMP. ``start`` starts a program from nothing, for the tests where that is the point.
 """
-import gc
 import multiprocessing
 import os
 import re
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from unittest import mock
 
-from tests.quick_configs import quick_configs
+from tests.quick_mmengine import quick_mmengine
 
 REPO = Path(__file__).resolve().parent.parent
 # Longer than any run here takes, on a machine that does other things too
@@ -32,7 +31,7 @@ _PRELOAD = [
     'mmcv.ops', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization',
     'lbbt_mm.models', 'lbbt_mm.engine.hooks', 'lbbt_mm.launch.processes', 'lbbt_mm.launch.checkpoints',
     'lbbt_mm.engine.optim_wrappers', 'lbbt_mm.files.safe_checkpoints', 'lbbt_mm.launch.testing', 'lbbt_mm.checks',
-    'mmpretrain.engine', 'mmpretrain.evaluation', 'mmpretrain.visualization', 'yapf.yapflib.yapf_api'
+    'mmpretrain.engine', 'mmpretrain.evaluation', 'mmpretrain.visualization', 'tests.quick_mmengine', 'yapf.yapflib.yapf_api'
 ]
 
 
@@ -136,8 +135,7 @@ def _server():
 
 def _main(tool: str, arguments: Sequence[Any], cwd: Any, env: Dict[str, str], streams: Sequence[Path]) -> None:
     """What ``python tools/TOOL ARGUMENTS`` does, in this process."""
-    gc.freeze()  # mmengine collects garbage for each data set; what the server has imported is most of it, and stays
-    quick_configs()
+    quick_mmengine()
     for stream, path in enumerate(streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
     # what the server printed while it imported may wait in its streams still

@@ -76,8 +76,8 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     for name in ('detection', 'segmentation', 'rectifier'):
         module = import_module(f'tools.demo.{name}')
         monkeypatch.setattr(module, 'PART', module.PART._replace(draw=lambda *arguments: drawn.append(arguments)))
-    sizes = Sizes(bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3, segmentation_iterations=250,
-                  rectifier_epochs=5, rectifier_digits=30, canvases=4, validation_canvases=2)
+    sizes = Sizes(bridge_blocks='0:2', bridge_epochs=8, bridge_digits=40, probe_epochs=2, detection_epochs=3,
+                  segmentation_iterations=250, rectifier_epochs=5, rectifier_digits=30, canvases=4, validation_canvases=2)
     monkeypatch.setattr(demo, 'SHORT', sizes)
     monkeypatch.setattr(autocast_optim_wrapper, 'lacks_bfloat16', lambda: False)
     monkeypatch.setattr(sys, 'argv', ['demo', '--out', str(tmp_path), '--seeds', '4', '5', '4', '--fresh'])
@@ -93,6 +93,7 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     lengths = [option for arguments in compared for option in arguments[3] if option.startswith('train_cfg.max_')]
     assert lengths == ['train_cfg.max_epochs=8', 'train_cfg.max_epochs=3', 'train_cfg.max_iters=250',
                        'train_cfg.max_epochs=5']
+    assert 'model.backbone.language.blocks=0:2' in compared[0][3]
     for part, digits in ((0, 40), (3, 30)):
         assert f'train_dataloader.dataset.num_samples={digits}' in compared[part][3]
     assert [out for _, _, out in drawn] == [tmp_path / name for name in ('detection', 'segmentation', 'rectifier')]

@@ -14,7 +14,8 @@ def options(checkpoint: Path, sizes: Sizes) -> List[str]:
     """Overrides of the bridge's config."""
     digits = sizes.bridge_digits
     return [option('model.backbone.language.checkpoint', checkpoint), f'train_dataloader.dataset.num_samples={digits}',
-            f'val_cfg.num_train_samples={digits}', *length(sizes.bridge_epochs)]
+            f'val_cfg.num_train_samples={digits}', *length(sizes.bridge_epochs),
+            *([option('model.backbone.language.blocks', sizes.bridge_blocks)] if sizes.bridge_blocks else [])]
 
 
 def probe_options(sizes: Sizes) -> List[str]:
