@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple
-from unittest import mock
 
 if TYPE_CHECKING:  # mmengine takes seconds to import, for which a tool's --help need not wait
     from mmengine.config import Config
@@ -101,6 +100,8 @@ def config_steps() -> ConfigSteps:
 
 def replaced_config_steps(own: ConfigSteps) -> ContextManager:
     """Have mmengine read config files by other steps meanwhile."""
+    from unittest import mock  # which imports much, for a tool's --help
+
     from mmengine.config import Config
     return mock.patch.multiple(Config, **dict(zip(_CONFIG_STEPS, map(staticmethod, own))))
 

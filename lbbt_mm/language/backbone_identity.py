@@ -4,7 +4,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from torch import Tensor, nn
 
-from .block_copy import is_loaded, named_weights
+from .block_copy import loaded_names, named_weights
 from .options import LanguageOptions
 from .spec import plain
 
@@ -85,7 +85,7 @@ def with_start(options: LanguageOptions, found: Mapping[str, Any]) -> LanguageOp
 
 def adopt_start(module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, local_metadata: Mapping, *args) -> None:
     """A load hook of a backbone with ``blocks``: whoever loads them takes their start from what stands beside them."""
-    if is_loaded(module.blocks, named_weights(module.blocks), state_dict, f'{prefix}blocks.'):
+    if loaded_names(module.blocks, named_weights(module.blocks), state_dict, f'{prefix}blocks.'):
         module.language = with_start(module.language, local_metadata.get(IDENTITY_KEY) or {})
 
 

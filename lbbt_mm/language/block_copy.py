@@ -84,8 +84,8 @@ def named_weights(module: nn.Module) -> Dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def is_loaded(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, Tensor], prefix: str) -> bool:
-    """Whether a state dict fills one of a module's weights; what the module itself has put there does not count.
+def loaded_names(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, Tensor], prefix: str) -> List[str]:
+    """Which of a module's weights a state dict fills; what the module itself has put there does not count.
 
     Args:
         module: The module.
@@ -94,8 +94,9 @@ def is_loaded(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, 
         prefix: What the module's names begin with there.
     """
     weights = named_weights(module)
-    found = ((state_dict.get(prefix + name), weights[name]) for name in names if name in weights)
-    return any(isinstance(there, Tensor) and there is not here and there.shape == here.shape for there, here in found)
+    found = ((name, state_dict.get(prefix + name), weights[name]) for name in names if name in weights)
+    return [name for name, there, here in found
+            if isinstance(there, Tensor) and there is not here and there.shape == here.shape]
 
 
 def _cross_name(target: str) -> Optional[str]:

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from lbbt_mm.mmengine_internals import is_initialising
-from .block_copy import is_loaded, named_weights
+from .block_copy import loaded_names, named_weights
 
 
 def say_loaded_start(what: str) -> None:
@@ -25,9 +25,9 @@ class OverwriteGuard:
     """A one-time check at a module's first forward with gradients that named parameters still hold what was copied.
 
     A module cannot see its parent's later initialisation steps, so they can be caught only once training starts.
-    A state dict that is loaded over them in between, into the module, a part of it or a parent, is a wanted change: it
-    cancels the check, and the log says so if an initialisation step loads it. An evaluation (without gradients) leaves the
-    check pending.
+    A state dict that is loaded over some or all of them in between, into the module, a part of it or a parent, is a wanted
+    change: these are no longer watched, and the log says so if an initialisation step loads it. An evaluation (without
+    gradients) leaves the check pending.
 
     Args:
         parameters: The parameters to watch, by name within the module.
@@ -71,11 +71,19 @@ class OverwriteGuard:
     def _on_load(self, part: str, module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *args) -> None:
         above = part and f'{part}.'
         watched = [name[len(above):] for name in self._prints if name.startswith(above)]
-        if not is_loaded(module, watched, state_dict, prefix):
-            return
-        self.cancel()
-        if is_initialising(module):
-            say_loaded_start('a Pretrained step behind LanguageInit, of this module or one around it, loads a checkpoint')
+        loaded = loaded_names(module, watched, state_dict, prefix)
+        for name in loaded:
+            del self._prints[above + name]
+        step = 'a Pretrained step behind LanguageInit, of this module or one around it, loads'
+        if not self._prints:
+            self.cancel()
+        if loaded and is_initialising(module):
+            if self._prints:
+                count = len(loaded) + len(self._prints)
+                print_log(f'{step} {len(loaded)} of the {count} tensors that were copied, such as {above + loaded[0]!r}: '
+                          'these start from its checkpoint.', logger='current', level=logging.WARNING)
+            else:
+                say_loaded_start(f'{step} a checkpoint')
 
     def _check(self, module: nn.Module, *args) -> None:
         # a frozen module stays in eval mode while the rest trains; evaluation runs without gradients

@@ -116,6 +116,14 @@ def test_loading_a_checkpoint_into_a_part_of_the_blocks_cancels_the_check(stack)
     stack(X)
 
 
+def test_what_was_not_loaded_is_watched_still(stack):
+    block = stack.blocks[0]
+    block.load_state_dict({name: torch.randn_like(tensor) for name, tensor in block.state_dict().items()})
+    overwrite(stack)
+    with pytest.raises(RuntimeError, match=r"'blocks\.1\.[\w.]+' no longer holds"):
+        stack(X)
+
+
 def parent_that_loads(language, path, state):
     """A parent whose own step loads a state dict, which comes behind the initialisation of its children."""
     torch.save(state, path)
@@ -217,3 +225,15 @@ def test_one_changed_entry_is_noticed_in_every_dtype(dtype):
         module.weight[5, 7] = -module.weight[5, 7]
     with pytest.raises(RuntimeError, match="'weight' no longer holds.*1 of 2"):
         module(torch.zeros(1, 64, dtype=dtype))
+
+
+def test_a_parent_s_checkpoint_of_some_of_the_tensors_is_said_to_be_that(language, tmp_path, log):
+    name = 'backbone.blocks.0.attn.qkv.weight'
+    state = {name: torch.randn_like(Parent(VisionStack(language)).state_dict()[name])}
+    model = parent_that_loads(language, tmp_path / 'part.pth', state)
+    assert torch.equal(model.state_dict()[name], state[name])
+    assert sum("loads 1 of the 24 tensors that were copied, such as 'blocks.0.attn.qkv.weight'" in line for line in log) == 1
+    assert not any(line.endswith(SAID) for line in log)
+    overwrite(model.backbone)
+    with pytest.raises(RuntimeError, match='no longer holds'):
+        model(X)

@@ -22,7 +22,7 @@ from tests.tool_processes import finish, run_tool, start
 from tools.demo import __main__ as demo
 from tools.demo import rectifier
 from tools.demo.part import CONFIGS, compare, quick_precision
-from tools.demo.sizes import FULL, SHORT, Sizes
+from tools.demo.sizes import FULL, SHORT, WITHOUT_BFLOAT16, Sizes
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def test_files_of_somebody_else_end_it_in_one_line(comparison, tmp_path, capsys)
 
 
 @pytest.mark.parametrize('arguments, sizes', (
-    ((), SHORT), (('--full', ), FULL),
+    ((), SHORT), (('--slow', ), WITHOUT_BFLOAT16), (('--full', ), FULL), (('--slow', '--full'), FULL),
     (('--epochs', '2'), SHORT._replace(bridge_epochs=2, detection_epochs=2, rectifier_epochs=2)),
     (('--full', '--canvases', '7', '--iterations', '5'), FULL._replace(canvases=7, segmentation_iterations=5))))
 def test_the_command_line_gives_sizes(arguments, sizes, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['demo', *arguments])
-    assert demo.parse_args().sizes == sizes
+    monkeypatch.setattr(sys, 'argv', ['demo', *(argument for argument in arguments if argument != '--slow')])
+    assert demo.sizes_for(demo.parse_args(), '--slow' in arguments) == sizes
 
 
 def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     for part, digits in ((0, 40), (3, 30)):
         assert f'train_dataloader.dataset.num_samples={digits}' in compared[part][3]
     assert [out for _, _, out in drawn] == [tmp_path / name for name in ('detection', 'segmentation', 'rectifier')]
-    for folder, pattern in (('digits_coco-4', 'train2017/*.png'), ('digits_ade-4', 'images/training/*.jpg')):
+    for folder, pattern in (('digits_coco-4-2', 'train2017/*.png'), ('digits_ade-4-2', 'images/training/*.jpg')):
         pictures = [cv2.imread(str(path)) for path in (tmp_path / folder).glob(pattern)]
         assert [picture.shape for picture in pictures] == 4 * [(64, 64, 3)]
 
@@ -165,7 +165,8 @@ def test_pictures_of_a_checkpoint_run_no_code_from_it(part, tmp_path):
 
 
 def test_a_data_folder_of_somebody_else_ends_it_in_one_line(tmp_path, monkeypatch):
-    folder = tmp_path / f'digits_coco-{SHORT.canvases}'
+    folder = tmp_path / 'digits_coco-7-2'
+    monkeypatch.setattr(demo, 'sizes_for', lambda *args: SHORT._replace(canvases=7, validation_canvases=2))
     folder.mkdir()
     (folder / 'mine').write_text('mine')
     monkeypatch.setattr(demo, 'find_smollm2', lambda: Path('lm.gguf'))

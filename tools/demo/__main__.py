@@ -21,7 +21,7 @@ from pathlib import Path
 from lbbt_mm import argument_types
 from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
-from tools.demo.sizes import FULL, SHORT
+from tools.demo.sizes import FULL, SHORT, WITHOUT_BFLOAT16, Sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('bridge', 'detection', 'segmentation', 'rectifier')
@@ -46,20 +46,36 @@ def parse_args() -> argparse.Namespace:
     args.seeds = list(dict.fromkeys(args.seeds))
     changed = dict(bridge_epochs=args.epochs, detection_epochs=args.epochs, rectifier_epochs=args.epochs,
                    segmentation_iterations=args.iterations, canvases=args.canvases)
-    args.sizes = (FULL if args.full else SHORT)._replace(**{name: value for name, value in changed.items() if value})
+    args.changed = {name: value for name, value in changed.items() if value}
     args.out = (args.out or ROOT / 'work_dirs' / ('demo_full' if args.full else 'demo')).resolve()
     return args
+
+
+def sizes_for(args: argparse.Namespace, is_slow: bool) -> Sizes:
+    """Sizes of the demo.
+
+    Args:
+        args: The command line.
+        is_slow: Whether it runs on a processor without instructions for bfloat16.
+    """
+    return (FULL if args.full else WITHOUT_BFLOAT16 if is_slow else SHORT)._replace(**args.changed)
 
 
 def main() -> None:
     """Command line."""
     args = parse_args()
     quiet_imports()
+    from mmengine.device import get_device
     from rich.console import Console
 
+    from lbbt_mm.engine.optim_wrappers.autocast_optim_wrapper import lacks_bfloat16
     from tools.demo.part import run_part
+    is_slow = get_device() == 'cpu' and lacks_bfloat16()
+    args.sizes = sizes_for(args, is_slow)
     console, checkpoint, started = Console(), find_smollm2(), time.monotonic()
     console.print(f'Language model: SmolLM2-135M-Instruct from {checkpoint.name}', highlight=False)
+    if is_slow and not args.full:
+        console.print('This processor has no instructions for bfloat16: the trainings are shorter than elsewhere.')
     for name in PARTS:
         if name in args.only:
             run_part(import_module(f'tools.demo.{name}').PART, name, args, checkpoint, console)

@@ -4,7 +4,7 @@ from typing import List
 
 from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CANVASES, CONFIGS, Part, Runs, infer, length, new_figure, save_figure
+from tools.demo.part import CANVASES, CONFIGS, Part, Runs, canvas_folder, infer, length, new_figure, save_figure
 from tools.demo.sizes import Sizes
 
 
@@ -48,7 +48,7 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 6, thres
 PART = Part(
     config=CONFIGS / 'detr_smollm2_digits.py',
     metrics=('coco/bbox_mAP_50', 'coco/bbox_mAP'),
-    make_data=lambda out, sizes: make_digits_detection(out / f'digits_coco-{sizes.canvases}', sizes.canvases,
+    make_data=lambda out, sizes: make_digits_detection(canvas_folder(out, sizes, 'coco'), sizes.canvases,
                                                        sizes.validation_canvases),
     options=options,
     data=CANVASES + ' with boxes',

@@ -123,6 +123,11 @@ def quick_precision(config: Path) -> List[str]:
     return ['optim_wrapper.type=OptimWrapper', *(f'{name}.fp16=False' for name in loops)]
 
 
+def canvas_folder(out: Path, sizes: Sizes, layout: str) -> Path:
+    """The folder of a data set of canvases; its name says how many there are."""
+    return out / f'digits_{layout}-{sizes.canvases}-{sizes.validation_canvases}'
+
+
 def length(epochs: Optional[int]) -> List[str]:
     """Overrides for a length, measured at its end; none for the config's own. The schedules follow."""
     return [] if epochs is None else [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}']

@@ -6,7 +6,7 @@ import numpy as np
 
 from lbbt_mm.data_makers.digits_to_ade import make_digits_segmentation
 from lbbt_mm.launch.config_options import option
-from tools.demo.part import CANVASES, CONFIGS, Part, Runs, infer, new_figure, save_figure
+from tools.demo.part import CANVASES, CONFIGS, Part, Runs, canvas_folder, infer, new_figure, save_figure
 from tools.demo.sizes import Sizes
 
 
@@ -58,7 +58,7 @@ def draw_predictions(runs: Runs, data: Path, path: Path, columns: int = 8) -> No
 PART = Part(
     config=CONFIGS / 'segmenter_smollm2_digits.py',
     metrics=('mIoU', 'aAcc'),
-    make_data=lambda out, sizes: make_digits_segmentation(out / f'digits_ade-{sizes.canvases}', sizes.canvases,
+    make_data=lambda out, sizes: make_digits_segmentation(canvas_folder(out, sizes, 'ade'), sizes.canvases,
                                                           sizes.validation_canvases),
     options=options,
     data=CANVASES + ' with masks',

@@ -1,7 +1,8 @@
 """How long the demo's parts train, and on how much: the one place where its time is tuned.
 
-The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together, also where
-the processor has no instructions for bfloat16. Some 13 seconds of each of its 30 trainings are the start of a process.
+The short demo is to take at most 8 minutes of training on two shared cores, all parts, arms and seeds together. Where the
+processor has no instructions for bfloat16 a step takes several times as long, so there are fewer of them; 10 seconds of each
+of the 30 trainings are the start of a process there.
 """
 from typing import NamedTuple, Optional, Tuple
 
@@ -25,22 +26,24 @@ class Sizes(NamedTuple):
         validation_canvases: What both are measured on.
     """
     bridge_arms: Tuple[str, ...] = ('language', 'random')
-    bridge_blocks: Optional[str] = '0:2'
+    bridge_blocks: Optional[str] = None
     bridge_epochs: Optional[int] = 5
-    bridge_digits: int = 250
-    probe_epochs: Optional[int] = 1
+    bridge_digits: int = 300
+    probe_epochs: Optional[int] = 2
     detection_epochs: Optional[int] = 2
     detection_batch: int = 8
     detection_queries: int = 6
-    segmentation_iterations: Optional[int] = 100
+    segmentation_iterations: Optional[int] = 150
     rectifier_epochs: Optional[int] = 5
     rectifier_digits: int = 300
-    canvases: int = 500
-    validation_canvases: int = 100
+    canvases: int = 1000
+    validation_canvases: int = 150
 
 
 SHORT = Sizes()
-FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_blocks=None, bridge_epochs=None,
+WITHOUT_BFLOAT16 = Sizes(bridge_blocks='0:2', bridge_epochs=4, bridge_digits=200, probe_epochs=1, segmentation_iterations=50,
+                         rectifier_epochs=4, canvases=240, validation_canvases=60)
+FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None,
              bridge_digits=500, probe_epochs=None, detection_epochs=None, detection_batch=16, detection_queries=25,
              segmentation_iterations=None, rectifier_epochs=None, rectifier_digits=500, canvases=5000,
              validation_canvases=200)
