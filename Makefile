@@ -9,7 +9,7 @@ TEST_ARGS ?= -n 2 --dist loadfile
 .PHONY: help install demo test fuzz lint bench clean
 
 help:
-	@echo 'make install  make .venv (about 15 minutes once; PYTHON=python3.12 picks another interpreter)'
+	@echo 'make install  make .venv (15 to 30 minutes once; PYTHON=python3.12 picks another interpreter)'
 	@echo "make demo     LBBT, a DETR, a Segmenter and a ViT with SmolLM2's blocks and without them, three seeds (DEMO_ARGS='--full')"
 	@echo "make test     run the tests (TEST_ARGS='-k name', '-m slow' for the slow ones; default '-n 2 --dist loadfile')"
 	@echo "make fuzz     open 10,000 damaged language checkpoints (FUZZ_ARGS='--cases 1000 --seed 1')"

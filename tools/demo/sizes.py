@@ -41,8 +41,8 @@ class Sizes(NamedTuple):
 
 
 SHORT = Sizes()
-WITHOUT_BFLOAT16 = Sizes(bridge_blocks='0:2', bridge_epochs=4, bridge_digits=200, probe_epochs=1, segmentation_iterations=50,
-                         rectifier_epochs=4, canvases=240, validation_canvases=60)
+WITHOUT_BFLOAT16 = Sizes(bridge_blocks='0:2', bridge_epochs=4, bridge_digits=150, probe_epochs=1, segmentation_iterations=32,
+                         rectifier_epochs=4, rectifier_digits=200, canvases=140, validation_canvases=60)
 FULL = Sizes(bridge_arms=('language', 'shuffled', 'moment_matched', 'random'), bridge_epochs=None,
              bridge_digits=500, probe_epochs=None, detection_epochs=None, detection_batch=16, detection_queries=25,
              segmentation_iterations=None, rectifier_epochs=None, rectifier_digits=500, canvases=5000,
