@@ -1,5 +1,6 @@
 """What the demo's parts share: data, a comparison of two arms over seeds, pictures."""
 import argparse
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from rich.console import Console
 from lbbt_mm.experiments.compare_arms import main as compare_arms
 from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.files.whole_files import whole_file
-from lbbt_mm.launch.quiet_imports import quiet
+from lbbt_mm.launch.quiet_imports import quiet, quiet_logs
 from lbbt_mm.registry import type_name
 from lbbt_mm.runs.folder_names import FolderName
 from lbbt_mm.runs.run_request import read_config
@@ -98,10 +99,10 @@ def compare(config: Path, arms: Sequence[str], metrics: Sequence[str], options: 
         dict: Arm -> its run with the first seed, for pictures.
     """
     jobs = min(len(os.sched_getaffinity(0)), len(arms) * len(seeds))  # on two cores two trainings of one thread each
-    failed = compare_arms([
-        str(config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds), '--jobs',
-        str(jobs), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options',
-        *options])
+    with quiet_logs(logging.INFO):  # of checks that found nothing
+        failed = compare_arms([
+            str(config), '--out', str(out), '--arms', *arms, '--baseline-arm', arms[-1], '--seeds', *map(str, seeds),
+            '--jobs', str(jobs), '--metric', *metrics, *more, *(['--fresh'] if fresh else []), '--cfg-options', *options])
     if failed:
         sys.exit(failed)
     names = {path: FolderName.read(path.name) for path in (out / 'runs').iterdir()}
