@@ -52,8 +52,8 @@ def write_checkpoint(folder: str, size: int, dtype: str, width: int) -> int:
     from lbbt_mm.language import block_tensors, read_spec
     kind, index = getattr(torch, dtype), {}
     spec = read_spec(dict(model_type='llama', hidden_size=width, num_attention_heads=width // 128,
-                          num_key_value_heads=width // 512, intermediate_size=7 * width // 2, num_hidden_layers=10**4,
-                          vocab_size=1000))
+                          num_key_value_heads=max(1, width // 512), intermediate_size=7 * width // 2,
+                          num_hidden_layers=10**4, vocab_size=1000))
     of_block = kind.itemsize * sum(map(math.prod, block_tensors(spec, 0).values()))
     for block in range(max(1, round(size / of_block))):
         file = f'model-{block + 1:05}.safetensors'
