@@ -2,6 +2,7 @@
 import argparse
 import sys
 from dataclasses import fields
+from functools import partial
 from typing import List, Sequence
 
 from mmengine.config import Config
@@ -11,9 +12,10 @@ from lbbt_mm.checks import check_datasets
 from lbbt_mm.checks.values import check_language_checkpoints
 from lbbt_mm.config_keys import shared_options
 from lbbt_mm.runs.training_pool import TrainingPool, command_line
-from lbbt_mm.runs.training_run import ENDED, TrainingFailed
+from lbbt_mm.runs.training_run import ENDED
 from .choose import Choice
 from .collect import collect
+from .exit_status import exit_status
 from .plan import Plan, Run
 from .report import report, write_results
 from .results_folder import refuse_other_results
@@ -33,38 +35,33 @@ def run_experiment(args: argparse.Namespace) -> int:
         int: The exit status.
     """
     # tables need their width, in the log of a batch job too
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    try:
-        plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan) if hasattr(args, field.name)})
-        if not args.report_only:  # what is trained already can be shown
-            plan.refuse_equal()
-        if args.dry_run:
-            print_commands(plan, args, console)
-            return 0
-        failures: List[str] = []
-        if args.report_only:
-            refuse_other_results(plan.out, args.tool)
-        else:
-            prepare(plan, args, console)
-            failures = train(plan, args, console)
-        collected = collect(plan)
-        if any(outcome.status != 'missing' for outcome in collected.values()):
-            report(plan, collected, console)
-            failures += write_page(plan) if args.report else []
-        elif args.report_only:
-            failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or give its folder.']
-        if not plan.is_matched and plan.probes and 'diverged' in {outcome.status for outcome in collected.values()}:
-            failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
-                            'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
-    except KeyboardInterrupt:
-        console.print('Interrupted. The same command goes on from the last checkpoints, or from the start where there is '
-                      'none.', soft_wrap=True)
-        return 130
-    except TrainingFailed as error:
-        failures = [str(error)]
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+    return exit_status(partial(_run_experiment, args, Console(width=None if sys.stdout.isatty() else 140)))
+
+
+def _run_experiment(args: argparse.Namespace, console: Console) -> List[str]:
+    """Plan, run, collect, choose and report; what went wrong."""
+    plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan) if hasattr(args, field.name)})
+    if not args.report_only:  # what is trained already can be shown
+        plan.refuse_equal()
+    if args.dry_run:
+        print_commands(plan, args, console)
+        return []
+    failures: List[str] = []
+    if args.report_only:
+        refuse_other_results(plan.out, args.tool)
+    else:
+        prepare(plan, args, console)
+        failures = train(plan, args, console)
+    collected = collect(plan)
+    if any(outcome.status != 'missing' for outcome in collected.values()):
+        report(plan, collected, console)
+        failures += write_page(plan) if args.report else []
+    elif args.report_only:
+        failures = [f'{plan.out / "runs"} has no runs of this experiment. Leave --report-only out, or give its folder.']
+    if not plan.is_matched and plan.probes and 'diverged' in {outcome.status for outcome in collected.values()}:
+        failures.append('The bridge diverged, so no probe was trained. Lower the learning rate (--cfg-options '
+                        'optim_wrapper.optimizer.lr=...) and start again with --fresh.')
+    return failures
 
 
 def prepare(plan: Plan, args: argparse.Namespace, console: Console) -> None:

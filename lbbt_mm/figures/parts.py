@@ -22,10 +22,12 @@ class Parts:
     Args:
         path: The file. One that answers another question is begun anew.
         question: All that the results depend on: settings, and files with their size and time. JSON has to have it.
+        writes: Whether new results are kept in the file; False for a dry run. Defaults to True.
     """
 
-    def __init__(self, path: Path, question: Any) -> None:
+    def __init__(self, path: Path, question: Any, writes: bool = True) -> None:
         self.path = path
+        self._writes = writes
         self._question = digest(question)
         found = read_dict(path)
         fits = found.get('question') == self._question and isinstance(found.get('parts'), dict)
@@ -59,6 +61,8 @@ class Parts:
             self._write()
 
     def _write(self) -> None:
+        if not self._writes:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps(dict(question=self._question, parts=self._done)))
 

@@ -1,4 +1,5 @@
 """What a backbone of language-model blocks is, in plain values that a checkpoint can keep."""
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional, Sequence
 
@@ -69,6 +70,23 @@ def read_identity(loaded: Mapping[str, Any], prefix: str = 'backbone.') -> Optio
     places = loaded.get('meta'), beside.get(prefix.rstrip('.'))
     found = [place[IDENTITY_KEY] for place in places if isinstance(place, Mapping) and place.get(IDENTITY_KEY)]
     return found[0] if found else None
+
+
+def restore_identity(loaded: Dict[str, Any], prefix: str = 'backbone.') -> None:
+    """Put what a checkpoint's meta says beside its weights, where a tool that saved it again has dropped it.
+
+    Args:
+        loaded: A training checkpoint; changed in place.
+        prefix: What the backbone's tensors start with there.
+    """
+    found, states = read_identity(loaded, prefix), loaded.get('state_dict')
+    if not found or not states:
+        return
+    beside = dict(getattr(states, '_metadata', None) or {})
+    name = prefix.rstrip('.')
+    if not (beside.get(name) or {}).get(IDENTITY_KEY):
+        loaded['state_dict'] = OrderedDict(states)  # a plain dict holds no attribute
+        loaded['state_dict']._metadata = {**beside, name: {**(beside.get(name) or {}), IDENTITY_KEY: found}}
 
 
 def with_start(options: LanguageOptions, found: Mapping[str, Any]) -> LanguageOptions:

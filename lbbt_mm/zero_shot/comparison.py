@@ -12,6 +12,7 @@ from rich.console import Console
 from lbbt_mm.analysis.relative_representations import NON_ZERO
 from lbbt_mm.checks import check_datasets
 from lbbt_mm.datasets.captions import open_captions
+from lbbt_mm.experiments.exit_status import exit_status
 from lbbt_mm.experiments.results_folder import refuse_other_results
 from lbbt_mm.experiments.run_folders import check_folders, take_folders
 from lbbt_mm.figures.parts import Parts
@@ -19,7 +20,7 @@ from lbbt_mm.files.feature_index import other_features
 from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.runs.folder_names import FolderName
 from lbbt_mm.runs.training_pool import Chain, TrainingPool, command_line
-from lbbt_mm.runs.training_run import ENDED, TrainingFailed, TrainingRun
+from lbbt_mm.runs.training_run import ENDED, TrainingRun
 from .compared_scores import asif_accuracies, neighbourhood, probe_images, probe_texts, zero_shot_accuracy
 from .compared_trainings import LIT, SHARELOCK, Method, Protocol, trained_model
 from .comparison_tables import Model, Score, report
@@ -50,16 +51,7 @@ def compare(args: argparse.Namespace) -> int:
     Args:
         args: The command line.
     """
-    try:
-        failures = _compare(args, Console(width=None if sys.stdout.isatty() else 140))
-    except KeyboardInterrupt:
-        print('Interrupted. The same command goes on from the last checkpoints.', file=sys.stderr)
-        return 130
-    except TrainingFailed as error:
-        failures = [str(error)]
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+    return exit_status(partial(_compare, args, Console(width=None if sys.stdout.isatty() else 140)))
 
 
 def _compare(args: argparse.Namespace, console: Console) -> List[str]:
@@ -69,7 +61,7 @@ def _compare(args: argparse.Namespace, console: Console) -> List[str]:
     for method in _methods(args):
         protocol.check_method(method)
     refuse_other_results(args.out, args.tool)  # before models are opened
-    parts = Parts(args.out / 'models.parts.json', 1)
+    parts = Parts(args.out / 'models.parts.json', 1, writes=not args.dry_run)
     models = {found.label: LanguageModel(found.label, found.location, args, parts) for found in args.language}
     planned_sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
     planned = plan(args, protocol, data, planned_sides)

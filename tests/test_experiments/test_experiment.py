@@ -117,7 +117,6 @@ class TestRunning:
         assert starts(folder)[4:] == ['random-seed0-lr0.01', 'language-seed1-lr0.1', 'random-seed2-lr0.01']
 
 
-
 class TestFolder:
 
     def test_afresh_removes_the_runs_and_nothing_else(self, compare, folder):

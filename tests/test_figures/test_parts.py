@@ -38,3 +38,12 @@ def test_a_file_that_was_written_again_is_another(tmp_path):
     before = stamp(tmp_path / 'a')
     (tmp_path / 'a').write_text('xy')
     assert stamp(tmp_path / 'a') != before
+
+
+def test_a_dry_run_reads_what_is_there_and_writes_nothing(tmp_path):
+    Parts(tmp_path / 'parts.json', 1).get('a', lambda: 1)
+    dry = Parts(tmp_path / 'parts.json', 1, writes=False)
+    assert dry.get('a', lambda: pytest.fail('computed again')) == 1 and dry.get('b', lambda: 2) == 2 and 'b' in dry
+    assert 'b' not in Parts(tmp_path / 'parts.json', 1)
+    Parts(tmp_path / 'none' / 'parts.json', 1, writes=False).get('a', lambda: 1)
+    assert not (tmp_path / 'none').exists()

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmpretrain.models import ClsDataPreprocessor
-from mmpretrain.structures import DataSample
 
 from lbbt_mm.figures.features import labels_of
 from lbbt_mm.figures.preprocessing import preprocess
@@ -164,15 +162,6 @@ def test_images_are_the_same_each_time_and_labels_those_of_training(unmoved):
     assert len(samples) == 4, 'a data set with fewer is taken whole'
     prepared = preprocess(run.at_end(), images, samples)
     assert len(prepared['inputs']) == 4 and prepared['inputs'].dtype == torch.float32, 'stacked and normalised'
-
-
-def test_images_are_not_mixed_with_others():
-    model = torch.nn.Module()
-    model.data_preprocessor = ClsDataPreprocessor(num_classes=2, batch_augments=dict(augments=dict(type='Mixup', alpha=0.8)))
-    mixing, images = model.data_preprocessor.batch_augments, torch.rand(4, 3, 2, 2)
-    samples = [DataSample().set_gt_label(0) for _ in images]
-    assert torch.equal(preprocess(model, images, samples, training=True)['inputs'], images)
-    assert model.data_preprocessor.batch_augments is mixing
 
 
 def test_what_cannot_be_opened(unmoved, tmp_path):

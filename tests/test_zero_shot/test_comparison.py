@@ -94,7 +94,7 @@ def test_commands_are_shown_without_features(files, capsys):
     assert [Path(line.split(' --work-dir ')[1].split()[0]).name for line in commands] == [
         'tiny-sharelock-seed0', 'tiny-sharelock-seed1', 'random-sharelock-seed0', 'random-sharelock-seed1']
     assert all('--nproc_per_node=2' in line for line in commands) and last == '# trainings: 4, done: 0'
-    assert not (files.folder / 'out' / 'stores').exists() and not (files.folder / 'out' / 'runs').exists()
+    assert not (files.folder / 'out').exists()
 
 
 def test_each_training_gets_gpus_of_its_own(files, monkeypatch):

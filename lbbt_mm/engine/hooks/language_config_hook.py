@@ -8,7 +8,7 @@ from torch import nn
 
 from lbbt_mm.checks.image_folders import check_labels_once
 from lbbt_mm.config_keys import get_key, language_keys
-from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, describe_backbone, restore_identity
 from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.mmengine_internals import checkpoint_of, is_resumed
 from lbbt_mm.models.initializers.init_steps import steps_of
@@ -47,6 +47,10 @@ class LanguageConfigHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the run's random labels; a test asks nothing of the training data."""
         check_labels_once(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let a checkpoint that another tool saved again say what its backbone is; called before the model loads it."""
+        restore_identity(checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the backbone is, for a later :class:`lbbt_mm.BridgeInit`."""

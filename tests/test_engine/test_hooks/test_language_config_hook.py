@@ -1,4 +1,5 @@
 """LanguageConfigHook: a run that has started needs its language model no more."""
+from collections import OrderedDict
 from copy import deepcopy
 from unittest.mock import MagicMock
 
@@ -124,6 +125,39 @@ def test_a_checkpoint_says_what_its_backbone_started_from():
     resumed.load_state_dict(model('random').state_dict())
     LanguageConfigHook().before_save_checkpoint(mock_runner(Config(), resumed), saved)
     assert saved['meta'][IDENTITY_KEY]['arm'] == 'random'
+
+
+@pytest.mark.parametrize('states', [dict, OrderedDict])
+def test_a_checkpoint_that_was_saved_again_still_says_it(states):
+    """Its state dict has lost what torch keeps beside the tensors."""
+    def model(arm):
+        return nn.ModuleDict(dict(backbone=LLMBackbone(dict(config=CONFIGS['gpt2'], arm=arm), img_size=8, patch_size=4)))
+
+    trained, resumed, saved = model('random'), model('language'), dict(meta={})
+    hook, runner = LanguageConfigHook(), mock_runner(Config(), trained)
+    hook.before_save_checkpoint(runner, saved)
+    saved['state_dict'] = states(trained.state_dict())
+    hook.after_load_checkpoint(runner, saved)
+    resumed.load_state_dict(saved['state_dict'])
+    assert resumed['backbone'].language.arm == 'random'
+
+
+def test_what_stands_beside_the_weights_of_other_modules_stays():
+    identity = dict(checkpoint='gpt2', arm='random')
+    beside = {'backbone': {'version': 3}, 'head': {'version': 2}}
+    checkpoint = dict(meta={IDENTITY_KEY: identity}, state_dict=OrderedDict(weight=torch.ones(1)))
+    checkpoint['state_dict']._metadata = beside
+    LanguageConfigHook().after_load_checkpoint(mock_runner(Config(), nn.Linear(1, 1)), checkpoint)
+    assert checkpoint['state_dict']._metadata == {'backbone': {'version': 3, IDENTITY_KEY: identity}, 'head': {'version': 2}}
+
+
+@pytest.mark.parametrize('checkpoint', [
+    dict(state_dict={'weight': torch.ones(1)}), dict(meta={IDENTITY_KEY: dict(arm='random')}),
+    dict(meta=None, state_dict={})])
+def test_checkpoints_that_say_nothing_stay_as_they_were(checkpoint):
+    before = dict(checkpoint)
+    LanguageConfigHook().after_load_checkpoint(mock_runner(Config(), nn.Linear(1, 1)), checkpoint)
+    assert checkpoint == before
 
 
 @pytest.mark.parametrize('explicit', [True, False])
