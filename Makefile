@@ -1,7 +1,7 @@
 # Every target but help and clean first makes .venv; that takes no time once it is there.
 PY = .venv/bin/python
 # Small tensors gain nothing from many threads, and several test processes would fight over them.
-TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
+TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTHONDONTWRITEBYTECODE= TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
 # Half the time on two cores; TEST_ARGS of your own take its place.
 # A file stays in one process, so what its tests share is made once.
 TEST_ARGS ?= -n 2 --dist loadfile

@@ -13,7 +13,7 @@ readonly STATE=$VENV/install
 readonly SUPPORTED='3.11 3.12'  # 3.11 was tried; for 3.12 every pin has a wheel; 3.10 and older are refused by the pins
 # An environment that this script has made, or begun to make, has $STATE; one that it was only given has this file there too.
 readonly GIVEN=$STATE/given
-readonly STEPS='build torch mmcv mm dev demo package check'
+readonly STEPS='build torch mmcv mm dev demo bytecode package check'
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'install: %s\n' "$*" >&2; exit 1; }
@@ -35,6 +35,7 @@ is_supported() {
 step_files() {
   case $1 in
     package) say setup.py pyproject.toml lbbt_mm/version.py ;;
+    bytecode) ;;
     check) say tools/doctor/doctor.py tools/doctor/checks.py tools/doctor/probe.py ;;
     *) say "requirements/$1.txt" ;;
   esac
@@ -202,8 +203,8 @@ run_step() {  # run_step STEP WHAT USUALLY
 
 # --- The steps ----------------------------------------------------------------------------------------------------------
 
-pip_install() {
-  "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check -c requirements/constraints.txt "$@"
+pip_install() {  # the step 'bytecode' compiles
+  "$VENV/bin/python" -m pip install --no-compile --no-input --disable-pip-version-check -c requirements/constraints.txt "$@"
 }
 
 make_venv() {
@@ -278,6 +279,9 @@ step_dev() { pip_install -r requirements/dev.txt; }
 
 step_demo() { pip_install --no-deps -r requirements/demo.txt; }
 
+# On all cores, where pip would use one. What does not compile is a template or for another Python; pip passes over it too.
+step_bytecode() { "$VENV/bin/python" -m compileall -qq -j 0 "$PWD/$VENV/lib" || true; }
+
 step_package() { pip_install --no-deps --no-build-isolation -e .; }
 
 step_check() { "$VENV/bin/python" tools/doctor/doctor.py; }
@@ -302,6 +306,7 @@ run_step mmcv "mmcv with compiled operators" '11 minutes on 2 cores; seconds whe
 run_step mm 'mmdet, mmseg, mmpretrain, transformers and the rest' '1 minute'
 run_step dev 'pytest and ruff' '10 s'
 run_step demo "the demo's language model, 93 MB" '10 s'
+run_step bytecode 'byte code of all packages' '30 s'
 run_step package 'lbbt_mm itself, editable' '5 s'
 run_step check 'tools/doctor/doctor.py' '10 s'
 say "environment is ready ($VENV, Python $PYTHON_VERSION, $(duration $SECONDS))"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = ['build', 'torch', 'mmcv', 'mm', 'dev', 'demo', 'package', 'check']
+STEPS = ['build', 'torch', 'mmcv', 'mm', 'dev', 'demo', 'bytecode', 'package', 'check']
 # Answers what the script asks Python and makes folders instead of environments; logs what pip was asked to install.
 FAKE_PYTHON = r'''#!/bin/bash
 case "$1 $2" in
@@ -162,7 +162,7 @@ def test_changed_requirements_run_again_with_what_follows_only(checkout):
     install(checkout)
     with open(checkout / 'requirements' / 'dev.txt', 'a') as file:
         file.write('pytest-timeout==2.4.0\n')
-    assert steps_run(install(checkout)) == ['dev', 'demo', 'package', 'check']
+    assert steps_run(install(checkout)) == ['dev', 'demo', 'bytecode', 'package', 'check']
 
 
 def test_half_made_environment_is_repaired(checkout):
