@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from lbbt_mm import argument_types
+from lbbt_mm.files.config_paths import refuse_absent_config
 from lbbt_mm.files.overwriting import refuse_overwriting_output
 from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
@@ -66,6 +67,7 @@ def main() -> int:
         int: 1 if a run could not go on with it, else 0.
     """
     args = parse_args()  # before what takes seconds to import
+    refuse_absent_config(args.config)
     refuse_overwriting_output(args.out, None)
     quiet_imports()
     from rich.console import Console

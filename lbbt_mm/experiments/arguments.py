@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from lbbt_mm import argument_types
+from lbbt_mm.files.config_paths import refuse_absent_config
 from lbbt_mm.launch.quiet_imports import quiet_imports
 from lbbt_mm.launch.user_errors import run_tool
 
@@ -21,6 +22,8 @@ def start(parse_args: Callable[[Optional[Sequence[str]]], argparse.Namespace], a
 
     def run() -> int:
         args = parse_args(arguments)
+        for path in (args.config, *args.probes):
+            refuse_absent_config(path)
         quiet_imports()
         from .experiment import run_experiment  # what trains is imported when something is to be trained
         return run_experiment(args)

@@ -9,6 +9,7 @@ from unittest import mock
 from mmengine.config import Config
 
 from lbbt_mm.mmengine_internals import ConfigSteps, config_steps, replaced_config_steps
+from .config_paths import refuse_absent_config
 from .config_values import check_values
 from .data_configs import DATA_SUFFIXES, build_registered_parts_only, check_data, is_trusted_code
 from .plain_files import NotPlainError, guard_file_readers
@@ -37,9 +38,7 @@ def read_config_file(path: Any, **options: Any) -> Config:
         ValueError: If an environment variable or a folder's name would be run as code, or a config that is data has or
             inherits some.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: no such config file. Give the path of a config, absolute or relative to the '
-                                'current folder.')
+    refuse_absent_config(path)
     guard_file_readers()
     with _READING:
         reading = _Reading()

@@ -1,6 +1,8 @@
 """Files of a hub repository, through huggingface_hub's cache."""
+import logging
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, Iterator, List, Optional
 
 from .errors import CheckpointError, UnreachableError
 from .file_names import check_file_name
@@ -12,7 +14,8 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     """A function that downloads files of a hub repository through huggingface_hub's cache.
 
     The first file settles the commit; all others come from the same one, whatever is pushed meanwhile, and those that
-    the cache has (or knows to be absent) are not asked for again.
+    the cache has (or knows to be absent) are not asked for again. A hub that cannot be reached is not asked again either:
+    the rest comes from the cache.
 
     Args:
         repo_id: For example ``openai-community/gpt2``.
@@ -24,11 +27,11 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     """
     from huggingface_hub import _CACHED_NO_EXIST, errors, hf_hub_download, try_to_load_from_cache
     where = repo_id + (f' at revision {revision!r}' if revision else '')
-    commit = None
+    commit, reachable = None, True
 
     def fetch(file: str) -> Path:
         """Download one file."""
-        nonlocal commit
+        nonlocal commit, reachable
         try:
             check_file_name(file)
         except ValueError as error:
@@ -36,14 +39,35 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
                                   'language.checkpoint.') from None
         if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
             raise FileNotFoundError(f'{where}/{file}')
+        messages: List[str] = []
         try:
-            path = Path(hf_hub_download(repo_id, file, revision=commit or revision))
+            with _retries_in_a_line(where, messages):
+                path = Path(hf_hub_download(repo_id, file, revision=commit or revision, local_files_only=not reachable))
         except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
             raise _explain(error, where, file) from None
+        finally:  # the last message is of another try, or of the end of trying
+            reachable = reachable and (not messages or messages[-1].startswith('Retrying'))
         commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
         return path
 
     return fetch
+
+
+@contextmanager
+def _retries_in_a_line(where: str, messages: List[str]) -> Iterator[None]:
+    """huggingface_hub says at length each time that it asks again, for about half a minute; the messages are kept."""
+    logger = logging.getLogger('huggingface_hub.utils._http')
+
+    def is_first(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        record.msg, record.args = f'{where}: the hub does not answer; it is asked again for about half a minute.', ()
+        return len(messages) == 1
+
+    logger.addFilter(is_first)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_first)
 
 
 def _explain(error: Exception, where: str, file: str) -> Exception:

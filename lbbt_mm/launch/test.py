@@ -3,6 +3,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm.argument_types import Parser
+from lbbt_mm.files.config_paths import refuse_absent_config
 from .arguments import add_run_arguments
 from .user_errors import run_tool
 
@@ -29,16 +30,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def test(args: argparse.Namespace) -> None:
     """Test."""
+    refuse_absent_config(args.config)
     from .quiet_imports import quiet_imports
     quiet_imports()
     from mmengine.logging import print_log
     from mmengine.registry import METRICS
 
     from .attempt import undone_if_refused
-    from .checkpoints import check_fit
-    from .processes import build_runner, start_processes, stop_processes
     from .testing import dump_metric, load_test_config, scale_table, tests_of
     cfg = load_test_config(args)
+    # what is wrong with the config is said before the seconds that these imports take: the mm codebases
+    from .checkpoints import check_fit
+    from .processes import build_runner, start_processes, stop_processes
     tests = tests_of(cfg, args.tta, args.show_dir)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
     for one in tests.values():

@@ -3,6 +3,7 @@ import argparse
 from typing import Optional, Sequence
 
 from lbbt_mm.argument_types import Parser
+from lbbt_mm.files.config_paths import refuse_absent_config
 from .arguments import add_run_arguments
 from .user_errors import run_tool
 
@@ -29,6 +30,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def train(args: argparse.Namespace) -> None:
     """Train."""
+    refuse_absent_config(args.config)
     from .quiet_imports import quiet_imports
     quiet_imports()
     from lbbt_mm.checks import check_datasets, check_settings
@@ -37,14 +39,15 @@ def train(args: argparse.Namespace) -> None:
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
     from .checkpoint_owner import CheckpointOwnerHook
-    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
-                              say_what_is_overwritten)
-    from .processes import build_runner, start_processes, stop_processes
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
     from .work_directory import checkpoint_folder, only_training, refuse_other_owner
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
+    # what is wrong with these two is said before the seconds that these imports take: the mm codebases
+    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
+                              say_what_is_overwritten)
+    from .processes import build_runner, start_processes, stop_processes
     check_settings(cfg)
     refuse_other_owner(cfg.work_dir, cfg)
     if args.amp:

@@ -49,7 +49,7 @@ def addresses(tmp_path, monkeypatch):
     served = tmp_path / 'served'
     served.mkdir()
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(served)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     for variable in ('TORCH_HOME', 'MMENGINE_HOME'):
         monkeypatch.setenv(variable, str(tmp_path / variable))

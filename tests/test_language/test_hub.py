@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lbbt_mm.language import CheckpointError, open_checkpoint
+from lbbt_mm.language.hub import hub_fetcher
 
 
 def test_a_token_that_the_hub_does_not_accept_is_the_named_cause(monkeypatch):
@@ -109,6 +110,47 @@ def test_no_network_is_one_clear_error(local_hub):
                                               'folder') as raised:
         open_checkpoint(HUB_ID)
     assert raised.value.__cause__ is None, 'one error, not the chain of all that the http library tried'
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How often huggingface_hub waited before it asked again."""
+    waits = []
+    monkeypatch.setattr('huggingface_hub.utils._http.time.sleep', waits.append)
+    return waits
+
+
+def test_a_hub_that_does_not_answer_is_asked_for_one_file_and_said_once(local_hub, folders, waits, caplog):
+    local_hub.add(HUB_ID, folders['gpt2'])
+    open_checkpoint(HUB_ID).read_block(0)
+    local_hub.stop()
+    for found in (True, False):
+        waits.clear()
+        caplog.clear()
+        fetch = hub_fetcher(HUB_ID)
+        if found:
+            assert fetch('config.json').is_file() and fetch('model.safetensors').is_file()
+        for file in ('model.safetensors.index.json', 'pytorch_model.bin'):
+            with pytest.raises((CheckpointError, FileNotFoundError)):
+                fetch(file)
+        assert len(waits) == 5
+        assert caplog.messages == [f'{HUB_ID}: the hub does not answer; it is asked again for about half a minute.']
+
+
+def test_a_hub_that_answers_again_is_asked_on(local_hub, folders, waits, monkeypatch):
+    import requests
+    local_hub.add(HUB_ID, folders['gpt2'])
+    request, failures = requests.Session.request, iter([True, True])
+
+    def sometimes(*args, **kwargs):
+        if next(failures, False):
+            raise requests.ConnectionError('no route to host')
+        return request(*args, **kwargs)
+
+    monkeypatch.setattr(requests.Session, 'request', sometimes)
+    fetch = hub_fetcher(HUB_ID)
+    assert fetch('config.json').is_file() and len(waits) == 2
+    assert fetch('model.safetensors').is_file()
 
 
 def test_unknown_hub_id_is_one_clear_error(local_hub):

@@ -201,10 +201,22 @@ def test_a_run_that_is_refused_leaves_an_earlier_one_as_it_was(place, tmp_path):
 
 @pytest.mark.parametrize('flag', [[], pytest.param(['--traceback'], marks=pytest.mark.slow)])
 def test_as_a_process(flag, place, tmp_path):
-    process = start('python', REPO / 'tools' / 'train.py', place / 'nowhere.py', *flag, cwd=tmp_path)
+    process = start('python', REPO / 'tools' / 'train.py', place / 'broken.py', *flag, cwd=tmp_path)
     finished = finish(process)
     assert finished.returncode == 2 and ('Traceback' in finished.output) == bool(flag)
-    assert 'nowhere.py: no such config file' in finished.output
+    assert 'broken.py: cannot be read as a config' in finished.output
+
+
+@pytest.mark.parametrize('command', ['train.py {}', 'test.py {} x.pth', 'lbbt.py {}', 'compare_arms.py {}',
+                                     'check_data.py {}', 'lbbt.py {here} --probe {}'])
+def test_a_config_that_is_not_there_is_refused_before_torch_is_imported(command, place, tmp_path):
+    tool, *arguments = command.format(place / 'nowhere.py', here=place / 'run.py').split()
+    script = ("import runpy, sys\ntool, *sys.argv = sys.argv[1:]\ntry:\n    runpy.run_path(tool, run_name='__main__')\n"
+              "finally:\n    print(sorted({'torch', 'mmengine'} & set(sys.modules)))")
+    process = start('python', '-c', script, REPO / 'tools' / tool, tool, *arguments, cwd=tmp_path)
+    finished = finish(process)
+    assert finished.returncode == 2 and 'nowhere.py: no such config file' in finished.output
+    assert finished.output.splitlines()[-1] == '[]', finished.output
 
 
 @pytest.mark.slow
