@@ -8,6 +8,7 @@ and Adam turns rounding into steps.
 import json
 import pickle
 import socket
+from functools import partial
 
 import pytest
 import torch
@@ -40,41 +41,50 @@ def write_config(data, folders, tmp_path_factory):
     return write
 
 
+def train_both(one, two, train_ranks):
+    """Train in one process and in two ranks; returns their work directories."""
+    work_dirs = one.parent / 'work', two.parent / 'work'
+    for returncode, output in (run_tool('train.py', one, '--work-dir', work_dirs[0]),
+                               train_ranks(two, '--work-dir', work_dirs[1])):
+        assert returncode == 0, output
+    return work_dirs
+
+
 @pytest.fixture(scope='module')
 def sgd(write_config):
-    """Work directories of three epochs: one process with batches of four, and dist_train.sh with two ranks of two."""
-    one, two = write_config(SGD, 1), write_config(SGD, 2)
-    ranks = start('bash', REPO / 'tools' / 'dist_train.sh', two, 2, '--work-dir', two.parent / 'work', PORT=free_port(),
-                  PYTHONPATH=REPO)  # the config imports a hook of the tests
-    returncode, output = run_tool('train.py', one, '--work-dir', one.parent / 'work')
-    assert returncode == 0, output
-    returncode, output = finish(ranks)
-    assert returncode == 0, output
-    return one.parent / 'work', two.parent / 'work'
+    """Work directories of three epochs: one process with batches of four, and two ranks of two as torchrun starts them."""
+    return train_both(write_config(SGD, 1), write_config(SGD, 2), partial(run_ranks, 'train.py', 2))
+
+
+@pytest.fixture(scope='module')
+def script(write_config):
+    """The same, with ranks that dist_train.sh starts."""
+
+    def train_ranks(config, *options):
+        return finish(start('bash', REPO / 'tools' / 'dist_train.sh', config, 2, *options, PORT=free_port(),
+                            PYTHONPATH=REPO))  # the config imports a hook of the tests
+
+    return train_both(write_config(SGD, 1), write_config(SGD, 2), train_ranks)
 
 
 @pytest.fixture(scope='module')
 def adamw(write_config):
-    """The same under AdamW, the ranks started as torchrun would start them."""
-    one, two = write_config(ADAMW, 1), write_config(ADAMW, 2)
-    for returncode, output in (run_tool('train.py', one, '--work-dir', one.parent / 'work'),
-                               run_ranks('train.py', 2, two, '--work-dir', two.parent / 'work')):
-        assert returncode == 0, output
-    return one.parent / 'work', two.parent / 'work'
+    """The same under AdamW."""
+    return train_both(write_config(ADAMW, 1), write_config(ADAMW, 2), partial(run_ranks, 'train.py', 2))
 
 
 def recorded(work_dir):
     return json.loads((work_dir / 'steps.json').read_text())
 
 
-@pytest.mark.parametrize('runs', ['sgd', pytest.param('adamw', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('runs', ['sgd', *(pytest.param(name, marks=pytest.mark.slow) for name in ('script', 'adamw'))])
 def test_every_step_sees_the_same_images(runs, request):
     one, two = map(recorded, request.getfixturevalue(runs))
     assert len(one) == len(two) == 9 and all(len(images) == 4 for images, _ in one)
     assert [images for images, _ in one] == [images for images, _ in two]
 
 
-@pytest.mark.parametrize('runs', ['sgd', pytest.param('adamw', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('runs', ['sgd', *(pytest.param(name, marks=pytest.mark.slow) for name in ('script', 'adamw'))])
 def test_every_step_has_the_same_loss(runs, request):
     one, two = map(recorded, request.getfixturevalue(runs))
     for (_, ours), (_, theirs) in zip(one, two):
@@ -117,6 +127,20 @@ def test_a_script_without_its_arguments_says_how_it_is_used(script, usage):
     returncode, output = finish(start('bash', REPO / 'tools' / script))
     assert returncode == 2
     assert f'Usage: tools/{script} {usage}' in output and 'NNODES, NODE_RANK, MASTER_ADDR and PORT' in output
+
+
+@pytest.mark.parametrize('tool, own', [('train', ['a b.py']), ('test', ['a b.py', 'c.pth'])])
+def test_a_script_starts_as_many_ranks_with_the_arguments_of_the_tool(tool, own, tmp_path):
+    """A stand-in for Python prints what it would run; the slow tests run it."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/bash\n[ "$1" = - ] || printf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    nodes = dict(NNODES=2, NODE_RANK=1, MASTER_ADDR='10.0.0.1', PORT=29511)
+    returncode, output = finish(start('bash', REPO / 'tools' / f'dist_{tool}.sh', *own, 3, '--work-dir', 'd e',
+                                      PYTHON=python, **nodes))
+    assert returncode == 0 and output.splitlines() == [
+        '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1', '--nproc_per_node=3', '--master_addr=10.0.0.1',
+        '--master_port=29511', str(REPO / 'tools' / f'{tool}.py'), *own, '--launcher', 'pytorch', '--work-dir', 'd e']
 
 
 def test_a_port_that_is_taken_is_said_before_the_start():
