@@ -1,6 +1,7 @@
 # Every target but help and clean first makes .venv; that takes no time once it is there.
 PY = .venv/bin/python
-# Small tensors gain nothing from many threads, and several test processes would fight over them.
+# Small tensors gain nothing from many threads, and several test processes would fight over them. Byte code is kept,
+# whatever the shell says: hundreds of processes would compile our modules anew.
 TEST_ENV = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTHONDONTWRITEBYTECODE= TOKENIZERS_PARALLELISM=false MPLBACKEND=Agg
 # Half the time on two cores; TEST_ARGS of your own take its place.
 # A file stays in one process, so what its tests share is made once.

@@ -12,11 +12,13 @@ class LocalHub:
     Attributes:
         repositories: ``(owner/name, revision)`` -> folder.
         requests: ``(method, owner/name, revision, file)`` of every request, in order.
+        failures: How many of the next requests are answered with "service unavailable".
     """
 
     def __init__(self) -> None:
         self.repositories: Dict[Tuple[str, str], Path] = {}
         self.requests: List[Tuple[str, str, str, str]] = []
+        self.failures = 0
         self._server: Optional[ThreadingHTTPServer] = ThreadingHTTPServer(('127.0.0.1', 0), _handler(self))
         self.endpoint = f'http://127.0.0.1:{self._server.server_port}'
         Thread(target=self._server.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
@@ -55,6 +57,10 @@ def _handler(hub: LocalHub) -> type:
         def _answer(self, with_body: bool) -> None:
             repo_id, rest = self.path.lstrip('/').split('/resolve/')
             asked, file = rest.split('?')[0].split('/', 1)
+            if hub.failures:
+                hub.failures -= 1
+                self._send(503, b'', with_body, error='Unavailable')
+                return
             hub.requests.append((self.command, repo_id, asked, file))
             commits = {hub.commit(*known): known[1] for known in hub.repositories if known[0] == repo_id}
             revision = commits.get(asked, asked)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tokenize
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 import mmengine
@@ -22,11 +23,16 @@ ROOMS = re.findall(r'`(?:lbbt_mm/)?(\w+)(?:\.py|/)`', ''.join(row.split('|')[1] 
 MODULES = sorted((REPO / 'lbbt_mm').rglob('*.py'))
 
 
+@lru_cache(maxsize=None)
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path) -> set:
     """Modules of the package that a file imports, at its top or later."""
     package = list(path.relative_to(REPO).with_suffix('').parts[:-1])
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             parts = package[:len(package) - node.level + 1] if node.level else []
             base = '.'.join([*parts, *([node.module] if node.module else [])])
@@ -168,7 +174,7 @@ def test_names_of_families_stand_with_the_families():
     assert all(names.search(name.upper()) for name in FAMILIES for names in (FAMILY, IN_IDENTIFIER)), 'add its name there'
     for path in MODULES:
         if 'families' not in path.parts:
-            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+            constants = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)
                          and isinstance(node.value, str)}
             assert not constants & set(FAMILIES), path
 
@@ -209,7 +215,7 @@ def test_names_of_arms_stand_with_the_arms():
     names = set(ARMS) - {'language', 'random', 'mappers', 'none', 'plain'}  # words of other meanings too
     for path in MODULES:
         if path.name not in ('arms.py', 'compare_arms.py'):
-            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+            constants = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)
                          and isinstance(node.value, str)}
             assert not constants & names, path
 
@@ -220,7 +226,7 @@ PRIVATE = re.compile(r'_[a-zA-Z]\w*[^\W_]')
 def private_names(path: Path) -> list:
     """The private names that a module gives to its own parts, and those that it takes from other things, be it as text."""
     own, others = set(), set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             own.add(node.name)
         if isinstance(node, (ast.Module, ast.ClassDef)):

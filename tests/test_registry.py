@@ -11,30 +11,27 @@ COMPONENTS = [('MODELS', 'LanguageDETR'), ('HOOKS', 'SeedingHook'), ('HOOKS', 'L
               ('OPTIM_WRAPPERS', 'AutocastOptimWrapper'), ('WEIGHT_INITIALIZERS', 'LanguageInit')]
 
 
-def test_every_component_is_found_from_mmengine_s_and_mmdet_s_roots_without_an_import(tmp_path):
-    """Each root in a process of its own, which has imported mmengine or mmdet and nothing else."""
+@pytest.mark.parametrize('root', [pytest.param('mmengine.registry', marks=pytest.mark.slow), 'mmdet.registry'])
+def test_every_component_is_found_from_mmengine_s_and_mmdet_s_roots_without_an_import(root, tmp_path):
+    """In a process of its own, which has imported mmengine or mmdet, which imports mmengine, and nothing else."""
     model = run_config(language=dict(arm='host')).model.to_dict()
-    processes = []
-    for root in ('mmengine.registry', 'mmdet.registry'):
-        script = textwrap.dedent(f'''
-            import sys
-            import {root} as root
-            assert not any(name.startswith('lbbt_mm') for name in sys.modules)
-            for registry, name in {[item for item in COMPONENTS if item[0] != 'WEIGHT_INITIALIZERS']!r}:
-                assert getattr(root, registry).get('lbbt_mm.' + name) is not None, name
-            from mmengine.registry import DefaultScope, WEIGHT_INITIALIZERS
-            assert WEIGHT_INITIALIZERS.get('lbbt_mm.LanguageInit') is not None
-            with DefaultScope.overwrite_default_scope('mmdet'):
-                model = root.MODELS.build({model!r})
-            print('built', type(model).__module__, model.embed_dims)
-        ''')
-        path = tmp_path / f'{root}.py'
-        path.write_text(script)
-        processes.append(start('python', path, cwd=tmp_path))
-    for process in processes:
-        returncode, output = finish(process)
-        assert returncode == 0, output
-        assert 'built lbbt_mm.models.detectors.language_detr 32' in output
+    script = textwrap.dedent(f'''
+        import sys
+        import {root} as root
+        assert not any(name.startswith('lbbt_mm') for name in sys.modules)
+        for registry, name in {[item for item in COMPONENTS if item[0] != 'WEIGHT_INITIALIZERS']!r}:
+            assert getattr(root, registry).get('lbbt_mm.' + name) is not None, name
+        from mmengine.registry import DefaultScope, WEIGHT_INITIALIZERS
+        assert WEIGHT_INITIALIZERS.get('lbbt_mm.LanguageInit') is not None
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            model = root.MODELS.build({model!r})
+        print('built', type(model).__module__, model.embed_dims)
+    ''')
+    path = tmp_path / 'script.py'
+    path.write_text(script)
+    returncode, output = finish(start('python', path, cwd=tmp_path))
+    assert returncode == 0, output
+    assert 'built lbbt_mm.models.detectors.language_detr 32' in output
 
 
 @pytest.mark.parametrize('name, component', COMPONENTS)

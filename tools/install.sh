@@ -280,7 +280,10 @@ step_dev() { pip_install -r requirements/dev.txt; }
 step_demo() { pip_install --no-deps -r requirements/demo.txt; }
 
 # On all cores, where pip would use one. What does not compile is a template or for another Python; pip passes over it too.
-step_bytecode() { "$VENV/bin/python" -m compileall -qq -j 0 "$PWD/$VENV/lib" || true; }
+step_bytecode() {
+  "$VENV/bin/python" -m compileall -qq -j 0 "$PWD/$VENV/lib" || true
+  "$VENV/bin/python" -c "import importlib.util as u, os; assert os.path.exists(u.find_spec('torch').cached)"
+}
 
 step_package() { pip_install --no-deps --no-build-isolation -e .; }
 

@@ -1,5 +1,6 @@
 """Files of a hub repository, through huggingface_hub's cache."""
 import logging
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional
@@ -8,14 +9,16 @@ from .errors import CheckpointError, UnreachableError
 from .file_names import check_file_name
 
 FetchFile = Callable[[str], Path]
+#: What huggingface_hub logs of each try that failed has this in it.
+_FAILED = ' thrown while requesting '
 
 
 def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     """A function that downloads files of a hub repository through huggingface_hub's cache.
 
     The first file settles the commit; all others come from the same one, whatever is pushed meanwhile, and those that
-    the cache has (or knows to be absent) are not asked for again. A hub that cannot be reached is not asked again either:
-    the rest comes from the cache.
+    the cache has (or knows to be absent) are not asked for again. Of a hub that could not be reached no further files are
+    asked: they come from the cache.
 
     Args:
         repo_id: For example ``openai-community/gpt2``.
@@ -27,11 +30,11 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
     """
     from huggingface_hub import _CACHED_NO_EXIST, errors, hf_hub_download, try_to_load_from_cache
     where = repo_id + (f' at revision {revision!r}' if revision else '')
-    commit, reachable = None, True
+    commit, cause = None, ''
 
     def fetch(file: str) -> Path:
         """Download one file."""
-        nonlocal commit, reachable
+        nonlocal commit, cause
         try:
             check_file_name(file)
         except ValueError as error:
@@ -39,14 +42,16 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
                                   'language.checkpoint.') from None
         if commit and try_to_load_from_cache(repo_id, file, revision=commit) is _CACHED_NO_EXIST:
             raise FileNotFoundError(f'{where}/{file}')
-        messages: List[str] = []
+        retries: List[str] = []
         try:
-            with _retries_in_a_line(where, messages):
-                path = Path(hf_hub_download(repo_id, file, revision=commit or revision, local_files_only=not reachable))
+            with _retries_in_a_line(where, retries):
+                path = Path(hf_hub_download(repo_id, file, revision=commit or revision, local_files_only=bool(cause)))
         except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
-            raise _explain(error, where, file) from None
-        finally:  # the last message is of another try, or of the end of trying
-            reachable = reachable and (not messages or messages[-1].startswith('Retrying'))
+            raise _explain(error, where, file, cause) from None
+        finally:
+            if retries and _FAILED in retries[-1]:  # none followed
+                said = retries[-1].partition(_FAILED)[0]
+                cause = (re.findall(r'\w+(?:Error|Timeout)\b', said) or [said[:80]])[-1]
         commit = path.parents[file.count('/')].name  # the cache keeps files under snapshots/<commit>
         return path
 
@@ -54,14 +59,17 @@ def hub_fetcher(repo_id: str, revision: Optional[str] = None) -> FetchFile:
 
 
 @contextmanager
-def _retries_in_a_line(where: str, messages: List[str]) -> Iterator[None]:
-    """huggingface_hub says at length each time that it asks again, for about half a minute; the messages are kept."""
+def _retries_in_a_line(where: str, retries: List[str]) -> Iterator[None]:
+    """huggingface_hub says at length each time that it asks again, for about half a minute; what it says is kept."""
     logger = logging.getLogger('huggingface_hub.utils._http')
 
     def is_first(record: logging.LogRecord) -> bool:
-        messages.append(record.getMessage())
+        message = record.getMessage()
+        if _FAILED not in message and not message.startswith('Retrying in'):
+            return True
+        retries.append(message)
         record.msg, record.args = f'{where}: the hub does not answer; it is asked again for about half a minute.', ()
-        return len(messages) == 1
+        return len(retries) == 1
 
     logger.addFilter(is_first)
     try:
@@ -70,12 +78,12 @@ def _retries_in_a_line(where: str, messages: List[str]) -> Iterator[None]:
         logger.removeFilter(is_first)
 
 
-def _explain(error: Exception, where: str, file: str) -> Exception:
+def _explain(error: Exception, where: str, file: str, known: str = '') -> Exception:
     """What to tell the user of an error of huggingface_hub's."""
     from huggingface_hub import errors
     reason = str(error).strip().split('\n')[0]
     if isinstance(error, errors.LocalEntryNotFoundError):
-        cause = type(error.__cause__).__name__ if error.__cause__ else 'no connection'
+        cause = type(error.__cause__).__name__ if error.__cause__ else known or 'no connection'
         return UnreachableError(
             f'{where}: neither a local path nor in the cache ({file} is missing), and the hub cannot be reached '
             f'({cause}). Check the name and the network, or give language.checkpoint a folder that holds the '

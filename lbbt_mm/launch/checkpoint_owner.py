@@ -9,10 +9,6 @@ import uuid
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-
 from lbbt_mm.files.whole_files import read_dict, write_whole
 
 #: In the work directory: the run's id. In the folder of its checkpoints: the same, and the way to the work directory.
@@ -56,22 +52,6 @@ def owner_of(work_dir: Any, folder: Any) -> str:
     if other is None:
         return f'a run that is not known ({MARK} is absent or damaged)'
     return f'the run of {other}' + (', of which this work directory is a copy' if is_of_same_run(work_dir, folder) else '')
-
-
-class CheckpointOwnerHook(Hook):
-    """Marks the folder of a run's checkpoints before the first one is written.
-
-    Args:
-        folder: The folder.
-    """
-
-    def __init__(self, folder: Any) -> None:
-        self.folder = folder
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Mark it."""
-        if is_main_process():
-            claim(runner.work_dir, self.folder)
 
 
 def claim(work_dir: Any, folder: Any) -> None:

@@ -10,7 +10,6 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from lbbt_mm.config_keys import find_types, walk
-from lbbt_mm.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lbbt_mm.files.whole_files import write_files_whole
 from lbbt_mm.mmengine_internals import set_checkpoint
 from lbbt_mm.registry import LOADING_STEPS
@@ -106,6 +105,7 @@ def check_fit(runner: Runner, cfg: Config, args: argparse.Namespace, notes: Sequ
         notes: What the log is to say once the checkpoint is loaded.
         resumed: The checkpoint that the runner is to resume; the config, which is dumped, need not name it.
     """
+    from lbbt_mm.engine.hooks import CheckpointFitHook  # brings the mm codebases, which take seconds
     if resumed:
         set_checkpoint(runner, resumed)
     leave_out = not resumed and cfg.get('leave_out') or []

@@ -38,16 +38,14 @@ def train(args: argparse.Namespace) -> None:
     from lbbt_mm.files.overwriting import refuse_overwriting_config
     from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
     from .attempt import undone_if_refused
-    from .checkpoint_owner import CheckpointOwnerHook
+    from .checkpoint_owner_hook import CheckpointOwnerHook
+    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
+                              say_what_is_overwritten)
     from .resuming import check_resumed_config
     from .settings import enable_amp, enable_auto_scale_lr, load_config, record_language_config
     from .work_directory import checkpoint_folder, only_training, refuse_other_owner
     cfg = load_config(args, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     refuse_overwriting_config(args.config, cfg.work_dir)
-    # what is wrong with these two is said before the seconds that these imports take: the mm codebases
-    from .checkpoints import (check_fit, find_resumed_checkpoint, pretrained_files, save_whole_checkpoints,
-                              say_what_is_overwritten)
-    from .processes import build_runner, start_processes, stop_processes
     check_settings(cfg)
     refuse_other_owner(cfg.work_dir, cfg)
     if args.amp:
@@ -61,6 +59,7 @@ def train(args: argparse.Namespace) -> None:
     if resumed:
         notes += check_resumed_config(cfg, resumed, args.allow_change, args.trust_checkpoint)
     check_datasets(cfg)
+    from .processes import build_runner, start_processes, stop_processes  # brings the mm codebases, which take seconds
     with undone_if_refused([cfg.work_dir, checkpoint_folder(cfg.work_dir, cfg)], only_training(cfg.work_dir, cfg)):
         say_what_is_overwritten(cfg, resumed)
         save_whole_checkpoints(cfg)

@@ -1,4 +1,5 @@
 """Files of the hub: only what is needed, all of one commit, each failure one clear error."""
+import logging
 import shutil
 from pathlib import Path
 
@@ -137,20 +138,40 @@ def test_a_hub_that_does_not_answer_is_asked_for_one_file_and_said_once(local_hu
         assert caplog.messages == [f'{HUB_ID}: the hub does not answer; it is asked again for about half a minute.']
 
 
-def test_a_hub_that_answers_again_is_asked_on(local_hub, folders, waits, monkeypatch):
-    import requests
+def test_what_it_failed_of_is_said_of_later_files_too(local_hub, folders, waits):
     local_hub.add(HUB_ID, folders['gpt2'])
-    request, failures = requests.Session.request, iter([True, True])
+    open_checkpoint(HUB_ID)
+    local_hub.stop()
+    fetch = hub_fetcher(HUB_ID)
+    assert fetch('config.json').is_file()
+    with pytest.raises(CheckpointError, match='hub cannot be reached .*Connection'):
+        fetch('pytorch_model.bin')
 
-    def sometimes(*args, **kwargs):
-        if next(failures, False):
-            raise requests.ConnectionError('no route to host')
-        return request(*args, **kwargs)
 
-    monkeypatch.setattr(requests.Session, 'request', sometimes)
+def test_a_hub_that_answers_again_is_asked_on(local_hub, folders, waits):
+    local_hub.add(HUB_ID, folders['gpt2'])
+    local_hub.failures = 2
     fetch = hub_fetcher(HUB_ID)
     assert fetch('config.json').is_file() and len(waits) == 2
     assert fetch('model.safetensors').is_file()
+
+
+@pytest.mark.parametrize('level', [logging.DEBUG, logging.WARNING])
+def test_what_the_hub_s_library_says_besides_is_left_alone(local_hub, folders, monkeypatch, caplog, level):
+    import huggingface_hub
+    local_hub.add(HUB_ID, folders['gpt2'])
+    download, logger = huggingface_hub.hf_hub_download, logging.getLogger('huggingface_hub.utils._http')
+
+    def talks(*args, **kwargs):
+        logger.log(level, 'You are sending unauthenticated requests')
+        return download(*args, **kwargs)
+
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', talks)
+    with caplog.at_level(logging.DEBUG, logger.name):
+        fetch = hub_fetcher(HUB_ID)
+        assert fetch('config.json').is_file() and fetch('model.safetensors').is_file()
+    assert caplog.messages.count('You are sending unauthenticated requests') == 2
+    assert not any('does not answer' in message for message in caplog.messages)
 
 
 def test_unknown_hub_id_is_one_clear_error(local_hub):

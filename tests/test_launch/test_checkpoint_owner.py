@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 from lbbt_mm.launch.attempt import undone_if_refused
-from lbbt_mm.launch.checkpoint_owner import MARK, RUN_ID, CheckpointOwnerHook, claim, owns
+from lbbt_mm.launch.checkpoint_owner import MARK, RUN_ID, claim, owns
 from lbbt_mm.launch.work_directory import checkpoint_folder, latest_checkpoint, only_training, refuse_other_owner
-from tests.small_net import train
 
 
 def config(store) -> dict:
@@ -159,21 +157,3 @@ def test_remote_storages_and_the_work_directory_itself_have_no_mark(tmp_path, mo
     folder = checkpoint_folder(work_dir, config(store.format(work=work_dir)))
     claim(work_dir, folder)
     assert owns(work_dir, folder) and not list(tmp_path.rglob('*.json'))
-
-
-def test_the_mark_is_there_before_the_first_checkpoint_and_not_sooner(tmp_path, monkeypatch):
-    monkeypatch.setattr(MMLogger, '_instance_dict', MMLogger._instance_dict.copy())  # no other test logs there
-    folder, found = tmp_path / 'store' / 'work', []
-
-    class Watch(CheckpointOwnerHook):
-
-        def before_train(self, runner):
-            found.append((folder / MARK).exists())
-
-        def before_save_checkpoint(self, runner, checkpoint):
-            super().before_save_checkpoint(runner, checkpoint)
-            found.append((folder / MARK).exists() and [path.name for path in folder.glob('*.pth')])
-
-    train(tmp_path / 'work', hooks=[Watch(folder)],
-          default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, out_dir=str(tmp_path / 'store'))))
-    assert found == [False, [], ['epoch_1.pth']] and owns(tmp_path / 'work', folder)

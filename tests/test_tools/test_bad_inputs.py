@@ -199,7 +199,8 @@ def test_a_run_that_is_refused_leaves_an_earlier_one_as_it_was(place, tmp_path):
     assert status == 2 and 'Foo' in errors and contents(work_dir) == before
 
 
-@pytest.mark.parametrize('flag', [[], pytest.param(['--traceback'], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('flag', [[], ['--traceback']])
 def test_as_a_process(flag, place, tmp_path):
     process = start('python', REPO / 'tools' / 'train.py', place / 'broken.py', *flag, cwd=tmp_path)
     finished = finish(process)
@@ -207,16 +208,28 @@ def test_as_a_process(flag, place, tmp_path):
     assert 'broken.py: cannot be read as a config' in finished.output
 
 
+def said_and_imported(command, place, folder):
+    """What a tool says of its arguments, and which of the packages that take seconds it has imported by then."""
+    tool, *arguments = command.format(place / 'nowhere.py', here=place / 'run.py', broken=place / 'broken.py').split()
+    script = ("import runpy, sys\ntool, *sys.argv = sys.argv[1:]\ntry:\n    runpy.run_path(tool, run_name='__main__')\n"
+              "finally:\n    print(*{'torch', 'mmengine', 'mmdet', 'mmseg', 'mmpretrain'} & set(sys.modules))")
+    finished = finish(start('python', '-c', script, REPO / 'tools' / tool, tool, *arguments, cwd=folder))
+    assert finished.returncode == 2
+    said, imported = finished.output.rsplit('\n', 2)[:2]
+    return said, set(imported.split())
+
+
 @pytest.mark.parametrize('command', ['train.py {}', 'test.py {} x.pth', 'lbbt.py {}', 'compare_arms.py {}',
                                      'check_data.py {}', 'lbbt.py {here} --probe {}'])
 def test_a_config_that_is_not_there_is_refused_before_torch_is_imported(command, place, tmp_path):
-    tool, *arguments = command.format(place / 'nowhere.py', here=place / 'run.py').split()
-    script = ("import runpy, sys\ntool, *sys.argv = sys.argv[1:]\ntry:\n    runpy.run_path(tool, run_name='__main__')\n"
-              "finally:\n    print(sorted({'torch', 'mmengine'} & set(sys.modules)))")
-    process = start('python', '-c', script, REPO / 'tools' / tool, tool, *arguments, cwd=tmp_path)
-    finished = finish(process)
-    assert finished.returncode == 2 and 'nowhere.py: no such config file' in finished.output
-    assert finished.output.splitlines()[-1] == '[]', finished.output
+    said, imported = said_and_imported(command, place, tmp_path)
+    assert 'nowhere.py: no such config file' in said and not imported
+
+
+@pytest.mark.parametrize('command', ['train.py {broken}', pytest.param('test.py {broken} x.pth', marks=pytest.mark.slow)])
+def test_a_config_that_cannot_be_read_is_refused_before_the_mm_codebases_are_imported(command, place, tmp_path):
+    said, imported = said_and_imported(command, place, tmp_path)
+    assert 'broken.py: cannot be read as a config' in said and not imported & {'mmdet', 'mmseg', 'mmpretrain'}
 
 
 @pytest.mark.slow

@@ -23,7 +23,11 @@ case "$1 $2" in
     what=$(printf '%s\n' "$@" | grep -o -E 'requirements/[a-z]+\.txt|^-e$' | tail -n 1)
     printf "%s\n" "$what" >>"$FAKE_LOG"
     if [ "$what" = "requirements/${FAKE_FAIL:-none}.txt" ]; then echo 'the disk is on fire'; exit 2; fi
-    if [ "$what" = "requirements/${FAKE_HANG:-none}.txt" ]; then sleep 60; fi ;;
+    if [ "$what" = "requirements/${FAKE_HANG:-none}.txt" ]; then sleep 60; fi
+    case " $* " in *' --no-compile '*) ;; *) echo 'pip compiles by itself'; exit 2 ;; esac ;;
+'-m compileall')
+    printf '%s\n' "$*" >>"$FAKE_LOG.compiled"
+    exit 1 ;;  # as it does over a template
 esac
 exit 0
 '''
@@ -127,6 +131,19 @@ def test_torch_comes_before_mmcv_and_mmcv_before_the_rest(checkout):
     install(checkout)
     asked = (checkout / 'pip.log').read_text().split()
     assert asked == [f'requirements/{name}.txt' for name in ('build', 'torch', 'mmcv', 'mm', 'dev', 'demo')] + ['-e']
+
+
+def test_byte_code_is_made_on_all_cores_whatever_a_template_says(checkout):
+    assert install(checkout).returncode == 0
+    assert (checkout / 'pip.log.compiled').read_text() == f'-m compileall -qq -j 0 {checkout}/.venv/lib\n'
+
+
+def test_byte_code_that_is_not_there_afterwards_is_a_failure(checkout):
+    python = checkout / 'fake-python'
+    python.write_text(FAKE_PYTHON.replace('case "$1 $2" in\n', 'case "$1 $2" in\n*cached*) exit 1 ;;\n', 1))
+    failed = install(checkout)
+    assert failed.returncode == 1 and "the step 'bytecode' failed" in failed.stderr
+    assert not (checkout / '.venv/install/bytecode.done').exists()
 
 
 def test_failed_step_shows_the_end_of_its_log_and_is_where_the_next_run_starts(checkout):

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping
 from harness import make_parser, read_timing, time_rounds
 from report import Report, table
 
+from lbbt_mm.files.config_paths import refuse_absent_config
 from lbbt_mm.launch.user_errors import run_tool
 
 HEADER = ('config', 'trained parameters', 'step s', 'smallest', 'times the first', 'for backward MiB', 'gradients MiB',
@@ -88,8 +89,10 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='overrides of all configs')
     args = parser.parse_args()
     for path in args.configs:
-        if not path.is_file():
-            parser.error(f'{path}: no such config file')
+        try:
+            refuse_absent_config(path)
+        except FileNotFoundError as error:
+            parser.error(str(error))
     report, timing = Report(args.out, 'config_steps'), read_timing(args)
     report.begin(timing._asdict())
     import torch

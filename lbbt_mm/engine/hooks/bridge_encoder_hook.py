@@ -1,10 +1,12 @@
 """Tests a retriever on the checkpoint that a bridge, a probe or a classifier left."""
+from collections import OrderedDict
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from lbbt_mm.files.checkpoint_fit import load_and_compare
-from lbbt_mm.language.backbone_identity import read_identity
+from lbbt_mm.language.backbone_identity import IDENTITY_KEY, read_identity
 from lbbt_mm.models.initializers.bridge_init import check_identity
 from lbbt_mm.registry import HOOKS
 
@@ -49,5 +51,7 @@ class BridgeEncoderHook(Hook):
         identity = read_identity(checkpoint, f'{self.source}.')
         if identity:
             check_identity(encoder, identity, 'The checkpoint')
-        checkpoint['state_dict'] = {f'{self.target}.{name}': tensor for name, tensor in found.items()}
+        checkpoint['state_dict'] = OrderedDict((f'{self.target}.{name}', tensor) for name, tensor in found.items())
+        if identity:  # by which the encoder says what its blocks started from
+            checkpoint['state_dict']._metadata = {self.target: {IDENTITY_KEY: identity}}
         runner.logger.info(f'{self.target}: {len(found)} tensors from the {self.source} of the checkpoint')

@@ -69,6 +69,18 @@ def test_a_wrapped_model_is_looked_into():
     assert 'image_encoder.weight' in bridge['state_dict']
 
 
+def test_the_encoder_says_what_the_bridge_s_blocks_started_from(folders):
+    def backbone(arm):
+        return LLMBackbone(dict(checkpoint=str(folders['gpt2']), blocks='0:2', arm=arm), img_size=8, patch_size=4)
+
+    bridge = nn.ModuleDict(dict(backbone=backbone('random'))).state_dict()
+    runner, loaded = mock_runner(), dict(state_dict=bridge, meta={})
+    runner.model.image_encoder = backbone('language')
+    BridgeEncoderHook().after_load_checkpoint(runner, loaded)
+    runner.model.load_state_dict(loaded['state_dict'])
+    assert runner.model.image_encoder.language.arm == 'random'
+
+
 @pytest.mark.parametrize('key, there, here', (('attention', 'causal', 'bidirectional'), ('blocks', [1, 2], [0, 1])))
 def test_a_backbone_of_the_same_shape_that_is_another_function_is_an_error(folders, key, there, here):
     def backbone(blocks='0:2', attention='bidirectional'):

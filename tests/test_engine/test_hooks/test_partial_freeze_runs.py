@@ -42,6 +42,7 @@ def test_mixed_precision_and_gradient_accumulation(wrapper, tmp_path, monkeypatc
     assert changed(before, weights(model)) == expected == state_of(runner)
 
 
+@pytest.mark.slow
 def test_a_compiled_train_step_follows_the_unfreezing(tmp_path):
     moved = []
     for compile_ in (None, dict(backend='aot_eager')):
