@@ -32,6 +32,7 @@ def place(tmp_path_factory) -> Path:
     (root / 'text.pth').write_text('no checkpoint\n')
     (root / 'last_checkpoint').write_text(str(root / 'epoch_1.pth'))
     torch.save(dict(state_dict=dict(x=torch.zeros(1))), root / 'foreign.pth')
+    (root / 'there.pkl').write_text('mine')
     (root / 'full').mkdir()
     (root / 'full' / 'precious.txt').write_text('mine')
     shutil.copy(root / 'run.py', root / 'full' / 'run.py')
@@ -116,7 +117,7 @@ TEST = [
     ('{}/run.py {}/foreign.pth', 'foreign.pth'),
     ('{}/run.py {}/last_checkpoint', 'the text file that says which checkpoint is the last'),
     ('{}/run.py {}/foreign.pth --out {}/x.txt', 'expected a name ending in .pkl'),
-    ('{}/run.py {}/foreign.pth --out {}/run.py', 'is there already'),
+    ('{}/run.py {}/foreign.pth --out {}/there.pkl', 'is there already'),
     ('{}/run.py {}/foreign.pth --out {}/run.py/x.pkl', 'run.py is no folder that can be written to'),
     ('{}/run.py {}/foreign.pth --show-dir {}/full', 'holds files already'),
 ]
