@@ -266,6 +266,12 @@ step_mmcv() {
 }
 
 step_mm() {
+  compile_packages 1 &  # torch, while pip asks the registry
+  install_mm
+  wait
+}
+
+install_mm() {
   local headless
   pip_install --no-build-isolation -r requirements/mm.txt
   if "$VENV/bin/python" -c 'import cv2'; then return; fi
@@ -279,9 +285,13 @@ step_dev() { pip_install -r requirements/dev.txt; }
 
 step_demo() { pip_install --no-deps -r requirements/demo.txt; }
 
-# On all cores, where pip would use one. What does not compile is a template or for another Python; pip passes over it too.
+# On cores that pip would leave idle. What does not compile is a template or for another Python; pip passes over it too.
+compile_packages() {  # compile_packages PROCESSES: 0 for as many as there are cores
+  "$VENV/bin/python" -m compileall -qq -j "$1" "$PWD/$VENV/lib" || true
+}
+
 step_bytecode() {
-  "$VENV/bin/python" -m compileall -qq -j 0 "$PWD/$VENV/lib" || true
+  compile_packages 0
   "$VENV/bin/python" -c "import importlib.util as u, os; assert os.path.exists(u.find_spec('torch').cached)"
 }
 
@@ -309,7 +319,7 @@ run_step mmcv "mmcv with compiled operators" '11 minutes on 2 cores; seconds whe
 run_step mm 'mmdet, mmseg, mmpretrain, transformers and the rest' '1 minute'
 run_step dev 'pytest and ruff' '10 s'
 run_step demo "the demo's language model, 93 MB" '10 s'
-run_step bytecode 'byte code of all packages' '30 s'
+run_step bytecode 'byte code of the other packages' '20 s'
 run_step package 'lbbt_mm itself, editable' '5 s'
 run_step check 'tools/doctor/doctor.py' '10 s'
 say "environment is ready ($VENV, Python $PYTHON_VERSION, $(duration $SECONDS))"
