@@ -15,12 +15,24 @@ shift
 case $PROCESSES in '' | *[!0-9]* | 0) echo "$0: PROCESSES=$PROCESSES; expected a whole number, 1 or more." >&2; exit 2 ;; esac
 [ -n "${PYTHON:-}" ] || PYTHON="$(dirname "$0")/../.venv/bin/python"
 [ -x "$PYTHON" ] || command -v "$PYTHON" >/dev/null || PYTHON=python
-if [ "${NODE_RANK:-0}" = 0 ] && ! "$PYTHON" - "${PORT:-29500}" <<'EOF'
+# each rank and torchrun itself would say it after seconds; the first node is where the port is taken
+if ! "$PYTHON" - "${ARGUMENTS[0]}" "${NODE_RANK:-0}" "${PORT:-29500}" <<'EOF'
 import socket, sys
+config, node, port = sys.argv[1:]
 try:
-    socket.create_server(('', int(sys.argv[1]))).close()
+    from lbbt_mm.files.config_paths import refuse_absent_config
+except ImportError:  # the tool says so
+    pass
+else:
+    try:
+        refuse_absent_config(config)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+try:
+    if node == '0':
+        socket.create_server(('', int(port))).close()
 except (OSError, ValueError, OverflowError) as error:
-    sys.exit(f'port {sys.argv[1]} cannot be used ({error}). Set PORT to a free one, for example PORT=29511.')
+    sys.exit(f'port {port} cannot be used ({error}). Set PORT to a free one, for example PORT=29511.')
 EOF
 then
     exit 2

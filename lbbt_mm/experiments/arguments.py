@@ -38,7 +38,8 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
                         'init_cfg of type lbbt_mm.BridgeInit, whose checkpoint is filled in. Their metrics are called '
                         'NAME_OF_PROBE_CONFIG/METRIC')
     parser.add_argument('--checkpoint', choices=('last', 'best'), default='last',
-                        help='which checkpoint the probes take; best: that of save_best. Default: last')
+                        help='which checkpoint the probes take; best: that of '
+                        'default_hooks.checkpoint.save_best, which has to name one metric. Default: last')
     parser.add_argument('--probe-cfg-options', dest='probe_options', nargs='+', action='extend', default=[],
                         metavar='KEY=VALUE', help='override settings of every probe\'s config')
     add_run_options(parser, '. A probe gets those too that begin with model.backbone., and others of model., '
@@ -57,7 +58,8 @@ def add_run_options(parser: argparse.ArgumentParser, of_options: str = '') -> No
     parser.add_argument('--gpus', type=argument_types.gpus, default=[], metavar='0,1',
                         help='the GPUs to train on; default: those that CUDA shows')
     parser.add_argument('--fresh', action='store_true', help='remove the runs that are there, and start again')
-    parser.add_argument('--report-only', action='store_true', help='no training: tables and curves of the runs so far')
+    parser.add_argument('--report-only', action='store_true', help='no training: tables and curves of the runs so far; '
+                        'without --fresh and --dry-run')
     parser.add_argument('--dry-run', action='store_true', help='no training: print the commands')
 
 
@@ -79,6 +81,9 @@ def finish(args: argparse.Namespace, parser: argparse.ArgumentParser, ending: st
     """
     for name in {'arms', 'seeds', 'lrs', 'init_stds', 'probes', 'metrics', 'baselines'} & set(vars(args)):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
+    unread = [flag for flag, given in (('--fresh', args.fresh), ('--dry-run', args.dry_run)) if given]
+    if args.report_only and unread:
+        parser.error(f'--report-only {" ".join(unread)}: a report removes no runs and prints no commands. Leave one out')
     size = args.processes
     if len(args.gpus) % size:
         parser.error(f'--gpus {",".join(args.gpus)} --gpus-per-training {size}: expected a multiple of {size} GPUs, since '

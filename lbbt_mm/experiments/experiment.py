@@ -43,6 +43,7 @@ def _run_experiment(args: argparse.Namespace, console: Console) -> List[str]:
     plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan) if hasattr(args, field.name)})
     if not args.report_only:  # what is trained already can be shown
         plan.refuse_equal()
+        plan.refuse_no_best()
     if args.dry_run:
         print_commands(plan, args, console)
         return []

@@ -10,6 +10,7 @@ from lbbt_mm.language.options import LanguageOptions
 from lbbt_mm.launch.config_options import option
 from lbbt_mm.launch.settings import meant_keys
 from lbbt_mm.runs.folder_names import FolderName, short_number
+from lbbt_mm.runs.run_checkpoints import refuse_no_best
 from lbbt_mm.runs.run_request import override
 from .cells import Cell
 from .source import Source
@@ -100,6 +101,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Read the configs, and refuse what cannot be carried out."""
+        self._refuse_unread()
         self.stages = read_stages(Path(self.config), [Path(probe) for probe in self.probes], self.options,
                                   self.probe_options)
         models = [Source(source.name if len(self.sources) > 1 else '', source.checkpoint)
@@ -116,6 +118,24 @@ class Plan:
         self.baseline = get_key(cfg, f'{key}.arm') or DEFAULT_ARM
         self.arms, self.seeds = [self.baseline], [next(seed for seed in seeds if seed is not None)]
         check_choice(f'{key}.arm', self.baseline, ARMS)
+
+    def _refuse_unread(self) -> None:
+        """Refuse options that nothing would read, before the configs are read."""
+        drawn = [name for name, arm in ARMS.items() if arm.asks_std]
+        is_sweep = len(self.lrs) > 1 or bool(self.init_stds)
+        no_probe = 'there is no probe. Give --probe, or leave this out.'
+        no_sweep = 'there is nothing to choose from. Give --lrs two values or more, or leave this out.'
+        no_draw = (f'no arm of --arms {" ".join(self.arms)} is drawn with them. Add {" or ".join(drawn)} to --arms, or '
+                   'leave this out.')
+        for flag, given, is_read, reason in (
+                ('--probe-cfg-options', self.probe_options, self.probes, no_probe),
+                ('--checkpoint best', self.checkpoint == 'best', self.probes, no_probe),
+                ('--stds', self.init_stds, set(drawn) & set(self.arms), no_draw),
+                (f'--select-metric {self.select_metric}', self.select_metric, is_sweep, no_sweep),
+                ('--lower-is-better', self.lower_is_better, is_sweep, no_sweep),
+                ('--lr-rule per-arm', self.lr_rule == 'per-arm', is_sweep, no_sweep)):
+            if given and not is_read:
+                raise ValueError(f'{flag}: {reason}')
 
     def _check(self) -> None:
         tuned = [arm for arm in self.arms if ARMS[arm].asks_std]
@@ -167,6 +187,17 @@ class Plan:
                 raise ValueError(f'{flag}: {other.title} and {source.title} come to the same config, so the same would be '
                                  'trained twice. Leave one out, or correct its values.')
             known.append((source, configs))
+
+    def refuse_no_best(self) -> None:
+        """Refuse probes of the best checkpoint where the runs keep none.
+
+        Raises:
+            ValueError: If the config, with the settings of a cell, does not say by which one metric it is the best.
+        """
+        first = self.stages[0]
+        for cell in self.cells if self.probes and self.checkpoint == 'best' else ():
+            where = f'{self.config}, cell {cell.name}' if cell.name else str(self.config)
+            refuse_no_best(where, override(first.base, [*first.options, *cell.options]))
 
     @staticmethod
     def _refuse_varied(flag: str, stage: Stage, options: Sequence[str], varied: Sequence[str]) -> None:

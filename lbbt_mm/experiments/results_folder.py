@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from lbbt_mm.files.overwriting import refuse_closed_folder
 from lbbt_mm.files.whole_files import read_dict, write_whole
 from lbbt_mm.runs.run_folder import is_run
 
@@ -24,10 +25,9 @@ def refuse_other_results(folder: Path, tool: str) -> None:
 
     Raises:
         ValueError: If such a file is there and not this tool's, if there is a run in ``bridge/``, where ``lbbt.py`` had
-            them until 2026-11-29, or if the folder is none.
+            them until 2026-11-29, or if nothing can be written to the folder.
     """
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise ValueError(f'{folder} is not a folder. Give another one for the results.')
+    refuse_closed_folder(str(folder), folder)
     if is_run(folder / 'bridge'):
         raise ValueError(f'{folder / "bridge"} is a run of an earlier lbbt.py; runs are now in {folder / "runs"}. Nothing '
                          'was touched: give another folder, or remove that one to train anew here.')

@@ -46,7 +46,8 @@ def refuse_overwriting_output(out: Any, show_dir: Any) -> None:
         ValueError: If the file is there, or the folder holds something, or they cannot be made.
     """
     refuse_overwriting_file('--out', out)
-    _refuse_no_folder('--show-dir', show_dir)
+    if show_dir:
+        refuse_closed_folder(f'--show-dir {show_dir}', Path(show_dir).absolute().parent)
     if show_dir and os.path.lexists(show_dir) and not (os.path.isdir(show_dir) and not os.listdir(show_dir)):
         raise ValueError(f'--show-dir {show_dir}: holds files already, and those with the names of the images would be '
                          'overwritten. Give a folder that is empty or absent.')
@@ -62,15 +63,26 @@ def refuse_overwriting_file(name: str, path: Any) -> None:
     Raises:
         ValueError: If the file is there, or cannot be made.
     """
-    _refuse_no_folder(name, path)
+    if path:
+        refuse_closed_folder(f'{name} {path}', Path(path).absolute().parent)
     if path and os.path.lexists(path):
         raise ValueError(f'{name} {path}: is there already, and would be overwritten. Remove it, or give another name.')
 
 
-def _refuse_no_folder(name: str, path: Any) -> None:
-    parent = next((folder for folder in Path(path or '.').absolute().parents if os.path.lexists(folder)), None)
-    if path and not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
-        raise ValueError(f'{name} {path}: {parent} is no folder that can be written to. Give another path.')
+def refuse_closed_folder(given: str, folder: Any) -> None:
+    """Refuse a folder that is there and cannot be written to, or that cannot be made.
+
+    Args:
+        given: What the user gave, for messages: an option and its value.
+        folder: The folder.
+
+    Raises:
+        ValueError: If it is such a one.
+    """
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise ValueError(f'{given}: {there} is no folder that can be written to. Give another path.')
 
 
 def keep_training_config(cfg: Any) -> None:

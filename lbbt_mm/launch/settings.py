@@ -11,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from lbbt_mm.checks.options import TOP_NAMES, check_options
 from lbbt_mm.config_keys import find_types, language_keys
 from lbbt_mm.files.config_files import read_config_file
+from lbbt_mm.files.overwriting import refuse_closed_folder
 from lbbt_mm.registry import type_name
 
 
@@ -23,6 +24,11 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
 
     Returns:
         Config: The run's config, with ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If it lacks such a part, an override is of a key that nothing reads, or nothing can be written to the
+            work directory.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config_file(args.config)
@@ -35,8 +41,7 @@ def load_config(args: argparse.Namespace, needed: Sequence[str] = ()) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
-    if osp.lexists(cfg.work_dir) and not osp.isdir(cfg.work_dir):
-        raise ValueError(f'--work-dir {cfg.work_dir}: is there, and no folder. Give another one, or move that file away.')
+    refuse_closed_folder(f'--work-dir {cfg.work_dir}', cfg.work_dir)
     absent = [key for key in needed if cfg.get(key) is None]
     if absent:
         raise ValueError(f'{args.config}: has no {absent[0]}; expected {", ".join(needed)}. Give the config of a run.')

@@ -8,11 +8,11 @@ from typing import Any, Dict, List, Mapping, Optional
 from lbbt_mm.files.overwriting import is_dumped_config
 from lbbt_mm.files.whole_files import PART, read_dict
 from lbbt_mm.launch.checkpoint_owner import MARK
-from lbbt_mm.launch.work_directory import OtherRunError, checkpoint_name, checkpoints_in
+from lbbt_mm.launch.work_directory import LOCK, OtherRunError, checkpoint_name, checkpoints_in
 
 REQUEST, LOG = 'request.json', 'train.log'
 #: They stay: who removes one that another process is about to lock leaves two processes that both hold one.
-_LOCKS = ('lock', 'training.lock')
+_LOCKS = ('lock', LOCK)
 #: Gone first, so that no one takes half of a removed run for a whole one.
 _FIRST = ('done', 'last_checkpoint')
 _TIME = r'\d{8}_\d{6}'

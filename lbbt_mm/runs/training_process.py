@@ -1,5 +1,6 @@
 """A command in a process of its own, whose output goes into a log, and that can be ended from another thread."""
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -9,6 +10,29 @@ from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
 _SECONDS_TO_END = 15
+#: Of a failure's output so many lines are quoted.
+_QUOTED = 15
+#: The last line of torchrun's own traceback, below which it lists the ranks that failed.
+_RANK_FAILED = 'torch.distributed.elastic.multiprocessing.errors.ChildFailedError'
+#: What torchrun logs of each rank that it ends because another one failed.
+_RANK_ENDED = re.compile(r'torch[./]distributed[./]elastic\b.*\bSending process \d+ closing signal')
+
+
+def end_of_output(output: str) -> str:
+    """The last lines that a command printed, which say why it failed; of torchrun, those of its ranks.
+
+    torchrun's own traceback and list of failures come below them and say nothing of the cause. Which rank failed with what
+    exit status is logged in one line above these, and stays.
+
+    Args:
+        output: What was printed.
+    """
+    lines = output.splitlines()
+    failed = next((place for place, line in enumerate(lines) if line.startswith(_RANK_FAILED)), 0)
+    begin = max((place for place, line in enumerate(lines[:failed]) if line.startswith('Traceback (most recent')), default=0)
+    if begin:
+        lines = [line for line in lines[:begin] if not _RANK_ENDED.search(line)]
+    return '\n'.join(lines[-_QUOTED:])
 
 
 class TrainingProcess:

@@ -24,7 +24,7 @@ from .run_checkpoints import find_checkpoint
 from .run_folder import OtherRunError, nested_runs, read_request, refuse_stray_run, remove_checkpoints, remove_run
 from .run_progress import LogFollower, TrainingProgress
 from .run_request import as_json, differences, override, read_config
-from .training_process import TrainingProcess
+from .training_process import TrainingProcess, end_of_output
 
 #: What Python is given to start the train tool, which is part of the package.
 TRAIN_TOOL = ('-m', 'lbbt_mm.launch.train')
@@ -268,9 +268,8 @@ class TrainingRun:
             outcome = 'diverged'
         else:
             write_whole(self.work_dir / 'failed', f'{returncode}\n')
-            tail = '\n'.join(output.splitlines()[-15:])
             ended = f'exit status {returncode}' if returncode else 'exit status 0, without a record or a checkpoint'
-            raise TrainingFailed(f'{tail}\nThe training in {self.work_dir} failed with {ended}; its log is {self.log}. When '
-                                 'the cause is removed, the same command resumes it.')
+            raise TrainingFailed(f'{end_of_output(output)}\nThe training in {self.work_dir} failed with {ended}; its log '
+                                 f'is {self.log}. When the cause is removed, the same command resumes it.')
         write_whole(self.work_dir / 'done', f'{outcome}\n')
         return outcome

@@ -38,6 +38,17 @@ def test_gpus_are_those_of_the_tool_and_each_training_gets_some(given, groups, j
     assert (args.gpu_groups, args.jobs) == (groups, jobs)
 
 
+@pytest.mark.parametrize('tool', [lbbt, compare_arms])
+@pytest.mark.parametrize('given', [['--fresh'], ['--dry-run'], ['--fresh', '--dry-run']])
+def test_a_report_neither_removes_runs_nor_prints_commands(tool, given, capsys):
+    assert tool.parse_args(['a.py', *given]).fresh == ('--fresh' in given)
+    with pytest.raises(SystemExit) as caught:
+        tool.parse_args(['a.py', '--report-only', *given])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and said.count('\n') == 1
+    assert f'--report-only {" ".join(given)}: a report removes no runs and prints no commands. Leave one out' in said
+
+
 def test_in_both_tools(capsys):
     assert lbbt.parse_args(['a.py', '--gpus', '0,1']).gpu_groups == ['0,1'], 'one training at a time'
     for tool in (lbbt, compare_arms):

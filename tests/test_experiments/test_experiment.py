@@ -166,10 +166,12 @@ class TestFolder:
         assert status == 2 and 'would both write their checkpoints into' in output and not starts(folder)
         assert compare('--cfg-options', out_dir)[0] == 0  # runs have names of their own
 
-    def test_a_file_in_place_of_the_folder(self, compare, folder):
+    @pytest.mark.parametrize('below', ['', 'below'])
+    def test_a_file_in_place_of_the_folder(self, compare, folder, below, monkeypatch):
         (folder / 'out').write_text('mine')
-        status, output = compare(seeds='0')
-        assert status == 2 and output.count('\n') == 1 and 'out is not a folder' in output
+        monkeypatch.setattr(experiment, 'check_before', lambda *given: pytest.fail('work has begun'))
+        status, output = compare('--out', folder / 'out' / below, seeds='0')
+        assert status == 2 and output.count('\n') == 1 and f'{folder}/out is no folder that can be written to' in output
         assert (folder / 'out').read_text() == 'mine'
 
     def test_another_experiment_s_folder_is_refused(self, compare, folder):

@@ -23,6 +23,7 @@ from tests.tool_processes import REPO, run_tool
 
 #: The folder of the bridge, in which its probes are
 BRIDGE = 'language-seed0-lr0.01'
+SAVE_BEST = 'default_hooks.checkpoint.save_best'
 
 
 @pytest.fixture
@@ -71,11 +72,25 @@ class TestStages:
             assert checkpoint_of(folder, stage) == str(place(folder, 'bridge') / 'epoch_4.pth')
 
     def test_or_from_the_best(self, run_lbbt, folder):
-        status, output = run_lbbt('--checkpoint', 'best')
-        assert status == 1 and 'has no best_*.pth. Set default_hooks.checkpoint.save_best' in output
+        best = ('--checkpoint', 'best', '--cfg-options', f'{SAVE_BEST}=auto')
+        status, output = run_lbbt(*best)
+        assert status == 1 and f'has no best_*.pth. Set {SAVE_BEST}' in output
         write_checkpoint(place(folder, 'bridge') / 'best_train_accuracy_epoch_2.pth')
-        assert run_lbbt('--checkpoint', 'best')[0] == 0
+        assert run_lbbt(*best)[0] == 0
         assert checkpoint_of(folder, 'probe').endswith('best_train_accuracy_epoch_2.pth')
+
+    @pytest.mark.parametrize('given, found', [
+        ([], 'None'), ([f'{SAVE_BEST}=a,b'], "['a', 'b']"), ([f'{SAVE_BEST}=[]'], '[]')])
+    def test_which_the_config_has_to_keep_by_one_metric(self, run_lbbt, folder, given, found):
+        options = ('--cfg-options', *given) if given else ()
+        for more in ((), ('--dry-run', )):
+            status, output = run_lbbt('--checkpoint', 'best', *more, *options)
+            assert status == 2 and output == (
+                f'--checkpoint best: {folder}/bridge.py has {SAVE_BEST}={found}; expected the name of one metric, or auto. '
+                'Set it, or use the last checkpoint.\n')
+        assert not (folder / 'out').exists() and not started(folder)
+        assert run_lbbt(*options)[0] == 0, 'the last is there'
+        assert run_lbbt('--checkpoint', 'best', '--report-only', *options)[0] == 0
 
     def test_options_go_to_their_stage(self, run_lbbt, folder):
         _, output = run_lbbt('--cfg-options', 'log_level=INFO', 'model.backbone.width=3', 'model.head.width=3',

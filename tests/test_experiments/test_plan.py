@@ -52,6 +52,38 @@ def test_without_values_it_cannot_start(compare, folder):
     assert not starts(folder)
 
 
+@pytest.mark.parametrize('options, message', [
+    ('--probe-cfg-options model.backbone.width=4', '--probe-cfg-options: there is no probe. Give --probe, or leave'),
+    ('--checkpoint best', '--checkpoint best: there is no probe. Give --probe, or leave this out.'),
+    ('--stds 0.02 0.04', '--stds: no arm of --arms language random is drawn with them. Add random_tuned to --arms, or'),
+    ('--select-metric loss', '--select-metric loss: there is nothing to choose from. Give --lrs two values or more'),
+    ('--select-metric loss --lrs 0.1', '--select-metric loss: there is nothing to choose from.'),
+    ('--lower-is-better', '--lower-is-better: there is nothing to choose from.'),
+    ('--lr-rule per-arm --lrs 0.1', '--lr-rule per-arm: there is nothing to choose from.')])
+def test_options_that_nothing_would_read_are_refused(compare, folder, options, message):
+    status, output = compare(*options.split())
+    assert status == 2 and output.startswith(message) and output.count('\n') == 1 and not (folder / 'out').exists()
+
+
+@pytest.mark.parametrize('options, arms', [
+    ('--probe probe.py --probe-cfg-options model.backbone.width=4', 'language random'),
+    ('--lrs 0.1 0.2 --select-metric loss --lower-is-better --lr-rule per-arm', 'language random'),
+    ('--stds 0.02 0.04 --select-metric loss --lower-is-better --lr-rule per-arm', 'random random_tuned')])
+def test_and_taken_where_something_reads_them(compare, folder, options, arms, monkeypatch):
+    monkeypatch.chdir(folder)
+    status, output = compare(*options.split(), '--dry-run', arms=arms)
+    assert status == 0, output
+
+
+def test_each_cell_has_to_keep_the_best_checkpoint_that_probes_take(compare, folder):
+    key = 'default_hooks.checkpoint.save_best'
+    best = ('--probe', folder / 'probe.py', '--checkpoint', 'best')
+    status, output = compare(*best, '--cell', 'kept', f'{key}=auto', '--cell', 'both', f'{key}=a,b')
+    assert status == 2 and f"--checkpoint best: {folder}/bridge.py, cell both has {key}=['a', 'b']; expected the" in output
+    assert not starts(folder)
+    assert compare(*best, '--cells', f'{key}=auto,a', '--dry-run')[0] == 0
+
+
 def test_a_random_arm_of_unknown_scale_stops_before_the_first_run(compare, folder):
     config = fake_training.CONFIG.replace("checkpoint='none'", "config=dict(model_type='llama', hidden_size=64)")
     (folder / 'bridge.py').write_text(config)

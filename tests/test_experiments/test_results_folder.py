@@ -71,6 +71,7 @@ def test_a_mark_of_somebody_else_is_none(text, tmp_path):
 def test_a_file_in_place_of_the_folder(tmp_path):
     put(tmp_path, 'out')
     (tmp_path / 'link').symlink_to(tmp_path / 'gone')
-    for name in ('out', 'link'):
-        with pytest.raises(ValueError, match=f'{name} is not a folder. Give another one for the results'):
-            claim_results(tmp_path / name, 'tool.py')
+    for name, there in (('out', 'out'), ('out/below', 'out'), ('link', 'link')):
+        for function in (refuse_other_results, claim_results):
+            with pytest.raises(ValueError, match=f'{tmp_path}/{name}: {tmp_path}/{there} is no folder that can be written'):
+                function(tmp_path / name, 'tool.py')

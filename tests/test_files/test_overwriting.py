@@ -2,8 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from lbbt_mm.files.overwriting import (is_dumped_config, keep_training_config, refuse_overwriting_config,
-                                       refuse_overwriting_output)
+from lbbt_mm.files.overwriting import (is_dumped_config, keep_training_config, refuse_closed_folder,
+                                       refuse_overwriting_config, refuse_overwriting_output)
 
 SOURCE = """_base_ = []
 model = dict(type='A', size=3)  # a comment
@@ -130,3 +130,15 @@ def test_output_below_a_file_or_in_a_folder_that_may_not_be_written(config, tmp_
     monkeypatch.setattr('os.access', lambda path, mode: False)
     with pytest.raises(ValueError, match=f'{tmp_path} is no folder that can be written to'):
         refuse_overwriting_output(tmp_path / 'x.pkl', None)
+
+
+def test_a_folder_that_cannot_be_made_or_written_to(config, tmp_path, monkeypatch):
+    refuse_closed_folder('--work-dir x', tmp_path)
+    refuse_closed_folder('--work-dir x', tmp_path / 'new' / 'folder')
+    for folder in (config, config / 'x', str(config / 'x' / 'y')):
+        with pytest.raises(ValueError) as caught:
+            refuse_closed_folder(f'--work-dir {folder}', folder)
+        assert str(caught.value) == f'--work-dir {folder}: {config} is no folder that can be written to. Give another path.'
+    monkeypatch.setattr('os.access', lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(ValueError, match=f'{tmp_path} is no folder that can be written to'):
+        refuse_closed_folder('x', tmp_path / 'new')

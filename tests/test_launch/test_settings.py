@@ -40,9 +40,10 @@ class TestLoadConfig:
         assert settings.load_config(parse(config_file)).work_dir == 'written'
         assert settings.load_config(parse(config_file, '--work-dir', 'there')).work_dir == 'there'
 
-    def test_a_work_dir_that_is_a_file(self, config_file):
-        with pytest.raises(ValueError, match='--work-dir .*mine.py: is there, and no folder'):
-            settings.load_config(parse(config_file, '--work-dir', config_file))
+    @pytest.mark.parametrize('below', ['', '/x'])
+    def test_a_work_dir_that_cannot_be_a_folder(self, config_file, below):
+        with pytest.raises(ValueError, match=f'--work-dir {config_file}{below}: {config_file} is no folder that can be wr'):
+            settings.load_config(parse(config_file, '--work-dir', f'{config_file}{below}'))
 
     def test_a_part_that_the_run_needs(self, config_file):
         with pytest.raises(ValueError, match='mine.py: has no optim_wrapper; expected model, optim_wrapper'):

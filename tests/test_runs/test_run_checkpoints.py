@@ -1,7 +1,7 @@
 """Which checkpoint of a run its probes start from."""
 import pytest
 
-from lbbt_mm.runs.run_checkpoints import chosen_checkpoint
+from lbbt_mm.runs.run_checkpoints import chosen_checkpoint, refuse_no_best
 from tests.fake_training import write_checkpoint
 
 
@@ -15,6 +15,17 @@ def test_the_best_checkpoint(make, folder):
     write_checkpoint(folder / 'run' / 'best_loss_epoch_1.pth')
     with pytest.raises(ValueError, match='best checkpoints of several metrics: best_acc, best_loss. Give'):
         make().checkpoint('best')
+
+
+def test_a_config_keeps_the_best_by_one_metric_or_is_refused():
+    def config(save_best):
+        return dict(default_hooks=dict(checkpoint=dict(save_best=save_best)))
+
+    for one in ('acc', 'auto', ['acc']):
+        refuse_no_best('a.py', config(one))
+    for none in ({}, dict(default_hooks=None), *map(config, (None, '', [], ['acc', 'loss']))):
+        with pytest.raises(ValueError, match='^--checkpoint best: a.py has default_hooks.checkpoint.save_best=.*; expected'):
+            refuse_no_best('a.py', none)
 
 
 def test_a_run_is_judged_by_its_best_where_its_config_keeps_it(make, folder):

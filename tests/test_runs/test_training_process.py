@@ -3,10 +3,13 @@ import os
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 
-from lbbt_mm.runs.training_process import TrainingProcess
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+from lbbt_mm.runs.training_process import TrainingProcess, end_of_output
 
 
 @pytest.fixture
@@ -52,3 +55,37 @@ def test_whatever_ends_the_waiting_ends_the_process(run, tmp_path):
         run(TrainingProcess(), f"import time; time.sleep(2); open({str(tmp_path / 'trace')!r}, 'w')", interrupt)
     time.sleep(2.5)
     assert not (tmp_path / 'trace').exists()
+
+
+def torchrun_s_report(exitcode: int = 2) -> str:
+    """What torchrun prints when a rank has failed, by the installed torch."""
+    api = '1130 23:10:02.881000 71 torch/distributed/elastic/multiprocessing/api.py'
+    failure = ProcessFailure(local_rank=1, pid=74, exitcode=exitcode, error_file='')
+    try:
+        raise ChildFailedError('lbbt_mm.launch.train', {1: failure})
+    except ChildFailedError as error:
+        report = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+    return (f'W{api}:900] Sending process 73 closing signal SIGTERM\n'
+            f'E{api}:874] failed (exitcode: {exitcode}) local_rank: 1 (pid: 74) of binary: /usr/bin/python\n{report}')
+
+
+def test_the_end_of_an_output_is_short():
+    assert end_of_output('') == '' and end_of_output('a\nb\n') == 'a\nb'
+    lines = [f'line {number}' for number in range(20)]
+    assert end_of_output('\n'.join(lines)).splitlines() == lines[-15:]
+    own = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: mine'
+    assert end_of_output(own) == own
+
+
+def test_of_ranks_it_is_what_they_printed_not_torchrun_s_report():
+    report = torchrun_s_report()
+    assert len(report.splitlines()) > 15 and 'FAILED' in report
+    last = 'E1130 23:10:02.881000 71 torch/distributed/elastic/multiprocessing/api.py:874] failed (exitcode: 2)'
+    for own in ('--work-dir a: is there', 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: mine'):
+        found = end_of_output(f'$ python\n{own}\n{report}').splitlines()
+        assert found[:-1] == ['$ python', *own.splitlines()] and found[-1].startswith(last)
+
+
+def test_a_rank_that_was_killed_in_silence_is_named():
+    assert end_of_output(torchrun_s_report(-9)).splitlines()[-1].endswith('failed (exitcode: -9) local_rank: 1 (pid: 74) of '
+                                                                          'binary: /usr/bin/python')

@@ -143,10 +143,19 @@ def test_a_script_starts_as_many_ranks_with_the_arguments_of_the_tool(tool, own,
         '--master_port=29511', str(REPO / 'tools' / f'{tool}.py'), *own, '--launcher', 'pytorch', '--work-dir', 'd e']
 
 
-def test_a_port_that_is_taken_is_said_before_the_start():
+@pytest.mark.parametrize('tool, own, node', [('train', [], 0), ('train', [], 1), ('test', ['c.pth'], 0)])
+def test_a_config_that_is_not_there_is_said_before_the_start(tool, own, node):
+    returncode, output = finish(start('bash', REPO / 'tools' / f'dist_{tool}.sh', 'none.py', *own, 2, NODE_RANK=node,
+                                      PORT=free_port()))
+    assert returncode == 2 and output == ('none.py: no such config file. Give the path of a config, absolute or relative to '
+                                          'the current folder.\n')
+
+
+def test_a_port_that_is_taken_is_said_before_the_start(tmp_path):
+    (tmp_path / 'config.py').touch()
     with socket.create_server(('', 0)) as taken:
         port = taken.getsockname()[1]
-        returncode, output = finish(start('bash', REPO / 'tools' / 'dist_train.sh', 'config.py', 2, PORT=port))
+        returncode, output = finish(start('bash', REPO / 'tools' / 'dist_train.sh', tmp_path / 'config.py', 2, PORT=port))
     assert returncode == 2 and f'port {port} cannot be used' in output and 'Set PORT to a free one' in output
 
 
