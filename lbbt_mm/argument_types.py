@@ -4,7 +4,7 @@ import math
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, List, NoReturn, Tuple
+from typing import Any, Callable, List, NoReturn, Sequence, Tuple
 
 from lbbt_mm import argument_checks
 
@@ -13,10 +13,10 @@ LARGEST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with the option that every tool has."""
+    """A parser whose errors are one line, with the option that every tool has; options are written in full."""
 
     def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
         self.add_argument('--traceback', action='store_true', help='show where an error came from')
 
     def error(self, message: str) -> NoReturn:
@@ -56,6 +56,21 @@ count = whole_number(1)
 seed = whole_number(0, LARGEST_SEED)
 #: A number above 0, such as a learning rate or a size.
 positive = number(above=0)
+
+
+def permutations(text: str) -> int:
+    """How many permutations of samples a score is compared with.
+
+    Args:
+        text: What the user gave.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is no whole number, or so small that no p could be 0.05.
+    """
+    try:
+        return whole_number(19)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f'{error}; with fewer, p is never 0.05 or lower') from None
 
 
 def existing_file(text: str) -> Path:
@@ -100,6 +115,20 @@ def gpus(text: str) -> List[str]:
     if any(not name or name.startswith('-') for name in names):
         raise argparse.ArgumentTypeError(f'{text}: expected GPUs with commas between, for example 0,1')
     return names
+
+
+def refuse_repeated(parser: Parser, option: str, names: Sequence[str], form: str) -> None:
+    """Refuse two things of one name, which tables and figures could not tell apart.
+
+    Args:
+        parser: Where the error goes.
+        option: What gives them.
+        names: What they are called.
+        form: How the option takes a name.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        parser.error(f'{option}: {twice} is there twice. Give names that differ: {form}')
 
 
 def _read(text: str, kind: Callable[[str], Any], holds: Callable[[Any], bool], expected: str) -> Any:

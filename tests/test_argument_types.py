@@ -12,6 +12,7 @@ from tests.tool_processes import run_tool
     ('count', dict([('1', 1), ('20', 20)]), ('0', '-1', '1.5', 'a', '', 'nan', '1e3')),
     ('seed', dict([('0', 0), ('4294967295', 2**32 - 1)]), ('-1', '4294967296', '0.5', 'a')),
     ('existing_file', {__file__: Path(__file__)}, ('/nowhere.txt', '/')),
+    ('permutations', dict([('19', 19), ('1000', 1000)]), ('18', '0', '-19', '19.5', 'a')),
     ('positive', dict([('1e-3', 1e-3), ('2', 2.)]), ('0', '-1e-3', 'nan', 'inf', 'a')),
     ('size_pair', dict([('25x42', (25, 42))]), ('0x4', '4x0', '4', '4x', '-4x4', '4x4x4', 'axb')),
     ('gpus', dict([('0', ['0']), ('3,5', ['3', '5']), ('', []), ('0, GPU-a', ['0', 'GPU-a'])]),
@@ -35,6 +36,35 @@ def test_numbers_between_two_ends(read, right, wrong, expected):
     for text in wrong:
         with pytest.raises(argparse.ArgumentTypeError, match=f'^{text}: {expected}$'):
             read(text)
+
+
+def test_fewer_permutations_than_p_needs_are_refused_with_the_reason():
+    with pytest.raises(argparse.ArgumentTypeError, match='^18: expected a whole number, 19 or more; with fewer, p is never'):
+        argument_types.permutations('18')
+
+
+@pytest.mark.parametrize('names, twice', ((['a', 'b', 'b', 'a'], 'a'), (['a', 'b'], None), ([], None)))
+def test_names_that_are_there_twice(names, twice, capsys):
+    parser = argument_types.Parser(prog='tool')
+    if twice is None:
+        argument_types.refuse_repeated(parser, '--runs', names, 'LABEL=RUN')
+        return
+    with pytest.raises(SystemExit):
+        argument_types.refuse_repeated(parser, '--runs', names, 'LABEL=RUN')
+    assert f'--runs: {twice} is there twice. Give names that differ: LABEL=RUN' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments', (
+    ['--trace'], ['--siz', '3'], ['part', '--traceb'], ['part', '--cou', '1'], ['part', '--cou=1']))
+def test_options_are_written_in_full(arguments, capsys):
+    """What a tool looks for in its command line, such as --traceback, is there as it stands, or is refused."""
+    parser = argument_types.Parser(prog='tool')
+    parser.add_argument('--size')
+    parser.add_subparsers(dest='part').add_parser('part').add_argument('--count')
+    assert parser.parse_args(['--size', '2', 'part', '--count', '1']).count == '1'
+    with pytest.raises(SystemExit):
+        parser.parse_args(arguments)
+    assert 'tool' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('tool, options', (

@@ -156,11 +156,13 @@ class CanvasSet(NamedTuple):
     def main(self) -> None:
         """Command line of the converter."""
         parser = converter_parser(self.description)
-        parser.add_argument('--num-train', type=argument_types.count, default=6000)
-        parser.add_argument('--num-val', type=argument_types.count, default=200)
-        parser.add_argument('--size', type=argument_types.count, default=64,
-                            help=f'side of a canvas in pixels, {MIN_SIZE} or more')
-        parser.add_argument('--seed', type=argument_types.seed, default=0)
+        parser.add_argument('--num-train', type=argument_types.count, default=6000, metavar='N',
+                            help='training canvases; default: %(default)s')
+        parser.add_argument('--num-val', type=argument_types.count, default=200, metavar='N',
+                            help='validation canvases; default: %(default)s')
+        parser.add_argument('--size', type=argument_types.count, default=64, metavar='PIXELS',
+                            help=f'side of a canvas, {MIN_SIZE} or more; default: %(default)s')
+        parser.add_argument('--seed', type=argument_types.seed, default=0, help='of the scattering; default: %(default)s')
         args = parser.parse_args()
         self.make(args.out, args.num_train, args.num_val, args.size, args.seed)
         print(f'{args.num_train} training and {args.num_val} validation canvases in {args.out}')

@@ -40,6 +40,21 @@ def split_pair(text: str) -> Tuple[str, str]:
     return next((pair for pair in pairs if all(map(os.path.isfile, pair))), pairs[0] if pairs else (text, ''))
 
 
+def refuse_absent_run(text: str) -> None:
+    """Refuse a run that is not there, before the seconds that the mm codebases take to be imported.
+
+    Args:
+        text: ``[LABEL=]RUN`` or ``[LABEL=]CONFIG,CHECKPOINT``.
+
+    Raises:
+        FileNotFoundError: If a path in it leads nowhere.
+    """
+    config, checkpoint = split_pair(split_label(text)[1])
+    for path in (config, os.path.expanduser(checkpoint)):  # the shell expands what a text begins with
+        if path and not os.path.exists(path):
+            raise FileNotFoundError(f'{path}: no such file or folder; expected what a run has left. Correct the path.')
+
+
 def check_label(label: str, text: str) -> str:
     """Refuse a label that matplotlib would hide or read as a formula.
 
@@ -158,6 +173,24 @@ def add_samples(parser: argument_types.Parser, most: int) -> None:
                         help='override settings of every config, as in tools/train.py')
 
 
+def refuse_absent_package(package: str, distribution: str, what: str = 'this tool') -> None:
+    """Refuse to begin without a package that is needed.
+
+    Args:
+        package: What is imported.
+        distribution: What is installed, with its range of versions.
+        what: What needs it.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        import_module(package)
+    except ImportError:
+        name = re.match(r'[\w-]+', distribution)[0]
+        raise ImportError(f"{name} is not installed, which {what} needs. Install it: pip install '{distribution}'") from None
+
+
 def run_figure(parse: Callable[[], argparse.Namespace], module: str, **packages: str) -> int:
     """Run a figure's tool; what takes seconds to import comes after its command line is read.
 
@@ -172,13 +205,10 @@ def run_figure(parse: Callable[[], argparse.Namespace], module: str, **packages:
 
     def run() -> int:
         args = parse()
+        for text in getattr(args, 'runs', ()):
+            refuse_absent_run(text)
         for package, distribution in packages.items():
-            try:
-                import_module(package)
-            except ImportError:
-                name = re.match(r'[\w-]+', distribution)[0]
-                raise ImportError(f"{name} is not installed, which this tool needs. Install it: pip install "
-                                  f"'{distribution}'") from None
+            refuse_absent_package(package, distribution)
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
         return import_module(f'{__package__}.{module}').run(args)

@@ -19,6 +19,8 @@ from typing import Optional, Sequence
 from lbbt_mm import argument_types
 from .arguments import TRAINED, add_output, add_samples, language, run_figure
 
+TEMPLATE, QUANTILE = 'a photo of a {}', 0.95
+
 
 def template(text: str) -> str:
     """What stands around the name of a class, with ``{}`` in its place.
@@ -45,8 +47,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--captions', type=argument_types.existing_file, metavar='FILE',
                         help='a line for each image of the split; or .csv or .jsonl with image and caption; default: names '
                         'of the classes')
-    parser.add_argument('--template', type=template, default='a photo of a {}', metavar='TEXT',
-                        help='around the name of a class; default: %(default)s')
+    parser.add_argument('--template', type=template, metavar='TEXT',
+                        help=f'around the name of a class; default: {TEMPLATE}')
     parser.add_argument('--class-names', type=argument_types.existing_file, metavar='FILE',
                         help="a line for each class, in the labels' order; default: the data set's")
     parser.add_argument('--duplicates', choices=('average', 'share'), default='average',
@@ -56,8 +58,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--clamp', choices=('samples', 'tensor', 'none'), default='samples',
                         help="features at a quantile of magnitudes: the mean of each sample's, or of all together; default: "
                         'samples')
-    parser.add_argument('--quantile', type=argument_types.number(above=0, most=1), default=0.95, metavar='Q',
-                        help='of --clamp; default: %(default)s')
+    parser.add_argument('--quantile', type=argument_types.number(above=0, most=1), metavar='Q',
+                        help=f'of --clamp samples and tensor; default: {QUANTILE}')
     parser.add_argument('--normalise', choices=('unit', 'none'), default='unit',
                         help='features to length 1, or as they are; default: unit')
     parser.add_argument('--tokens', choices=('auto', 'class', 'mean'), default='auto',
@@ -66,19 +68,21 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--last-block', choices=('output', 'normed'), default='output',
                         help="of a language model: the last block's output, or that behind the final norm, as in the public "
                         'code; default: output')
-    parser.add_argument('--permutations', type=argument_types.count, default=1000, metavar='N', help='default: %(default)s')
+    parser.add_argument('--permutations', type=argument_types.permutations, default=1000, metavar='N',
+                        help='19 or more; default: %(default)s')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='test', help='default: test')
     add_samples(parser, 1000)
     add_output(parser, 'mutual_knn')
     args = parser.parse_args(arguments)
-    labels = [found.label for found in args.language]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice:
-        parser.error(f'--language: two models are called {twice}. Give labels that differ: LABEL=MODEL')
-    if args.permutations < 19:
-        parser.error(f'--permutations {args.permutations}: expected 19 or more; with fewer, p is never 0.05 or lower')
+    argument_types.refuse_repeated(parser, '--language', [found.label for found in args.language], 'LABEL=MODEL')
     if args.captions and args.class_names:
         parser.error('--captions and --class-names: expected one of them')
+    if args.captions and args.template:
+        parser.error(f'--template {args.template!r}: is for names of classes, in place of which --captions stands. Leave '
+                     'one of them out')
+    if args.clamp == 'none' and args.quantile:
+        parser.error(f'--quantile {args.quantile}: nothing reads it with --clamp none. Leave one of them out')
+    args.template, args.quantile = args.template or TEMPLATE, args.quantile or QUANTILE
     return args
 
 

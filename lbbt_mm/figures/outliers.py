@@ -52,10 +52,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.cfg_options and not args.before:
         parser.error('--cfg-options is about models as their training began. Give --before, or leave it out')
-    labels = [label for label, _ in args.models]
-    repeated = next((label for label in labels if labels.count(label) > 1), None)
-    if repeated:
-        parser.error(f'two models are called {repeated}: give each a name of its own, LABEL=MODEL')
+    argument_types.refuse_repeated(parser, 'MODEL', [label for label, _ in args.models], 'LABEL=MODEL')
     return args
 
 

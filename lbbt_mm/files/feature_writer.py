@@ -91,9 +91,7 @@ class FeatureWriter:
 
     def _check_shards(self) -> None:
         """Refuse to mix two stores, and to write among other files."""
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ValueError(f'{self._folder}: is a file; expected a folder for features. Give another.')
-        ours = {INDEX, KEYS}
+        refuse_other_files(self._folder)
         if (self._folder / INDEX).exists():
             self._compare(self._folder / INDEX, *read_index(self._folder)[:2])
         for path in found_shards(self._folder):
@@ -101,15 +99,28 @@ class FeatureWriter:
             self._compare(path, index, keys)
             if index.shard_name(number) != path.name:
                 raise ValueError(f'{path}: is shard {number}, and has the name of another. Move it away.')
-            ours.add(path.name)
-        others = [path for path in (self._folder.iterdir() if self._folder.is_dir() else ())
-                  if path.name not in ours and not path.name.endswith('.lbbt_mm.part')]
-        if others:
-            raise ValueError(f'{self._folder}: holds {others[0].name}, which is of no store of features; expected a folder '
-                             'of their own. Give another.')
 
     def _compare(self, path: Path, index: FeatureIndex, keys: str) -> None:
         found = index.differences(asdict(self._index)) or (
             ['the keys of its rows are others'] if keys != self._checksum else [])
         if found:
             raise ValueError(f'{path}: is of other features: {"; ".join(found)}. Move that folder away, or give another.')
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse to write features among other files; asked before the work of making them.
+
+    Args:
+        folder: Where they are to go. Features of whatever store may be there, which :class:`FeatureWriter` looks into.
+
+    Raises:
+        ValueError: If it is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'{folder}: is a file; expected a folder for features. Give another.')
+    inside = list(folder.iterdir()) if folder.is_dir() else []
+    ours = {INDEX, KEYS, *(path.name for path in found_shards(folder))}  # later: another process may have written a shard
+    others = [path for path in inside if path.name not in ours and not path.name.endswith('.lbbt_mm.part')]
+    if others:
+        raise ValueError(f'{folder}: holds {others[0].name}, which is of no store of features; expected a folder of their '
+                         'own. Give another.')

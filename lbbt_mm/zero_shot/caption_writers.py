@@ -21,6 +21,29 @@ class Left(NamedTuple):
     captions: int
 
 
+def check_form(source: Path, out: Path, alone: bool) -> None:
+    """Refuse what could not be written in the form that captions have.
+
+    Args:
+        source: What the captions are opened from.
+        out: Where those that are left are to go.
+        alone: Whether a caption may be left out whose image stays.
+
+    Raises:
+        ValueError: If ``out`` has another ending, or captions of shards would go without their image.
+    """
+    if _is_tar(source):
+        if alone:
+            raise ValueError(f'{source}: in shards an image and its captions are one sample, so a caption cannot go alone. '
+                             'Leave out --keep-images.')
+    elif out.suffix.lower() != source.suffix.lower():
+        raise ValueError(f'{out}: expected a file that ends with {source.suffix}, as {source.name} does. Give such a one.')
+
+
+def _is_tar(source: Path) -> bool:
+    return source.is_dir() or source.suffix.lower() == '.tar'
+
+
 def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair], without_images: Set[str]) -> Left:
     """Write what is left.
 
@@ -41,15 +64,10 @@ def write_kept(source: Path, out: Path, captions: CaptionSet, without: Set[Pair]
     left = Left(len({key for key, _ in kept}), len(kept))
     if not kept:
         raise ValueError(f'{source}: every caption names a class; nothing would be left. Give fewer classes, or --senses 1.')
-    is_tar = source.is_dir() or source.suffix.lower() == '.tar'
-    if not is_tar and out.suffix.lower() != source.suffix.lower():
-        raise ValueError(f'{out}: expected a file that ends with {source.suffix}, as {source.name} does. Give such a one.')
+    whole = sum(len(texts) for key, texts in zip(captions.keys, captions.captions) if key not in without_images)
+    check_form(source, out, alone=len(kept) < whole)
     wanted = set(kept)
-    if is_tar:
-        if left.captions < sum(len(texts) for key, texts in zip(captions.keys, captions.captions)
-                               if key not in without_images):
-            raise ValueError(f'{source}: in shards an image and its captions are one sample, so a caption cannot go alone. '
-                             'Leave out --keep-images.')
+    if _is_tar(source):
         keys = {key for key, _ in kept}
         recipe = dict(captions=str(source.resolve()), samples=len(keys), keys=checksum((key, b'') for key in sorted(keys)))
         write_once(out, 'separate_concepts.py', recipe, lambda folder: _write_shards(str(source), folder, keys))

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import List, Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.figures.arguments import FOR_INFERENCE, device
+from lbbt_mm.figures.arguments import FOR_INFERENCE, device, refuse_absent_run
+from lbbt_mm.files.overwriting import refuse_overwriting_file
 from lbbt_mm.launch.user_errors import run_tool
 
 
@@ -56,6 +57,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
+        for text in filter(None, (args.run, args.vision)):
+            refuse_absent_run(text)
+        refuse_overwriting_file('--out', args.out)
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
         return import_module(f'{__package__}.classify_images').run(args)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from lbbt_mm.figures.progress import track
-from lbbt_mm.files.overwriting import refuse_overwriting_file
 from lbbt_mm.files.whole_files import whole_file
 from lbbt_mm.text_table import render_table
 from .classify import one_or_list
@@ -19,10 +18,8 @@ def run(args: argparse.Namespace) -> int:
     """Classify them; returns the exit status.
 
     Args:
-        args: The command line.
+        args: The command line, whose ``out`` is a new file or None.
     """
-    if args.out:
-        refuse_overwriting_file('--out', Path(args.out))
     paths = find_images(args.images)
     inferencer = ZeroShotInferencer(args.run, one_or_list(args.classes), one_or_list(args.templates), args.vision, args.text,
                                     args.cache, args.device, args.cfg_options, partial(track, what='reading class names'))
@@ -32,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         found += inferencer(list(map(str, batch)), batch_size=len(batch))
     rows = [_best(path, result['pred_scores'], inferencer.classes, args.topk) for path, result in zip(paths, found)]
     if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(Path(args.out), 'w', encoding='utf-8', newline='') as file:
             writer = csv.writer(file)
             writer.writerow(_columns(rows))

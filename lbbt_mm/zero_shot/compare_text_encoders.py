@@ -24,14 +24,14 @@ What is done is kept in --out and not done again: give the same command. Written
 task), summary.csv, correlations.csv, scatter.png and .pdf; stores/, runs/.
 """
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
 from lbbt_mm import argument_types
 from lbbt_mm.argument_types import existing_file
 from lbbt_mm.experiments.arguments import add_job_options, add_run_options, finish
-from lbbt_mm.figures.arguments import check_label, device, language, output_folder, split_label
+from lbbt_mm.figures.arguments import check_label, device, language, output_folder, refuse_absent_package, split_label
+from lbbt_mm.files.config_paths import refuse_absent_config
 from lbbt_mm.launch.user_errors import run_tool
 
 BASELINES = ('random', 'words', 'lit', 'asif', 'linear_probe')
@@ -74,7 +74,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argument_types.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(tool='compare_text_encoders.py')
-    parser.add_argument('config', type=existing_file, help='a ShareLock config')
+    parser.add_argument('config', type=Path, help='a ShareLock config')
     _add_data(parser.add_argument_group('data'))
     _add_models(parser.add_argument_group('language models'))
     _add_comparison(parser.add_argument_group('comparison'))
@@ -83,16 +83,11 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_job_options(trainings)
     args = parser.parse_args(arguments)
     finish(args, parser)
-    for option, names in (('--language', [found.label for found in args.language]),
-                          ('--task', [found.name for found in args.task])):
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            parser.error(f'{option}: {twice} is there twice. Give names that differ: NAME=...')
+    argument_types.refuse_repeated(parser, '--language', [found.label for found in args.language], 'LABEL=MODEL')
+    argument_types.refuse_repeated(parser, '--task', [found.name for found in args.task], 'NAME=LABELS,CLASSES')
     wrong = next((found.label for found in args.language if found.label in BASELINES), None)
     if wrong:
         parser.error(f'--language {wrong}=...: a baseline is called so. Give another name')
-    if args.permutations < 19:
-        parser.error(f'--permutations {args.permutations}: expected 19 or more; with fewer, p is never 0.05 or lower')
     if args.probe_captions and 'linear_probe' not in args.baselines:
         parser.error(f'--probe-captions {args.probe_captions}: nothing reads them but linear_probe, which is not among '
                      '--baselines. Add it there, or leave them out')
@@ -130,8 +125,8 @@ def _add_models(models) -> None:
     models.add_argument('--device', type=device, default='cpu', help='of the language models; default: %(default)s')
     models.add_argument('--batch-tokens', type=argument_types.count, default=4096, metavar='N',
                         help='tokens at once; default: %(default)s')
-    models.add_argument('--context', type=argument_types.count, metavar='N',
-                        help=f'tokens of a window of --text; windows overlap by half; default: {CONTEXT}')
+    models.add_argument('--context', type=argument_types.whole_number(2), metavar='N',
+                        help=f'tokens of a window of --text, 2 or more; windows overlap by half; default: {CONTEXT}')
 
 
 def _add_comparison(what) -> None:
@@ -145,7 +140,8 @@ def _add_comparison(what) -> None:
                       help='what it raises them to, as published; default: %(default)s')
     what.add_argument('--neighbours', type=argument_types.count, default=10, metavar='K',
                       help='of mutual nearest neighbours; default: %(default)s')
-    what.add_argument('--permutations', type=argument_types.count, default=1000, metavar='N', help='default: %(default)s')
+    what.add_argument('--permutations', type=argument_types.permutations, default=1000, metavar='N',
+                      help='19 or more; default: %(default)s')
     what.add_argument('--max-samples', type=argument_types.count, default=1000, metavar='N',
                       help='evenly spaced images for mutual nearest neighbours; default: %(default)s')
     what.add_argument('--out', type=output_folder, default='work_dirs/compare_text_encoders',
@@ -157,9 +153,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
-        if 'linear_probe' in args.baselines and not find_spec('sklearn'):
-            raise ImportError("scikit-learn is not installed, which linear_probe needs. Install it: pip install "
-                              "'scikit-learn>=1.3'; or leave linear_probe out of --baselines.")
+        refuse_absent_config(args.config)
+        if 'linear_probe' in args.baselines:
+            refuse_absent_package('sklearn', 'scikit-learn>=1.3', 'linear_probe of --baselines')
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
         from .comparison import compare

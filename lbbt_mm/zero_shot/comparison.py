@@ -72,6 +72,8 @@ def _compare(args: argparse.Namespace, console: Console) -> List[str]:
     check_folders(args.out, args.tool, runs, args.fresh and not args.report_only)
     if args.report_only and all(run.status == 'missing' for run in runs):
         return [f'{args.out / "runs"} has no runs of this comparison. Leave --report-only out, or give its folder.']
+    for model in models.values() if args.text else ():
+        model.loss(args.text)  # refuses a text that does not do before hours of work; it is kept for the report
     if not args.report_only:
         take_folders(args.out, args.tool, runs, args.fresh, console)
     made = {side: side.make() for side in dict.fromkeys(one.side for one in planned)}

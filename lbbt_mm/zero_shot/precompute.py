@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
 from lbbt_mm import argument_types
-from lbbt_mm.figures.arguments import FOR_INFERENCE, device, output_folder
+from lbbt_mm.figures.arguments import FOR_INFERENCE, device, output_folder, refuse_absent_run
 from lbbt_mm.launch.user_errors import run_tool
 
 
@@ -85,7 +85,7 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     texts.add_argument('--pooling', choices=('auto', 'last', 'mean', 'first'), default='auto',
                        help='last token (decoders), first token (encoders) or mean; default: auto, the last token of a '
                        'decoder, the mean of an encoder')
-    texts.add_argument('--revision', metavar='NAME', help='branch, tag or commit on the hub')
+    texts.add_argument('--revision', metavar='NAME', help='of a model on the hub: branch, tag or commit')
     texts.add_argument('--batch-tokens', type=argument_types.count, default=4096, metavar='N',
                        help='tokens at once; default: %(default)s')
     for kind in (images, texts):
@@ -93,6 +93,9 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.kind == 'images' and args.images and not args.captions:
         images.error('--images: expected with --captions')
+    if args.kind == 'texts' and args.revision and os.path.exists(os.path.expanduser(args.model)):
+        texts.error(f'--revision {args.revision}: {args.model} is on this machine and has no revisions; expected a hub id. '
+                    'Leave it out, or give one')
     args.out, args.shard_of = Path(args.out), args.shard_of or _share_of_environment()
     if args.device == 'cuda' and 'LOCAL_RANK' in os.environ:
         args.device = f'cuda:{os.environ["LOCAL_RANK"]}'
@@ -114,6 +117,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         args = parse_args(arguments)
+        if args.kind == 'images':
+            refuse_absent_run(args.model)
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
         return import_module(f'{__package__}.precompute_{args.kind}').run(args)

@@ -8,6 +8,7 @@ import torch
 from lbbt_mm.datasets.captions import open_captions
 from lbbt_mm.figures.progress import track
 from lbbt_mm.files.feature_store import FeatureIndex, FeatureWriter, checksum
+from lbbt_mm.files.feature_writer import refuse_other_files
 from .image_encoder import ImageEncoder, image_pipeline
 from .image_sources import CaptionImages, Source, SplitImages, batches, contents
 from .store_work import fill
@@ -19,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: The command line.
     """
+    refuse_other_files(args.out)  # not when all images are read
     captions = open_captions(args.captions, args.images) if args.captions else None
     encoder = ImageEncoder(args.model, args.pooling, args.dtype, args.device, args.cfg_options)
     label = encoder.identity['model']

@@ -7,6 +7,7 @@ import torch
 
 from lbbt_mm.datasets.captions import open_captions
 from lbbt_mm.files.feature_store import FeatureIndex, FeatureWriter, checksum
+from lbbt_mm.files.feature_writer import refuse_other_files
 from lbbt_mm.language.text_encoder import TextEncoder
 from .store_work import fill
 
@@ -17,6 +18,7 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: The command line.
     """
+    refuse_other_files(args.out)  # not when the model is loaded
     pairs = open_captions(args.captions).pairs
     encoder = TextEncoder(args.model, args.layer, args.pooling, args.dtype, args.device, args.revision)
     index = text_index(encoder.identity, encoder.width, pairs, args.shard_rows)

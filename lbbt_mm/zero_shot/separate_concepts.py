@@ -28,12 +28,19 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--wordnet', type=Path, metavar='FOLDER', help="WordNet's dictionary; default: that of Debian's "
                         'wordnet-base, unless --dictionary is given')
     parser.add_argument('--dictionary', type=Path, metavar='FILE.json', help='class -> list of other words for it')
-    parser.add_argument('--senses', type=argument_types.count, metavar='N', help='meanings of a noun that count; default: '
-                        'all')
-    parser.add_argument('--kinds', action='store_true', help='leave out what names a kind of a class too')
+    parser.add_argument('--senses', type=argument_types.count, metavar='N', help='meanings of a noun in WordNet that count; '
+                        'default: all')
+    parser.add_argument('--kinds', action='store_true', help='leave out what names a kind of a class too, as WordNet has it')
     parser.add_argument('--keep-images', action='store_true', help="leave out captions, and keep an image's others")
     parser.add_argument('--report', type=Path, metavar='FILE.csv', help='write the table there, with the words, a new file')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    unread = '--kinds' if args.kinds else f'--senses {args.senses}' if args.senses else ''
+    if unread and args.dictionary and not args.wordnet:
+        parser.error(f"{unread}: is of WordNet, which is not read beside --dictionary. Give its folder too (--wordnet), or "
+                     'leave this out')
+    if args.report and args.report.resolve() == args.out.resolve():
+        parser.error(f'--out {args.out} and --report {args.report}: expected two files. Give another name to one of them')
+    return args
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -12,7 +12,7 @@ from lbbt_mm.figures.progress import track
 from lbbt_mm.files.overwriting import refuse_overwriting_file
 from lbbt_mm.files.whole_files import whole_file
 from lbbt_mm.text_table import render_table
-from .caption_writers import write_kept
+from .caption_writers import check_form, write_kept
 from .classify import one_or_list
 from .concepts import Concepts, concept_words
 from .wordnet import DEBIAN, WordNet
@@ -42,14 +42,15 @@ def run(args: argparse.Namespace) -> int:
     for option, path in (('--out', args.out), ('--report', args.report)):
         if path is not None:
             refuse_overwriting_file(option, path)
+    source = Path(args.captions).expanduser()
+    check_form(source, args.out, alone=args.keep_images)
     names = read_class_names(one_or_list(args.classes))
     dictionary = None if args.dictionary is None else read_dictionary(args.dictionary, names)
     wordnet = WordNet(args.wordnet or DEBIAN) if args.wordnet or dictionary is None else None
     words, unknown = concept_words(names, wordnet, dictionary, args.senses, args.kinds)
     captions = open_captions(args.captions)
     found = find_named(captions, words)
-    left = write_kept(Path(args.captions).expanduser(), args.out, captions, found.captions,
-                      set() if args.keep_images else found.images)
+    left = write_kept(source, args.out, captions, found.captions, set() if args.keep_images else found.images)
     if args.report:
         _write_report(args.report, found)
     print(_table(found))
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
               f'{", ".join(unknown[:5])}{", ..." if len(unknown) > 5 else ""}.')
     print(f'{args.out}: {left.images:,} of {len(captions):,} images and {left.captions:,} of {len(captions.pairs):,} '
           f'captions are left; {len(found.captions):,} captions of {len(found.images):,} images name a class.')
-    if args.out.suffix and args.out.parent.resolve() != Path(args.captions).expanduser().parent.resolve():
+    if args.out.suffix and args.out.parent.resolve() != source.parent.resolve():
         print(f'Paths of images are still relative to {Path(args.captions).parent}: open it with --images.')
     return 0
 
@@ -120,6 +121,7 @@ def _table(found: Found) -> str:
 
 
 def _write_report(path: Path, found: Found) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, 'w', encoding='utf-8', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['class', 'captions', 'words'])

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from lbbt_mm.data_makers import scattered_digits
+from lbbt_mm.data_makers import digits_to_ade, digits_to_coco, scattered_digits
 from lbbt_mm.data_makers.digits_to_ade import make_digits_segmentation
 from lbbt_mm.data_makers.digits_to_coco import make_digits_detection
 from tests.canvas_sets import SPLITS, boxes_and_masks, files, read
@@ -68,6 +68,18 @@ def test_the_smallest_canvas_has_room_for_every_digit(tmp_path):
                for image in images)
     for canvas in scattered_digits.canvases(False, 200, scattered_digits.MIN_SIZE, 0):
         assert canvas.digits and canvas.image.shape == (scattered_digits.MIN_SIZE, scattered_digits.MIN_SIZE)
+
+
+@pytest.mark.parametrize('converter', (digits_to_ade, digits_to_coco))
+def test_help_says_what_each_number_is_and_its_default(converter, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['converter', '--help'])
+    monkeypatch.setenv('COLUMNS', '200')
+    with pytest.raises(SystemExit):
+        converter.main()
+    said = ' '.join(capsys.readouterr().out.split())
+    for text in ('--num-train N training canvases; default: 6000', '--num-val N validation canvases; default: 200',
+                 '--size PIXELS side of a canvas, 9 or more; default: 64', '--seed SEED of the scattering; default: 0'):
+        assert text in said
 
 
 def test_the_command_line(tmp_path):

@@ -55,8 +55,9 @@ def matrix(table, name):
     ('samples', 0.95, 'unit', 'output'), ('tensor', 0.8, 'unit', 'normed'), ('none', 0.95, 'none', 'output')])
 def test_numbers_are_those_of_the_features(trained, language, captions, tool, tmp_path, clamp, quantile, normalise, last):
     run, folder = trained(), language()
-    status, output, table = tool(run, '--language', f'tiny={folder}', '--captions', captions, '--clamp', clamp, '--quantile',
-                                 quantile, '--normalise', normalise, '--last-block', last, '--seed', 3)
+    of_clamp = [] if clamp == 'none' else ['--quantile', quantile]
+    status, output, table = tool(run, '--language', f'tiny={folder}', '--captions', captions, '--clamp', clamp, *of_clamp,
+                                 '--normalise', normalise, '--last-block', last, '--seed', 3)
     assert status == 0, output
     opened, model = OpenedRun(read_trained(run)), TextModel(find_text_model(str(folder)))
     text = model.read(model.encode(CAPTIONS), last=last)
@@ -159,14 +160,16 @@ def test_a_language_model_without_a_tokenizer_is_refused_first(trained, folders,
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (['--language', 'a=x', 'a=y'], 'two models are called a. Give labels that differ'),
+    (['--language', 'a=x', 'a=y'], '--language: a is there twice. Give names that differ: LABEL=MODEL'),
     (['--language', 'x', '--template', 'a photo'], 'has no place for the name of a class'),
     (['--language', 'x', '--captions', '/nowhere.txt'], '/nowhere.txt: no such file'),
     (['--language', 'x', '--quantile', '1.5'], '1.5: expected a number above 0 and up to 1'),
     (['--language', '_a=x'], "the label '_a' begins with _"),
     (['--language', ''], 'expected a folder, a GGUF file or a hub id'),
-    (['--language', 'x', '--permutations', '18'], '--permutations 18: expected 19 or more'),
+    (['--language', 'x', '--permutations', '18'], '--permutations: 18: expected a whole number, 19 or more; with fewer, p'),
     (['--language', 'x', '--captions', __file__, '--class-names', __file__], 'expected one of them'),
+    (['--language', 'x', '--captions', __file__, '--template', 'x {}'], "--template 'x {}': is for names of classes"),
+    (['--language', 'x', '--clamp', 'none', '--quantile', '0.5'], '--quantile 0.5: nothing reads it with --clamp none'),
     ([], '--language')])
 def test_command_lines_that_do_not_do(arguments, message, capsys):
     with pytest.raises(SystemExit):
@@ -191,3 +194,11 @@ def test_the_command(trained, language, captions, tmp_path):
                               '--neighbours', 3, '--permutations', 19, '--out', tmp_path / 'out')
     assert status == 0 and 'The best score over all pairs of blocks' in output and 'a, run 1: ' in output, output
     assert 'no special token is in front' in output and (tmp_path / 'out' / 'mutual_knn.png').exists()
+
+
+@pytest.mark.parametrize('arguments, template, quantile', [
+    ([], 'a photo of a {}', 0.95), (['--template', 'the {}', '--quantile', '0.5'], 'the {}', 0.5),
+    (['--captions', __file__, '--clamp', 'none'], 'a photo of a {}', 0.95)])
+def test_what_is_not_said_is_as_published(arguments, template, quantile):
+    args = mutual_knn.parse_args(['run', '--language', 'x', *arguments])
+    assert (args.template, args.quantile) == (template, quantile)

@@ -294,7 +294,7 @@ def test_before_without_a_run_is_refused(tool, vit):
 
 
 @pytest.mark.parametrize('arguments, said', [
-    (['a.pth', 'b/a.pth'], 'two models are called a: give each a name of its own'),
+    (['a.pth', 'b/a.pth'], 'MODEL: a is there twice. Give names that differ: LABEL=MODEL'),
     (['a.pth', '--cfg-options', 'x=1'], '--cfg-options is about models as their training began. Give --before'),
     (['a.pth', '--tail', '1'], '--tail: 1: expected a number above 0 and below 1'),
     (['a.pth', '--threshold', '0'], 'expected a number above 0'), (['a.pth', '--rule', 'none'], 'invalid choice')])

@@ -2,6 +2,7 @@
 import pytest
 
 from lbbt_mm.files.feature_store import FeatureStore, FeatureWriter
+from lbbt_mm.files.feature_writer import refuse_other_files
 from tests.feature_stores import FEATURES, INDEX, KEYS, write_shards
 
 
@@ -61,6 +62,15 @@ def test_nothing_is_written_among_other_files(tmp_path):
         FeatureWriter(tmp_path, INDEX, KEYS)
     with pytest.raises(ValueError, match='is a file; expected a folder'):
         FeatureWriter(tmp_path / 'thesis.tex', INDEX, KEYS)
+
+
+def test_folders_that_can_be_written_to_before_it_is_known_what(store, tmp_path):
+    (store / 'shard-00001-of-00003.safetensors.77.lbbt_mm.part').write_bytes(b'half')
+    for folder in (store, tmp_path / 'none'):
+        refuse_other_files(folder)
+    (store / 'notes').touch()
+    with pytest.raises(ValueError, match='store: holds notes, which is of no store of features'):
+        refuse_other_files(store)
 
 
 @pytest.mark.parametrize('number', [float('nan'), float('inf'), 1e39])

@@ -1,7 +1,8 @@
 """What tools/zero_shot.py is told."""
 import pytest
 
-from lbbt_mm.zero_shot.classify import one_or_list, parse_args
+from lbbt_mm.zero_shot import classify
+from lbbt_mm.zero_shot.classify import main, one_or_list, parse_args
 
 
 def test_several_names_are_names(tmp_path):
@@ -35,3 +36,19 @@ def test_options_that_cannot_be(options, message, capsys):
     with pytest.raises(SystemExit):
         parse_args(['run', 'a.png', *options])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--vision', '{}/none.py,{}/none.pth'], '{}/none.py: no such file or folder; expected '),
+    (['--vision', '{}/none'], '{}/none: no such file or folder'),
+    (['--out', '{}/out.csv'], '--out {}/out.csv: is there already, and would be overwritten'),
+    (['--out', '{}/out.csv/a.csv'], '--out {}/out.csv/a.csv: {}/out.csv is no folder that can be written to')])
+def test_what_is_not_there_or_is_there_already_is_said_before_models_are_imported(options, message, tmp_path, capsys,
+                                                                                 monkeypatch):
+    monkeypatch.setattr(classify, 'import_module', lambda name: pytest.fail('work has begun'))
+    (tmp_path / 'out.csv').write_text('mine')
+    given = [str(tmp_path), 'a.png', *(option.replace('{}', str(tmp_path)) for option in options)]
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert message.replace('{}', str(tmp_path)) in said and len(said.splitlines()) == 1
+    assert (tmp_path / 'out.csv').read_text() == 'mine'

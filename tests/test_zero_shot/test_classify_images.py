@@ -85,8 +85,6 @@ def test_more_classes_than_there_are_are_all(photos, inferencer, capsys):
     assert 'p 3' in (said := capsys.readouterr().out) and 'p 4' not in said
 
 
-def test_a_table_that_is_there_stays_and_no_model_is_loaded(photos, inferencer, tmp_path):
-    (tmp_path / 'out.csv').write_text('mine')
-    with pytest.raises(ValueError, match='--out .*out.csv: is there already'):
-        classify(photos, out=str(tmp_path / 'out.csv'))
-    assert (tmp_path / 'out.csv').read_text() == 'mine' and not inferencer
+def test_the_folder_of_the_table_is_made(photos, inferencer, tmp_path):
+    assert classify(photos, out=str(tmp_path / 'new' / 'below' / 'out.csv')) == 0
+    assert (tmp_path / 'new' / 'below' / 'out.csv').read_text().startswith('image,class 1')

@@ -86,6 +86,23 @@ def test_a_report_of_no_runs(refused):
     assert 'has no runs of this comparison. Leave --report-only out' in refused('--report-only')
 
 
+@pytest.mark.parametrize('content, says', [(b'\xff\x00', 'words.txt: is no text in UTF-8'),
+                                           (b'', 'the text has 0 tokens to be predicted; expected one at least')])
+def test_a_text_that_does_not_do_is_refused_before_features_and_trainings(files, refused, content, says):
+    (files.folder / 'words.txt').write_bytes(content)
+    run = files.folder / 'out' / 'runs' / 'tiny-sharelock-seed0'
+    run.mkdir()
+    said = refused('--text', files.folder / 'words.txt', '--fresh')
+    assert says in said and run.exists()
+
+
+def test_commands_are_shown_without_reading_the_text(files, capsys, monkeypatch):
+    monkeypatch.setattr(comparison.LanguageModel, 'loss', None)
+    text = files.folder / 'text.txt'
+    assert main(files.arguments([f'tiny={files.language("llama")}'], '--text', text, '--dry-run')) == 0
+    assert '# trainings: 3, done: 0' in capsys.readouterr().out
+
+
 def test_commands_are_shown_without_features(files, capsys):
     command = files.arguments([f'tiny={files.language("llama")}'], '--seeds', 0, 1, '--baselines', 'random', '--dry-run',
                               '--gpus-per-training', 2)

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from lbbt_mm.datasets.captions import open_captions
 from lbbt_mm.files.feature_store import FeatureStore
 from lbbt_mm.language.text_encoder import TextEncoder
+from lbbt_mm.zero_shot import precompute, precompute_images, precompute_texts
 from lbbt_mm.zero_shot.image_encoder import ImageEncoder
 from lbbt_mm.zero_shot.image_sources import CaptionImages, SplitImages
 from lbbt_mm.zero_shot.precompute import main
@@ -187,12 +188,38 @@ def test_features_that_are_no_numbers(folder, tmp_path, capsys):
     (['texts', 'gpt2', '--captions', 'a.csv'], 'the following arguments are required: --out'),
     (['images', 'a.py', '--captions', 'a.csv', '--split', 'test', '--out', 'x'], 'not allowed with argument'),
     (['images', 'a.py', '--split', 'test', '--images', 'x', '--out', 'x'], '--images: expected with --captions'),
+    (['texts', '.', '--captions', 'a.csv', '--out', 'x', '--revision', 'v2'],
+     '--revision v2: . is on this machine and has no revisions; expected a hub id'),
     (['texts', 'gpt2', '--captions', 'a.csv', '--out', 'x', '--shard-of', '2/2'], '2/2: expected K/N, K from 0 to N - 1')])
 def test_command_lines_that_cannot_be(arguments, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main(arguments)
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('model, absent', [('{}/none.py', 'none.py'), ('a={}/none.py', 'none.py'),
+                                           ('{}/a.py,{}/none.pth', 'none.pth')])
+def test_a_model_that_is_not_there_is_said_before_codebases_are_imported(model, absent, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(precompute, 'import_module', lambda name: pytest.fail('work has begun'))
+    (tmp_path / 'a.py').touch()
+    model = model.replace('{}', str(tmp_path))
+    assert main(['images', model, '--split', 'test', '--out', str(tmp_path / 'out')]) == 2
+    assert capsys.readouterr().err.startswith(f'{tmp_path}/{absent}: no such file or folder; expected ')
+
+
+def test_a_revision_is_of_a_model_on_the_hub(tmp_path):
+    given = ['texts', 'owner/name', '--captions', 'a.csv', '--out', str(tmp_path / 'x'), '--revision', 'v2']
+    assert precompute.parse_args(given).revision == 'v2'
+
+
+@pytest.mark.parametrize('kind', ['texts', 'images'])
+def test_a_folder_with_other_files_is_refused_before_a_model_is_loaded(run, tmp_path, kind, monkeypatch):
+    for module, name in ((precompute_images, 'ImageEncoder'), (precompute_texts, 'TextEncoder')):
+        monkeypatch.setattr(module, name, lambda *given: pytest.fail('work has begun'))
+    (tmp_path / 'thesis.tex').touch()
+    status, output = run(kind, '--out', tmp_path)
+    assert status == 2 and 'holds thesis.tex, which is of no store of features' in output, output
 
 
 def test_ranks_that_are_no_numbers(run, tmp_path, monkeypatch):

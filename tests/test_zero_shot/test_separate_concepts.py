@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 from lbbt_mm.datasets.captions import open_captions
+from lbbt_mm.zero_shot import separation
 from lbbt_mm.zero_shot.separate_concepts import main
 
 #: Image -> captions; the classes are dog, goose and kid.
@@ -91,11 +92,16 @@ def test_kinds_senses_and_a_dictionary(tmp_path, wordnet, capsys):
     assert main([*given, '--dictionary', str(tmp_path / 'words.json')]) == 0
     # without WordNet a hot dog has the word dog all the same, and geese have no goose
     assert open_captions(tmp_path / 'own.csv').keys == ['c.png', 'f.png']
+    (tmp_path / 'own.csv').unlink()
+    (tmp_path / 'words.json').write_text(json.dumps(dict(dog=['dogma'])))
+    path.write_text(f'{path.read_text()}10,g.png,a plane\n')
+    assert main([*given, '--dictionary', str(tmp_path / 'words.json'), '--wordnet', str(wordnet), '--kinds']) == 0
+    assert open_captions(tmp_path / 'own.csv').keys == ['g.png']
 
 
 def test_the_report_has_every_class(tmp_path, wordnet):
-    separate(write(tmp_path, 'csv'), wordnet, '--report', str(tmp_path / 'report.csv'))
-    with open(tmp_path / 'report.csv', newline='') as file:
+    separate(write(tmp_path, 'csv'), wordnet, '--report', str(tmp_path / 'new' / 'report.csv'))
+    with open(tmp_path / 'new' / 'report.csv', newline='') as file:
         assert list(csv.reader(file)) == [['class', 'captions', 'words'], ['dog', '2', 'dogs 1; dog 1; hot dog 1'],
                                           ['goose', '1', 'geese 1'], ['kid', '1', 'kid 1']]
 
@@ -125,6 +131,27 @@ class TestErrors:
         error = capsys.readouterr().err.strip()
         assert message in error and len(error.splitlines()) == 1
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+
+    @pytest.mark.parametrize('options, message', [
+        (['--dictionary', 'a.json', '--kinds'], '--kinds: is of WordNet, which is not read beside --dictionary'),
+        (['--dictionary', 'a.json', '--senses', '2'], '--senses 2: is of WordNet, which is not read beside --dictionary'),
+        (['--report', 'new/../out.csv'], '--out out.csv and --report new/../out.csv: expected two files')])
+    def test_options_that_do_not_go_together(self, tmp_path, monkeypatch, capsys, options, message):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            main(['captions.csv', '--classes', 'dog', '--out', 'out.csv', *options])
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and message in said and len(said.splitlines()) == 1
+
+    @pytest.mark.parametrize('form, out, options, message', [
+        ('csv', 'out.jsonl', [], 'expected a file that ends with .csv'),
+        ('shards', 'out', ['--keep-images'], 'a caption cannot go alone')])
+    def test_a_form_that_cannot_be_written_is_said_before_captions_are_searched(self, tmp_path, wordnet, monkeypatch, capsys,
+                                                                                form, out, options, message):
+        path = write(tmp_path, form)
+        monkeypatch.setattr(separation, 'find_named', lambda *given: pytest.fail('captions are searched'))
+        given = [str(path), '--classes', *CLASSES, '--out', str(tmp_path / out), '--wordnet', str(wordnet), *options]
+        assert main(given) == 2 and message in capsys.readouterr().err
 
     def test_shards(self, tmp_path, wordnet, capsys):
         path = write(tmp_path, 'shards')
