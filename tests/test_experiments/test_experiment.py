@@ -63,9 +63,9 @@ class TestRunning:
         assert {env['OMP_NUM_THREADS'] for env in found} == {'4'}
 
     def test_several_gpus_a_training_are_its_ranks(self, compare, folder):
-        assert compare('--gpus', '0,1,2,3', '--gpus-per-training', 2, '--probe', folder / 'probe.py', seeds='0')[0] == 0
+        assert compare('--gpus', '0,1,2,3', '--gpus-per-training', 2, seeds='0')[0] == 0
         found = [json.loads(path.read_text()) for path in (folder / 'out' / 'runs').rglob('environment.json')]
-        assert len(found) == 4 and {env['WORLD_SIZE'] for env in found} == {'2'}
+        assert len(found) == 2 and {env['WORLD_SIZE'] for env in found} == {'2'}
         assert {env['CUDA_VISIBLE_DEVICES'] for env in found} == {'0,1', '2,3'}
         assert compare('--dry-run', '--gpus-per-training', 2, seeds='0')[1].count('--nproc_per_node=2') == 2
         status, output = compare(seeds='0')

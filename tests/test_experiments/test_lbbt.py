@@ -280,7 +280,8 @@ class TestResuming:
         status, output = run_lbbt()
         assert status == 1 and 'FileNotFoundError: no such images' in output and 'probe/train.log' in output
 
-    @pytest.mark.parametrize('given, visible', ((('--gpus', '3,5'), '3,5'), (('--gpus-per-training', 2), '7')))
+    @pytest.mark.parametrize('given, visible', ((('--gpus', '3,5'), '3,5'), pytest.param(
+        ('--gpus-per-training', 2), '7', marks=pytest.mark.slow)))
     def test_all_gpus_train_a_stage_each_a_rank(self, run_lbbt, folder, given, visible, monkeypatch):
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '7')
         assert run_lbbt(*given)[0] == 0
