@@ -79,15 +79,15 @@ def main() -> int:
     from lbbt_mm.runs.run_request import override
     cfg = override(read_config_file(args.config), args.cfg_options or [])
     console, loaders = Console(), [f'{name}_dataloader' for name in args.loaders]
+    if not any(find_datasets(cfg, loaders)):
+        raise ValueError(f'{args.config}: has no data set under {", ".join(loaders)}. '
+                         'Give a config with one, or other --loaders.')
     problems = look(cfg, loaders, args.most)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(args.out, 'w', newline='', encoding='utf-8') as file:
             csv.writer(file).writerows([('where', 'stops a run', 'problem'),
                                         *((found.where, found.fatal, found.text) for found in problems)])
-    if not any(find_datasets(cfg, loaders)):
-        raise ValueError(f'{args.config}: has no data set under {", ".join(loaders)}. '
-                         'Give a config with one, or other --loaders.')
     if not problems:
         console.print('Nothing was found that a run could not use.')
         return 0

@@ -29,6 +29,9 @@ def main() -> int:
     args = parse_args()  # before what takes seconds to import
     for option in ('out', 'config'):
         refuse_overwriting_file(f'--{option}', getattr(args, option))
+    if args.config and args.config.resolve() == args.out.resolve():
+        raise ValueError(f'--config {args.config}: is the path of --out too, and the config would replace the checkpoint. '
+                         'Give two names.')
     quiet_imports()
     import torch
 

@@ -30,9 +30,10 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='of the training; the start is made anew, for which the language model is read; default: both')
     parser.add_argument('--variant', choices=('paper', 'public'), default='paper',
                         help='who says what counts as activated, the paper or its public code; default: paper')
-    parser.add_argument('--units', choices=('gate', 'product'), default='gate',
-                        help='hidden units of gated networks: the activated gate, which comes out of the activation as the '
-                        'units of plain networks do, or its product with the up projection; default: gate')
+    parser.add_argument('--units', choices=('gate', 'product'),
+                        help='of --variant paper, hidden units of gated networks: the activated gate, which comes out of '
+                        'the activation as the units of plain networks do, or its product with the up projection; default: '
+                        'gate')
     parser.add_argument('--module', metavar='PATTERN',
                         help='which blocks, by name; default: language blocks, but those of the backbone of a model that '
                         'has none, or has them in a rectifier')
@@ -42,7 +43,11 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='test', help='default: test')
     add_samples(parser, 256)
     add_output(parser, 'activation')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.units and args.variant == 'public':
+        parser.error(f'--units {args.units}: --variant public counts outputs of attention, no hidden units. Leave one out')
+    args.units = args.units or ('attention' if args.variant == 'public' else 'gate')
+    return args
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

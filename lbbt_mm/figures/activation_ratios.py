@@ -111,8 +111,7 @@ def _blocks(run: OpenedRun, model: nn.Module, kind: str, args: argparse.Namespac
     blocks = measured_blocks(model, args.module)
     ratios = {name: ActivationRatio(args.variant) for name in blocks}
     generator = torch.Generator().manual_seed(args.seed)
-    with BlockWatch(blocks, lambda name, units, tokens: ratios[name].add(units, tokens),
-                    'attention' if args.variant == 'public' else args.units):
+    with BlockWatch(blocks, lambda name, units, tokens: ratios[name].add(units, tokens), args.units):
         for images, samples in run.images(args.split, args.max_samples, args.batch_size):
             several = isinstance(images, (list, tuple))  # of different sizes, as in detection
             images = [control_images(image, kind, generator) for image in images] if several else control_images(

@@ -2,6 +2,7 @@
 import argparse
 import os
 import re
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Callable, NamedTuple, Tuple
@@ -154,7 +155,9 @@ def add_output(parser: argument_types.Parser, name: str) -> None:
         name: What the figure is called; the default folder is named after it.
     """
     parser.add_argument('--out', type=output_folder, default=os.path.join('work_dirs', 'analysis', name),
-                        help=f'folder for {name}.png, .pdf and .csv; default: %(default)s')
+                        help=f'folder for {name}.png, .pdf and .csv; such files that this tool did not write are not '
+                        'replaced; default: %(default)s')
+    parser.set_defaults(figure=name)
 
 
 def add_samples(parser: argument_types.Parser, most: int) -> None:
@@ -211,6 +214,8 @@ def run_figure(parse: Callable[[], argparse.Namespace], module: str, **packages:
             refuse_absent_package(package, distribution)
         from lbbt_mm.launch.quiet_imports import quiet_imports
         quiet_imports()
-        return import_module(f'{__package__}.{module}').run(args)
+        from .claimed_folder import claimed
+        with claimed(args.out, args.figure) if hasattr(args, 'figure') else nullcontext():
+            return import_module(f'{__package__}.{module}').run(args)
 
     return run_tool(run)

@@ -15,6 +15,7 @@ does: two random directions of norm 1, both from -1 to 1 in 20 steps, 10 images,
 losses as they are. A point whose loss is not finite is a gap. Rows that are done are kept in --out, and not done again.
 """
 import argparse
+import os
 from typing import Optional, Sequence
 
 from lbbt_mm import argument_types
@@ -33,8 +34,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='theta_0: start (made anew, for which the language model is read), end or a checkpoint of the '
                         'run; default: start')
     parser.add_argument('--to', dest='end', default='end', metavar='WHERE', help='where d1 leads; default: end')
-    parser.add_argument('--norm', choices=('layer', 'filter', 'global'), default='layer', help='default: layer')
-    parser.add_argument('--norm-of', choices=('step', 'weights'), default='step', help='default: step')
+    parser.add_argument('--norm', choices=('layer', 'filter', 'global'), help='of --directions training; default: layer')
+    parser.add_argument('--norm-of', choices=('step', 'weights'), help='likewise; default: step')
     for name, axis, default in (('--alphas', 'd1', [-0.5, 1.5]), ('--betas', 'd2', [-1., 1.])):
         parser.add_argument(name, nargs=2, type=float, default=default, metavar=('FIRST', 'LAST'),
                             help=f'of {axis}; default: {default[0]} {default[1]}')
@@ -47,15 +48,26 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if args.directions == 'public':
         parser.set_defaults(**_PUBLIC)
         args = parser.parse_args(arguments)
+    _refuse_what_makes_no_sense(parser, args)
+    args.norm, args.norm_of = args.norm or 'layer', args.norm_of or 'step'
+    return args
+
+
+def _refuse_what_makes_no_sense(parser: argument_types.Parser, args: argparse.Namespace) -> None:
     for name in ('alphas', 'betas'):
         first, last = getattr(args, name)
         if not first < last:  # NaN too
             parser.error(f'--{name} {first} {last}: expected the lower one first')
     if args.points < 3:
         parser.error(f'--points {args.points}: expected 3 or more')
+    for option, value in (('--norm', args.norm), ('--norm-of', args.norm_of)):
+        if value and args.directions == 'public':
+            parser.error(f'{option} {value}: --directions public draws both directions with norm 1. Leave one out')
     if len(args.runs) > 1 and not {args.start, args.end} <= {'start', 'end'}:
         parser.error('--from and --to name checkpoints of one run, and several runs were given. Give one')
-    return args
+    for option, where in (('--from', args.start), ('--to', args.end)):
+        if where not in ('start', 'end') and not os.path.isfile(where):
+            parser.error(f'{option} {where}: no such file; expected start, end or a checkpoint of the run. Correct the path')
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

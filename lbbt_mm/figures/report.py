@@ -37,7 +37,8 @@ def parse_args(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='override settings of every config, as in tools/train.py')
     parser.add_argument('--out', type=output_folder,
-                        help='default: the folder of the experiment, else work_dirs/analysis/report')
+                        help='folder for the page, whose report.html and report/ are replaced only where this tool wrote '
+                        'them; default: the folder of the experiment, else work_dirs/analysis/report')
     return parser.parse_args(arguments)
 
 

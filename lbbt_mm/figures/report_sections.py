@@ -13,6 +13,7 @@ import pandas as pd
 
 from lbbt_mm.files.whole_files import write_whole
 from .arguments import output_folder
+from .claimed_folder import REPORT, claimed
 from .numbers import printed_tables
 from .report_page import Shown, make_page
 from .report_runs import ReportedRuns, find_runs
@@ -99,13 +100,24 @@ TOOLS: Dict[str, Section] = {
 def run(args: argparse.Namespace) -> int:
     """Make the sections and the page; returns the exit status."""
     runs = find_runs(args.runs)
+    if 'results' in (args.sections or ()) and not runs.experiment:
+        raise ValueError('--sections results: runs that are named have none; expected the folder of one experiment. Give '
+                         'that, or leave results out.')
     out = args.out or output_folder(str(runs.experiment or Path('work_dirs', 'analysis', 'report')))
+    # compare_arms.py --report puts the page there too, and has looked whose files these are
+    is_its_own = bool(runs.experiment) and out.resolve() == runs.experiment.resolve()
+    with claimed(out, REPORT, is_its_own):
+        _write_page(runs, args, out)
+    return 0
+
+
+def _write_page(runs: ReportedRuns, args: argparse.Namespace, out: Path) -> None:
     shown = []
     asked = args.sections or [name for name in ('results', *TOOLS) if name != 'gsnr' or runs.with_gsnr]
     for name in [name for name in ('results', *TOOLS) if name in asked]:
         print(f'Section {name}', file=sys.stderr)
         if name != 'results':
-            shown.append(make_section(name, runs, args, out / 'report' / name))
+            shown.append(make_section(name, runs, args, out / REPORT / name))
         elif runs.experiment:
             shown.append(results(runs.experiment))
     labels = Counter(text.split('=')[0] for text in runs.logged)
@@ -113,13 +125,11 @@ def run(args: argparse.Namespace) -> int:
     about = [f'Runs: {", ".join(f"{label} ({count})" for label, count in labels.items()) or "none"}.',
              'Made by tools/analysis/report.py of lbbt_mm; docs/analysis.md defines what is shown. Sections are made with '
              'small settings: for more, run the tool of that name.']
-    out.mkdir(parents=True, exist_ok=True)
     write_whole(out / 'report.html', make_page(f'Report: {title}', about, shown, runs.left_out, out))
     for section in shown:
         if section.missing:
             print(f'{section.title}: {section.missing}', file=sys.stderr)
     print(f'Report: {out / "report.html"}')
-    return 0
 
 
 def make_section(name: str, runs: ReportedRuns, args: argparse.Namespace, folder: Path) -> Shown:

@@ -10,7 +10,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that mm's training and testing tools have in common."""
     several = dict(nargs='+', action='extend', default=[])
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPUs')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/NAME_OF_CONFIG')
+    parser.add_argument(
+        '--work-dir',
+        help="folder for what a run writes: logs, the config, of a training checkpoints; default: the config's work_dir, "
+        'else work_dirs/NAME_OF_CONFIG, and of a test the folder test in it')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -23,7 +26,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         **several,
         metavar='PART',
         help='parts of the model that are not taken from the checkpoint, for example bbox_head.fc_cls; all else has to '
-        'fit. Also leave_out=[...] in the config')
+        'fit. A training also reads leave_out=[...] of its config')
     parser.add_argument(
         '--allow-change',
         **several,

@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 
 from lbbt_mm.argument_types import Parser
 from lbbt_mm.files.config_paths import refuse_absent_config
+from lbbt_mm.files.overwriting import refuse_overwriting_output
 from .arguments import add_run_arguments
 from .user_errors import run_tool
 
@@ -31,11 +32,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def test(args: argparse.Namespace) -> None:
     """Test."""
     refuse_absent_config(args.config)
+    refuse_output(args.out, args.show_dir)
     from .quiet_imports import quiet_imports
     quiet_imports()
     from mmengine.logging import print_log
     from mmengine.registry import METRICS
 
+    from lbbt_mm.files.whole_files import write_files_whole
     from .attempt import undone_if_refused
     from .testing import dump_metric, load_test_config, scale_table, tests_of
     cfg = load_test_config(args)
@@ -44,6 +47,7 @@ def test(args: argparse.Namespace) -> None:
     from .processes import build_runner, start_processes, stop_processes
     tests = tests_of(cfg, args.tta, args.show_dir)
     dump = dump_metric(cfg.get('default_scope'), args.out) if args.out else None
+    write_files_whole()
     for one in tests.values():
         start_processes(one)
     scores = {}
@@ -57,6 +61,21 @@ def test(args: argparse.Namespace) -> None:
     if len(tests) > 1:
         print_log(f'\n{scale_table(scores)}', logger='current')
     stop_processes()
+
+
+def refuse_output(out: Optional[str], show_dir: Optional[str]) -> None:
+    """Refuse predictions and pictures that could not be written, before the seconds that torch takes to be imported.
+
+    Args:
+        out: File for the predictions, or None.
+        show_dir: Folder for the pictures, or None.
+
+    Raises:
+        ValueError: If the file would be no pickle, or something is where they would go, or they cannot be made.
+    """
+    if out and not out.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--out {out}: expected a name ending in .pkl or .pickle; predictions are written as a pickle.')
+    refuse_overwriting_output(out, show_dir)
 
 
 if __name__ == '__main__':

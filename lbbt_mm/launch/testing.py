@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 from lbbt_mm.checks import check_datasets, check_settings, raise_fatal
 from lbbt_mm.checks.tta import tta_problems
 from lbbt_mm.config_keys import find_types
-from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config, refuse_overwriting_output
-from lbbt_mm.files.safe_checkpoints import local_checkpoint, refuse_unsafe_checkpoints
+from lbbt_mm.files.overwriting import keep_training_config, refuse_overwriting_config
+from lbbt_mm.files.safe_checkpoints import refuse_unsafe_checkpoints
 from lbbt_mm.text_table import render_table
 from .settings import load_config
 
@@ -29,25 +29,20 @@ def load_test_config(args: argparse.Namespace) -> Config:
         args: The options of ``tools/test.py``.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the test could not run, or would overwrite something.
+        ValueError: If the test could not run, there is no such checkpoint, or a config would be overwritten.
     """
     cfg = load_config(args, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     check_settings(cfg, ['test_dataloader'])
-    local = local_checkpoint(args.checkpoint)
-    if local is not None and not Path(local).is_file():
-        raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint. Give a .pth file that tools/train.py wrote.')
+    refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
     cfg.load_from, cfg.resume = args.checkpoint, False
     _take_all_of_it(cfg)
     if args.work_dir is None:  # the runner dumps its config: not over the one that training left for resuming
         cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     refuse_overwriting_config(args.config, cfg.work_dir)
-    refuse_overwriting_output(args.out, args.show_dir)
     keep_training_config(cfg)
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's name; its autocast is bfloat16 on CPUs
     check_datasets(cfg, loaders=('test_dataloader', ))
-    refuse_unsafe_checkpoints([args.checkpoint], args.trust_checkpoint)
     return cfg
 
 
@@ -174,6 +169,4 @@ def dump_metric(scope: Optional[str], out: str) -> Dict[str, Any]:
         scope: The config's ``default_scope``.
         out: Path ending in ``.pkl`` or ``.pickle``.
     """
-    if not out.endswith(('.pkl', '.pickle')):
-        raise ValueError(f'--out {out}: expected a name ending in .pkl or .pickle; predictions are written as a pickle.')
     return dict(type='mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults', out_file_path=out)

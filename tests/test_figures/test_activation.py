@@ -77,7 +77,15 @@ def test_the_public_code_s_variant_counts_outputs_of_attention(trained, tool, tm
         model(normalised_images(tmp_path))
     magnitudes = [out.abs().mean(dim=1) for out in found]
     assert table.ratio.tolist() == pytest.approx([(one > 0.6 * one.mean()).double().mean().item() for one in magnitudes])
-    assert set(table.neurons) == {32}
+    assert set(table.neurons) == {32} and set(table.units) == {'attention'}
+
+
+@pytest.mark.parametrize('units', ('gate', 'product'))
+def test_units_that_the_public_variant_does_not_count_are_refused(units, capsys):
+    with pytest.raises(SystemExit):
+        activation.parse_args(['run', '--variant', 'public', '--units', units])
+    assert f'--units {units}: --variant public counts outputs of attention' in capsys.readouterr().err
+    assert activation.parse_args(['run']).units == 'gate'
 
 
 def test_units_of_a_gated_network(trained, tool):

@@ -2,6 +2,7 @@
 import argparse
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -34,6 +35,19 @@ def test_a_run_that_is_not_there_is_refused_before_what_draws_is_imported(tool, 
     said = capsys.readouterr().err
     assert said == f'{tmp_path}/{absent}: no such file or folder; expected what a run has left. Correct the path.\n'
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('tool, needed', [
+    (activation, []), (alignment, []), (curves, []), (gsnr, []), (hessian, []), (landscape, []),
+    (mutual_knn, ['--language', 'x']), (outliers, []), (separability, [])])
+def test_a_file_that_the_tool_did_not_write_is_refused_before_work(tool, needed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(arguments, 'import_module', lambda name: SimpleNamespace(run=lambda args: pytest.fail('has begun')))
+    name = tool.__name__.rpartition('.')[2]
+    (tmp_path / f'{name}.csv').write_text('mine')
+    assert tool.main([str(tmp_path), *needed, '--out', str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f'{name}.csv is there and would be overwritten' in said and len(said.splitlines()) == 1
+    assert os.listdir(tmp_path) == [f'{name}.csv'] and (tmp_path / f'{name}.csv').read_text() == 'mine'
 
 
 def test_the_user_s_folder_in_the_second_half_of_a_pair(tmp_path, monkeypatch):

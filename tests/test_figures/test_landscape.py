@@ -186,7 +186,6 @@ def diverge(model):
     (dict(change=diverge), [], 'a: head.fc.weight has values that are not finite, so the run has diverged'),
     (dict(change=lambda model: None), [], 'a: no tensor differs between the two ends of the direction'),
     (dict(seed=None), [], 'a: its config has no randomness.seed, so its start'),
-    ({}, ['--to', 'none.pth'], 'none.pth'),
     ({}, ['--split', 'val'], 'a: its config has no val_dataloader. Give another split'),
 ])
 def test_runs_that_have_no_plane(trained, tool, options, arguments, found):
@@ -212,11 +211,21 @@ def test_a_checkpoint_of_another_model(trained, tool, tmp_path):
     (['a', '--betas', 'nan', '0'], '--betas nan 0.0: expected the lower one first'),
     (['a', '--points', '2'], '--points 2: expected 3 or more'),
     (['a', 'b', '--from', 'x.pth'], '--from and --to name checkpoints of one run, and several runs were given'),
+    (['a', '--from', 'none.pth'], '--from none.pth: no such file; expected start, end or a checkpoint of the run. Correct'),
+    (['a', '--to', 'begin'], '--to begin: no such file; expected start, end or a checkpoint of the run. Correct the path'),
+    (['a', '--directions', 'public', '--norm', 'filter'], '--norm filter: --directions public draws both directions with'),
+    (['a', '--directions', 'public', '--norm-of', 'weights'], '--norm-of weights: --directions public draws both'),
 ])
 def test_command_lines_that_make_no_sense(arguments, found, capsys):
     with pytest.raises(SystemExit):
         landscape.main(arguments)
-    assert found in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert found in said and len(said.splitlines()) == 1
+
+
+def test_parts_and_lengths_of_the_random_direction_have_defaults():
+    args = landscape.parse_args(['a'])
+    assert (args.norm, args.norm_of) == ('layer', 'step')
 
 
 def test_buffers_that_differ_are_named(capsys):

@@ -173,6 +173,26 @@ def test_sections_can_be_chosen(make, tools, tmp_path):
     assert Balanced(text).ids == ['curves', 'alignment'] and set(tools.calls) == {'curves', 'alignment'}
 
 
+def test_results_of_runs_that_are_named_are_refused(make, tools, tmp_path):
+    for sections in (['results'], ['curves', 'results']):
+        status, output, text = make(f'language={write_log(tmp_path / sections[0])}', '--sections', *sections)
+        assert status == 2 and text is None and not tools.calls
+        assert output.startswith('--sections results: runs that are named have none; expected the folder of one experiment.')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_page_of_somebody_else_is_not_replaced(make, tools, tmp_path):
+    run = write_log(tmp_path / 'a')
+    for name in ('report.html', 'report'):
+        out = tmp_path / f'out_{name}'
+        out.mkdir()
+        (out / name).write_text('mine')
+        status, output, _ = make(run, out=out)
+        assert status == 2 and f'{out / name} is there and would be overwritten' in output and not tools.calls
+        assert (out / name).read_text() == 'mine'
+    assert make(run)[0] == make(run)[0] == 0, 'its own'
+
+
 def test_heavy_tools_see_the_first_run_of_each_label(make, tools, tmp_path):
     make(*(f'{label}={write_log(tmp_path / name)}' for label, name in (('a', 'a0'), ('a', 'a1'), ('b', 'b0'))))
     firsts = [f'a={tmp_path / "a0"}', f'b={tmp_path / "b0"}']
@@ -214,6 +234,16 @@ class TestExperiment:
         assert status == 0 and set(tools.calls) == set(ALWAYS), 'beside the experiment itself, by default'
         page = Balanced(text)
         assert page.ids[0] == 'results' and 'acc: language - random: +1.' in page.text and 'Report: experiment' in page.text
+
+    def test_the_page_in_its_own_folder_is_made_again_whoever_made_it(self, make, tools, experiment):
+        """An earlier version left no mark there; compare_arms.py leaves its own."""
+        (experiment / 'report.html').write_text('of an earlier version')
+        for mark in (None, '{"made_by": "lbbt_mm compare_arms.py"}'):
+            if mark:
+                (experiment / '.lbbt_mm.json').write_text(mark)
+            for out in (None, experiment):
+                status, output, text = make(experiment, '--sections', 'curves', out=out)
+                assert status == 0 and 'earlier' not in text, output
 
     def test_an_arm_without_runs_is_said(self, make, experiment):
         for path in (experiment / 'runs').glob('random*'):

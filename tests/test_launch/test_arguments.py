@@ -19,3 +19,12 @@ def test_an_option_that_is_none(parse, more, capsys):
         parse(['run.py', *more, '--no-such-flag'])
     errors = capsys.readouterr().err
     assert end.value.code == 2 and '--no-such-flag' in errors and errors.count('\n') == 1
+
+
+@pytest.mark.parametrize('parse', [train.parse_args, test.parse_args])
+def test_help_is_true_of_both(parse, capsys):
+    with pytest.raises(SystemExit):
+        parse(['--help'])
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'of a training checkpoints' in said and 'of a test the folder test in it' in said
+    assert 'A training also reads leave_out=[...] of its config' in said

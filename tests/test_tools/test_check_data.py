@@ -53,6 +53,13 @@ def test_masks_and_overrides(tmp_path):
     assert returncode == 0 and 'train_dataloader.dataset: 3 masks hold no value outside the 4 classes' in output, output
 
 
+def test_a_config_without_data_writes_no_table(tmp_path):
+    (tmp_path / 'run.py').write_text('')
+    returncode, output = run_tool('check_data.py', tmp_path / 'run.py', '--out', tmp_path / 'report.csv')
+    assert returncode == 2 and 'has no data set under train_dataloader, val_dataloader' in output
+    assert not (tmp_path / 'report.csv').exists()
+
+
 @pytest.mark.parametrize('arguments, message', [
     (('--most', '0'), 'expected a whole number, 1 or more'), (('--loaders', 'x'), 'invalid choice')])
 def test_wrong_arguments(arguments, message, tmp_path):

@@ -68,6 +68,19 @@ def test_the_command_line_gives_sizes(arguments, sizes, monkeypatch):
     assert demo.sizes_for(demo.parse_args(), '--slow' in arguments) == sizes
 
 
+@pytest.mark.parametrize('arguments, read_by', (
+    (('--only', 'segmentation', '--epochs', '3'), 'bridge, detection, rectifier'),
+    (('--only', 'bridge', 'rectifier', '--iterations', '3'), 'segmentation'),
+    (('--only', 'bridge', 'rectifier', '--canvases', '3'), 'detection, segmentation')))
+def test_a_length_that_no_chosen_part_reads_is_refused(arguments, read_by, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['demo', *arguments])
+    with pytest.raises(SystemExit):
+        demo.parse_args()
+    assert f'{arguments[-2]}: {read_by} alone read it, and --only has none of them.' in capsys.readouterr().err
+    monkeypatch.setattr(sys, 'argv', ['demo', *arguments, '--only', *demo.PARTS])
+    demo.parse_args()
+
+
 def test_sizes_seeds_and_fresh_reach_every_part(tmp_path, monkeypatch):
     compared, drawn = [], []
     monkeypatch.setattr('tools.demo.part.compare', lambda *arguments: compared.append(arguments) or {})
@@ -204,14 +217,15 @@ def test_help_names_the_parts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part, told, files', (
+@pytest.mark.parametrize('part, told, files, sizes, others', (
     ('bridge', ('language - random', 'probe_smollm2_digits/accuracy/top1'),
-     ('bridge/curves.png', 'bridge/results.csv', 'bridge/summary.md')),
-    ('detection', ('language - host', 'bbox_mAP_50'), ('detection/curves.png', 'detection/predictions.png')),
-    ('segmentation', ('language - host', 'mIoU'), ('segmentation/curves.png', 'segmentation/predictions.png'))))
-def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smollm2, tmp_path):
-    command = ('python', '-m', 'tools.demo', '--only', part, '--epochs', '1', '--iterations', '4', '--canvases',
-               '64', '--seeds', '0', '1', '--out', tmp_path)
+     ('bridge/curves.png', 'bridge/results.csv', 'bridge/summary.md'), '--epochs 1', ''),
+    ('detection', ('language - host', 'bbox_mAP_50'), ('detection/curves.png', 'detection/predictions.png'),
+     '--epochs 1 --canvases 64', '--canvases 48'),
+    ('segmentation', ('language - host', 'mIoU'), ('segmentation/curves.png', 'segmentation/predictions.png'),
+     '--iterations 4 --canvases 64', '--canvases 48')))
+def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, sizes, others, smollm2, tmp_path):
+    command = ('python', '-m', 'tools.demo', '--only', part, *sizes.split(), '--seeds', '0', '1', '--out', tmp_path)
     first = finish(start(*command, cwd=REPO))
     assert first.returncode == 0, first.output
     assert all(word in first.output for word in told) and 'told apart by 2 seeds' in first.output
@@ -221,7 +235,7 @@ def test_a_part_runs_and_a_second_call_does_nothing_again(part, told, files, smo
     assert finish(start(*command, cwd=REPO)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('train.log')} == logs
     (tmp_path / part / 'mine.txt').write_text('mine')
-    other = finish(start(*command, '--fresh', '--canvases', '48', cwd=REPO))
+    other = finish(start(*command, '--fresh', *others.split(), cwd=REPO))
     assert other.returncode == 0, other.output
     assert (tmp_path / part / 'mine.txt').read_text() == 'mine'
     assert all(path.stat().st_mtime_ns > logs[path] for path in logs)

@@ -50,6 +50,7 @@ def test_a_config_that_expects_the_block_refuses_the_stripped_checkpoint(trained
 @pytest.mark.parametrize(('arguments', 'message'), [
     (('work/epoch_1.pth', '--out', 'plain.pth'), '--out'),
     (('work/epoch_1.pth', '--out', 'new.pth', '--config', 'plain.py'), '--config'),
+    (('work/epoch_1.pth', '--out', 'new.pth', '--config', 'work/../new.pth'), 'is the path of --out too'),
     (('absent.pth', '--out', 'new.pth'), 'no such checkpoint file'),
     (('plain.pth', '--out', 'new.pth'), 'It is a plain one already')])
 def test_what_does_not_fit_is_one_line_and_writes_nothing(trained, arguments, message):

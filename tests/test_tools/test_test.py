@@ -74,7 +74,7 @@ def test_tta_averages_with_the_mirror_image(learned, tested, tmp_path):
 def test_a_checkpoint_that_is_absent_is_one_error(learned):
     returncode, output = run_tool('test.py', learned.dumped, 'none.pth')
     assert returncode != 0
-    assert 'none.pth: no such checkpoint. Give a .pth file that tools/train.py wrote.' in output
+    assert 'none.pth: no such checkpoint file. Give the path of a .pth file that tools/train.py wrote.' in output
 
 
 def test_a_checkpoint_that_needs_unpickling_is_refused_unless_it_is_trusted(learned, tmp_path):

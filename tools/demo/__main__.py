@@ -25,6 +25,9 @@ from tools.demo.sizes import FULL, SHORT, WITHOUT_BFLOAT16, Sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('bridge', 'detection', 'segmentation', 'rectifier')
+#: Options of some parts -> these parts.
+_READ_BY = dict(epochs=('bridge', 'detection', 'rectifier'), iterations=('segmentation', ),
+                canvases=('detection', 'segmentation'))
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +46,10 @@ def parse_args() -> argparse.Namespace:
                         'and segmentation')
     parser.add_argument('--fresh', action='store_true', help='remove the runs of the parts, and train again')
     args = parser.parse_args()
+    for option, parts in _READ_BY.items():
+        if getattr(args, option) and not set(parts) & set(args.only):
+            parser.error(f'--{option}: {", ".join(parts)} alone read it, and --only has none of them. Leave it out, or name '
+                         'one of them too')
     args.seeds = list(dict.fromkeys(args.seeds))
     changed = dict(bridge_epochs=args.epochs, detection_epochs=args.epochs, rectifier_epochs=args.epochs,
                    segmentation_iterations=args.iterations, canvases=args.canvases)
