@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Tuple
 
 from lbbt_mm import argument_types
+from lbbt_mm.files.overwriting import refuse_closed_folder
 from lbbt_mm.launch.user_errors import run_tool
 from lbbt_mm.runs.folder_names import without_seed
 
@@ -120,11 +121,11 @@ def output_folder(text: str) -> Path:
     Raises:
         argparse.ArgumentTypeError: If it is neither.
     """
-    path = Path(text)
-    there = next(folder for folder in [path.absolute(), *path.absolute().parents] if os.path.lexists(folder))
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise argparse.ArgumentTypeError(f'{text}: {there} is no folder that can be written to. Give another --out')
-    return path
+    try:
+        refuse_closed_folder(text, text)
+    except ValueError as error:  # of which argparse would leave the message out
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def device(text: str) -> str:
