@@ -4,6 +4,7 @@ import json
 import pytest
 
 from lbbt_mm.experiments.results_folder import MARK, RESULTS, claim_results, refuse_other_results
+from lbbt_mm.figures.claimed_folder import claimed, refuse_other_figures
 
 REQUEST = json.dumps(dict(id='a', config={}, options=[]))
 
@@ -38,6 +39,14 @@ def test_a_folder_that_was_claimed_stays_ours(tmp_path):
     put(folder, 'results.csv', 'ours')
     claim_results(folder, 'tool.py')
     assert json.loads((folder / MARK).read_text()) == dict(made_by='lbbt_mm tool.py')
+
+
+def test_figures_that_were_there_first_stay_known_as_ours(tmp_path):
+    with claimed(tmp_path, 'losses'):
+        put(tmp_path, 'losses.png', 'ours')
+    claim_results(tmp_path, 'tool.py')
+    assert json.loads((tmp_path / MARK).read_text()) == dict(made_by='lbbt_mm tool.py', figures=['losses'])
+    refuse_other_figures(tmp_path, 'losses')
 
 
 def test_results_of_another_tool_are_another_experiment(tmp_path):

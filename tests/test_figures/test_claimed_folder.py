@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from lbbt_mm.experiments import results_folder
 from lbbt_mm.figures.claimed_folder import MARK, REPORT, claimed, files_of, refuse_other_figures
 
 FIGURES = ('activation', 'alignment', 'curves', 'gsnr', 'hessian', 'landscape', 'mutual_knn', 'outliers', 'separability',
@@ -19,10 +18,6 @@ def make(folder, figure='curves', **options):
 
 def mark_of(folder):
     return json.loads((folder / MARK).read_text())
-
-
-def test_folders_of_figures_and_of_experiments_have_one_mark():
-    assert MARK == results_folder.MARK
 
 
 @pytest.mark.parametrize('figure, name', [(figure, name) for figure in FIGURES for name in files_of(figure)])
