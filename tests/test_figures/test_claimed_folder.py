@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lbbt_mm.experiments import results_folder
 from lbbt_mm.figures.claimed_folder import MARK, REPORT, claimed, files_of, refuse_other_figures
 
 FIGURES = ('activation', 'alignment', 'curves', 'gsnr', 'hessian', 'landscape', 'mutual_knn', 'outliers', 'separability',
