@@ -61,7 +61,7 @@ def _compare(args: argparse.Namespace, console: Console) -> List[str]:
     for method in _methods(args):
         protocol.check_method(method)
     refuse_other_results(args.out, args.tool)  # before models are opened
-    parts = Parts(args.out / 'models.parts.json', 1, writes=not args.dry_run)
+    parts = Parts(args.out / 'models.parts.json', 1, writes=not args.dry_run and (not args.report_only or args.out.is_dir()))
     models = {found.label: LanguageModel(found.label, found.location, args, parts) for found in args.language}
     planned_sides = {label: model.side(args.out / 'stores' / label, data.texts) for label, model in models.items()}
     planned = plan(args, protocol, data, planned_sides)

@@ -82,8 +82,11 @@ def test_settings_are_looked_at_before_features_are_made(refused):
     assert 'the validation has no such metric' in said
 
 
-def test_a_report_of_no_runs(refused):
+def test_a_report_of_no_runs(files, refused):
+    (files.folder / 'out' / 'runs').rmdir()
+    (files.folder / 'out').rmdir()
     assert 'has no runs of this comparison. Leave --report-only out' in refused('--report-only')
+    assert not (files.folder / 'out').exists()
 
 
 @pytest.mark.parametrize('content, says', [(b'\xff\x00', 'words.txt: is no text in UTF-8'),
