@@ -69,7 +69,7 @@ def _compare(args: argparse.Namespace, console: Console) -> List[str]:
     if args.dry_run:
         print_commands(runs, args)
         return []
-    check_folders(args.out, args.tool, runs, args.fresh and not args.report_only)
+    check_folders(args.out, args.tool, runs, args.fresh)
     if args.report_only and all(run.status == 'missing' for run in runs):
         return [f'{args.out / "runs"} has no runs of this comparison. Leave --report-only out, or give its folder.']
     for model in models.values() if args.text else ():
