@@ -140,6 +140,21 @@ def log() -> List[str]:
     logger.setLevel(level)
 
 
+@pytest.fixture
+def logged() -> List[str]:
+    """Messages that any logger gets during the test."""
+    messages: List[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    known = [found for found in logging.root.manager.loggerDict.values() if isinstance(found, logging.Logger)]
+    ends = [logging.root, *(logger for logger in known if not logger.propagate)]
+    for logger in ends:
+        logger.addHandler(handler)
+    yield messages
+    for logger in ends:
+        logger.removeHandler(handler)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test draws the same random numbers, whichever tests run before it."""

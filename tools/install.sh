@@ -13,7 +13,7 @@ readonly STATE=$VENV/install
 readonly SUPPORTED='3.11 3.12'  # 3.11 was tried; for 3.12 every pin has a wheel; 3.10 and older are refused by the pins
 # An environment that this script has made, or begun to make, has $STATE; one that it was only given has this file there too.
 readonly GIVEN=$STATE/given
-readonly STEPS='build torch mmcv mm dev demo bytecode package check'
+readonly STEPS='build torch mmcv mm dev demo package bytecode check'
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'install: %s\n' "$*" >&2; exit 1; }
@@ -48,7 +48,7 @@ keys() {  # keys PYTHON_VERSION: one line "step key" for each step
     files="$files $(step_files "$step")"
     # The editable install points at this folder: a copied checkout has to install itself anew.
     # shellcheck disable=SC2086
-    say "$step $( { say "$1"; cat $files; case $step in package|check) pwd ;; esac; } | cksum | tr ' ' - )"
+    say "$step $( { say "$1"; cat $files; case $step in package|bytecode|check) pwd ;; esac; } | cksum | tr ' ' - )"
   done
 }
 
@@ -266,12 +266,6 @@ step_mmcv() {
 }
 
 step_mm() {
-  compile_packages 1 &  # torch, while pip asks the registry
-  install_mm
-  wait
-}
-
-install_mm() {
   local headless
   pip_install --no-build-isolation -r requirements/mm.txt
   if "$VENV/bin/python" -c 'import cv2'; then return; fi
@@ -285,17 +279,27 @@ step_dev() { pip_install -r requirements/dev.txt; }
 
 step_demo() { pip_install --no-deps -r requirements/demo.txt; }
 
-# On cores that pip would leave idle. What does not compile is a template or for another Python; pip passes over it too.
-compile_packages() {  # compile_packages PROCESSES: 0 for as many as there are cores
-  "$VENV/bin/python" -m compileall -qq -j "$1" "$PWD/$VENV/lib" || true
-}
-
-step_bytecode() {
-  compile_packages 0
-  "$VENV/bin/python" -c "import importlib.util as u, os; assert os.path.exists(u.find_spec('torch').cached)"
-}
-
 step_package() { pip_install --no-deps --no-build-isolation -e .; }
+
+# Of the 19,000 modules that pip would compile ours import a quarter. A shell that says PYTHONDONTWRITEBYTECODE means its own
+# files: each tool would compile all of torch again.
+step_bytecode() { write_bytecode || [ -e "$GIVEN" ]; }  # somebody else's environment may be closed to us
+
+write_bytecode() {
+  PYTHONDONTWRITEBYTECODE= "$VENV/bin/python" - <<'PY'
+import importlib
+import os
+import pkgutil
+import lbbt_mm
+for module in pkgutil.walk_packages(lbbt_mm.__path__, 'lbbt_mm.'):
+    try:
+        importlib.import_module(module.name)
+    except Exception as error:  # of an optional package; what is broken is said by the step 'check'
+        print(error)
+if not os.path.exists(importlib.import_module('torch').__spec__.cached):
+    raise SystemExit('byte code was not written, so that each tool would compile all that it imports: is the disk full?')
+PY
+}
 
 step_check() { "$VENV/bin/python" tools/doctor/doctor.py; }
 
@@ -319,7 +323,7 @@ run_step mmcv "mmcv with compiled operators" '11 minutes on 2 cores; seconds whe
 run_step mm 'mmdet, mmseg, mmpretrain, transformers and the rest' '1 minute'
 run_step dev 'pytest and ruff' '10 s'
 run_step demo "the demo's language model, 93 MB" '10 s'
-run_step bytecode 'byte code of the other packages' '20 s'
 run_step package 'lbbt_mm itself, editable' '5 s'
+run_step bytecode 'byte code of what our modules import' '20 s'
 run_step check 'tools/doctor/doctor.py' '10 s'
 say "environment is ready ($VENV, Python $PYTHON_VERSION, $(duration $SECONDS))"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from lbbt_mm.figures.claimed_folder import MARK
+from lbbt_mm.figures.claimed_folder import EXPERIMENT_MARK as MARK
 from lbbt_mm.files.overwriting import refuse_closed_folder
 from lbbt_mm.files.whole_files import read_dict, write_whole
 from lbbt_mm.runs.run_folder import is_run
@@ -16,8 +16,8 @@ RESULTS = ('results.csv', 'summary.csv', 'summary.md', 'curves.png', 'curves.pdf
 def refuse_other_results(folder: Path, tool: str) -> None:
     """Refuse a folder where results would overwrite files of somebody else, or whose runs are where nobody looks for them.
 
-    They are ours where the folder has a :data:`~lbbt_mm.figures.claimed_folder.MARK`, or a run of ours in its place;
-    another tool's are of another experiment.
+    They are ours where the folder has an experiment's mark, or a run of ours in its place; another tool's are of another
+    experiment.
 
     Args:
         folder: Where the results go; it may be absent.
@@ -48,7 +48,7 @@ def claim_results(folder: Path, tool: str) -> None:
     refuse_other_results(folder, tool)
     folder.mkdir(parents=True, exist_ok=True)
     if _maker(folder / MARK) != tool:
-        write_whole(folder / MARK, json.dumps({**read_dict(folder / MARK), 'made_by': f'lbbt_mm {tool}'}))
+        write_whole(folder / MARK, json.dumps(dict(made_by=f'lbbt_mm {tool}')))
 
 
 def _maker(path: Path) -> Optional[str]:

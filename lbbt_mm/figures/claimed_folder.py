@@ -3,14 +3,12 @@ import json
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from lbbt_mm.files.whole_files import read_dict, write_whole
 
-#: The mark of folders with results of ours, experiments' too (:mod:`lbbt_mm.experiments.results_folder`).
-MARK = '.lbbt_mm.json'
-#: In a mark: the figures whose files there are ours.
-_FIGURES = 'figures'
+#: The mark of a folder with an experiment's results, see :mod:`lbbt_mm.experiments.results_folder`.
+EXPERIMENT_MARK = '.lbbt_mm.json'
 REPORT = 'report'
 _ENDINGS = ('.png', '.pdf', '.csv', '.parts.json')
 #: What a tool writes beside NAME.png, .pdf, .csv and .parts.json.
@@ -29,10 +27,21 @@ def files_of(figure: str) -> List[str]:
     return [*(f'{figure}{ending}' for ending in _ENDINGS), *_MORE.get(figure, ())]
 
 
+def mark_of(folder: Path, figure: str) -> Path:
+    """The file that says that a figure's files in a folder are its tool's; each figure has its own.
+
+    Args:
+        folder: Where the figure is.
+        figure: As for :func:`files_of`.
+    """
+    return folder / f'.{figure}.lbbt_mm.json'
+
+
 def refuse_other_figures(folder: Path, figure: str) -> None:
     """Refuse a folder where a figure would replace files that its tool did not write there.
 
-    They are the tool's where the folder's :data:`MARK` says so, or a report of ours has it for its section.
+    They are the tool's where :func:`mark_of` is there, or what the tool keeps of its work, or where a report or an
+    experiment of ours has the folder for this figure.
 
     Args:
         folder: Where the figure goes; it may be absent.
@@ -42,10 +51,11 @@ def refuse_other_figures(folder: Path, figure: str) -> None:
         ValueError: If such a file is there and not the tool's.
     """
     there = [name for name in files_of(figure) if os.path.lexists(folder / name)]
-    if there and figure not in _figures(read_dict(folder / MARK)) and not _is_section(folder, figure):
-        raise ValueError(f'{folder / there[0]} is there and would be overwritten, and {MARK} beside it does not say that '
-                         f'{figure}.py wrote it. Nothing was touched: give another --out, or move {", ".join(there)} away, '
-                         'also where an earlier version of the tool wrote it.')
+    if there and not (_is_claimed(folder, figure) or _keeps_parts(folder, figure) or _is_of_ours(folder, figure)):
+        mark = mark_of(folder, figure).name
+        raise ValueError(f'{folder / there[0]} is there and would be overwritten, and no {mark} beside it says that '
+                         f'{figure}.py wrote it. Nothing was touched: give another --out, or move '
+                         f'{", ".join(there)} away, also where an earlier version of the tool wrote it.')
 
 
 @contextmanager
@@ -64,36 +74,43 @@ def claimed(folder: Path, figure: str, is_ours: bool = False) -> Iterator[None]:
     if not is_ours:
         refuse_other_figures(folder, figure)
     absent = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    mark = folder / MARK
-    found, before = read_dict(mark), mark.read_bytes() if mark.is_file() else None
-    is_new = figure not in _figures(found)
+    mark, is_new = mark_of(folder, figure), not _is_claimed(folder, figure)
     folder.mkdir(parents=True, exist_ok=True)
     if is_new:
-        is_named = is_ours or str(found.get('made_by')).startswith('lbbt_mm ')
-        made_by = {} if is_named else dict(made_by=f'lbbt_mm {figure}.py')
-        write_whole(mark, json.dumps({**found, **made_by, _FIGURES: [*_figures(found), figure]}))
+        write_whole(mark, json.dumps(_maker(figure)))
     try:
         yield
     except BaseException:
         if is_new and not any(os.path.lexists(folder / name) for name in files_of(figure)):
-            _undo(mark, before, absent)
+            _undo(mark, absent)
         raise
 
 
-def _undo(mark: Path, before: Optional[bytes], absent: Sequence[Path]) -> None:
-    """Put back the mark that was there, if any, and remove the folders that were not."""
+def _undo(mark: Path, absent: Sequence[Path]) -> None:
+    """Remove the mark, and the folders that were not there."""
     with suppress(OSError):  # the error that is under way counts
-        mark.unlink() if before is None else mark.write_bytes(before)
+        mark.unlink()
         for folder in absent:
             folder.rmdir()  # an error where something is in it
 
 
-def _figures(mark: Dict[str, Any]) -> List[str]:
-    figures = mark.get(_FIGURES)
-    return figures if isinstance(figures, list) else []
+def _maker(figure: str) -> Dict[str, str]:
+    return dict(made_by=f'lbbt_mm {figure}.py')
 
 
-def _is_section(folder: Path, figure: str) -> bool:
-    """Whether a folder is ``report/FIGURE`` below one that has a report of ours."""
+def _is_claimed(folder: Path, figure: str) -> bool:
+    return read_dict(mark_of(folder, figure)) == _maker(figure)
+
+
+def _keeps_parts(folder: Path, figure: str) -> bool:
+    """Whether the tool's own file is there, be it of a version that wrote no marks."""
+    return {'question', 'parts'} <= read_dict(folder / f'{figure}.parts.json').keys()
+
+
+def _is_of_ours(folder: Path, figure: str) -> bool:
+    """Whether a folder is ``report/FIGURE`` beside a report of ours, or ``FIGURE`` in an experiment of ours."""
     place = folder.resolve()
-    return place.name == figure and place.parent.name == REPORT and REPORT in _figures(read_dict(place.parents[1] / MARK))
+    if place.name != figure:
+        return False
+    maker = str(read_dict(place.parent / EXPERIMENT_MARK).get('made_by'))
+    return maker.startswith('lbbt_mm ') or place.parent.name == REPORT and _is_claimed(place.parents[1], REPORT)

@@ -61,6 +61,9 @@ def refuse_no_best(where: str, config: Mapping[str, Any]) -> None:
         ValueError: If it names no metric, or several.
     """
     found = get_key(config, _SAVE_BEST)
+    others = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, Mapping) and hook.get('save_best')]
+    if found is None and others:
+        return  # another checkpoint hook keeps it
     names = found if isinstance(found, (list, tuple)) else [found]
     if len(names) != 1 or not names[0]:
         raise ValueError(f'--checkpoint best: {where} has {_SAVE_BEST}={found!r}; expected the name of one metric, or auto. '

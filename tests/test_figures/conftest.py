@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lbbt_mm.figures import canvas
-from lbbt_mm.figures.claimed_folder import MARK, files_of
+from lbbt_mm.figures.claimed_folder import files_of, mark_of
 from lbbt_mm.figures.trained import OpenedRun, read_trained
 from tests.tiny_runs import write_images, write_run
 
@@ -52,7 +52,8 @@ def figure(tmp_path, capfd) -> Callable[..., Tuple[int, str, Optional[pd.DataFra
         capfd.readouterr()
         status = tool.main([*map(str, arguments), '--out', str(folder)])
         captured, numbers = capfd.readouterr(), Path(folder, f'{name}.csv')
-        assert {path.name for path in folder.glob('*')} <= {*files_of(name), MARK}, 'others would be replaced unseen'
+        known = {*files_of(name), mark_of(folder, name).name}
+        assert {path.name for path in folder.glob('*')} <= known, 'others would be replaced unseen'
         return status, captured.out + captured.err, pd.read_csv(numbers) if numbers.exists() else None
 
     return run

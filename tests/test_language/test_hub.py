@@ -2,6 +2,7 @@
 import logging
 import shutil
 from pathlib import Path
+from unittest import TestCase
 
 import pytest
 import torch
@@ -121,13 +122,13 @@ def waits(monkeypatch):
     return waits
 
 
-def test_a_hub_that_does_not_answer_is_asked_for_one_file_and_said_once(local_hub, folders, waits, caplog):
+def test_a_hub_that_does_not_answer_is_asked_for_one_file_and_said_once(local_hub, folders, waits, logged):
     local_hub.add(HUB_ID, folders['gpt2'])
     open_checkpoint(HUB_ID).read_block(0)
     local_hub.stop()
     for found in (True, False):
         waits.clear()
-        caplog.clear()
+        logged.clear()
         fetch = hub_fetcher(HUB_ID)
         if found:
             assert fetch('config.json').is_file() and fetch('model.safetensors').is_file()
@@ -135,7 +136,7 @@ def test_a_hub_that_does_not_answer_is_asked_for_one_file_and_said_once(local_hu
             with pytest.raises((CheckpointError, FileNotFoundError)):
                 fetch(file)
         assert len(waits) == 5
-        assert caplog.messages == [f'{HUB_ID}: the hub does not answer; it is asked again for about half a minute.']
+        assert logged == [f'{HUB_ID}: the hub does not answer; it is asked again for about half a minute.']
 
 
 def test_what_it_failed_of_is_said_of_later_files_too(local_hub, folders, waits):
@@ -157,7 +158,7 @@ def test_a_hub_that_answers_again_is_asked_on(local_hub, folders, waits):
 
 
 @pytest.mark.parametrize('level', [logging.DEBUG, logging.WARNING])
-def test_what_the_hub_s_library_says_besides_is_left_alone(local_hub, folders, monkeypatch, caplog, level):
+def test_what_the_hub_s_library_says_besides_is_left_alone(local_hub, folders, monkeypatch, level):
     import huggingface_hub
     local_hub.add(HUB_ID, folders['gpt2'])
     download, logger = huggingface_hub.hf_hub_download, logging.getLogger('huggingface_hub.utils._http')
@@ -167,11 +168,12 @@ def test_what_the_hub_s_library_says_besides_is_left_alone(local_hub, folders, m
         return download(*args, **kwargs)
 
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', talks)
-    with caplog.at_level(logging.DEBUG, logger.name):
+    with TestCase().assertLogs(logger, logging.DEBUG) as said:
         fetch = hub_fetcher(HUB_ID)
         assert fetch('config.json').is_file() and fetch('model.safetensors').is_file()
-    assert caplog.messages.count('You are sending unauthenticated requests') == 2
-    assert not any('does not answer' in message for message in caplog.messages)
+    messages = [record.getMessage() for record in said.records]
+    assert messages.count('You are sending unauthenticated requests') == 2
+    assert not any('does not answer' in message for message in messages)
 
 
 def test_unknown_hub_id_is_one_clear_error(local_hub):

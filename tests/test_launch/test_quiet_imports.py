@@ -25,15 +25,16 @@ def test_debug_messages_without_a_logger_are_not_printed(capsys):
     assert capsys.readouterr().out.split() == ['b', 'c']
 
 
-def test_a_logger_gets_what_it_is_sent(caplog):
+def test_a_logger_gets_what_it_is_sent(logged):
     quiet_imports()
     logger = logging.getLogger('some')
-    with caplog.at_level(logging.DEBUG, 'some'):
-        mmengine.logging.print_log('a', logger, logging.DEBUG)
-    assert caplog.messages == ['a']
+    logger.setLevel(logging.DEBUG)
+    mmengine.logging.print_log('a', logger, logging.DEBUG)
+    logger.setLevel(logging.NOTSET)
+    assert logged == ['a']
 
 
-def test_what_is_printed_logged_and_warned_of_is_left_out_meanwhile(capsys, caplog, recwarn):
+def test_what_is_printed_logged_and_warned_of_is_left_out_meanwhile(capsys, logged, recwarn):
     with quiet():
         print('printed')
         print('printed', file=sys.stderr)
@@ -41,14 +42,14 @@ def test_what_is_printed_logged_and_warned_of_is_left_out_meanwhile(capsys, capl
         warnings.warn('warned', stacklevel=1)
         logging.getLogger('some').error('wrong')
     logging.getLogger('some').warning('after')
-    assert capsys.readouterr() == ('', '') and caplog.messages == ['wrong', 'after'] and not recwarn.list
+    assert capsys.readouterr() == ('', '') and logged == ['wrong', 'after'] and not recwarn.list
 
 
-def test_a_level_that_was_left_out_before_stays_so(caplog):
+def test_a_level_that_was_left_out_before_stays_so(logged):
     with quiet_logs(logging.WARNING), quiet_logs(logging.INFO):
         logging.getLogger('some').warning('logged')
     logging.getLogger('some').warning('after')
-    assert caplog.messages == ['after']
+    assert logged == ['after']
 
 
 def test_a_logger_of_mmengine_that_has_spoken_before_is_left_out_too_and_speaks_again(capsys):

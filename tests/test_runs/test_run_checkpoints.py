@@ -23,7 +23,9 @@ def test_a_config_keeps_the_best_by_one_metric_or_is_refused():
 
     for one in ('acc', 'auto', ['acc']):
         refuse_no_best('a.py', config(one))
-    for none in ({}, dict(default_hooks=None), *map(config, (None, '', [], ['acc', 'loss']))):
+    refuse_no_best('a.py', dict(custom_hooks=[dict(type='CheckpointHook', save_best='acc')]))
+    others = dict(custom_hooks=[dict(type='EMAHook')])
+    for none in ({}, others, dict(default_hooks=None), *map(config, (None, '', [], ['acc', 'loss']))):
         with pytest.raises(ValueError, match='^--checkpoint best: a.py has default_hooks.checkpoint.save_best=.*; expected'):
             refuse_no_best('a.py', none)
 

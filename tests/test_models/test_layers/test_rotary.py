@@ -56,12 +56,12 @@ def test_the_rules_differ_so_that_the_comparison_means_something():
     assert all(not torch.allclose(tables[i], tables[j]) for i in range(len(tables)) for j in range(i))
 
 
-def test_a_consistent_config_gives_no_warning(caplog):
+def test_a_consistent_config_gives_no_warning(logged):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         RotaryEmbedding(spec_and_config(**RULES['llama3'])[0])
         RotaryEmbedding(spec_and_config(**RULES['yarn'])[0])
-    assert not caplog.messages
+    assert not logged
 
 
 def test_rotation_equals_that_of_transformers():
