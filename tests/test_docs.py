@@ -56,6 +56,7 @@ def test_a_script_that_is_shown_prints_what_it_says(page, text, tmp_path, monkey
             ['8', '0.2005', '0.2000'], ['32', '0.0345', '0.0345'], ['256', '0.0039', '0.0040']]
 
 
+@pytest.mark.slow
 def test_readme_s_classifier_trains_as_it_stands_but_for_paths(tmp_path):
     text = next(text for page, text in SNIPPETS if page == 'README.md' and 'LanguageClassifier' in text)
     for split in ('train', 'test'):

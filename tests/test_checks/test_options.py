@@ -110,6 +110,7 @@ def test_names_of_an_author_s_own_are_nobody_s_business():
     check_names(Config({**CONFIG, **dict.fromkeys(names)}))
 
 
+@pytest.mark.slow
 def test_a_class_that_nothing_has_imported_yet(tmp_path):
     """To look for it imports packages, and these register more."""
     (tmp_path / 'run.py').write_text("train_dataloader = dict(dataset=dict(pipeline=[dict(type='lbbt_mm.RandomLabel')]))\n")

@@ -112,6 +112,7 @@ def test_two_ranks_together_see_the_labels_of_one(loader_config, tmp_path, expec
     assert set(ranks[0][0]) != set(ranks[0][1]), 'the epochs share the images out differently'
 
 
+@pytest.mark.slow
 def test_a_restart_with_another_hash_seed(loader_config, tmp_path, expected_of_kinds):
     """``hash`` of Python, which differs from process to process, has no part in it."""
     returncode, output = finish(start('python', REPO / 'tests' / 'label_recorder.py', loader_config, tmp_path, cwd=tmp_path,

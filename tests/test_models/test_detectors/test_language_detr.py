@@ -414,6 +414,7 @@ class TestTraining:
         for name, value in values.items():
             assert value.item() == pytest.approx(plain[name].item(), rel=0.1), name
 
+    @pytest.mark.slow
     def test_the_transformer_compiles(self):
         torch._dynamo.reset()
         detector = build_detector(language=dict(arm='host'))
